@@ -1,0 +1,31 @@
+# Each target is one visible command; `make demo` and `make test` set up everything they need by themselves.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test lint bench clean
+
+demo: .venv/user
+	$(BIN)/python -m examples demo --out demo
+
+test: .venv/contributor lint
+	$(BIN)/python -m pytest
+
+lint: .venv/contributor
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+bench: .venv/user
+	$(BIN)/python -m benchmarks.initial_values
+
+.venv/user: requirements.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+.venv/contributor: .venv/user requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+clean:
+	rm -rf .venv demo

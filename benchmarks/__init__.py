@@ -1,0 +1,1 @@
+"""Measured claims: each module measures one, by one command."""

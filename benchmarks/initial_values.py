@@ -1,0 +1,99 @@
+"""What the initial values of the character model, and the form of its embedding's gradient, are worth.
+
+python -m benchmarks.initial_values --data-dir ../shared/data
+
+Trains the `quick` model of examples.text_generation with one thing changed at a time, from the same seed on the same
+batches, and prints the held-out loss on the way. Losses depend on the step, not on the speed of the machine.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+import tyro
+
+from common import training
+from examples.text_generation.config import PRESETS
+from examples.text_generation.data import VALIDATION_STREAMS, contiguous_batches, load_corpus, training_batches
+from examples.text_generation.model import TrainableCharRNN, cross_entropy, masked_mean, pick_up, put_down
+from examples.text_generation.train import build_model, build_optimizer
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One thing done in another way than in the example."""
+
+    name: str
+    embedding: str | keras.initializers.Initializer = keras.initializers.RandomNormal(stddev=1.0, seed=1)
+    output: str | keras.initializers.Initializer = keras.initializers.RandomNormal(stddev=0.01, seed=1)
+    dense_gradient: bool = True
+
+
+VARIANTS = [
+    Variant("as in the example"),
+    Variant("embedding uniform in +-0.05", embedding=keras.initializers.RandomUniform(-0.05, 0.05, seed=1)),
+    Variant("sparse embedding gradient", dense_gradient=False),
+    Variant(
+        "uniform and sparse (Keras' defaults)",
+        embedding=keras.initializers.RandomUniform(-0.05, 0.05, seed=1),
+        dense_gradient=False,
+    ),
+    Variant("output layer zero", output="zeros"),
+    Variant("output layer Glorot (Keras' default)", output=keras.initializers.GlorotUniform(seed=1)),
+]
+
+
+def train_step(model: TrainableCharRNN, batch, dense_gradient: bool) -> None:
+    """Take the step of `TrainableCharRNN.train_step`, with the embedding's gradient dense or as it comes."""
+    inputs, targets, mask, is_start = batch
+    with tf.GradientTape() as tape:
+        logits, state = model(inputs, pick_up(model.train_state, is_start), training=True)
+        loss = masked_mean(cross_entropy(logits, targets), mask)
+    gradients = tape.gradient(loss, model.trainable_variables)
+    if dense_gradient:
+        gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
+    model.optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+    put_down(model.train_state, state)
+
+
+def measure(variant: Variant, data_dir: Path | None, units: int, marks: list[int]) -> list[float]:
+    """Return the held-out loss of a variant, untrained and after each number of steps in `marks`."""
+    config = replace(PRESETS["quick"], units=units)
+    training.prepare(config.seed, config.precision)
+    corpus = load_corpus(config.data, config.window, data_dir)
+    batches = training_batches(corpus.train, config.batch_size, config.window, config.seed, epoch=0).repeat()
+    held_out = contiguous_batches(corpus.held_out, VALIDATION_STREAMS, config.window)
+    model = build_model(config, len(corpus.vocabulary))
+    for variable, initializer in (
+        (model.embedding.embeddings, variant.embedding),
+        (model.logits.kernel, variant.output),
+    ):
+        variable.assign(keras.initializers.get(initializer)(variable.shape))
+    model.compile(build_optimizer(config, total_steps=400))
+    step = tf.function(lambda batch: train_step(model, batch, variant.dense_gradient))
+    losses = [training.evaluate(model, held_out)["loss"]]
+    for number, batch in enumerate(batches.take(marks[-1]), start=1):
+        step(batch)
+        if number in marks:
+            losses.append(training.evaluate(model, held_out)["loss"])
+    return losses
+
+
+def main(data_dir: Path | None = None, units: int = 512, marks: list[int] = [50, 100, 150]) -> None:  # noqa: B006
+    """Print a table of held-out losses, nats per character.
+
+    Args:
+        data_dir: the download cache.
+        units: width of the recurrent state.
+        marks: steps after which to measure.
+    """
+    print("| variant | untrained | " + " | ".join(f"step {mark}" for mark in marks) + " |")
+    print("|---|" + "---|" * (len(marks) + 1))
+    for variant in VARIANTS:
+        losses = measure(variant, data_dir, units, marks)
+        print(f"| {variant.name} | " + " | ".join(f"{loss:.3f}" for loss in losses) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    tyro.cli(main)

@@ -1,0 +1,209 @@
+"""One dataclass, one command line, the same words in all examples.
+
+An example names its verbs and the dataclass that holds each verb's options; flags, their help and their checks follow
+from the dataclass. TensorFlow is imported only by the verb that runs, so `--help` answers at once.
+"""
+
+import argparse
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import tyro
+
+from common.errors import Interrupted, UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What every verb understands."""
+
+    debug: bool = False
+    """Show the whole traceback when something fails, instead of one line."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(Options):
+    """What `train` understands in all examples."""
+
+    EXAMPLE: ClassVar[str] = ""
+
+    # These say where and how a run is carried out, not what comes out of it: they may change when it is resumed.
+    RUNTIME: ClassVar[frozenset[str]] = frozenset(
+        {"debug", "data_dir", "run_dir", "eager", "max_minutes", "checkpoint_seconds", "fresh"}
+    )
+
+    preset: Literal["tiny", "quick", "full"] = "quick"
+    """Settings to start from; every other flag changes one of them.
+    tiny: embedded data, no network, under a minute.
+    quick: the real data on a laptop or in Colab, about ten minutes.
+    full: the real data on a GPU, an evening."""
+    data: str = "tiny"
+    """Data set: a name, tfds:NAME from tensorflow-datasets, or the path of your own."""
+    data_dir: Path | None = None
+    """Cache for downloads; files already there are used without a connection.
+    [default: $EAGER_EXAMPLES_DATA, else the user's cache folder]"""
+    run_dir: Path | None = None
+    """Where the run is kept; the same command again resumes it. [default: runs/EXAMPLE/PRESET]"""
+    epochs: int = 1
+    """Passes over the training data."""
+    steps_per_epoch: int | None = None
+    """Cut every epoch short after so many batches, for a first look."""
+    batch_size: int = 64
+    """Examples per step; halve it when memory runs out."""
+    patience: int | None = None
+    """Stop after so many epochs without a better validation loss. [default: train all epochs]"""
+    max_minutes: float | None = None
+    """Stop after so many minutes, saved and ready to resume with the same command."""
+    checkpoint_seconds: float = 60.0
+    """Save at least this often, so that a kill costs at most this much; a resume is exact wherever it starts."""
+    seed: int = 1
+    """Decides initial weights, dropout and the order of the data; the same seed gives the same run on one machine."""
+    eager: bool = False
+    """Run line by line instead of compiled: slower, and print and breakpoints work inside the model."""
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Arithmetic inside the layers; weights and losses stay float32.
+    bfloat16 pays on processors and GPUs that have it, float16 on older GPUs."""
+    fresh: bool = False
+    """Start again although there is a run; the old one is moved aside, not deleted."""
+
+    def __post_init__(self):
+        """Check what the types cannot.
+
+        Raises:
+            UserError: a value out of its range.
+        """
+        require_at_least(1, self, "epochs", "batch_size", "steps_per_epoch", "patience")
+        require_at_least(0, self, "seed", "checkpoint_seconds")
+        if self.max_minutes is not None and self.max_minutes <= 0:
+            raise UserError(f"--max-minutes: expected more than 0, got {self.max_minutes}")
+
+    @property
+    def run_path(self) -> Path:
+        """Where the run is kept."""
+        return self.run_dir or Path("runs") / self.EXAMPLE / self.preset
+
+    def settings(self) -> dict[str, Any]:
+        """Return what decides the outcome of the run, as JSON values: what config.json keeps and a resume compares."""
+        return {name: value for name, value in asdict(self).items() if name not in self.RUNTIME}
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> "TrainOptions":
+        """Return the options of a saved run.
+
+        Raises:
+            UserError: it has settings that this code does not know.
+        """
+        unknown = settings.keys() - {option.name for option in fields(cls)}
+        if unknown:
+            raise UserError(f"config.json: unknown settings {', '.join(sorted(unknown))}; use the code that wrote it")
+        return cls(**settings)
+
+
+def require_at_least(least: float, options: Any, *names: str) -> None:
+    """Raise UserError if one of the named options is set and below `least`."""
+    for name in names:
+        value = getattr(options, name)
+        if value is not None and not value >= least:
+            raise UserError(f"--{name.replace('_', '-')}: expected at least {least}, got {value}")
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A subcommand: what it does in one line, the dataclass of its options, and the function that takes them."""
+
+    summary: str
+    options: type[Options]
+    run: Callable[[Any], None]
+    presets: Mapping[str, Options] | None = None
+
+
+def main(program: str, summary: str, verbs: Mapping[str, Verb], argv: Sequence[str] | None = None) -> int:
+    """Parse the command line, run the verb, and return the exit code.
+
+    0 done; 2 something the user can mend, said in one line on stderr; 130 and 143 stopped by SIGINT and SIGTERM;
+    141 nobody reads stdout any more.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_overview(program, summary, verbs))
+        return 0
+    try:
+        verb = _choose(arguments[0], verbs, program)
+        return _run(verb, f"{program} {arguments[0]}", arguments[1:])
+    except UserError as error:
+        if "--debug" in arguments:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _run(verb: Verb, program: str, arguments: list[str]) -> int:
+    try:
+        preset = _preset(arguments, verb.presets) if verb.presets else None
+        options = tyro.cli(verb.options, prog=program, args=arguments, default=preset)
+        if not options.debug:
+            _import_tensorflow_quietly()
+        verb.run(options)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        print("stopped by SIGINT", file=sys.stderr)
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the flush at exit finds a reader
+        return 128 + signal.SIGPIPE
+    except Interrupted as error:
+        print(f"stopped by {error}", file=sys.stderr)
+        return 128 + error.signum
+    return 0
+
+
+def _import_tensorflow_quietly() -> None:
+    """Import TensorFlow without its dozen lines about missing GPUs and processor features, which hide what matters.
+
+    Its C++ code writes some of them to file descriptor 2 before it reads any setting, so the descriptor is turned away
+    for that moment; if the import fails, they are shown.
+    """
+    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        return  # the user has said what to show
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as notes:
+        os.dup2(notes.fileno(), 2)
+        try:
+            import tensorflow as tf
+
+            tf.config.list_logical_devices()
+        except BaseException:
+            notes.seek(0)
+            os.write(stderr, notes.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
+def _choose(name: str, verbs: Mapping[str, Verb], program: str) -> Verb:
+    if name not in verbs:
+        raise UserError(f"unknown command {name!r}; known are {', '.join(verbs)} (see {program} --help)")
+    return verbs[name]
+
+
+def _preset(arguments: Sequence[str], presets: Mapping[str, Options]) -> Options:
+    """Find --preset before the real parse, because it decides the defaults of all other flags."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--preset")
+    name = parser.parse_known_args(arguments)[0].preset
+    return presets.get(name) or next(iter(presets.values()))  # an unknown name is reported by the real parse
+
+
+def _overview(program: str, summary: str, verbs: Mapping[str, Verb]) -> str:
+    width = max(map(len, verbs))
+    lines = [f"{name:<{width}}  {verb.summary}" for name, verb in verbs.items()]
+    usage = f"usage: {program} {{{'|'.join(verbs)}}} [options]"
+    return "\n".join([usage, "", summary, "", *lines, "", f"{program} VERB --help explains the options of each."])

@@ -1,0 +1,103 @@
+"""One self-contained page about a run, or about several: pictures inlined, no script, no network needed to view it."""
+
+import base64
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from PIL import Image
+
+from common.run import Run, write_atomically
+
+# Captions, prompts and generated text are data, never markup: everything is escaped.
+_TEMPLATES = Environment(
+    loader=PackageLoader("common"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+)
+_MIME = {".png": "image/png", ".gif": "image/gif", ".jpg": "image/jpeg"}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture to inline, with the text for those who cannot see it."""
+
+    path: Path
+    alt: str
+
+    @property
+    def source(self) -> str:
+        """The picture itself, as a data URI."""
+        return f"data:{_MIME[self.path.suffix]};base64,{base64.b64encode(self.path.read_bytes()).decode()}"
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels, so that the page does not jump while it loads."""
+        with Image.open(self.path) as image:
+            return image.size
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading with what stands under it, in this order; what is empty is left out."""
+
+    heading: str
+    text: str = ""
+    table: Sequence[tuple[str, str]] = ()
+    pictures: Sequence[Picture] = ()
+    listings: Sequence[tuple[str, str]] = field(default=())
+    """Titled passages set in a monospaced font; all but the last are folded."""
+    links: Sequence[tuple[str, str]] = ()
+    """(what it says, where it leads)"""
+
+
+def write_page(path: Path, title: str, lead: str, sections: Sequence[Section]) -> Path:
+    """Write a page of `sections` to `path` and return it."""
+    page = _TEMPLATES.get_template("page.html.jinja").render(title=title, lead=lead, sections=sections)
+    write_atomically(path, page)
+    return path
+
+
+def section_on_run(run: Run) -> Section:
+    """Say what was trained, on what, for how long, and how to do it again."""
+    config, rows = run.read_config(), run.read_metrics()
+    versions = config["versions"]
+    trained = (
+        f"{int(rows[-1]['epoch'])} epochs, {int(rows[-1]['step'])} steps, {rows[-1]['seconds']:.0f} s" if rows else "-"
+    )
+    table = [
+        ("data", f"{config['settings']['data']} ({_inline(config['data'])})"),
+        ("trained", trained),
+        ("started", config["created"]),
+        ("versions", ", ".join(f"{name} {number}" for name, number in versions.items())),
+        ("settings", _inline(config["settings"])),
+    ]
+    return Section("The run", table=table, listings=[("The command that does it again", command_of(config))])
+
+
+def section_on_evaluation(run: Run) -> Section | None:
+    """Give what `evaluate` measured and by which rule; None if nothing was measured yet."""
+    evaluation = run.read_evaluation()
+    if evaluation is None:
+        return None
+    table = [(name, f"{value:.4f}") for name, value in evaluation["metrics"].items() if isinstance(value, float)]
+    return Section(f"Measured on the {evaluation['split']} data", f"Rule: {evaluation['rule']}.", table)
+
+
+def command_of(config: Mapping[str, Any]) -> str:
+    """Return the shell command that trains a run of this config again."""
+    flags = [
+        word
+        for name, value in config["settings"].items()
+        if value is not None
+        for word in (f"--{name.replace('_', '-')}", str(value))
+    ]
+    return shlex.join(["python", "-m", f"examples.{config['example']}", "train", *flags])
+
+
+def _inline(values: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"{name} {value if isinstance(value, str) else json.dumps(value)}" for name, value in values.items()
+    )

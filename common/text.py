@@ -1,0 +1,119 @@
+"""Text in, integers out: reading UTF-8 strictly, normalising it, and the vocabulary that is saved with the run."""
+
+import json
+import unicodedata
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from common.errors import UserError
+
+
+def normalise(text: str) -> str:
+    """Return `text` in Unicode NFC, with `\\n` line ends and no byte order mark: equal texts become equal strings."""
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    return unicodedata.normalize("NFC", text)
+
+
+def read_text(path: Path) -> str:
+    """Return the normalised text of a UTF-8 file, or of every `.txt` below a folder, in the order of their names.
+
+    Raises:
+        UserError: nothing there, nothing in it, or bytes that are not UTF-8 (file, line and byte offset are named).
+    """
+    files = sorted(path.rglob("*.txt")) if path.is_dir() else [path]
+    if not files:
+        raise UserError(f"{path}: the folder holds no .txt file; put UTF-8 text files there, or name one file")
+    text = "\n".join(_read_file(file) for file in files)
+    if not text.strip():
+        raise UserError(f"{path}: empty, expected UTF-8 text; name a file or a folder of .txt files with text in it")
+    return text
+
+
+def _read_file(path: Path) -> str:
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); check the path and its permissions") from error
+    try:
+        return normalise(raw.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise UserError(
+            f"{path}: line {line}, byte offset {error.start}: expected UTF-8, got byte 0x{raw[error.start]:02x}; "
+            f"if the file is Latin-1, convert it: iconv -f LATIN1 -t UTF-8 {path.name} > {path.stem}.utf8.txt"
+        ) from error
+
+
+def printable(text: str) -> str:
+    """Return `text` with control characters other than newline and tab escaped, so that it cannot drive a terminal."""
+    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
+
+
+class Vocabulary:
+    """A fixed, ordered set of symbols (characters or words) and the two mappings between symbols and ids.
+
+    >>> vocabulary = Vocabulary(sorted(set("to be")))
+    >>> vocabulary.encode("bet")
+    array([1, 2, 4], dtype=int32)
+    >>> "".join(vocabulary.decode([1, 2, 4]))
+    'bet'
+    """
+
+    def __init__(self, symbols: Sequence[str]):
+        """Number `symbols` from 0 in the order given.
+
+        Raises:
+            ValueError: no symbols, or one of them twice.
+        """
+        self.symbols = list(symbols)
+        self._ids = {symbol: index for index, symbol in enumerate(self.symbols)}
+        if not self.symbols or len(self._ids) != len(self.symbols):
+            raise ValueError(f"expected distinct symbols, got {len(self.symbols)} with {len(self._ids)} distinct")
+
+    def __len__(self) -> int:
+        """Return the number of symbols, V."""
+        return len(self.symbols)
+
+    def encode(self, symbols: Iterable[str]) -> np.ndarray:
+        """Return the ids of `symbols` (a string is a sequence of characters), int32, shape (length,).
+
+        Raises:
+            UserError: symbols that are not in the vocabulary; the message lists them.
+        """
+        try:
+            return np.fromiter((self._ids[symbol] for symbol in symbols), dtype=np.int32)
+        except KeyError:
+            unseen = sorted(set(symbols) - self._ids.keys())
+            listed = " ".join(repr(symbol) for symbol in unseen[:20]) + (" ..." if len(unseen) > 20 else "")
+            raise UserError(
+                f"{len(unseen)} symbol(s) that the model never saw in training: {listed}; leave them out, "
+                f"or train on a text that has them"
+            ) from None
+
+    def decode(self, ids: Iterable[int]) -> list[str]:
+        """Return the symbols of `ids`."""
+        return [self.symbols[index] for index in ids]
+
+    def save(self, path: Path) -> None:
+        """Write the symbols as a JSON list, one a line."""
+        path.write_text(json.dumps(self.symbols, ensure_ascii=False, indent=0) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> "Vocabulary":
+        """Read what `save` wrote.
+
+        Raises:
+            UserError: the file is missing or is not a JSON list of distinct strings.
+        """
+        try:
+            symbols = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(symbols, list) or not all(isinstance(symbol, str) for symbol in symbols):
+                raise ValueError("not a list of strings")
+            return cls(symbols)
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"{path}: expected a JSON list of distinct strings ({error}); restore it from a copy of the run, "
+                "or train again with --fresh"
+            ) from error

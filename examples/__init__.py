@@ -1,0 +1,1 @@
+"""End-to-end examples of generative and sequence models, one package each."""

@@ -1,0 +1,82 @@
+"""python -m examples: list the examples; python -m examples demo: run all of them on embedded data."""
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+from common.cli import Options, Verb, main
+from common.errors import UserError
+
+_FOLDER = Path(__file__).parent
+
+
+def example_names() -> list[str]:
+    """Return the packages beside this file that have a command line."""
+    return sorted(path.parent.name for path in _FOLDER.glob("*/__main__.py"))
+
+
+def describe(name: str) -> str:
+    """Return the first line of an example's docstring."""
+    return import_module(f"examples.{name}").__doc__.strip().splitlines()[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoOptions(Options):
+    """Train every example on its embedded data, use it, measure it, and gather what came out on one page.
+
+    No network; a minute or so for each example.
+    """
+
+    out: Path = Path("demo")
+    """Folder to write; index.html in it leads to everything."""
+
+
+def demo(options: DemoOptions) -> None:
+    """Run all examples and write the index.
+
+    Raises:
+        UserError: an example failed.
+    """
+    for name in example_names():
+        print(f"\n=== {name} ===", flush=True)
+        run = options.out / name
+        for verb in ("train", "evaluate"):
+            where = ["--preset", "tiny", "--run-dir", str(run), "--fresh"] if verb == "train" else ["--run", str(run)]
+            command = [sys.executable, "-m", f"examples.{name}", verb, *where]
+            if subprocess.run(command).returncode:
+                raise UserError(f"{name}: {verb} failed, see above; the index was not written")
+    print(f"\nopen {write_index(options.out)}")
+
+
+def write_index(folder: Path) -> Path:
+    """Write `index.html` over the runs in `folder` and return its path."""
+    from common import report
+    from common.run import Run
+
+    sections = []
+    for name in example_names():
+        run = Run(folder / name)
+        measured = report.section_on_evaluation(run)
+        sections.append(
+            report.Section(
+                name.replace("_", " ").capitalize(),
+                describe(name),
+                table=measured.table if measured else (),
+                pictures=[
+                    report.Picture(path, f"{path.stem.replace('_', ' ')} of {name}")
+                    for path in sorted(run.figures.glob("*.gif"))
+                ],
+                links=[("the whole report", f"{name}/report.html")],
+            )
+        )
+    lead = "What each example makes of a few kilobytes of embedded data in a minute. The real data takes ten."
+    return report.write_page(folder / "index.html", "Eager examples", lead, sections)
+
+
+VERBS = {"demo": Verb("run all examples on embedded data, no network", DemoOptions, demo)}
+
+if __name__ == "__main__":
+    listing = "\n".join(f"python -m examples.{name:<18} {describe(name)}" for name in example_names())
+    sys.exit(main("python -m examples", f"Generative and sequence models, trained eagerly:\n\n{listing}", VERBS))

@@ -1,0 +1,1 @@
+"""Character RNN: reads plays by Shakespeare and writes more of them."""

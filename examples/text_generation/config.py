@@ -1,0 +1,156 @@
+"""Every setting of the example, its reason, and the three presets."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from common.cli import Options, TrainOptions, require_at_least
+from common.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(TrainOptions):
+    """Train a character-level recurrent language model, or resume the run found in --run-dir.
+
+    - A first look, no network: train --preset tiny
+    - Shakespeare: train
+    - Your own text or a folder of texts: train --data mine.txt --run-dir runs/mine
+    """
+
+    EXAMPLE: ClassVar[str] = "text_generation"
+
+    data: str = "shakespeare"
+    """shakespeare, tiny (embedded), tfds:tiny_shakespeare, or the path of a UTF-8 text file or a folder of .txt.
+    The first 90 % of the characters train, the last 10 % validate."""
+    epochs: int = 5
+    """Passes over the training text; the learning rate is planned to fall to its floor over exactly these."""
+    batch_size: int = 128
+    """Text streams read side by side; each step advances all of them by one window."""
+    window: int = 100
+    """Characters per step and stream: as far back as gradients flow. The state is carried on and reaches further."""
+    embedding_dim: int = 256
+    """Width of a character's vector."""
+    cell: Literal["gru", "lstm"] = "gru"
+    """Recurrent cell."""
+    units: int = 640
+    """Width of the recurrent state: the capacity of the model."""
+    layers: int = 1
+    """Recurrent layers, one above the other."""
+    dropout: float = 0.2
+    """Share of each recurrent layer's outputs set to zero in training; more when the validation loss turns up."""
+    learning_rate: float = 4e-3
+    """Adam's step size at its peak."""
+    warmup_steps: int = 20
+    """Steps over which the learning rate climbs from 0; without them this rate diverges."""
+    learning_rate_floor: float = 0.03
+    """Share of the peak that is left at the end of the cosine decay."""
+    beta_2: float = 0.99
+    """Adam's memory of squared gradients; 0.999 reacts too slowly for runs of a few hundred steps."""
+    weight_decay: float = 0.0
+    """Decoupled weight decay (AdamW), for long runs on small texts."""
+    clip_norm: float = 1.0
+    """Gradients longer than this are shortened to it: recurrent gradients explode now and then."""
+    prompt: str = "ROMEO:"
+    """Continued after every epoch, for samples/ and the GIF."""
+    sample_length: int = 400
+    """Characters of that continuation."""
+
+    def __post_init__(self):
+        """Check the ranges.
+
+        Raises:
+            UserError: a value out of its range.
+        """
+        super().__post_init__()
+        require_at_least(1, self, "window", "embedding_dim", "units", "layers", "sample_length")
+        require_at_least(0, self, "warmup_steps", "weight_decay", "learning_rate_floor")
+        if not 0 <= self.dropout < 1:
+            raise UserError(f"--dropout: expected a share from 0 to below 1, got {self.dropout}")
+        for name in ("learning_rate", "clip_norm"):
+            if not getattr(self, name) > 0:
+                raise UserError(f"--{name.replace('_', '-')}: expected more than 0, got {getattr(self, name)}")
+        if not 0 <= self.beta_2 < 1:
+            raise UserError(f"--beta-2: expected 0 to below 1, got {self.beta_2}")
+        if not self.prompt:
+            raise UserError("--prompt: expected at least one character, got none")
+
+    def architecture(self) -> dict[str, Any]:
+        """Return the settings that `CharRNN` takes."""
+        names = ("embedding_dim", "units", "layers", "cell", "dropout")
+        return {name: getattr(self, name) for name in names}
+
+
+PRESETS = {
+    "quick": Config(),
+    "tiny": Config(
+        preset="tiny", data="tiny", epochs=20, batch_size=8, window=40, embedding_dim=64, units=128,
+        learning_rate=1e-2, prompt="MIRA:", sample_length=200,
+    ),
+    "full": Config(
+        preset="full", epochs=12, batch_size=64, units=1024, dropout=0.5, learning_rate=2e-3, weight_decay=0.1,
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(Options):
+    """What every verb that uses a trained model understands."""
+
+    run: Path
+    """Run directory that `train` wrote, for instance runs/text_generation/quick."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerateOptions(RunOptions):
+    """Continue a prompt with the trained model, character by character, on stdout.
+
+    - For instance: generate --run runs/text_generation/quick --prompt "JULIET:" --length 500
+    """
+
+    prompt: str | None = None
+    """What to continue. [default: the prompt of the training samples]"""
+    prompt_file: Path | None = None
+    """UTF-8 file to continue, in place of --prompt."""
+    length: int = 1000
+    """Characters to make."""
+    temperature: float = 0.8
+    """Below 1 bolder and more repetitive, above 1 wilder; 0 always takes the likeliest character."""
+    top_k: int = 0
+    """Choose among the K likeliest characters only; 0: all."""
+    top_p: float = 1.0
+    """Choose among the likeliest characters that together have this probability; 1: all."""
+    seed: int = 1
+    """The same seed gives the same text."""
+    samples: int = 1
+    """Continuations to make, side by side."""
+
+    def __post_init__(self):
+        """Check the ranges.
+
+        Raises:
+            UserError: a value out of its range.
+        """
+        require_at_least(1, self, "length", "samples")
+        require_at_least(0, self, "top_k", "seed", "temperature")
+        if not 0 < self.top_p <= 1:
+            raise UserError(f"--top-p: expected a probability above 0 and up to 1, got {self.top_p}")
+        if self.prompt is not None and self.prompt_file is not None:
+            raise UserError("--prompt and --prompt-file: expected one of them, got both")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions(RunOptions):
+    """Measure the best checkpoint on the whole held-out text, and draw where it is surprised."""
+
+    data: str | None = None
+    """The text that the run was trained on, if it stands elsewhere by now. [default: as in training]"""
+    data_dir: Path | None = None
+    """Cache for downloads. [default: as in training]"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions(RunOptions):
+    """Write a SavedModel, text in and text out, that runs without this code."""
+
+    out: Path | None = None
+    """Folder to write. [default: RUN/saved_model]"""

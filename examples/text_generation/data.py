@@ -1,0 +1,207 @@
+# %% [markdown]
+# # Text generation: the data
+#
+# A character-level language model needs nothing but text: the input is the text, and the target at each position is the
+# character that comes next. This module does the first two of the five steps: **download** the text and **preprocess**
+# it into `tf.data` batches.
+#
+# Letters in shape comments: B streams side by side (the batch), T characters in a window (time), V vocabulary.
+
+# %%
+"""Steps 1 and 2: download a text, cut it into streams that the model reads window by window."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from common.download import Resource, cache_dir, fetch
+from common.errors import UserError
+from common.text import Vocabulary, normalise, read_text
+
+# %% [markdown]
+# ## Step 1: download
+#
+# Tiny Shakespeare is about one megabyte of plays. The checksum makes sure that everyone trains on the same bytes, so
+# that results can be compared; a file already in the cache is used without a connection.
+
+# %%
+SHAKESPEARE = Resource(
+    path="shakespeare.txt",
+    url="https://storage.googleapis.com/download.tensorflow.org/data/shakespeare.txt",
+    size=1_115_394,
+    sha256="86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
+    licence="public domain",
+)
+TINY_PLAY = Path(__file__).parent / "tiny_play.txt"
+VALIDATION_STREAMS = 16  # each starts without memory, so few; but one alone would be read at the pace of batch 1
+
+
+def load_text(name: str, data_dir: Path | None = None) -> str:
+    """Return the text called `name`.
+
+    Args:
+        name: "shakespeare", "tiny" (a short play that comes with the code), "tfds:NAME" for a data set of
+            tensorflow-datasets with a feature called "text", or the path of a UTF-8 file or a folder of `.txt` files.
+        data_dir: the download cache; None for the default one.
+
+    Raises:
+        UserError: an unknown name, a missing or empty file, bytes that are not UTF-8, or a failed download.
+    """
+    if name == "tiny":
+        return read_text(TINY_PLAY)
+    if name == "shakespeare":
+        return read_text(fetch(SHAKESPEARE, data_dir))
+    if name.startswith("tfds:"):
+        return _load_from_tfds(name.removeprefix("tfds:"), data_dir)
+    if Path(name).exists():
+        return read_text(Path(name))
+    raise UserError(
+        f"--data {name}: no such file or folder, nor a known data set; known are shakespeare, tiny, "
+        "tfds:tiny_shakespeare (or another tfds:NAME with text), and the path of a UTF-8 file or a folder of .txt"
+    )
+
+
+def _load_from_tfds(name: str, data_dir: Path | None) -> str:
+    """Join the texts of all splits in the order train, validation, test: that is the order of the original file."""
+    import tensorflow_datasets as tfds  # here because it takes seconds to import and few runs need it
+
+    try:
+        splits = tfds.load(name, data_dir=cache_dir(data_dir) / "tensorflow_datasets")
+    except Exception as error:  # of many kinds: no such data set, no network, a checksum that differs
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(f"--data tfds:{name}: cannot be loaded ({reason}); check the name and the network") from error
+    order = [split for split in ("train", "validation", "test") if split in splits]
+    order += [split for split in splits if split not in order]
+    features = splits[order[0]].element_spec if order else {}
+    if not isinstance(features, dict) or "text" not in features:
+        raise UserError(f"--data tfds:{name}: expected examples with a feature called text, got {features}")
+    texts = [example["text"].decode("utf-8") for split in order for example in tfds.as_numpy(splits[split])]
+    one_text_cut_up = len(texts) == len(order)  # as in tiny_shakespeare: one example a split
+    return normalise(("" if one_text_cut_up else "\n").join(texts))
+
+
+# %% [markdown]
+# ## Step 2: preprocess
+#
+# Every distinct character gets a number. The first 90 % of the characters train the model, the last 10 % are held out:
+# a split by position, so that no held-out sentence was ever seen. (Cutting overlapping windows first and shuffling them
+# into two splits would leak nearly every character, and report wonderful numbers.)
+
+
+# %%
+@dataclass(frozen=True)
+class Corpus:
+    """A text as ids, split in two, with what identifies it."""
+
+    vocabulary: Vocabulary
+    train: np.ndarray
+    """int32 [characters]"""
+    held_out: np.ndarray
+    """int32 [characters]"""
+    fingerprint: dict[str, Any]
+
+
+def load_corpus(name: str, window: int, data_dir: Path | None = None) -> Corpus:
+    """Load the text called `name`, number its characters and split it.
+
+    Raises:
+        UserError: as `load_text`; or the text is shorter than one window of training and a bit to validate on.
+    """
+    text = load_text(name, data_dir)
+    vocabulary = Vocabulary(sorted(set(text)))
+    ids = vocabulary.encode(text)
+    split = int(0.9 * len(ids))
+    if split < window + 1 or len(ids) - split < 2:
+        raise UserError(
+            f"--data {name}: {len(ids)} characters are too few: the first 90 % must fill one window of {window} and "
+            "one character more; use a longer text or a smaller --window"
+        )
+    fingerprint = {"characters": len(ids), "sha256": hashlib.sha256(text.encode()).hexdigest()}
+    return Corpus(vocabulary, ids[:split], ids[split:], fingerprint)
+
+
+# %% [markdown]
+# ### Streams, so that the state can be carried on
+#
+# A recurrent network can remember further back than one window of T characters, but only if the state at the end of a
+# window is where the next one starts. So the text is cut into B long **streams**, and each batch advances all of them
+# by one window:
+#
+# ```
+#              batch 0      batch 1      batch 2
+# stream 0   | First Cit | izen: Bef | ore we pr |     -> each row goes on where the same row
+# stream 1   | , and to  | be taken  | from the  |        of the batch before it ended
+# ```
+#
+# Shuffling these batches, as is done with independent examples, would hand every window the state of a stranger.
+
+
+# %%
+def contiguous_batches(ids: np.ndarray, streams: int, window: int) -> tf.data.Dataset:
+    """Read `ids` in `streams` contiguous pieces, `window` characters at a time.
+
+    Every character but the first is a target exactly once.
+
+    Args:
+        ids: int32 [characters], at least two.
+        streams: B.
+        window: T.
+
+    Returns:
+        Batches (inputs int32 [B, T], targets int32 [B, T], mask bool [B, T], is_start bool []). The mask is False where
+        a stream has ended; is_start is True for the first batch, where no state comes from before.
+    """
+    steps = -(-(len(ids) - 1) // (streams * window))  # rounded up
+    inputs, targets, mask = (
+        rows.reshape(streams, steps, window).swapaxes(0, 1)  # steps B T
+        for rows in _shifted_rows(ids, streams, steps * window)
+    )
+    is_start = np.arange(steps) == 0
+    return tf.data.Dataset.from_tensor_slices((inputs, targets, mask, is_start))
+
+
+def _shifted_rows(ids: np.ndarray, rows: int, length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Lay out `ids`, `ids` shifted by one, and a mask that is False on the zeros that fill up, each [rows, length]."""
+
+    def layout(values: np.ndarray) -> np.ndarray:
+        filled = np.zeros(rows * length, values.dtype)
+        filled[: len(values)] = values
+        return filled.reshape(rows, length)
+
+    return layout(ids[:-1]), layout(ids[1:]), layout(np.ones(len(ids) - 1, bool))
+
+
+# %% [markdown]
+# In every epoch the text is read as a ring from another random place, so that the streams are not cut at the same
+# characters again and again. The place depends on nothing but the seed and the epoch: that is what lets a resumed run
+# find exactly the batches that it would have seen without the interruption.
+
+
+# %%
+def training_batches(ids: np.ndarray, streams: int, window: int, seed: int, epoch: int) -> tf.data.Dataset:
+    """Return one epoch of `contiguous_batches`, from a start that `seed` and `epoch` decide."""
+    start = np.random.default_rng([seed, epoch]).integers(len(ids))
+    return contiguous_batches(np.roll(ids, -start), streams, window)
+
+
+def independent_windows(ids: np.ndarray, streams: int, window: int) -> tf.data.Dataset:
+    """Return the same text as windows that each start without memory: the harder rule that others measure by.
+
+    Args:
+        ids: int32 [characters], at least two.
+        streams: B, windows to a batch.
+        window: T, the most context that any prediction has.
+
+    Returns:
+        Batches as those of `contiguous_batches`, but every one with is_start True.
+    """
+    batches = -(-(len(ids) - 1) // (streams * window))  # rounded up
+    inputs, targets, mask = (
+        rows.reshape(batches, streams, window)  # batches B T
+        for rows in _shifted_rows(ids, batches * streams, window)
+    )
+    return tf.data.Dataset.from_tensor_slices((inputs, targets, mask, np.ones(batches, bool)))

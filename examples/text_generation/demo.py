@@ -1,0 +1,141 @@
+# %% [markdown]
+# # Text generation: the demonstration
+#
+# A trained model is a machine that, given some text, says how likely each next character is. Draw one, append it, ask
+# again: the model writes.
+
+# %%
+"""Step 5: continue prompts with the trained model, and show how it learned to."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from common import figures
+from common.checkpoints import restore_weights
+from common.decoding import sample_sequence
+from common.run import Run
+from common.text import Vocabulary
+
+# %% tags=["module"]
+from examples.text_generation.config import Config
+from examples.text_generation.model import CharRNN
+
+# %% [markdown]
+# ## Step 5: write
+#
+# **Temperature** divides the logits before they become probabilities: below 1 the likely gets likelier (bold,
+# repetitive), above 1 chances even out (wild). **Top-k** and **top-p** cut off the long tail of characters that are
+# each unlikely, but together would be drawn every few words.
+#
+# The whole loop is compiled: the next character is drawn and read in the graph, and Python only sees the result.
+
+
+# %%
+@dataclass(frozen=True)
+class Sampling:
+    """How the next character is chosen; the fields are those of the `generate` command."""
+
+    temperature: float = 0.8
+    top_k: int = 0
+    top_p: float = 1.0
+    seed: int = 1
+
+
+class TextGenerator:
+    """Continues text with a trained model."""
+
+    def __init__(self, model: CharRNN, vocabulary: Vocabulary):
+        """Compile nothing yet: that happens at the first use."""
+        self.model, self.vocabulary = model, vocabulary
+        self._read = tf.function(self._read_prompt, reduce_retracing=True)
+        self._write = tf.function(self._write_on, reduce_retracing=True)
+
+    @classmethod
+    def load(cls, run: Run) -> "TextGenerator":
+        """Restore the best weights of a run; the run directory alone is enough.
+
+        Raises:
+            UserError: the run has no checkpoint yet, or it is damaged.
+        """
+        config = Config.from_settings(run.read_config()["settings"])
+        vocabulary = Vocabulary.load(run.vocabulary)
+        model = CharRNN(len(vocabulary), **config.architecture()).build_weights()
+        restore_weights(run.checkpoints, model)
+        return cls(model, vocabulary)
+
+    def generate(self, prompt: str, length: int, sampling: Sampling, samples: int = 1) -> list[str]:
+        """Return `samples` continuations of `prompt`, each of `length` characters, without the prompt.
+
+        Raises:
+            UserError: the prompt has characters that the model never saw.
+        """
+        return ["".join(pieces) for pieces in zip(*self.stream(prompt, length, sampling, samples, length), strict=True)]
+
+    def stream(
+        self, prompt: str, length: int, sampling: Sampling, samples: int = 1, piece: int = 32
+    ) -> Iterator[list[str]]:
+        """Yield the same continuations `piece` characters at a time, as soon as they are made.
+
+        Raises:
+            UserError: the prompt has characters that the model never saw, or none at all.
+        """
+        logits, state = self._read(tf.constant(self.vocabulary.encode(prompt)[None]))  # 1 V, state 1 U
+        logits, state = tf.nest.map_structure(lambda x: tf.repeat(x, samples, axis=0), (logits, state))  # B V, B U
+        for start in range(0, length, piece):
+            ids, logits, state = self._write(
+                logits,
+                state,
+                tf.constant(start),
+                tf.constant(min(piece, length - start)),
+                tf.constant(sampling.seed),
+                tf.constant(sampling.temperature, tf.float32),
+                tf.constant(sampling.top_k),
+                tf.constant(sampling.top_p, tf.float32),
+            )
+            yield ["".join(self.vocabulary.decode(row)) for row in ids.numpy()]
+
+    def _read_prompt(self, ids: tf.Tensor):
+        logits, state = self.model(ids, self.model.initial_state(tf.shape(ids)[0]))  # B T V
+        return logits[:, -1], state  # B V
+
+    def _write_on(self, logits, state, start, length, seed, temperature, top_k, top_p):
+        return sample_sequence(self.model.next_character, logits, state, start, length, seed, temperature, top_k, top_p)
+
+
+# %% [markdown]
+# ### Watching it learn
+#
+# After every epoch the same prompt is continued with the same random numbers. Side by side, or as a GIF, one sees
+# spelling come first, then words, then speakers and verse.
+
+
+# %%
+class SampleEveryEpoch(keras.callbacks.Callback):
+    """Continues a prompt after every epoch into `samples/epoch_0001.txt` and so on."""
+
+    def __init__(self, folder: Path, vocabulary: Vocabulary, prompt: str, length: int):
+        """Remember what to continue; the model comes with training."""
+        super().__init__()
+        self.folder, self.vocabulary, self.prompt, self.length = folder, vocabulary, prompt, length
+        self.generator: TextGenerator | None = None
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Write the sample of `epoch`, counted from 0."""
+        self.generator = self.generator or TextGenerator(self.model, self.vocabulary)
+        [continuation] = self.generator.generate(self.prompt, self.length, Sampling())
+        (self.folder / f"epoch_{epoch + 1:04d}.txt").write_text(self.prompt + continuation + "\n", encoding="utf-8")
+
+
+def draw_training_gif(run: Run, prompt: str) -> None:
+    """Draw the samples of all epochs of this run, in order, as `figures/training.gif`."""
+    frames = []
+    for row in run.read_metrics():
+        epoch = int(row["epoch"])
+        text = (run.samples / f"epoch_{epoch:04d}.txt").read_text(encoding="utf-8")
+        title = f"after epoch {epoch}: {row['val_loss']:.3f} nats per character"
+        frames.append(figures.text_frame(title, text, prompt_length=len(prompt)))
+    figures.save_gif(frames, run.figures / "training.gif")

@@ -1,0 +1,73 @@
+# %% [markdown]
+# ## Step 5: measure
+#
+# The measure of a language model is its mean surprise at text that it never saw: **nats per character**, $-\ln p$ on
+# average, or **bits per character**, the same divided by $\ln 2$. Every held-out character counts once. A prediction
+# may use all that came before it, so the state is carried through. Others measure on windows that each start without
+# memory, which reads a little higher, so that number is given as well.
+
+# %%
+"""Step 5, continued: what the trained model is worth on the held-out text."""
+
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+
+from common import training
+from common.checkpoints import restore_weights
+from common.errors import UserError
+from common.run import Run
+
+# %% tags=["module"]
+from examples.text_generation.config import Config
+from examples.text_generation.data import VALIDATION_STREAMS, contiguous_batches, independent_windows, load_corpus
+from examples.text_generation.model import TrainableCharRNN
+from examples.text_generation.train import build_model
+
+# %%
+WINDOW = 256  # characters of context at most in the second rule, as others report it
+
+
+def evaluate(run: Run, data: str | None = None, data_dir: Path | None = None) -> dict[str, float]:
+    """Measure the best checkpoint on all held-out characters; write `evaluation.json` and return its metrics.
+
+    Args:
+        run: a trained run.
+        data: where the text is, if no longer where it was in training.
+        data_dir: the download cache, if no longer the one of training.
+
+    Raises:
+        UserError: no checkpoint, or the data is not what the model was trained on.
+    """
+    started = time.monotonic()
+    trained = run.read_config()
+    config = Config.from_settings(trained["settings"])
+    training.prepare(config.seed, config.precision)
+    data = data or config.data
+    corpus = load_corpus(data, config.window, data_dir or Path(trained["data_dir"]))
+    if corpus.fingerprint != trained["data"]:
+        raise UserError(f"{data}: not the text that {run.path} was trained on; name that text with --data")
+    model = build_model(config, len(corpus.vocabulary))
+    restore_weights(run.checkpoints, model)
+    metrics = measure(model, corpus.held_out, config.window)
+    rule = (
+        f"mean -ln p over all {len(corpus.held_out) - 1:,} characters of the last 10 % but the first, read in "
+        f"{VALIDATION_STREAMS} contiguous streams with the state carried through each; best checkpoint by the same "
+        f"figure; windows_{WINDOW}: the same characters in windows of {WINDOW}, each from a zero state"
+    )
+    run.write_evaluation("held-out", rule, time.monotonic() - started, metrics)
+    return metrics
+
+
+def measure(model: TrainableCharRNN, held_out: np.ndarray, window: int) -> dict[str, float]:
+    """Return nats and bits per character and perplexity with the state carried, and nats on independent windows."""
+    carried = training.evaluate(model, contiguous_batches(held_out, VALIDATION_STREAMS, window))["loss"]
+    windows = training.evaluate(model, independent_windows(held_out, VALIDATION_STREAMS, WINDOW))["loss"]
+    return {
+        "nats_per_char": carried,
+        "bits_per_char": carried / math.log(2),
+        "perplexity": math.exp(carried),
+        f"windows_{WINDOW}_nats_per_char": windows,
+    }

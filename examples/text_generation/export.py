@@ -1,0 +1,61 @@
+"""Write the trained model as a SavedModel: text in, text out, usable without this code."""
+
+from pathlib import Path
+
+import tensorflow as tf
+
+from common.checkpoints import named_variables
+from common.decoding import sample_sequence
+from examples.text_generation.demo import TextGenerator
+
+
+def export(generator: TextGenerator, folder: Path) -> Path:
+    """Write the SavedModel to `folder` and return it.
+
+    Its one signature takes prompt (string), length, top_k, seed (int32), temperature and top_p (float32), all scalars,
+    and gives {"text": the prompt and its continuation}. It fails on characters that the model never saw.
+    """
+    module = tf.Module()
+    # The variables and the table are handed over by name: what a graph uses, the module must hold.
+    module.weights = list(named_variables(generator.model).values())
+    module.symbols = tf.Variable(generator.vocabulary.symbols, trainable=False)
+    module.table = tf.lookup.StaticHashTable(
+        tf.lookup.KeyValueTensorInitializer(
+            generator.vocabulary.symbols, tf.range(len(generator.vocabulary), dtype=tf.int32)
+        ),
+        default_value=-1,
+    )
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([], tf.string, "prompt"),
+            tf.TensorSpec([], tf.int32, "length"),
+            tf.TensorSpec([], tf.float32, "temperature"),
+            tf.TensorSpec([], tf.int32, "top_k"),
+            tf.TensorSpec([], tf.float32, "top_p"),
+            tf.TensorSpec([], tf.int32, "seed"),
+        ]
+    )
+    def generate(prompt, length, temperature, top_k, top_p, seed):
+        ids = _encode(prompt, module.table)  # T
+        model = generator.model
+        logits, state = model(ids[None], model.initial_state(1))  # 1 T V
+        drawn, _, _ = sample_sequence(
+            model.next_character, logits[:, -1], state, tf.constant(0), length, seed, temperature, top_k, top_p
+        )  # 1 length
+        return {"text": prompt + tf.strings.reduce_join(tf.gather(module.symbols, drawn[0]))}
+
+    tf.saved_model.save(module, str(folder), signatures={"serving_default": generate})
+    return folder
+
+
+def _encode(prompt: tf.Tensor, table: tf.lookup.StaticHashTable) -> tf.Tensor:
+    characters = tf.strings.unicode_split(prompt, "UTF-8")  # T
+    ids = table.lookup(characters)  # T
+    unseen = tf.boolean_mask(characters, ids < 0)
+    checks = [
+        tf.debugging.Assert(tf.size(ids) > 0, ["the prompt is empty"]),
+        tf.debugging.Assert(tf.size(unseen) == 0, ["characters that the model never saw:", unseen], summarize=20),
+    ]
+    with tf.control_dependencies(checks):
+        return tf.identity(ids)

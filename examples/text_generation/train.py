@@ -1,0 +1,121 @@
+# %% [markdown]
+# # Text generation: training
+#
+# Everything meets here: the batches, the model with its tape, and the loop that drives them, keeps the best weights and
+# can be interrupted anywhere.
+
+# %%
+"""Step 4: put data, model and loop together in a run directory; draw the pictures when training is over."""
+
+import math
+from functools import partial
+
+import keras
+
+from common import figures, training
+from common.download import cache_dir
+from common.run import Run
+
+# %% tags=["module"]
+from examples.text_generation.config import Config
+from examples.text_generation.data import (
+    VALIDATION_STREAMS,
+    Corpus,
+    contiguous_batches,
+    load_corpus,
+    training_batches,
+)
+from examples.text_generation.demo import SampleEveryEpoch, TextGenerator, draw_training_gif
+from examples.text_generation.model import TrainableCharRNN
+from examples.text_generation.surprise import draw_surprise, read_with_surprise
+
+# %% [markdown]
+# Adam's step size climbs over the first steps, while its averages are still poor, and then falls along a cosine to
+# almost nothing at the end. The fall is worth much: the last tenth of a nat comes while the steps get small.
+
+
+# %%
+def build_model(config: Config, vocabulary_size: int) -> TrainableCharRNN:
+    """Return the untrained model of `config` with all its variables."""
+    model = TrainableCharRNN(vocabulary_size, config.batch_size, VALIDATION_STREAMS, **config.architecture())
+    model.build_weights()
+    return model
+
+
+def build_optimizer(config: Config, total_steps: int) -> keras.optimizers.Optimizer:
+    """Return Adam with warm-up and cosine decay over `total_steps`, clipping, and decoupled weight decay if any."""
+    warmup_steps = min(config.warmup_steps, total_steps // 2)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=config.learning_rate / max(1, warmup_steps),
+        warmup_target=config.learning_rate if warmup_steps else None,
+        warmup_steps=warmup_steps,
+        decay_steps=max(1, total_steps - warmup_steps),
+        alpha=config.learning_rate_floor,
+    )
+    return keras.optimizers.Adam(
+        schedule, beta_2=config.beta_2, weight_decay=config.weight_decay or None, global_clipnorm=config.clip_norm
+    )
+
+
+def train(config: Config) -> Run:
+    """Train as `config` says, or resume the run that is there, and draw the pictures.
+
+    Raises:
+        UserError: bad data, or a run directory with other settings.
+        Interrupted: stopped by a signal, with everything saved.
+    """
+    training.prepare(config.seed, config.precision)
+    corpus = load_corpus(config.data, config.window, config.data_dir)
+    corpus.vocabulary.encode(config.prompt)  # better to complain now than after the first epoch
+    run = Run.start(
+        config.run_path,
+        config.EXAMPLE,
+        settings=config.settings(),
+        data=corpus.fingerprint,
+        data_dir=cache_dir(config.data_dir),
+        fresh=config.fresh,
+    )
+    corpus.vocabulary.save(run.vocabulary)
+
+    batches = partial(training_batches, corpus.train, config.batch_size, config.window, config.seed)
+    steps_per_epoch = min(config.steps_per_epoch or len(batches(0)), len(batches(0)))
+    model = build_model(config, len(corpus.vocabulary))
+    model.compile(build_optimizer(config, config.epochs * steps_per_epoch))
+    announce(config, corpus, model)
+    training.Trainer(
+        model,
+        run,
+        epochs=config.epochs,
+        steps_per_epoch=steps_per_epoch,
+        patience=config.patience,
+        callbacks=[SampleEveryEpoch(run.samples, corpus.vocabulary, config.prompt, config.sample_length)],
+        eager=config.eager,
+        max_minutes=config.max_minutes,
+        checkpoint_seconds=config.checkpoint_seconds,
+    ).fit(batches, contiguous_batches(corpus.held_out, VALIDATION_STREAMS, config.window))
+    draw_pictures(run, config, corpus)
+    return run
+
+
+def announce(config: Config, corpus: Corpus, model: keras.Model) -> None:
+    """Say what is about to be trained on what."""
+    print(
+        f"{config.data}: {len(corpus.train):,} characters to train on, {len(corpus.held_out):,} held out, "
+        f"{len(corpus.vocabulary)} different; guessing costs {math.log(len(corpus.vocabulary)):.3f} nats\n"
+        f"{config.layers} x {config.cell.upper()} {config.units}, "
+        f"{sum(math.prod(weight.shape) for weight in model.trainable_weights):,} weights"
+    )
+
+
+def draw_pictures(run: Run, config: Config, corpus: Corpus) -> None:
+    """Draw learning curve, training GIF and surprise of the run so far; nothing if no epoch is finished."""
+    rows = run.read_metrics()
+    if not rows:
+        return
+    guessing = ("guessing", math.log(len(corpus.vocabulary)))
+    figures.learning_curve(rows, run.figures / "learning_curve.png", "nats per character", guessing)
+    draw_training_gif(run, config.prompt)
+    passage = "".join(corpus.vocabulary.decode(corpus.held_out[:1100]))
+    surprise = read_with_surprise(TextGenerator.load(run), passage, context=min(400, len(passage) // 2))
+    draw_surprise(surprise, run.figures / "surprise.png")
+    print(f"pictures: {run.figures}")

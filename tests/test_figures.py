@@ -1,0 +1,41 @@
+import numpy as np
+from PIL import Image
+
+from common import figures
+
+
+def test_a_learning_curve_is_drawn_with_and_without_validation(tmp_path):
+    rows = [{"epoch": epoch, "loss": 3 / epoch, "val_loss": 4 / epoch} for epoch in (1, 2, 3)]
+    figures.learning_curve(rows, tmp_path / "both.png", "nats", ("guessing", 4.2))
+    figures.learning_curve([{"epoch": 1, "loss": 2.0}], tmp_path / "one.png", "nats", ("guessing", 4.2))
+    for name in ("both.png", "one.png"):
+        pixels = np.asarray(Image.open(tmp_path / name).convert("L"))
+        assert pixels.shape == (480, 840) and (pixels < 128).any()
+
+
+def test_text_frames_have_one_size_and_stay_inside():
+    short = figures.text_frame("title", "a")
+    long = figures.text_frame("title", "many words\t" * 500 + "x" * 500 + "\n\n", prompt_length=20)
+    assert short.size == long.size
+    border = np.asarray(long.convert("L"))[:, -20:]
+    assert (border == 255).all()
+
+
+def test_the_prompt_is_drawn_in_another_colour():
+    def colours(prompt_length):
+        return {colour for _, colour in figures.text_frame("", "mmmm mmmm", prompt_length).getcolors(10**6)}
+
+    blue, ink = (0x25, 0x63, 0xEB), (0x1F, 0x24, 0x30)
+    assert blue not in colours(0) and ink not in colours(9)
+    assert {blue, ink} <= colours(4)
+
+
+def test_a_gif_keeps_the_order_and_holds_the_last_frame(tmp_path):
+    frames = [Image.new("RGB", (8, 8), (shade, shade, shade)) for shade in (0, 100, 200)]
+    figures.save_gif(frames, tmp_path / "x.gif", frame_ms=300, last_ms=2000)
+    gif = Image.open(tmp_path / "x.gif")
+    seen = []
+    for number in range(gif.n_frames):
+        gif.seek(number)
+        seen.append((gif.convert("L").getpixel((0, 0)), gif.info["duration"]))
+    assert seen == [(0, 300), (100, 300), (200, 2000)] and gif.info["loop"] == 0

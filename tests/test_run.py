@@ -1,0 +1,82 @@
+import json
+
+import pytest
+
+from common.errors import UserError
+from common.run import Run
+
+
+def start(path, settings=None, data=None, fresh=False, example="toy"):
+    return Run.start(path, example, settings or {"units": 3}, data or {"sha256": "ab"}, path, fresh)
+
+
+def test_the_same_settings_open_the_same_run(tmp_path):
+    created = start(tmp_path / "run").read_config()
+    assert start(tmp_path / "run").read_config() == created
+    assert created["settings"] == {"units": 3} and {"python", "tensorflow", "keras"} <= created["versions"].keys()
+
+
+def test_other_settings_or_data_are_refused_and_named(tmp_path):
+    start(tmp_path)
+    with pytest.raises(UserError, match=r"units 3 there, 4 now.*--fresh"):
+        start(tmp_path, settings={"units": 4})
+    with pytest.raises(UserError, match="sha256 'ab' there, 'cd' now"):
+        start(tmp_path, data={"sha256": "cd"})
+    with pytest.raises(UserError, match="a run of toy"):
+        start(tmp_path, example="other")
+
+
+def test_fresh_moves_the_old_run_aside(tmp_path):
+    path = tmp_path / "run"
+    for units in (1, 2, 3):
+        start(path, settings={"units": units}, fresh=True)
+    kept = [Run(tmp_path / name).read_config()["settings"]["units"] for name in ("run.old-1", "run.old-2", "run")]
+    assert kept == [1, 2, 3]
+
+
+def test_a_folder_with_other_files_is_not_taken_over(tmp_path):
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(UserError, match="no run"):
+        start(tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot be created"):
+        start(tmp_path / "file")
+
+
+def test_a_start_that_was_killed_is_started_again(tmp_path):
+    (tmp_path / ".config.json.123.tmp").write_text("{")
+    assert start(tmp_path).config.exists()
+
+
+def test_only_runs_of_the_example_open(tmp_path):
+    with pytest.raises(UserError, match="not a run directory"):
+        Run.open(tmp_path, "toy")
+    start(tmp_path)
+    assert Run.open(tmp_path, "toy").path == tmp_path
+    with pytest.raises(UserError, match=r"examples\.toy"):
+        Run.open(tmp_path, "other")
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"example": "toy"'])
+def test_a_damaged_config_is_named(tmp_path, content):
+    start(tmp_path).config.write_text(content)
+    with pytest.raises(UserError, match=r"config.json: damaged"):
+        Run.open(tmp_path, "toy")
+
+
+def test_metrics_keep_every_digit(tmp_path):
+    run = start(tmp_path)
+    assert run.read_metrics() == []
+    rows = [{"epoch": 1.0, "step": 5.0, "seconds": 0.1, "loss": 1 / 3}]
+    run.write_metrics(rows)
+    assert run.read_metrics() == rows
+    assert run.metrics.read_text().startswith("epoch,step,seconds,loss\n")
+
+
+def test_an_evaluation_carries_its_rule(tmp_path):
+    run = start(tmp_path)
+    assert run.read_evaluation() is None
+    run.write_evaluation("test", "the rule", 1.26, {"bleu": 40.5})
+    assert json.loads(run.evaluation.read_text()) == {
+        "split": "test", "rule": "the rule", "seconds": 1.3, "metrics": {"bleu": 40.5},
+    }  # fmt: skip

@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+
+from common.errors import UserError
+from common.text import Vocabulary, normalise, printable, read_text
+
+
+def test_bom_and_line_ends_and_unicode_forms_do_not_matter():
+    assert (
+        normalise("\ufeffun café\r\nune\rdeux\n") == normalise("un cafe\u0301\nune\ndeux\n") == "un café\nune\ndeux\n"
+    )
+
+
+def test_a_folder_is_read_in_the_order_of_names(tmp_path):
+    for name, text in (("b.txt", "second"), ("a.txt", "first"), ("c.md", "not this")):
+        (tmp_path / name).write_text(text)
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "d.txt").write_text("third")
+    assert read_text(tmp_path) == "first\nsecond\nthird"
+
+
+def test_bytes_that_are_not_utf8_are_located(tmp_path):
+    path = tmp_path / "latin.txt"
+    path.write_bytes("erste\nzweite\nf\xfcnfte".encode("latin-1"))
+    with pytest.raises(UserError, match=r"latin.txt: line 3, byte offset 14: expected UTF-8, got byte 0xfc.*iconv"):
+        read_text(path)
+
+
+def test_nothing_to_read_is_an_error(tmp_path):
+    with pytest.raises(UserError, match="cannot be read"):
+        read_text(tmp_path / "missing.txt")
+    with pytest.raises(UserError, match="holds no .txt"):
+        read_text(tmp_path)
+    (tmp_path / "blank.txt").write_text("\ufeff \r\n")
+    with pytest.raises(UserError, match="empty"):
+        read_text(tmp_path / "blank.txt")
+
+
+def test_encoding_and_decoding_are_inverse():
+    text = "né à l'Île, 42 €\n🙂"
+    vocabulary = Vocabulary(sorted(set(text)))
+    ids = vocabulary.encode(text)
+    assert ids.dtype == np.int32 and "".join(vocabulary.decode(ids)) == text
+
+
+def test_unseen_symbols_are_listed():
+    with pytest.raises(UserError, match=r"2 symbol\(s\).*'x' 'ÿ'"):
+        Vocabulary("abc").encode("aÿxbx")
+
+
+def test_a_saved_vocabulary_is_the_same(tmp_path):
+    vocabulary = Vocabulary(["\n", '"', "é", "🙂", "\u2028"])
+    vocabulary.save(tmp_path / "v.json")
+    assert Vocabulary.load(tmp_path / "v.json").symbols == vocabulary.symbols
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '["a", "a"]', '["a", 1]', "[1"])
+def test_a_damaged_vocabulary_is_named(tmp_path, content):
+    (tmp_path / "v.json").write_text(content)
+    with pytest.raises(UserError, match=r"v.json: expected a JSON list"):
+        Vocabulary.load(tmp_path / "v.json")
+
+
+def test_control_characters_cannot_reach_the_terminal():
+    assert printable("a\x1b[31mb\tc\n\x07é") == "a\\x1b[31mb\tc\n\\x07é"

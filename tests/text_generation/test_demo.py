@@ -1,0 +1,59 @@
+from itertools import pairwise
+
+import pytest
+from PIL import Image
+
+from common.errors import UserError
+from examples.text_generation.demo import Sampling, TextGenerator
+
+
+@pytest.fixture(scope="module")
+def generator(trained):
+    return TextGenerator.load(trained)
+
+
+def test_the_same_seed_writes_the_same_text_and_another_seed_another(generator):
+    [one], [same], [other] = (generator.generate("MIRA:", 200, Sampling(seed=seed)) for seed in (7, 7, 8))
+    assert one == same != other and len(one) == 200
+
+
+def test_a_text_made_in_pieces_is_the_one_made_at_once(generator):
+    streamed = "".join(piece for [piece] in generator.stream("MIRA:", 70, Sampling(), piece=32))
+    assert [streamed] == generator.generate("MIRA:", 70, Sampling())
+
+
+def test_temperature_acts(generator):
+    [cold], [again], [hot] = (
+        generator.generate("MIRA:", 300, Sampling(temperature=temperature, seed=seed))
+        for temperature, seed in ((0.0, 1), (0.0, 2), (2.0, 1))
+    )
+    assert cold == again  # the likeliest, whatever the seed
+    assert len(set(cold)) < len(set(hot))
+
+
+def test_top_k_of_one_is_the_likeliest(generator):
+    greedy = generator.generate("MIRA:", 50, Sampling(temperature=0.0))
+    assert generator.generate("MIRA:", 50, Sampling(temperature=1.5, top_k=1)) == greedy
+    assert generator.generate("MIRA:", 50, Sampling(temperature=1.5, top_p=0.001)) == greedy
+
+
+def test_samples_differ_from_each_other(generator):
+    assert len(set(generator.generate("MIRA:", 60, Sampling(), samples=3))) == 3
+
+
+def test_the_prompt_decides(generator):
+    assert generator.generate("MIRA:", 60, Sampling()) != generator.generate("The king", 60, Sampling())
+
+
+def test_what_the_model_never_saw_is_refused(generator):
+    with pytest.raises(UserError, match="never saw in training: 'ß' '🙂'"):
+        generator.generate("Straße 🙂", 10, Sampling())
+
+
+def test_every_epoch_has_its_sample_and_its_frame(trained):
+    samples = sorted(trained.samples.iterdir())
+    assert [path.name for path in samples] == [f"epoch_{number:04d}.txt" for number in (1, 2, 3)]
+    texts = [path.read_text() for path in samples]
+    assert all(text.startswith("MIRA:") and len(text) == 66 for text in texts)
+    assert all(before != after for before, after in pairwise(texts))
+    assert Image.open(trained.figures / "training.gif").n_frames == 3

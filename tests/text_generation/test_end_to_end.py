@@ -1,0 +1,129 @@
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+import tensorflow as tf
+
+from common.checkpoints import find
+from common.cli import main
+from common.run import Run
+from examples.text_generation.__main__ import VERBS
+from tests.text_generation.tiny import FLAGS
+
+
+def command(*arguments):
+    return main("python -m examples.text_generation", "", VERBS, [str(argument) for argument in arguments])
+
+
+def train_until(line_start, run_dir):
+    """Train in a process of its own and kill it with SIGKILL as soon as a line of its output starts so."""
+    flags = ["train", "--preset", "tiny", *FLAGS, "--checkpoint-seconds", "0", "--run-dir", str(run_dir)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "examples.text_generation", *flags], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    for line in process.stdout:
+        if line.decode().startswith(line_start):
+            os.kill(process.pid, signal.SIGKILL)
+            break
+    process.stdout.close()
+    return process.wait()
+
+
+def variables(run):
+    path = str(find(run.checkpoints, "latest")[0] / "variables")
+    reader = tf.train.load_checkpoint(path)
+    return {name: reader.get_tensor(name) for name, _ in tf.train.list_variables(path) if "OBJECT_GRAPH" not in name}
+
+
+def test_killed_twice_it_ends_with_the_same_numbers_and_weights(trained, tmp_path):
+    run = Run(tmp_path / "run")
+    assert train_until("epoch 1/3", run.path) == -signal.SIGKILL
+    assert train_until("epoch 2/3", run.path) == -signal.SIGKILL
+    assert train_until("never", run.path) == 0
+    for mine, theirs in zip(run.read_metrics(), trained.read_metrics(), strict=True):
+        assert {**mine, "seconds": 0} == {**theirs, "seconds": 0}
+    mine, theirs = variables(run), variables(trained)
+    assert mine.keys() == theirs.keys() and len(mine) > 20
+    assert all((mine[name] == theirs[name]).all() for name in mine)
+    assert [path.read_text() for path in sorted(run.samples.iterdir())] == [
+        path.read_text() for path in sorted(trained.samples.iterdir())
+    ]
+
+
+def test_training_leaves_a_complete_run_directory(tmp_path, capsys):
+    assert command("train", "--preset", "tiny", "--epochs", 1, "--run-dir", tmp_path / "run") == 0
+    names = {str(path.relative_to(tmp_path / "run")) for path in (tmp_path / "run").rglob("*")}
+    assert {
+        "config.json", "vocabulary.json", "metrics.csv", "report.html", "samples/epoch_0001.txt",
+        "figures/learning_curve.png", "figures/training.gif", "figures/surprise.png",
+    } <= names  # fmt: skip
+    output = capsys.readouterr().out
+    assert "guessing costs 3.932 nats" in output and "now try: python -m examples.text_generation generate" in output
+
+
+def test_line_by_line_it_learns_the_same(tmp_path):
+    def losses(name, *flags):
+        flags = ["--preset", "tiny", "--epochs", 1, "--steps-per-epoch", 3, "--run-dir", tmp_path / name, *flags]
+        assert command("train", *flags) == 0
+        [row] = Run(tmp_path / name).read_metrics()
+        return row["loss"], row["val_loss"]
+
+    assert losses("eager", "--eager") == pytest.approx(losses("compiled"), abs=1e-4)
+
+
+def test_generate_writes_to_stdout_and_repeats_itself(trained, capsys, tmp_path):
+    def output(*flags):
+        assert command("generate", "--run", trained.path, "--length", 50, *flags) == 0
+        return capsys.readouterr().out
+
+    assert output("--seed", 7) == output("--seed", 7) != output("--seed", 8)
+    assert len(output()) == len("MIRA:") + 50 + 1
+    (tmp_path / "prompt.txt").write_text("The lamp")
+    assert output("--prompt-file", tmp_path / "prompt.txt") == output("--prompt", "The lamp")
+    assert output("--samples", 2).startswith("--- 1 of 2 ---\nMIRA:")
+
+
+def test_evaluate_and_export_say_what_they_wrote(trained, capsys, tmp_path):
+    assert command("evaluate", "--run", trained.path) == 0
+    assert "nats_per_char" in capsys.readouterr().out and "state carried" in trained.report.read_text()
+    assert command("export", "--run", trained.path, "--out", tmp_path / "model") == 0
+    assert (tmp_path / "model" / "saved_model.pb").exists()
+
+
+def write(folder, name, content):
+    (folder / name).write_bytes(content)
+    return folder / name
+
+
+BAD_TRAINING = {
+    "missing file": (lambda folder: ["--data", folder / "none.txt"], "no such file"),
+    "empty file": (lambda folder: ["--data", write(folder, "empty.txt", b"")], "empty"),
+    "short file": (lambda folder: ["--data", write(folder, "s.txt", b"short")], "5 characters are too few"),
+    "latin-1": (lambda folder: ["--data", write(folder, "l.txt", b"ab\nn\xe9\n")], "l.txt: line 2, byte offset 4"),
+    "no units": (lambda folder: ["--units", 0], "--units: expected at least 1, got 0"),
+    "unknown name": (lambda folder: ["--data", "shakespear"], "known are shakespeare, tiny"),
+    "too much dropout": (lambda folder: ["--dropout", 1.0], "--dropout"),
+    "prompt that the text lacks": (lambda folder: ["--prompt", "ÄÖÜ"], "'Ä' 'Ö' 'Ü'"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_TRAINING)
+def test_bad_input_is_one_line_and_exit_code_2(tmp_path, capsys, case):
+    flags, message = BAD_TRAINING[case]
+    assert command("train", "--preset", "tiny", "--run-dir", tmp_path / "run", *flags(tmp_path)) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and message in error and error.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_of_other_settings_is_refused(trained, capsys):
+    assert command("train", "--preset", "tiny", *FLAGS, "--units", 7, "--run-dir", trained.path) == 2
+    assert "units 128 there, 7 now" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path, capsys):
+    for verb in ("generate", "evaluate", "export"):
+        assert command(verb, "--run", tmp_path) == 2
+        assert "not a run directory" in capsys.readouterr().err

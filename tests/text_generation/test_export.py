@@ -1,0 +1,44 @@
+import subprocess
+import sys
+
+import pytest
+
+from examples.text_generation.demo import Sampling, TextGenerator
+from examples.text_generation.export import export
+
+READER = """
+import sys, tensorflow as tf
+served = tf.saved_model.load(sys.argv[1]).signatures["serving_default"]
+
+def serve(prompt):
+    numbers = {"length": 80, "top_k": 5, "seed": 7}
+    shares = {"temperature": tf.constant(0.9), "top_p": tf.constant(0.95)}
+    return served(prompt=tf.constant(prompt), **{k: tf.constant(v) for k, v in numbers.items()}, **shares)["text"]
+
+sys.stdout.buffer.write(serve("MIRA:").numpy())
+for bad in ("", "caf\\u00e9"):
+    try:
+        serve(bad)
+    except tf.errors.InvalidArgumentError as error:
+        print("refused:", str(error).splitlines()[0:9], file=sys.stderr)
+"""
+
+
+@pytest.fixture(scope="module")
+def reader(trained, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("export")
+    export(TextGenerator.load(trained), folder / "model")
+    return subprocess.run(
+        [sys.executable, "-c", READER, str(folder / "model")], cwd=folder, capture_output=True, check=True
+    )  # another folder: the project is not importable there
+
+
+def test_a_process_without_this_code_writes_the_same_text(trained, reader):
+    sampling = Sampling(temperature=0.9, top_k=5, top_p=0.95, seed=7)
+    [expected] = TextGenerator.load(trained).generate("MIRA:", 80, sampling)
+    assert reader.stdout.decode() == "MIRA:" + expected
+
+
+def test_it_refuses_what_it_cannot_read(reader):
+    refused = [line for line in reader.stderr.decode().splitlines() if line.startswith("refused:")]
+    assert len(refused) == 2 and "empty" in refused[0] and "never saw" in refused[1]

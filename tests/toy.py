@@ -1,0 +1,87 @@
+"""A small regression with everything that makes exact resume hard: dropout, batch norm, layers in a list, shuffling."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from common.run import Run
+from common.training import Trainer, prepare
+
+BATCHES, EPOCHS = 5, 3
+
+
+class Toy(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.hidden = [keras.layers.Dense(8, activation="relu"), keras.layers.Dense(8, activation="relu")]
+        self.norm = keras.layers.BatchNormalization()
+        self.dropout = keras.layers.Dropout(0.5)
+        self.out = keras.layers.Dense(1)
+        self.error = keras.metrics.Mean(name="loss")
+
+    def call(self, x, training=False):
+        for layer in self.hidden:
+            x = self.dropout(self.norm(layer(x), training=training), training=training)
+        return self.out(x)
+
+    def train_step(self, batch):
+        x, y = batch
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean((self(x, training=True) - y) ** 2)
+        gradients = tape.gradient(loss, self.trainable_variables)
+        self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
+        return {"loss": loss}
+
+    def test_step(self, batch):
+        x, y = batch
+        self.error.update_state((self(x) - y) ** 2)
+        return {"loss": self.error.result()}
+
+
+def build():
+    prepare(seed=3, precision="float32")
+    model = Toy()
+    model(tf.zeros([1, 4]))
+    model.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.02, EPOCHS * BATCHES)))
+    return model
+
+
+def examples(count=40):
+    x = np.random.default_rng(0).normal(size=(count, 4)).astype("float32")
+    return x, x[:, :1] * x[:, 1:2] + x[:, 2:3]
+
+
+def train_data(epoch):
+    x, y = examples()
+    order = np.random.default_rng([7, epoch]).permutation(len(x))
+    return tf.data.Dataset.from_tensor_slices((x[order], y[order])).batch(len(x) // BATCHES)
+
+
+def validation_data():
+    return tf.data.Dataset.from_tensor_slices(examples(12)).batch(5)  # the last batch is smaller
+
+
+class Recorder(keras.callbacks.Callback):
+    """Keeps every step's loss; raises at a given step, before the loop can save it, as a kill would."""
+
+    def __init__(self, die_after=None):
+        super().__init__()
+        self.losses, self.die_after = [], die_after
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.losses.append(float(logs["loss"]).hex())
+        if self.die_after is not None and len(self.losses) == self.die_after:
+            raise Died
+
+
+class Died(Exception):
+    pass
+
+
+def start_run(path):
+    return Run.start(path, "toy", settings={"seed": 3}, data={}, data_dir=path)
+
+
+def make_trainer(path, model, *callbacks, **options):
+    options = {"epochs": EPOCHS, "checkpoint_seconds": 0.0} | options
+    return Trainer(model, start_run(path), callbacks=callbacks, **options)
