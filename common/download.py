@@ -110,7 +110,7 @@ def fetch(resource: Resource, data_dir: str | os.PathLike[str] | None = None) ->
 
 
 @dataclass(eq=False)
-class _FailedTry(Exception):  # noqa: N818
+class _FailedTry(Exception):
     """A try that failed, how many tries such a failure is worth, and how many seconds the server asks to wait."""
 
     reason: str

@@ -136,6 +136,8 @@ class GenerateOptions(RunOptions):
             raise UserError(f"--top-p: expected a probability above 0 and up to 1, got {self.top_p}")
         if self.prompt is not None and self.prompt_file is not None:
             raise UserError("--prompt and --prompt-file: expected one of them, got both")
+        if self.prompt == "":
+            raise UserError("--prompt: expected at least one character, got none")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from common import figures
+from common import figures, training
 from common.checkpoints import restore_weights
 from common.decoding import sample_sequence
 from common.run import Run
@@ -62,6 +62,7 @@ class TextGenerator:
             UserError: the run has no checkpoint yet, or it is damaged.
         """
         config = Config.from_settings(run.read_config()["settings"])
+        training.prepare(config.seed, config.precision)
         vocabulary = Vocabulary.load(run.vocabulary)
         model = CharRNN(len(vocabulary), **config.architecture()).build_weights()
         restore_weights(run.checkpoints, model)

@@ -112,5 +112,5 @@ def _shade(bits: float) -> tuple[int, int, int]:
     return tuple(round(255 * channel) for channel in _SHADES(min(1.0, bits / SATURATED_BITS))[:3])
 
 
-def _visible(character: str) -> str:
-    return {"\n": "↵", " ": "␣", "\t": "→"}.get(character, character)
+def _visible(character: str, blank: str = "␣") -> str:
+    return {"\n": "↵", " ": blank, "\t": "→"}.get(character, character)

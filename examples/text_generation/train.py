@@ -115,7 +115,8 @@ def draw_pictures(run: Run, config: Config, corpus: Corpus) -> None:
     guessing = ("guessing", math.log(len(corpus.vocabulary)))
     figures.learning_curve(rows, run.figures / "learning_curve.png", "nats per character", guessing)
     draw_training_gif(run, config.prompt)
-    passage = "".join(corpus.vocabulary.decode(corpus.held_out[:1100]))
-    surprise = read_with_surprise(TextGenerator.load(run), passage, context=min(400, len(passage) // 2))
+    passage = "".join(corpus.vocabulary.decode(corpus.held_out[:1000]))
+    a_line_starts = passage.find("\n", min(400, len(passage) // 2)) + 1
+    surprise = read_with_surprise(TextGenerator.load(run), passage, context=a_line_starts or len(passage) // 2)
     draw_surprise(surprise, run.figures / "surprise.png")
     print(f"pictures: {run.figures}")
