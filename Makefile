@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint test-oldest bench clean
 
 demo: .venv/user
 	$(BIN)/python -m examples demo --out demo
@@ -14,6 +14,9 @@ test: .venv/contributor lint
 lint: .venv/contributor
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+test-oldest: .venv-oldest/contributor
+	.venv-oldest/bin/python -m pytest
 
 bench: .venv/user
 	$(BIN)/python -m benchmarks.initial_values
@@ -27,5 +30,10 @@ bench: .venv/user
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $@
 
+.venv-oldest/contributor: requirements.txt requirements-dev.txt requirements-oldest.txt
+	$(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet -r requirements-dev.txt -c requirements-oldest.txt
+	touch $@
+
 clean:
-	rm -rf .venv demo
+	rm -rf .venv .venv-oldest demo

@@ -130,6 +130,8 @@ def main(program: str, summary: str, verbs: Mapping[str, Verb], argv: Sequence[s
     141 nobody reads stdout any more.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show é is no reason to stop
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_overview(program, summary, verbs))
         return 0

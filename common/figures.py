@@ -49,30 +49,45 @@ def monospace(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name, size)
 
 
-def text_frame(title: str, text: str, prompt_length: int = 0, columns: int = 64, lines: int = 18) -> Image.Image:
-    """Return a picture of `text` under a title, always of the same size for the same `columns` and `lines`.
+def text_frames(
+    passages: Sequence[tuple[str, str]], prompt_length: int = 0, columns: int = 64, most_lines: int = 18
+) -> list[Image.Image]:
+    """Return a picture of each passage under its title, all of the same size.
 
     Args:
-        title: one line.
-        text: wrapped at `columns`; what does not fit in `lines` is left out.
-        prompt_length: so many characters at the start are drawn in another colour.
+        passages: (title, text) pairs; a text is wrapped at `columns`.
+        prompt_length: so many characters at the start of each text are drawn in another colour.
         columns: characters a line.
-        lines: lines of text.
+        most_lines: what goes beyond is left out.
     """
-    font, margin = monospace(15), 24
-    advance, line_height = font.getlength("m"), 22
-    size = (round(2 * margin + columns * advance), 2 * margin + (lines + 2) * line_height)
-    image = Image.new("RGB", size, PAPER)
-    draw = ImageDraw.Draw(image)
-    draw.text((margin, margin), title, fill=ACCENT, font=monospace(15, bold=True))
-    drawn = 0
-    for number, line in enumerate(_wrap(text, columns)[:lines]):
-        y = margin + (number + 2) * line_height
-        in_prompt = max(0, min(len(line), prompt_length - drawn))
-        draw.text((margin, y), line[:in_prompt], fill=SECOND, font=font)
-        draw.text((margin + in_prompt * advance, y), line[in_prompt:], fill=INK, font=font)
-        drawn += len(line) + 1
-    return image
+    wrapped = [_wrap(text, columns)[:most_lines] for _, text in passages]
+    font, line_height, margin = monospace(15), 22, 24
+    width = round(2 * margin + columns * font.getlength("m"))
+    height = 2 * margin + (2 + max(map(len, wrapped))) * line_height
+    frames = []
+    for (title, _), lines in zip(passages, wrapped, strict=True):
+        frames.append(Image.new("RGB", (width, height), PAPER))
+        draw = ImageDraw.Draw(frames[-1])
+        draw.text((margin, margin), title, fill=ACCENT, font=monospace(15, bold=True))
+        _draw_lines(draw, lines, prompt_length, (margin, margin + 2 * line_height), line_height, font)
+    return frames
+
+
+def _draw_lines(
+    draw: ImageDraw.ImageDraw,
+    lines: Sequence[str],
+    prompt_length: int,
+    corner: tuple[int, int],
+    line_height: int,
+    font: ImageFont.FreeTypeFont,
+) -> None:
+    x, y = corner
+    for line in lines:
+        in_prompt = max(0, min(len(line), prompt_length))
+        draw.text((x, y), line[:in_prompt], fill=SECOND, font=font)
+        draw.text((x + in_prompt * font.getlength("m"), y), line[in_prompt:], fill=INK, font=font)
+        prompt_length -= len(line) + 1  # the line end counts too
+        y += line_height
 
 
 def _wrap(text: str, columns: int) -> list[str]:
@@ -90,5 +105,6 @@ def save_gif(frames: Sequence[Image.Image], path: Path, frame_ms: int = 900, las
         last_ms: how long the last one is.
     """
     durations = [frame_ms] * (len(frames) - 1) + [last_ms]
-    first, *rest = [frame.convert("P", palette=Image.Palette.ADAPTIVE, colors=32) for frame in frames]
+    # Maximum coverage keeps colours that few pixels have; the default method would average them away.
+    first, *rest = [frame.quantize(64, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE) for frame in frames]
     first.save(path, save_all=True, append_images=rest, duration=durations, loop=0, optimize=True)

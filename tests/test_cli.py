@@ -118,6 +118,15 @@ def test_a_reader_that_leaves_is_no_error():
     assert process.wait() == 141 and process.stderr.read() == b""
 
 
+def test_a_terminal_without_accents_is_no_error():
+    code = (
+        "import sys\nfrom common.cli import Options, Verb, main\n"
+        "sys.exit(main('p', '', {'go': Verb('', Options, lambda options: print('é'))}, ['go']))"
+    )
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment).stdout == b"\\xe9\n"
+
+
 def test_help_does_not_import_tensorflow():
     code = (
         "import sys, runpy\nsys.argv = ['x', 'train', '--help']\n"

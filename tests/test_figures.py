@@ -14,16 +14,17 @@ def test_a_learning_curve_is_drawn_with_and_without_validation(tmp_path):
 
 
 def test_text_frames_have_one_size_and_stay_inside():
-    short = figures.text_frame("title", "a")
-    long = figures.text_frame("title", "many words\t" * 500 + "x" * 500 + "\n\n", prompt_length=20)
+    texts = [("title", "a"), ("title", "many words\t" * 500 + "x" * 500 + "\n\n")]
+    short, long = figures.text_frames(texts, prompt_length=20)
     assert short.size == long.size
     border = np.asarray(long.convert("L"))[:, -20:]
     assert (border == 255).all()
 
 
-def test_the_prompt_is_drawn_in_another_colour():
+def test_the_prompt_is_drawn_in_another_colour_also_in_a_gif(tmp_path):
     def colours(prompt_length):
-        return {colour for _, colour in figures.text_frame("", "mmmm mmmm", prompt_length).getcolors(10**6)}
+        figures.save_gif(figures.text_frames([("", "mmmm mmmm")], prompt_length), tmp_path / "x.gif")
+        return {colour for _, colour in Image.open(tmp_path / "x.gif").convert("RGB").getcolors(10**6)}
 
     blue, ink = (0x25, 0x63, 0xEB), (0x1F, 0x24, 0x30)
     assert blue not in colours(0) and ink not in colours(9)

@@ -17,7 +17,7 @@ import tensorflow as tf
 from common import figures, training
 from common.checkpoints import restore_weights
 from common.decoding import sample_sequence
-from common.run import Run
+from common.run import Run, write_atomically
 from common.text import Vocabulary
 
 # %% tags=["module"]
@@ -110,33 +110,51 @@ class TextGenerator:
 # %% [markdown]
 # ### Watching it learn
 #
-# After every epoch the same prompt is continued with the same random numbers. Side by side, or as a GIF, one sees
-# spelling come first, then words, then speakers and verse.
+# Before training and after every epoch the same prompt is continued with the same random numbers. Side by side, or as a
+# GIF, one sees spelling come first, then words, then speakers and verse.
 
 
 # %%
 class SampleEveryEpoch(keras.callbacks.Callback):
-    """Continues a prompt after every epoch into `samples/epoch_0001.txt` and so on."""
+    """Continues a prompt into `samples/epoch_0000.txt` (untrained), `epoch_0001.txt` and so on."""
 
     def __init__(self, folder: Path, vocabulary: Vocabulary, prompt: str, length: int):
         """Remember what to continue; the model comes with training."""
         super().__init__()
         self.folder, self.vocabulary, self.prompt, self.length = folder, vocabulary, prompt, length
-        self.generator: TextGenerator | None = None
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        """Write what the untrained model makes of it; a resumed run has that already."""
+        self.generator = TextGenerator(self.model, self.vocabulary)
+        if not sample_path(self.folder, 0).exists():
+            self._write(0)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Write the sample of `epoch`, counted from 0."""
-        self.generator = self.generator or TextGenerator(self.model, self.vocabulary)
+        """Write the sample of `epoch`, which Keras counts from 0."""
+        self._write(epoch + 1)
+
+    def _write(self, epochs_done: int) -> None:
         [continuation] = self.generator.generate(self.prompt, self.length, Sampling())
-        (self.folder / f"epoch_{epoch + 1:04d}.txt").write_text(self.prompt + continuation + "\n", encoding="utf-8")
+        write_atomically(sample_path(self.folder, epochs_done), self.prompt + continuation + "\n")
+
+
+def sample_path(folder: Path, epochs_done: int) -> Path:
+    """Return where the sample after so many epochs stands."""
+    return folder / f"epoch_{epochs_done:04d}.txt"
+
+
+def read_samples(run: Run) -> list[tuple[str, str]]:
+    """Return (title, text) of the samples of this run's epochs, in order."""
+    titles = {0: "before training"} | {
+        int(row["epoch"]): f"after epoch {int(row['epoch'])}: {row['val_loss']:.3f} nats per character"
+        for row in run.read_metrics()
+    }
+    return [
+        (title, sample_path(run.samples, epoch).read_text(encoding="utf-8").removesuffix("\n"))
+        for epoch, title in titles.items()
+    ]
 
 
 def draw_training_gif(run: Run, prompt: str) -> None:
-    """Draw the samples of all epochs of this run, in order, as `figures/training.gif`."""
-    frames = []
-    for row in run.read_metrics():
-        epoch = int(row["epoch"])
-        text = (run.samples / f"epoch_{epoch:04d}.txt").read_text(encoding="utf-8")
-        title = f"after epoch {epoch}: {row['val_loss']:.3f} nats per character"
-        frames.append(figures.text_frame(title, text, prompt_length=len(prompt)))
-    figures.save_gif(frames, run.figures / "training.gif")
+    """Draw the samples of all epochs as `figures/training.gif`."""
+    figures.save_gif(figures.text_frames(read_samples(run), len(prompt)), run.figures / "training.gif")

@@ -30,9 +30,11 @@ Batch = tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]
 #
 # - **The embedding starts as N(0, 1)**, not in Keras' default range of ±0.05. Twenty times smaller inputs would leave
 #   the gates near their middle, unable to tell characters apart, and hundreds of steps would go into growing them.
-# - **The output layer starts near zero**, so the untrained model predicts all characters nearly alike and its loss is
-#   $\ln V$, 4.17 for 65 characters. If you see another number at step 0, something is wrong before training began. (At
-#   exactly zero no gradient would reach the layers below in the first steps; that costs 0.03 nats at the end.)
+# - **The output layer starts small**, so the untrained model predicts all characters nearly alike and its loss is
+#   within one per cent of $\ln V$, 4.17 for 65 characters. If you see another number at step 0, something is wrong
+#   before training began. But not at zero: measured, that sets learning back for hundreds of steps.
+#
+# `python -m benchmarks.initial_values` shows what each of them is worth.
 
 
 # %%
@@ -62,7 +64,7 @@ class CharRNN(keras.Model):
         self.recurrent = [recurrent(units, return_sequences=True, return_state=True) for _ in range(layers)]
         self.dropout = keras.layers.Dropout(dropout)
         self.logits = keras.layers.Dense(
-            vocabulary_size, kernel_initializer=keras.initializers.RandomNormal(stddev=0.01), dtype="float32"
+            vocabulary_size, kernel_initializer=keras.initializers.VarianceScaling(0.5, "fan_in"), dtype="float32"
         )
 
     def call(self, ids: tf.Tensor, state: State, training: bool = False) -> tuple[tf.Tensor, State]:

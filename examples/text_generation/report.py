@@ -4,31 +4,23 @@ from pathlib import Path
 
 from common import report
 from common.run import Run
+from examples.text_generation.demo import read_samples
 
 
 def write_report(run: Run) -> Path:
     """Write `report.html` from what the run directory holds by now, and return its path."""
-    rows = run.read_metrics()
-    samples = [
-        (f"after epoch {int(row['epoch'])}: {row['val_loss']:.3f} nats per character", path.read_text(encoding="utf-8"))
-        for row in rows
-        if (path := run.samples / f"epoch_{int(row['epoch']):04d}.txt").exists()
+    drawn = run.figures / "surprise.png"
+    if not drawn.exists():  # stopped within the first epoch
+        return report.write_page(run.report, "Text generation", "Not trained yet.", [report.section_on_run(run)])
+    learning = [
+        report.Picture(run.figures / "learning_curve.png", "Loss by epoch, in nats per character"),
+        report.Picture(run.figures / "training.gif", "The same prompt continued after every epoch"),
     ]
-    pictures = {
-        "learning_curve.png": "Loss against epoch, in nats per character, for training and validation text",
-        "training.gif": "The same prompt continued after every epoch",
-        "surprise.png": "A held-out passage, each character shaded by how surprised the model was to see it",
-    }
-    shown = {
-        name: report.Picture(run.figures / name, alt) for name, alt in pictures.items() if (run.figures / name).exists()
-    }
+    alt = "A held-out passage, each character shaded by how surprised the model was to see it"
     sections = [
         report.section_on_evaluation(run),
-        report.Section("Learning to write", pictures=[shown[name] for name in shown if name != "surprise.png"]),
-        report.Section(
-            "Where it knows and where it doesn't", pictures=[shown[name] for name in shown if name == "surprise.png"]
-        ),
-        report.Section("The same prompt after every epoch", listings=samples),
+        report.Section("Learning to write", pictures=learning, listings=read_samples(run)),
+        report.Section("Where it knows and where it doesn't", pictures=[report.Picture(drawn, alt)]),
         report.section_on_run(run),
     ]
     data = run.read_config()["settings"]["data"]

@@ -36,6 +36,13 @@ class Surprise:
     """For each character the likeliest three, the likeliest first."""
 
 
+def choose_passage(text: str) -> tuple[str, int]:
+    """Return a part of `text` (two characters or more) and how much of it is context; whole lines where there are any."""
+    context = text.find("\n", len(text) // 3, len(text) - 1) + 1 or len(text) // 2
+    end = text.rfind("\n", context) + 1 or len(text)
+    return text[:end], context
+
+
 def read_with_surprise(generator: TextGenerator, text: str, context: int) -> Surprise:
     """Let the model read `text`, and report on all but the first `context` characters, which must be at least one."""
     ids = generator.vocabulary.encode(text)[None]  # 1 T
@@ -86,7 +93,7 @@ def _draw_cell(
     draw.rectangle((x, y, x + CELL_WIDTH - 1, y + 31), fill=_shade(bits))
     dark = bits > 0.6 * SATURATED_BITS
     draw.text(
-        (centre, y + 16), _visible(character), fill=figures.PAPER if dark else figures.INK, anchor="mm",
+        (centre, y + 16), _visible(character, blank=" "), fill=figures.PAPER if dark else figures.INK, anchor="mm",
         font=figures.monospace(22),
     )  # fmt: skip
     for rank, guess in enumerate(guesses):

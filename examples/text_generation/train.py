@@ -27,7 +27,7 @@ from examples.text_generation.data import (
 )
 from examples.text_generation.demo import SampleEveryEpoch, TextGenerator, draw_training_gif
 from examples.text_generation.model import TrainableCharRNN
-from examples.text_generation.surprise import draw_surprise, read_with_surprise
+from examples.text_generation.surprise import choose_passage, draw_surprise, read_with_surprise
 
 # %% [markdown]
 # Adam's step size climbs over the first steps, while its averages are still poor, and then falls along a cosine to
@@ -115,8 +115,7 @@ def draw_pictures(run: Run, config: Config, corpus: Corpus) -> None:
     guessing = ("guessing", math.log(len(corpus.vocabulary)))
     figures.learning_curve(rows, run.figures / "learning_curve.png", "nats per character", guessing)
     draw_training_gif(run, config.prompt)
-    passage = "".join(corpus.vocabulary.decode(corpus.held_out[:1000]))
-    a_line_starts = passage.find("\n", min(400, len(passage) // 2)) + 1
-    surprise = read_with_surprise(TextGenerator.load(run), passage, context=a_line_starts or len(passage) // 2)
+    passage, context = choose_passage("".join(corpus.vocabulary.decode(corpus.held_out[:1000])))
+    surprise = read_with_surprise(TextGenerator.load(run), passage, context)
     draw_surprise(surprise, run.figures / "surprise.png")
     print(f"pictures: {run.figures}")

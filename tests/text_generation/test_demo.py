@@ -52,8 +52,8 @@ def test_what_the_model_never_saw_is_refused(generator):
 
 def test_every_epoch_has_its_sample_and_its_frame(trained):
     samples = sorted(trained.samples.iterdir())
-    assert [path.name for path in samples] == [f"epoch_{number:04d}.txt" for number in (1, 2, 3)]
+    assert [path.name for path in samples] == [f"epoch_{number:04d}.txt" for number in (0, 1, 2, 3)]
     texts = [path.read_text() for path in samples]
     assert all(text.startswith("MIRA:") and len(text) == 66 for text in texts)
     assert all(before != after for before, after in pairwise(texts))
-    assert Image.open(trained.figures / "training.gif").n_frames == 3
+    assert Image.open(trained.figures / "training.gif").n_frames == 4

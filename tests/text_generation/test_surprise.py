@@ -8,6 +8,7 @@ from examples.text_generation.surprise import (
     CELL_WIDTH,
     MARGIN,
     Surprise,
+    choose_passage,
     draw_surprise,
     read_with_surprise,
 )
@@ -25,6 +26,21 @@ def test_surprise_is_what_the_model_gave_to_each_character(trained):
             assert surprise.bits[t + 1 - 6] == pytest.approx(-np.log2(probabilities[ids[t + 1]]), rel=1e-3)
             best = generator.vocabulary.decode(np.argsort(-probabilities)[:3])
             assert list(surprise.guesses[t + 1 - 6]) == best
+
+
+@pytest.mark.parametrize(
+    ("text", "drawn"),
+    [
+        ("one\ntwo\nthree\nfo", "three\n"),
+        ("ab", "b"),
+        ("\n\n", "\n"),
+        ("no line ends", "e ends"),
+        ("a line end\n", "e end\n"),
+    ],
+)
+def test_a_passage_is_whole_lines_where_there_are_lines(text, drawn):
+    passage, context = choose_passage(text)
+    assert passage[context:] == drawn and context >= 1
 
 
 def test_each_cell_has_the_shade_of_its_character(tmp_path):
