@@ -152,7 +152,7 @@ class Checkpoints:
         folder.mkdir(parents=True)
         self._checkpoint.write(str(folder / "variables"))
         digests = {file.name: _sha256(file) for file in sorted(folder.iterdir())}
-        sealed = json.dumps({"files": digests, "state": state}, sort_keys=True)
+        sealed = json.dumps({"files": digests, "state": state})
         seal = hashlib.sha256(sealed.encode()).hexdigest()
         (folder / "state.json").write_text(json.dumps({"seal": seal, "sealed": sealed}), encoding="utf-8")
         for file in folder.iterdir():

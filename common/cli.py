@@ -121,6 +121,7 @@ class Verb:
     options: type[Options]
     run: Callable[[Any], None]
     presets: Mapping[str, Options] | None = None
+    uses_tensorflow: bool = True
 
 
 def main(program: str, summary: str, verbs: Mapping[str, Verb], argv: Sequence[str] | None = None) -> int:
@@ -149,7 +150,7 @@ def _run(verb: Verb, program: str, arguments: list[str]) -> int:
     try:
         preset = _preset(arguments, verb.presets) if verb.presets else None
         options = tyro.cli(verb.options, prog=program, args=arguments, default=preset)
-        if not options.debug:
+        if verb.uses_tensorflow and not options.debug:
             _import_tensorflow_quietly()
         verb.run(options)
         sys.stdout.flush()
@@ -188,6 +189,7 @@ def _import_tensorflow_quietly() -> None:
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
+            del os.environ["TF_CPP_MIN_LOG_LEVEL"]  # read by now, and not for processes that this one starts
 
 
 def _choose(name: str, verbs: Mapping[str, Verb], program: str) -> Verb:

@@ -65,7 +65,7 @@ def write_index(folder: Path) -> Path:
                 describe(name),
                 table=measured.table if measured else (),
                 pictures=[
-                    report.Picture(path, f"{path.stem.replace('_', ' ')} of {name}")
+                    report.Picture(path, "What it makes of the same input after every epoch of training")
                     for path in sorted(run.figures.glob("*.gif"))
                 ],
                 links=[("the whole report", f"{name}/report.html")],
@@ -75,7 +75,7 @@ def write_index(folder: Path) -> Path:
     return report.write_page(folder / "index.html", "Eager examples", lead, sections)
 
 
-VERBS = {"demo": Verb("run all examples on embedded data, no network", DemoOptions, demo)}
+VERBS = {"demo": Verb("run all examples on embedded data, no network", DemoOptions, demo, uses_tensorflow=False)}
 
 if __name__ == "__main__":
     listing = "\n".join(f"python -m examples.{name:<18} {describe(name)}" for name in example_names())

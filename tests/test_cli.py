@@ -118,6 +118,19 @@ def test_a_reader_that_leaves_is_no_error():
     assert process.wait() == 141 and process.stderr.read() == b""
 
 
+def test_tensorflow_starts_in_silence():
+    """And stays silent about what it finds later, such as operations without an optimised version."""
+    code = (
+        "import os, sys\nfrom common.cli import Options, Verb, main\n"
+        "def go(options):\n import tensorflow as tf\n print(tf.reduce_sum(tf.matmul([[1, 2]], [[3], [4]])).numpy())\n"
+        "assert main('p', '', {'go': Verb('', Options, go)}, ['go']) == 0\n"
+        "assert 'TF_CPP_MIN_LOG_LEVEL' not in os.environ"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"11\n", b"")
+
+
 def test_a_terminal_without_accents_is_no_error():
     code = (
         "import sys\nfrom common.cli import Options, Verb, main\n"

@@ -30,6 +30,7 @@ class Toy(keras.Model):
             loss = tf.reduce_mean((self(x, training=True) - y) ** 2)
         gradients = tape.gradient(loss, self.trainable_variables)
         self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
+        self.error.update_state(loss)
         return {"loss": loss}
 
     def test_step(self, batch):

@@ -83,8 +83,8 @@ class Config(TrainOptions):
 PRESETS = {
     "quick": Config(),
     "tiny": Config(
-        preset="tiny", data="tiny", epochs=20, batch_size=8, window=40, embedding_dim=64, units=128,
-        learning_rate=1e-2, prompt="MIRA:", sample_length=200,
+        preset="tiny", data="tiny", epochs=20, batch_size=8, window=40, embedding_dim=64, units=192,
+        dropout=0.5, learning_rate=5e-3, prompt="MIRA:", sample_length=200,
     ),
     "full": Config(
         preset="full", epochs=12, batch_size=64, units=1024, dropout=0.5, learning_rate=2e-3, weight_decay=0.1,

@@ -164,7 +164,7 @@ class TrainableCharRNN(CharRNN):
         super().__init__(vocabulary_size, **architecture)
         self.train_state = self._state_variables(train_streams, "train_state")
         self.test_state = self._state_variables(test_streams, "test_state")
-        self.nats = keras.metrics.Mean(name="loss")
+        self.mean_loss = keras.metrics.Mean(name="loss")
 
     def train_step(self, batch: Batch) -> dict[str, tf.Tensor]:
         """Learn from one batch; return its loss, the mean of -ln p(target) in nats per character."""
@@ -178,6 +178,7 @@ class TrainableCharRNN(CharRNN):
         gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]  # sums the embedding's sparse rows
         self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
         put_down(self.train_state, state)
+        self.mean_loss.update_state(loss)  # which is what fit() shows
         return {"loss": loss}
 
     def test_step(self, batch: Batch) -> dict[str, tf.Tensor]:
@@ -185,8 +186,8 @@ class TrainableCharRNN(CharRNN):
         inputs, targets, mask, is_start = batch
         logits, state = self(inputs, pick_up(self.test_state, is_start))
         put_down(self.test_state, state)
-        self.nats.update_state(cross_entropy(logits, targets), sample_weight=mask)
-        return {"loss": self.nats.result()}
+        self.mean_loss.update_state(cross_entropy(logits, targets), sample_weight=mask)
+        return {"loss": self.mean_loss.result()}
 
     def _state_variables(self, streams: int, name: str) -> list[list[keras.Variable]]:
         def variable(tensor: tf.Tensor, name: str) -> keras.Variable:

@@ -37,7 +37,7 @@ class Surprise:
 
 
 def choose_passage(text: str) -> tuple[str, int]:
-    """Return a part of `text` (two characters or more) and how much of it is context; whole lines where there are any."""
+    """Return a part of `text` (two characters or more) and how much of it is context, in whole lines if it has any."""
     context = text.find("\n", len(text) // 3, len(text) - 1) + 1 or len(text) // 2
     end = text.rfind("\n", context) + 1 or len(text)
     return text[:end], context

@@ -120,7 +120,7 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path, capsys, case):
 
 def test_a_run_of_other_settings_is_refused(trained, capsys):
     assert command("train", "--preset", "tiny", *FLAGS, "--units", 7, "--run-dir", trained.path) == 2
-    assert "units 128 there, 7 now" in capsys.readouterr().err
+    assert "units 192 there, 7 now" in capsys.readouterr().err
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path, capsys):
