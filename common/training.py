@@ -126,6 +126,7 @@ class Trainer:
                     self._end_epoch(self._validate(test_step, validation_data, bar), bar)
             self.callbacks.on_train_end()
             self._tensorboard.close()
+            self._stop_if_told()  # by a signal that came after the last batch
         self._report_end()
         return self.progress.history
 
@@ -135,7 +136,7 @@ class Trainer:
         if state is None:
             return
         self.progress = Progress(**state)
-        self.run.write_metrics(self.progress.history)  # a kill between the two leaves it a row behind, or ahead
+        self.run.write_metrics(self.progress.history)  # a kill just after the save leaves it a row behind
         print(f"{self.run.path}: resuming at step {self.progress.step}, epoch {self.progress.epoch + 1}")
 
     def _count_steps(self, data: tf.data.Dataset) -> int:

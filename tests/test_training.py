@@ -112,6 +112,18 @@ def test_a_signal_saves_at_the_step_and_the_same_call_resumes(tmp_path, uninterr
     assert recorder.losses + after == uninterrupted[0]
 
 
+def test_a_signal_after_the_last_batch_is_not_lost(tmp_path, uninterrupted):
+    class Send(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == EPOCHS - 1:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Interrupted):
+        make_trainer(tmp_path, build(), Send()).fit(train_data, validation_data())
+    losses, weights = fit(tmp_path)
+    assert losses == [] and same(weights, uninterrupted[1])
+
+
 def test_when_the_time_is_up_the_run_is_saved_and_resumes(tmp_path, uninterrupted, monkeypatch):
     first, _ = fit(tmp_path, max_minutes=1e-9)
     second, _ = fit(tmp_path, max_minutes=1e-3)

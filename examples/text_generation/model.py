@@ -26,7 +26,7 @@ Batch = tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]
 # %% [markdown]
 # ## Step 3: define the model by subclassing
 #
-# Two choices of initial values matter more than the size of the network:
+# Two choices of initial values decide how fast it learns:
 #
 # - **The embedding starts as N(0, 1)**, not in Keras' default range of ±0.05. Twenty times smaller inputs would leave
 #   the gates near their middle, unable to tell characters apart, and hundreds of steps would go into growing them.
@@ -173,7 +173,7 @@ class TrainableCharRNN(CharRNN):
         with tf.GradientTape() as tape:
             logits, state = self(inputs, state, training=True)
             loss = masked_mean(cross_entropy(logits, targets), mask)
-            scaled_loss = self.optimizer.scale_loss(loss)  # another number only in float16, whose gradients underflow
+            scaled_loss = self.optimizer.scale_loss(loss)  # larger in float16, whose small gradients would be zero
         gradients = tape.gradient(scaled_loss, self.trainable_variables)
         gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]  # sums the embedding's sparse rows
         self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
