@@ -133,37 +133,39 @@ def main(program: str, summary: str, verbs: Mapping[str, Verb], argv: Sequence[s
     arguments = list(sys.argv[1:] if argv is None else argv)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show é is no reason to stop
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(_overview(program, summary, verbs))
-        return 0
     try:
-        verb = _choose(arguments[0], verbs, program)
-        return _run(verb, f"{program} {arguments[0]}", arguments[1:])
+        _dispatch(program, summary, verbs, arguments)
+        sys.stdout.flush()
     except UserError as error:
         if "--debug" in arguments:
             raise
         print(f"error: {error}", file=sys.stderr)
         return 2
-
-
-def _run(verb: Verb, program: str, arguments: list[str]) -> int:
-    try:
-        preset = _preset(arguments, verb.presets) if verb.presets else None
-        options = tyro.cli(verb.options, prog=program, args=arguments, default=preset)
-        if verb.uses_tensorflow and not options.debug:
-            _import_tensorflow_quietly()
-        verb.run(options)
-        sys.stdout.flush()
+    except Interrupted as error:
+        print(f"stopped by {error}", file=sys.stderr)
+        return 128 + error.signum
     except KeyboardInterrupt:
         print("stopped by SIGINT", file=sys.stderr)
         return 128 + signal.SIGINT
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the flush at exit finds a reader
         return 128 + signal.SIGPIPE
-    except Interrupted as error:
-        print(f"stopped by {error}", file=sys.stderr)
-        return 128 + error.signum
     return 0
+
+
+def _dispatch(program: str, summary: str, verbs: Mapping[str, Verb], arguments: list[str]) -> None:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_overview(program, summary, verbs))
+        return
+    if arguments[0] not in verbs:
+        known = ", ".join(verbs)
+        raise UserError(f"unknown command {arguments[0]!r}; known are {known} (see {program} --help)")
+    verb = verbs[arguments[0]]
+    preset = _preset(arguments, verb.presets) if verb.presets else None
+    options = tyro.cli(verb.options, prog=f"{program} {arguments[0]}", args=arguments[1:], default=preset)
+    if verb.uses_tensorflow and not options.debug:
+        _import_tensorflow_quietly()
+    verb.run(options)
 
 
 def _import_tensorflow_quietly() -> None:
@@ -190,12 +192,6 @@ def _import_tensorflow_quietly() -> None:
             os.dup2(stderr, 2)
             os.close(stderr)
             del os.environ["TF_CPP_MIN_LOG_LEVEL"]  # read by now, and not for processes that this one starts
-
-
-def _choose(name: str, verbs: Mapping[str, Verb], program: str) -> Verb:
-    if name not in verbs:
-        raise UserError(f"unknown command {name!r}; known are {', '.join(verbs)} (see {program} --help)")
-    return verbs[name]
 
 
 def _preset(arguments: Sequence[str], presets: Mapping[str, Options]) -> Options:

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
+from common import report
 from common.cli import Options, Verb, main
 from common.errors import UserError
+from common.run import Run
 
 _FOLDER = Path(__file__).parent
 
@@ -52,9 +54,6 @@ def demo(options: DemoOptions) -> None:
 
 def write_index(folder: Path) -> Path:
     """Write `index.html` over the runs in `folder` and return its path."""
-    from common import report
-    from common.run import Run
-
     sections = []
     for name in example_names():
         run = Run(folder / name)
@@ -64,15 +63,22 @@ def write_index(folder: Path) -> Path:
                 name.replace("_", " ").capitalize(),
                 describe(name),
                 table=measured.table if measured else (),
-                pictures=[
-                    report.Picture(path, "What it makes of the same input after every epoch of training")
-                    for path in sorted(run.figures.glob("*.gif"))
-                ],
+                pictures=_showpieces(run.figures),
                 links=[("the whole report", f"{name}/report.html")],
             )
         )
-    lead = "What each example makes of a few kilobytes of embedded data in a minute. The real data takes ten."
+    lead = "What each example makes of a few kilobytes of embedded data in seconds. The real data takes minutes."
     return report.write_page(folder / "index.html", "Eager examples", lead, sections)
+
+
+def _showpieces(figures: Path) -> list[report.Picture]:
+    captions = {"training": "What it makes of the same input, from epoch to epoch"}
+    paths = [*sorted(figures.glob("*.gif")), *sorted(figures.glob("*.png"))]
+    return [
+        report.Picture(path, captions.get(path.stem, path.stem.replace("_", " ").capitalize()))
+        for path in paths
+        if path.stem != "learning_curve"
+    ]
 
 
 VERBS = {"demo": Verb("run all examples on embedded data, no network", DemoOptions, demo, uses_tensorflow=False)}
