@@ -28,11 +28,11 @@ Batch = tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]
 #
 # Two choices of initial values decide how fast it learns:
 #
-# - **The embedding starts as N(0, 1)**, not in Keras' default range of ±0.05. Twenty times smaller inputs would leave
-#   the gates near their middle, unable to tell characters apart, and hundreds of steps would go into growing them.
-# - **The output layer starts small**, so the untrained model predicts all characters nearly alike and its loss is
-#   within one per cent of $\ln V$, 4.17 for 65 characters. If you see another number at step 0, something is wrong
-#   before training began. But not at zero: measured, that sets learning back for hundreds of steps.
+# - **The embedding starts as N(0, 1)**, not in Keras' default range of ±0.05: characters that all look nearly alike to
+#   the gates would first have to be grown apart.
+# - **The output layer starts small**, so the untrained model predicts all characters nearly alike and its loss is close
+#   to $\ln V$: about 4.19 for 65 characters, where $\ln 65 = 4.17$. If you see another number at step 0, something is
+#   wrong before training began. It does not start at zero: measured, that sets learning back for hundreds of steps.
 #
 # `python -m benchmarks.initial_values` shows what each of them is worth.
 
@@ -145,7 +145,8 @@ def masked_mean(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
 #
 # One line needs a reason. The embedding's gradient comes as a sparse list of (row, value) pairs, in which a character
 # that occurs a hundred times in the batch is listed a hundred times. Keras' Adam squares each of these entries on its
-# own, instead of their sum; made dense first, it gets the gradient that the mathematics means.
+# own, instead of their sum; made dense first, it gets the gradient that the mathematics means. (With Keras' small
+# initial embedding the overlong steps happen to help; with N(0, 1) they make no difference.)
 
 
 # %%
