@@ -50,8 +50,9 @@ class Config(TrainOptions):
     """Decoupled weight decay (AdamW), for long runs on small texts."""
     clip_norm: float = 1.0
     """Gradients longer than this are shortened to it: recurrent gradients explode now and then."""
-    prompt: str = "ROMEO:"
-    """Continued after every epoch, for samples/ and the GIF."""
+    prompt: str | None = None
+    """Continued after every epoch, for samples/ and the GIF.
+    [default: ROMEO: for Shakespeare, else a line of your text]"""
     sample_length: int = 400
     """Characters of that continuation."""
 
@@ -71,7 +72,7 @@ class Config(TrainOptions):
                 raise UserError(f"--{name.replace('_', '-')}: expected more than 0, got {getattr(self, name)}")
         if not 0 <= self.beta_2 < 1:
             raise UserError(f"--beta-2: expected 0 to below 1, got {self.beta_2}")
-        if not self.prompt:
+        if self.prompt == "":
             raise UserError("--prompt: expected at least one character, got none")
 
     def architecture(self) -> dict[str, Any]:
@@ -84,7 +85,7 @@ PRESETS = {
     "quick": Config(),
     "tiny": Config(
         preset="tiny", data="tiny", epochs=20, batch_size=8, window=40, embedding_dim=64, units=192,
-        dropout=0.5, learning_rate=5e-3, prompt="MIRA:", sample_length=200,
+        dropout=0.5, learning_rate=5e-3, sample_length=200,
     ),
     "full": Config(
         preset="full", epochs=12, batch_size=64, units=1024, dropout=0.5, learning_rate=2e-3, weight_decay=0.1,

@@ -103,6 +103,8 @@ class Corpus:
     held_out: np.ndarray
     """int32 [characters]"""
     fingerprint: dict[str, Any]
+    prompt: str
+    """What the samples continue unless the user says otherwise."""
 
 
 def load_corpus(name: str, window: int, data_dir: Path | None = None) -> Corpus:
@@ -121,7 +123,14 @@ def load_corpus(name: str, window: int, data_dir: Path | None = None) -> Corpus:
             "one character more; use a longer text or a smaller --window"
         )
     fingerprint = {"characters": len(ids), "sha256": hashlib.sha256(text.encode()).hexdigest()}
-    return Corpus(vocabulary, ids[:split], ids[split:], fingerprint)
+    prompt = {"tiny": "MIRA:", "shakespeare": "ROMEO:", "tfds:tiny_shakespeare": "ROMEO:"}.get(name)
+    return Corpus(vocabulary, ids[:split], ids[split:], fingerprint, prompt or first_words(text[split:]))
+
+
+def first_words(text: str) -> str:
+    """Return the first whole line of some words in `text`, at most 40 characters of it."""
+    lines = [line.strip()[:40] for line in text.splitlines()[1:]]  # the first may be cut
+    return next((line for line in lines if len(line) > 8), text[:40])
 
 
 # %% [markdown]

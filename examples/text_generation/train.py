@@ -8,6 +8,7 @@
 """Step 4: put data, model and loop together in a run directory; draw the pictures when training is over."""
 
 import math
+from dataclasses import replace
 from functools import partial
 
 import keras
@@ -66,6 +67,7 @@ def train(config: Config) -> Run:
     """
     training.prepare(config.seed, config.precision)
     corpus = load_corpus(config.data, config.window, config.data_dir)
+    config = replace(config, prompt=config.prompt or corpus.prompt)
     corpus.vocabulary.encode(config.prompt)  # better to complain now than after the first epoch
     run = Run.start(
         config.run_path,

@@ -6,6 +6,7 @@ from common.errors import UserError
 from examples.text_generation import data
 from examples.text_generation.data import (
     contiguous_batches,
+    first_words,
     independent_windows,
     load_corpus,
     load_text,
@@ -120,6 +121,21 @@ def test_an_unknown_tfds_name_is_an_error(tmp_path):
 def test_an_unknown_name_lists_the_known_ones():
     with pytest.raises(UserError, match="--data foo: .*shakespeare, tiny, tfds:tiny_shakespeare"):
         load_text("foo")
+
+
+def test_a_text_in_any_script_brings_its_own_prompt(tmp_path):
+    (tmp_path / "onegin.txt").write_text("Мой дядя самых честных правил,\nКогда не в шутку занемог,\n" * 30)
+    corpus = load_corpus(str(tmp_path / "onegin.txt"), window=40)
+    assert corpus.prompt in ("Мой дядя самых честных правил,", "Когда не в шутку занемог,")
+    assert load_corpus("tiny", 40).prompt == "MIRA:"
+
+
+@pytest.mark.parametrize(
+    ("text", "prompt"),
+    [("cut\n\nshort\nlong enough\n", "long enough"), ("all\nshort", "all\nshort"), ("x" * 99, "x" * 40)],
+)
+def test_a_prompt_is_whole_words_where_there_are_some(text, prompt):
+    assert first_words(text) == prompt
 
 
 def test_a_text_shorter_than_one_window_is_an_error(tmp_path):
