@@ -134,6 +134,27 @@ def test_the_state_is_carried_until_a_new_start():
     assert loss(True) == pytest.approx(alone)
 
 
+def test_training_goes_on_from_the_state_it_ended_with():
+    model, ids = make(TrainableCharRNN, B, 2), some_ids(T + 1)
+    model.compile(keras.optimizers.SGD(0.0))
+    mask = np.ones((B, T), bool)
+    first = float(model.train_step((ids[:, :-1], ids[:, 1:], mask, True))["loss"])
+    _, expected = model(ids[:, :-1], model.initial_state(B))
+    for kept, tensor in zip(tf.nest.flatten(expected), model.train_state[0] + model.train_state[1], strict=True):
+        np.testing.assert_allclose(kept, tensor, atol=1e-6)
+    assert float(model.train_step((ids[:, :-1], ids[:, 1:], mask, False))["loss"]) != pytest.approx(first, abs=1e-4)
+    assert float(model.train_step((ids[:, :-1], ids[:, 1:], mask, True))["loss"]) == pytest.approx(first)
+
+
+def test_training_ignores_what_is_masked():
+    model, ids = make(TrainableCharRNN, B, 2), some_ids(T + 1)
+    model.compile(keras.optimizers.SGD(0.0))
+    mask = np.arange(T) < np.array([[T], [2], [0]])
+    logits, _ = model(ids[:, :-1], model.initial_state(B))
+    expected = cross_entropy(logits, ids[:, 1:]).numpy()[mask].mean()
+    assert float(model.train_step((ids[:, :-1], ids[:, 1:], mask, True))["loss"]) == pytest.approx(expected, rel=1e-5)
+
+
 def test_repeated_characters_move_the_embedding_by_their_summed_gradient():
     """Adam's first step is as long as the learning rate, whatever the gradient; sparse, it would be ten times that."""
     model = make(TrainableCharRNN, 1, 1, layers=1)
