@@ -334,6 +334,8 @@ def test_kill_in_the_middle_then_run_again(server, tmp_path):
 
 def test_interrupt_in_the_middle(server, tmp_path):
     process = start(
+        "import signal",
+        "signal.signal(signal.SIGINT, signal.default_int_handler)",  # a shell's background jobs start with it ignored
         "try: fetch(item, folder)",
         "except KeyboardInterrupt: sys.exit(130)",
         item=published(server.url("stall")),
