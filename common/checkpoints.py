@@ -57,14 +57,24 @@ def _number(name: str, taken: Collection[str]) -> str:
 
 
 def training_state(model: keras.Model) -> dict[str, Any]:
-    """Return all that `tf.train.Checkpoint` must hold so that training resumes to the bit.
+    """Return all that `tf.train.Checkpoint` must hold so that training resumes to the bit: variables and optimizers.
 
     Args:
-        model: built and compiled; the optimizer is built here if it is not yet, because variables that are created
-            after a restore would keep their initial values.
+        model: built and compiled. Every optimizer among its attributes is included. An only one is built here if it is
+            not yet, because variables that are created after a restore would keep their initial values.
+
+    Raises:
+        ValueError: one of several optimizers is not built; only the model knows which variables each is for.
     """
-    model.optimizer.build(model.trainable_variables)
-    return {"model": named_variables(model), "optimizer": [variable.value for variable in model.optimizer.variables]}
+    optimizers = {name: value for name, value in vars(model).items() if isinstance(value, keras.optimizers.Optimizer)}
+    if len(optimizers) == 1:
+        model.optimizer.build(model.trainable_variables)
+    for name, optimizer in optimizers.items():
+        if not optimizer.built:
+            raise ValueError(f"{model.name}.{name} must be built on its variables before it can be saved or restored")
+    return {"model": named_variables(model)} | {
+        name: [variable.value for variable in optimizer.variables] for name, optimizer in optimizers.items()
+    }
 
 
 class Checkpoints:

@@ -95,16 +95,29 @@ def _wrap(text: str, columns: int) -> list[str]:
     return [piece for line in text.expandtabs(4).splitlines() for piece in (wrapper.wrap(line) or [""])]
 
 
-def save_gif(frames: Sequence[Image.Image], path: Path, frame_ms: int = 900, last_ms: int = 4000) -> None:
+def titled(picture: Image.Image, title: str) -> Image.Image:
+    """Return a picture with a line of text above it, at least as wide as both, in RGB."""
+    font, margin, strip = monospace(15, bold=True), 10, 34
+    width = max(picture.width, round(font.getlength(title)) + 2 * margin)
+    frame = Image.new("RGB", (width, picture.height + strip), PAPER)
+    ImageDraw.Draw(frame).text((margin, strip / 2), title, fill=ACCENT, font=font, anchor="lm")
+    frame.paste(picture, ((width - picture.width) // 2, strip))
+    return frame
+
+
+def save_gif(
+    frames: Sequence[Image.Image], path: Path, frame_ms: int = 900, last_ms: int = 4000, colours: int = 64
+) -> None:
     """Write frames of one size as an endless GIF whose last frame is held longer.
 
     Args:
-        frames: at least one, in the order shown.
+        frames: at least one, in RGB, in the order shown.
         path: GIF to write.
         frame_ms: how long a frame is shown, in milliseconds.
         last_ms: how long the last one is.
+        colours: how many each frame may have, up to 256.
     """
     durations = [frame_ms] * (len(frames) - 1) + [last_ms]
     # Maximum coverage keeps colours that few pixels have; the default method would average them away.
-    first, *rest = [frame.quantize(64, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE) for frame in frames]
+    first, *rest = [frame.quantize(colours, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE) for frame in frames]
     first.save(path, save_all=True, append_images=rest, duration=durations, loop=0, optimize=True)

@@ -82,8 +82,15 @@ def section_on_evaluation(run: Run) -> Section | None:
     evaluation = run.read_evaluation()
     if evaluation is None:
         return None
-    table = [(name, f"{value:.4f}") for name, value in evaluation["metrics"].items() if isinstance(value, float)]
+    table = [(name, readable(value)) for name, value in evaluation["metrics"].items()]
     return Section(f"Measured on the {evaluation['split']} data", f"Rule: {evaluation['rule']}.", table)
+
+
+def readable(value: Any) -> str:
+    """Return a metric as text: four decimals of a fraction; of a group of metrics, each with its name."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {readable(part)}" for name, part in value.items())
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
 def command_of(config: Mapping[str, Any]) -> str:

@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from common.download import Resource, cache_dir, fetch
+from common.download import Resource, fetch
 from common.errors import UserError
 from common.text import Vocabulary, normalise, read_text
+from common.tfds import load_splits
 
 # %% [markdown]
 # ## Step 1: download
@@ -67,20 +68,9 @@ def load_text(name: str, data_dir: Path | None = None) -> str:
 
 def _load_from_tfds(name: str, data_dir: Path | None) -> str:
     """Join the texts of all splits in the order train, validation, test: that is the order of the original file."""
-    import tensorflow_datasets as tfds  # here because it takes seconds to import and few runs need it
-
-    try:
-        splits = tfds.load(name, data_dir=cache_dir(data_dir) / "tensorflow_datasets")
-    except Exception as error:  # of many kinds: no such data set, no network, a checksum that differs
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"--data tfds:{name}: cannot be loaded ({reason}); check the name and the network") from error
-    order = [split for split in ("train", "validation", "test") if split in splits]
-    order += [split for split in splits if split not in order]
-    features = splits[order[0]].element_spec if order else {}
-    if not isinstance(features, dict) or "text" not in features:
-        raise UserError(f"--data tfds:{name}: expected examples with a feature called text, got {features}")
-    texts = [example["text"].decode("utf-8") for split in order for example in tfds.as_numpy(splits[split])]
-    one_text_cut_up = len(texts) == len(order)  # as in tiny_shakespeare: one example a split
+    splits = load_splits(name, data_dir, feature="text").values()
+    texts = [example["text"].decode("utf-8") for split in splits for example in split.as_numpy_iterator()]
+    one_text_cut_up = len(texts) == len(splits)  # as in tiny_shakespeare: one example a split
     return normalise(("" if one_text_cut_up else "\n").join(texts))
 
 

@@ -1,0 +1,34 @@
+"""Data sets of tensorflow-datasets, by name, with one line when one cannot be had."""
+
+from pathlib import Path
+
+import tensorflow as tf
+
+from common.download import cache_dir
+from common.errors import UserError
+
+
+def load_splits(name: str, data_dir: Path | None, feature: str) -> dict[str, tf.data.Dataset]:
+    """Return the splits of a data set in the order train, validation, test, others.
+
+    Args:
+        name: as tensorflow-datasets has it, for instance "fashion_mnist".
+        data_dir: the download cache; None for the default one.
+        feature: what every example must have, for instance "image".
+
+    Raises:
+        UserError: no such data set, no network, or its examples have no such feature.
+    """
+    import tensorflow_datasets as tfds  # here because it takes seconds to import and few runs need it
+
+    try:
+        splits = tfds.load(name, data_dir=cache_dir(data_dir) / "tensorflow_datasets")
+    except Exception as error:  # of many kinds: no such data set, no network, a checksum that differs
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(f"--data tfds:{name}: cannot be loaded ({reason}); check the name and the network") from error
+    order = [split for split in ("train", "validation", "test") if split in splits]
+    order += [split for split in splits if split not in order]
+    features = splits[order[0]].element_spec if order else {}
+    if not isinstance(features, dict) or feature not in features:
+        raise UserError(f"--data tfds:{name}: expected examples with a feature called {feature}, got {features}")
+    return {split: splits[split] for split in order}

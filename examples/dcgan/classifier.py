@@ -1,0 +1,114 @@
+"""A small classifier of the same labelled images: the eyes with which `evaluate` looks at what was made.
+
+It is trained once for each data set and kept in the user's cache. Plain Keras, `compile` and `fit`: nothing new here.
+"""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import platformdirs
+import tensorflow as tf
+
+from common import training
+from common.errors import UserError
+from common.run import write_atomically
+from examples.dcgan.data import ImageSet, to_unit_range
+
+_RECIPE = 1  # part of the cache key: raise it when anything below changes
+_BATCH = 128
+_SEED = 1
+_LEAST_STEPS = 400
+
+
+@dataclass(frozen=True)
+class Eyes:
+    """A trained classifier, how often it is right on held-out images, and the sha256 of its weights."""
+
+    network: keras.Model
+    accuracy: float
+    sha256: str
+
+    def look(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return features float32 [N, 128] and probabilities float32 [N, K] of images uint8 [N, H, W, C]."""
+        batches = tf.data.Dataset.from_tensor_slices(images).batch(500).map(to_unit_range)
+        features, logits = self.network.predict(batches, verbose=0)
+        return features, np.asarray(tf.nn.softmax(logits))
+
+
+def trained_eyes(images: ImageSet) -> Eyes:
+    """Return the classifier of `images`, which must have labels and held-out images: from the cache, or trained now.
+
+    Raises:
+        UserError: the cache cannot be written.
+    """
+    training.prepare(_SEED, precision="float32")  # whatever the run was trained in: the same eyes look at all of them
+    network = _build(images.train.shape[1:], int(images.train_labels.max()) + 1)
+    weights = _cache_path(images)
+    note = weights.with_suffix(".json")
+    try:
+        entry = json.loads(note.read_text(encoding="utf-8"))
+        if _sha256(weights) == entry["sha256"]:
+            network.load_weights(weights)
+            return Eyes(network, **entry)
+    except (OSError, ValueError, LookupError):
+        pass  # not there, or damaged: train it
+    accuracy = _train(network, images)
+    try:
+        weights.parent.mkdir(parents=True, exist_ok=True)
+        temporary = weights.with_name(f"{os.getpid()}.{weights.name}")
+        network.save_weights(temporary)
+        os.replace(temporary, weights)
+        eyes = Eyes(network, accuracy, _sha256(weights))
+        write_atomically(note, json.dumps({"accuracy": eyes.accuracy, "sha256": eyes.sha256}))
+    except OSError as error:
+        raise UserError(
+            f"{weights}: the classifier cannot be kept there ({error.strerror or error}); free some space, or point "
+            "XDG_CACHE_HOME at a folder that can be written"
+        ) from error
+    return eyes
+
+
+def _build(image_shape: tuple[int, ...], classes: int) -> keras.Model:
+    layers = keras.layers
+    inputs = keras.Input(image_shape)
+    x = inputs
+    for filters in (32, 64, 128):
+        x = layers.Conv2D(filters, 4, strides=2, padding="same", use_bias=False)(x)
+        x = layers.Activation("relu")(layers.BatchNormalization()(x))
+    features = layers.Dense(128, activation="relu")(layers.Dropout(0.3)(layers.Flatten()(x)))
+    logits = layers.Dense(classes, dtype="float32")(layers.Dropout(0.3)(features))
+    return keras.Model(inputs, [features, logits])
+
+
+def _train(network: keras.Model, images: ImageSet) -> float:
+    """Train for four epochs, more on small data; return the accuracy on the held-out images."""
+    count = len(images.train)
+    epochs = max(4, -(-_LEAST_STEPS * _BATCH // count))
+    steps = epochs * -(-count // _BATCH)
+    print(f"training the classifier that looks at the images ({steps} steps, once for this data)", flush=True)
+    logits_only = keras.Model(network.inputs, network.outputs[1])
+    logits_only.compile(
+        keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(2e-3, steps)),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    pixels = tf.data.Dataset.from_tensor_slices((images.train, images.train_labels)).shuffle(count, seed=_SEED)
+    scaled = pixels.batch(_BATCH).map(lambda x, y: (to_unit_range(x), y)).prefetch(2)
+    logits_only.fit(scaled, epochs=epochs, verbose=0)
+    return logits_only.evaluate(to_unit_range(images.held_out), images.held_out_labels, verbose=0)[1]
+
+
+def _cache_path(images: ImageSet) -> Path:
+    labels = hashlib.sha256(images.train_labels.tobytes()).hexdigest()
+    key = hashlib.sha256(f"{_RECIPE} {images.fingerprint} {labels}".encode()).hexdigest()[:16]
+    return Path(platformdirs.user_cache_dir("eager-examples")) / "classifiers" / f"{key}.weights.h5"
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,234 @@
+# %% [markdown]
+# # DCGAN: the data
+#
+# A generative adversarial network needs nothing but images: no labels, no targets. This module does the first two of
+# the five steps: **download** the images and **preprocess** them into `tf.data` batches.
+#
+# Letters in shape comments: N images, B batch, H W C image.
+
+# %%
+"""Steps 1 and 2: images of any origin as one array of bytes, and batches of them in [-1, 1]."""
+
+import gzip
+import hashlib
+import sys
+import zlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+from tqdm.auto import tqdm
+
+from common.download import Resource, fetch
+from common.errors import UserError
+from common.images import crop_square, image_paths, read_image
+from common.pipeline import epoch_order
+from common.tfds import load_splits
+
+# %% tags=["module"]
+from examples.dcgan.tiny_digits import draw_digits
+
+# %% [markdown]
+# ## Step 1: download
+#
+# MNIST is 60,000 handwritten digits to learn from and 10,000 held out, as four files in the simplest of formats: a
+# magic number, the lengths of the axes, then the bytes.
+
+# %%
+_MNIST = {
+    "train-images-idx3-ubyte.gz": (9_912_422, "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"),
+    "train-labels-idx1-ubyte.gz": (28_881, "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"),
+    "t10k-images-idx3-ubyte.gz": (1_648_877, "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"),
+    "t10k-labels-idx1-ubyte.gz": (4_542, "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"),
+}
+MNIST = [
+    Resource(
+        path=f"mnist/{name}",
+        url=f"https://storage.googleapis.com/cvdf-datasets/mnist/{name}",
+        size=size,
+        sha256=sha256,
+        licence="CC BY-SA 3.0",
+    )
+    for name, (size, sha256) in _MNIST.items()
+]
+MOST_BROKEN = 0.1  # share of a folder's files that may be unreadable: beyond it, it is likely the wrong folder
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """Return the array in a gzipped idx file of unsigned bytes (yann.lecun.com/exdb/mnist describes the format).
+
+    Raises:
+        UserError: it is no such file, or is cut off.
+    """
+    try:
+        content = gzip.decompress(path.read_bytes())
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{path}: no readable gzip file ({error}); delete it to have it downloaded again") from error
+    zeros, kind, axes = content[:2], content[2:3], content[3] if len(content) > 3 else 0
+    shape = np.frombuffer(content, ">u4", axes, offset=4) if len(content) >= 4 + 4 * axes else ()
+    values = content[4 + 4 * axes :]
+    if zeros != b"\0\0" or kind != b"\x08" or not axes or len(values) != np.prod(shape):
+        raise UserError(f"{path}: not an idx file of bytes, or cut off; delete it to have it downloaded again")
+    return np.frombuffer(values, np.uint8).reshape(shape)
+
+
+# %% [markdown]
+# ## Step 2: preprocess
+#
+# Whatever the source, the images become one array of bytes in memory: cut to a square in the middle, resized, all grey
+# or all in colour. MNIST takes 47 megabytes that way.
+
+
+# %%
+@dataclass(frozen=True)
+class ImageSet:
+    """Images as bytes, with labels where the source has them, and what identifies them."""
+
+    train: np.ndarray
+    """uint8 [N, H, W, C]"""
+    train_labels: np.ndarray | None
+    """int64 [N]; None if the source has no labels."""
+    held_out: np.ndarray | None
+    """uint8 [M, H, W, C], never trained on; None if the source has no split for it."""
+    held_out_labels: np.ndarray | None
+    """int64 [M]"""
+    fingerprint: dict[str, Any]
+
+
+def load_images(
+    name: str, image_size: int | None = None, channels: int | None = None, data_dir: Path | None = None
+) -> ImageSet:
+    """Return the images called `name`.
+
+    Args:
+        name: "mnist", "tiny" (digits that the code draws), "tfds:NAME" for a data set of tensorflow-datasets with a
+            feature called "image", or the path of a folder of PNG, JPEG, WebP, GIF or BMP files.
+        image_size: H = W; None for the size of the source if its images are square and of one size, else 64.
+        channels: 1 for grey, 3 for colour; None for what the source is.
+        data_dir: the download cache; None for the default one.
+
+    Raises:
+        UserError: an unknown name, no image or too many unreadable ones, or a failed download.
+    """
+    if name == "mnist":
+        images, labels, held_out, held_out_labels = (read_idx(fetch(file, data_dir)) for file in MNIST)
+        return _pack(image_size or 28, channels or 1, (images, labels), (held_out, held_out_labels))
+    if name == "tiny":
+        return _pack(image_size or 28, channels or 1, draw_digits(2000, seed=1), draw_digits(1000, seed=2))
+    if name.startswith("tfds:"):
+        return _load_from_tfds(name.removeprefix("tfds:"), image_size, channels, data_dir)
+    if Path(name).is_dir():
+        pictures = read_folder(Path(name), image_size or 64)
+        colour = any(picture.ndim == 3 for picture in pictures)
+        return _pack(image_size or 64, channels or (3 if colour else 1), (pictures, None))
+    raise UserError(
+        f"--data {name}: no such folder, nor a known data set; known are mnist, tiny, tfds:NAME (for instance "
+        "tfds:fashion_mnist), and the path of a folder of pictures"
+    )
+
+
+_Labelled = tuple[Sequence[np.ndarray], np.ndarray | None]  # pictures uint8 [H, W] or [H, W, 3], and their labels
+
+
+def _pack(size: int, channels: int, train: _Labelled, held_out: _Labelled = ((), None)) -> ImageSet:
+    """Bring all pictures to one size and number of channels."""
+
+    def stack(pictures: Sequence[np.ndarray]) -> np.ndarray:
+        mode = "L" if channels == 1 else "RGB"
+        squares = (crop_square(Image.fromarray(picture), size).convert(mode) for picture in pictures)
+        return np.stack([np.asarray(square).reshape(size, size, channels) for square in squares])
+
+    images = stack(train[0])
+    shape = {"images": len(images), "image_size": size, "channels": channels}
+    return ImageSet(
+        images,
+        train[1],
+        stack(held_out[0]) if len(held_out[0]) else None,
+        held_out[1],
+        fingerprint=shape | {"sha256": hashlib.sha256(images.tobytes()).hexdigest()},
+    )
+
+
+def _load_from_tfds(name: str, image_size: int | None, channels: int | None, data_dir: Path | None) -> ImageSet:
+    """Learn from the first split, hold out the last; sizes and channels are the source's where it has fixed ones."""
+    splits = list(load_splits(name, data_dir, feature="image").values())
+    height, width, depth = splits[0].element_spec["image"].shape
+    has_labels = "label" in splits[0].element_spec
+    size = image_size or (height if height and height == width else 64)
+
+    def read(split: tf.data.Dataset) -> _Labelled:
+        pictures, labels = [], []
+        for example in split.as_numpy_iterator():
+            pixels = example["image"]
+            pictures.append(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)  # H W or H W 3
+            labels.append(example.get("label"))
+        return pictures, np.array(labels, np.int64) if has_labels else None
+
+    return _pack(size, channels or (1 if depth == 1 else 3), read(splits[0]), *map(read, splits[1:][-1:]))
+
+
+def read_folder(folder: Path, size: int) -> list[np.ndarray]:
+    """Return the pictures in a folder and the folders in it, cut to squares of `size` pixels; name the unreadable ones.
+
+    Returns:
+        uint8 [size, size] for each grey picture, uint8 [size, size, 3] for each in colour, in the order of their names.
+
+    Raises:
+        UserError: there is no picture, or more than one file in ten is unreadable.
+    """
+    paths = image_paths(folder)
+
+    def read(path: Path) -> np.ndarray | UserError:
+        try:
+            return np.asarray(crop_square(read_image(path), size))
+        except UserError as error:
+            return error
+
+    with ThreadPoolExecutor() as pool:
+        results = list(tqdm(pool.map(read, paths), f"reading {folder}", len(paths), unit="image", disable=None))
+    errors = [result for result in results if isinstance(result, UserError)]
+    if not paths or len(errors) > max(3, MOST_BROKEN * len(paths)) or len(errors) == len(paths):
+        first = f"; the first: {errors[0]}" if errors else ""
+        raise UserError(
+            f"--data {folder}: expected a folder of PNG, JPEG, WebP, GIF or BMP pictures, got {len(paths)} such files, "
+            f"{len(errors)} of them unreadable{first}"
+        )
+    for error in errors:
+        print(f"warning: left out: {error}", file=sys.stderr)
+    return [result for result in results if not isinstance(result, UserError)]
+
+
+# %% [markdown]
+# Bytes become numbers from -1 to 1, the range of the generator's $\tanh$, batch by batch. The order is another one in
+# every epoch, and depends on nothing but the seed and the epoch: so a resumed run finds exactly the batches that it
+# would have seen without the interruption. The last batch of an epoch may be smaller; no image is dropped for it.
+
+
+# %%
+def to_unit_range(images: tf.Tensor) -> tf.Tensor:
+    """Return uint8 `images` as float32 from -1 (black) to 1 (white)."""
+    return tf.cast(images, tf.float32) / 127.5 - 1
+
+
+def to_bytes(images: tf.Tensor) -> tf.Tensor:
+    """Return float32 `images` from -1 to 1 as uint8: the inverse of `to_unit_range`."""
+    return tf.cast(tf.round((images + 1) * 127.5), tf.uint8)
+
+
+def training_batches(images: np.ndarray, batch_size: int, seed: int, epoch: int) -> tf.data.Dataset:
+    """Return the batches of one epoch, float32 [B, H, W, C] in [-1, 1], in the order that `seed` and `epoch` decide.
+
+    Args:
+        images: uint8 [N, H, W, C].
+        batch_size: B; the last batch has the rest, N modulo B.
+        seed: of the run.
+        epoch: from 0.
+    """
+    images = tf.constant(images)
+    order = tf.data.Dataset.from_tensor_slices(epoch_order(len(images), seed, epoch))
+    return order.batch(batch_size).map(lambda rows: to_unit_range(tf.gather(images, rows)))

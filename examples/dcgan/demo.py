@@ -1,0 +1,164 @@
+# %% [markdown]
+# # DCGAN: the demonstration
+#
+# A trained generator is a map from noise to images. Every point of the noise space is an image, and neighbouring points
+# are similar images: so one can not only draw images at random, but also walk from one to another.
+
+# %%
+"""Step 5: make images with the trained generator, and show how it learned to."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from common import figures, training
+from common.checkpoints import restore_weights
+from common.images import from_pixels, grid
+from common.run import Run
+
+# %% tags=["module"]
+from examples.dcgan.config import Config
+from examples.dcgan.data import to_bytes
+from examples.dcgan.model import DCGAN
+
+# %% [markdown]
+# ## Step 5: make images
+
+# %%
+FRAMES_A_LEG = 24  # from one stop of a walk to the next
+_BATCH = 256  # images made at once
+
+
+def draw_noise(count: int, noise_dim: int, seed: int) -> tf.Tensor:
+    """Return float32 [count, Z] from N(0, 1), the same for the same seed, whatever was drawn before."""
+    return tf.random.stateless_normal([count, noise_dim], seed=[seed, 0])
+
+
+class ImageGenerator:
+    """Makes images with a trained model."""
+
+    def __init__(self, model: DCGAN):
+        """Compile nothing yet: that happens at the first use."""
+        self.model = model
+        self._make = tf.function(
+            lambda noise: to_bytes(model(noise)), input_signature=[tf.TensorSpec([None, model.noise_dim])]
+        )
+
+    @classmethod
+    def load(cls, run: Run) -> "ImageGenerator":
+        """Restore the weights of a run; the run directory alone is enough.
+
+        Raises:
+            UserError: the run has no checkpoint yet, or it is damaged.
+        """
+        trained = run.read_config()
+        config = Config.from_settings(trained["settings"])
+        training.prepare(config.seed, config.precision)
+        shape = trained["data"]
+        model = DCGAN(shape["image_size"], shape["channels"], **config.architecture()).build_weights()
+        restore_weights(run.checkpoints, model)
+        return cls(model)
+
+    def make(self, noise: tf.Tensor) -> np.ndarray:
+        """Return the images, uint8 [N, H, W, C], that noise float32 [N, Z] stands for."""
+        parts = [self._make(noise[start : start + _BATCH]).numpy() for start in range(0, len(noise), _BATCH)]
+        return np.concatenate(parts)  # N H W C
+
+    def draw(self, count: int, seed: int) -> np.ndarray:
+        """Return `count` images, uint8 [count, H, W, C], from the noise that `seed` decides."""
+        return self.make(draw_noise(count, self.model.noise_dim, seed))
+
+
+# %% [markdown]
+# ### A walk through the noise space
+#
+# In a hundred dimensions nearly all noise vectors have about the same length, $\sqrt{100}$. Halfway along the straight
+# line between two of them is a vector that is much too short, one that the generator never saw in training. So the walk
+# follows the arc between the two instead, *spherical interpolation* (White 2016, arXiv:1609.04468).
+
+
+# %%
+def walk(stops: Sequence[tf.Tensor], frames_a_leg: int) -> list[tf.Tensor]:
+    """Return noise along the arcs from each stop to the next, and from the last back to the first.
+
+    Args:
+        stops: float32 [N, Z] each; all N vectors walk at the same time.
+        frames_a_leg: how many steps from stop to stop.
+    """
+    shares = [step / frames_a_leg for step in range(frames_a_leg)]
+    legs = zip(stops, [*stops[1:], stops[0]], strict=True)
+    return [spherical_interpolation(start, end, share) for start, end in legs for share in shares]
+
+
+def spherical_interpolation(start: tf.Tensor, end: tf.Tensor, share: float) -> tf.Tensor:
+    """Return the points, float32 [N, Z], at `share` of the way along the arcs from `start` to `end`, both [N, Z]."""
+    cosine = tf.reduce_sum(tf.linalg.l2_normalize(start, axis=1) * tf.linalg.l2_normalize(end, axis=1), axis=1)  # N
+    angle = tf.acos(tf.clip_by_value(cosine, -0.9999, 0.9999))[:, None]  # N 1
+    return (tf.sin((1 - share) * angle) * start + tf.sin(share * angle) * end) / tf.sin(angle)  # N Z
+
+
+def draw_walk(generator: ImageGenerator, seeds: Sequence[int], samples: int, path: Path) -> None:
+    """Write a GIF in which `samples` images morph from those of each seed to those of the next, and back."""
+    stops = [draw_noise(samples, generator.model.noise_dim, seed) for seed in seeds]
+    frames = [sheet(generator.make(noise)).convert("RGB") for noise in walk(stops, FRAMES_A_LEG)]
+    figures.save_gif(frames, path, frame_ms=80, last_ms=80, colours=256)
+
+
+def sheet(pictures: np.ndarray) -> Image.Image:
+    """Lay out images uint8 [N, H, W, C] in a square, small ones enlarged."""
+    return grid(pictures, columns=max(1, round(len(pictures) ** 0.5)), scale=max(1, 112 // pictures.shape[1] // 2))
+
+
+def write_files(pictures: np.ndarray, folder: Path) -> None:
+    """Write images uint8 [N, H, W, C] as `0000.png`, `0001.png` and so on."""
+    for number, pixels in enumerate(pictures):
+        from_pixels(pixels).save(folder / f"{number:04d}.png")
+
+
+# %% [markdown]
+# ### Watching it learn
+#
+# The same sixteen noise vectors, before training and after every epoch. Side by side, or as a GIF, one sees strokes
+# come out of the fog, and then digits.
+
+
+# %%
+class SampleEveryEpoch(keras.callbacks.Callback):
+    """Draws the same 16 noise vectors as `samples/epoch_0000.png` (untrained), `epoch_0001.png` and so on."""
+
+    def __init__(self, folder: Path, seed: int):
+        """Remember what to draw; the model comes with training."""
+        super().__init__()
+        self.folder, self.seed = folder, seed
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        """Draw what the untrained model makes of it; a resumed run has that already."""
+        self.generator = ImageGenerator(self.model)
+        if not sample_path(self.folder, 0).exists():
+            self._draw(0)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Draw the sample of `epoch`, which Keras counts from 0."""
+        self._draw(epoch + 1)
+
+    def _draw(self, epochs_done: int) -> None:
+        sheet(self.generator.draw(16, self.seed)).save(sample_path(self.folder, epochs_done))
+
+
+def sample_path(folder: Path, epochs_done: int) -> Path:
+    """Return where the sample after so many epochs stands."""
+    return folder / f"epoch_{epochs_done:04d}.png"
+
+
+def draw_training_gif(run: Run) -> None:
+    """Draw the samples of this run's epochs, in order, as `figures/training.gif`."""
+    epochs = [0, *(int(row["epoch"]) for row in run.read_metrics())]
+    frames = []
+    for epoch in epochs:
+        with Image.open(sample_path(run.samples, epoch)) as sample:
+            frames.append(figures.titled(sample.convert("RGB"), f"epoch {epoch} of {epochs[-1]}"))
+    figures.save_gif(frames, run.figures / "training.gif", frame_ms=400, colours=256)

@@ -1,0 +1,33 @@
+"""The report of a DCGAN run: what it makes, how it learned to, and how good that is, on one page."""
+
+from pathlib import Path
+
+from common import report
+from common.run import Run
+
+_PICTURES = {
+    "samples.png": "Sixty-four images that the trained generator makes of noise",
+    "training.gif": "The same sixteen noise vectors after every epoch",
+    "classes.png": "How often each class comes among made and real images",
+    "nearest.png": "The made images that come nearest to training images, and those: are they copies?",
+    "learning_curve.png": "Losses, how often the discriminator is right, and diversity, by epoch",
+}
+
+
+def write_report(run: Run) -> Path:
+    """Write `report.html` from what the run directory holds by now, and return its path."""
+
+    def pictures(*names: str) -> list[report.Picture]:
+        return [report.Picture(run.figures / name, _PICTURES[name]) for name in names if (run.figures / name).exists()]
+
+    sections = [
+        report.Section("What it makes of noise", pictures=pictures("samples.png", "training.gif")),
+        report.section_on_evaluation(run),
+        report.Section("Compared with real images", pictures=pictures("classes.png", "nearest.png")),
+        report.Section("How it went", pictures=pictures("learning_curve.png")),
+        report.section_on_run(run),
+    ]
+    data = run.read_config()["settings"]["data"]
+    lead = "Two networks played against each other: one makes images of noise, the other tells them from real ones."
+    shown = [section for section in sections if section and (section.pictures or section.table)]
+    return report.write_page(run.report, f"DCGAN: {Path(data).name}", lead, shown)

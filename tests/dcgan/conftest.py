@@ -1,0 +1,31 @@
+from dataclasses import replace
+
+import pytest
+
+from common.run import Run
+from examples.dcgan.config import PRESETS
+from examples.dcgan.data import load_images
+from tests.dcgan.tiny import SETTINGS
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory):
+    """Keep the classifiers out of the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """A run of the tiny preset, three epochs long."""
+    from examples.dcgan.train import train
+
+    path = tmp_path_factory.mktemp("runs") / "tiny"
+    return Run(train(replace(PRESETS["tiny"], run_dir=path, **SETTINGS)).path)
+
+
+@pytest.fixture(scope="session")
+def tiny_images():
+    """The tiny data set."""
+    return load_images("tiny")

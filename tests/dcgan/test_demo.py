@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from examples.dcgan.demo import (
+    FRAMES_A_LEG,
+    ImageGenerator,
+    draw_noise,
+    draw_training_gif,
+    draw_walk,
+    sheet,
+    spherical_interpolation,
+    walk,
+    write_files,
+)
+
+
+@pytest.fixture(scope="module")
+def generator(trained):
+    return ImageGenerator.load(trained)
+
+
+def test_the_same_seed_makes_the_same_images_however_many(generator):
+    many = generator.draw(300, seed=3)  # more than are made at once
+    assert many.shape == (300, 28, 28, 1) and many.dtype == np.uint8
+    np.testing.assert_array_equal(many, generator.draw(300, seed=3))
+    assert not np.array_equal(many[:5], generator.draw(5, seed=4))
+
+
+def test_a_batch_makes_of_each_noise_what_it_makes_of_it_alone(generator):
+    noise = draw_noise(3, generator.model.noise_dim, seed=1)
+    alone = np.concatenate([generator.make(noise[number : number + 1]) for number in range(3)])
+    assert np.abs(generator.make(noise).astype(int) - alone).max() <= 1  # of 255, by rounding
+
+
+def test_the_arc_keeps_the_length_and_meets_both_ends():
+    start, end = tf.constant([[3.0, 0.0]]), tf.constant([[0.0, 3.0]])
+    np.testing.assert_allclose(spherical_interpolation(start, end, 0.0), start, atol=1e-5)
+    np.testing.assert_allclose(spherical_interpolation(start, end, 1.0), end, atol=1e-5)
+    np.testing.assert_allclose(spherical_interpolation(start, end, 1 / 3), [[3 * 0.75**0.5, 1.5]], atol=1e-5)
+    same = spherical_interpolation(start, start, 0.5)
+    assert np.isfinite(same).all()
+
+
+def test_a_walk_passes_every_stop_and_returns():
+    stops = [draw_noise(2, 8, seed) for seed in (1, 2, 3)]
+    path = walk(stops, 4)
+    assert len(path) == 12
+    for number, stop in enumerate(stops):
+        np.testing.assert_allclose(path[4 * number], stop, atol=1e-4)
+
+
+def test_a_walk_is_a_gif(generator, tmp_path):
+    draw_walk(generator, (1, 2), 4, tmp_path / "walk.gif")
+    with Image.open(tmp_path / "walk.gif") as gif:
+        assert 2 < gif.n_frames <= 2 * FRAMES_A_LEG  # frames that do not differ are merged
+
+
+def test_sheets_and_files(tmp_path):
+    pictures = np.random.default_rng(0).integers(0, 256, size=(5, 28, 28, 3), dtype=np.uint8)
+    assert sheet(pictures).mode == "RGB"
+    write_files(pictures, tmp_path)
+    assert [path.name for path in sorted(tmp_path.iterdir())] == [f"000{number}.png" for number in range(5)]
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "0004.png")), pictures[4])
+
+
+def test_the_gif_has_the_epochs_of_this_run_in_order_and_no_other(trained):
+    stray = trained.samples / "epoch_0099.png"
+    Image.new("L", (10, 10)).save(stray)
+    draw_training_gif(trained)
+    stray.unlink()
+    with Image.open(trained.figures / "training.gif") as gif:
+        assert gif.n_frames == 4  # untrained and after each of three epochs
+        gif.seek(3)
+        assert gif.info["duration"] == 4000

@@ -1,0 +1,150 @@
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from common.checkpoints import find
+from common.cli import main
+from common.run import Run
+from examples.dcgan.__main__ import VERBS
+from tests.dcgan.tiny import FLAGS
+
+
+def command(*arguments):
+    return main("python -m examples.dcgan", "", VERBS, [str(argument) for argument in arguments])
+
+
+def train_until(line_start, run_dir):
+    """Train in a process of its own and kill it with SIGKILL as soon as a line of its output starts so."""
+    flags = ["train", "--preset", "tiny", *FLAGS, "--checkpoint-seconds", "0", "--run-dir", str(run_dir)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "examples.dcgan", *flags], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    for line in process.stdout:
+        if line.decode().startswith(line_start):
+            os.kill(process.pid, signal.SIGKILL)
+            break
+    process.stdout.close()
+    return process.wait()
+
+
+def variables(run):
+    path = str(find(run.checkpoints, "latest")[0] / "variables")
+    reader = tf.train.load_checkpoint(path)
+    return {name: reader.get_tensor(name) for name, _ in tf.train.list_variables(path) if "OBJECT_GRAPH" not in name}
+
+
+def test_killed_twice_it_ends_with_the_same_numbers_and_weights(trained, tmp_path):
+    run = Run(tmp_path / "run")
+    assert train_until("epoch 1/3", run.path) == -signal.SIGKILL
+    assert train_until("epoch 2/3", run.path) == -signal.SIGKILL
+    assert train_until("never", run.path) == 0
+    for mine, theirs in zip(run.read_metrics(), trained.read_metrics(), strict=True):
+        assert {**mine, "seconds": 0} == {**theirs, "seconds": 0}
+    mine, theirs = variables(run), variables(trained)
+    assert mine.keys() == theirs.keys()
+    for part in ("model/generator", "model/discriminator", "model/average", "model/seed_generator", "optimizer/"):
+        assert any(name.startswith(part) for name in mine)
+    assert any(name.startswith("discriminator_optimizer/") for name in mine)
+    assert all((mine[name] == theirs[name]).all() for name in mine)
+    assert [path.read_bytes() for path in sorted(run.samples.iterdir())] == [
+        path.read_bytes() for path in sorted(trained.samples.iterdir())
+    ]
+
+
+def test_training_leaves_a_complete_run_directory(tmp_path, capsys):
+    assert command("train", "--preset", "tiny", *FLAGS, "--run-dir", tmp_path / "run") == 0
+    names = {str(path.relative_to(tmp_path / "run")) for path in (tmp_path / "run").rglob("*")}
+    assert {
+        "config.json", "metrics.csv", "report.html", "samples/epoch_0000.png", "samples/epoch_0003.png",
+        "figures/learning_curve.png", "figures/training.gif", "figures/samples.png",
+    } <= names  # fmt: skip
+    output = capsys.readouterr().out
+    assert "tiny: 2,000 images of 28 x 28 in grey" in output and "now try: python -m examples.dcgan evaluate" in output
+
+
+def test_line_by_line_it_learns_the_same(tmp_path):
+    def losses(name, *flags):
+        flags = ["--preset", "tiny", *FLAGS, "--epochs", 1, "--run-dir", tmp_path / name, *flags]
+        assert command("train", *flags) == 0
+        [row] = Run(tmp_path / name).read_metrics()
+        return row["generator_loss"], row["discriminator_loss"]
+
+    assert losses("eager", "--eager") == pytest.approx(losses("compiled"), abs=1e-3)
+
+
+def test_generate_writes_sheets_files_and_walks(trained, capsys, tmp_path):
+    def written(*flags):
+        assert command("generate", "--run", trained.path, "--out", tmp_path, *flags) == 0
+        return capsys.readouterr().out.strip().removeprefix("written: ")
+
+    sheet = written("--seed", 7)
+    assert sheet.endswith("seed_7.png") and Image.open(sheet).size[0] > 400
+    assert Image.open(written("--walk", 1, 2, 3, "--samples", 4)).n_frames > 10
+    written("--samples", 3, "--files")
+    first = np.asarray(Image.open(tmp_path / "0000.png"))
+    written("--samples", 3, "--files", "--seed", 2)
+    assert not np.array_equal(first, np.asarray(Image.open(tmp_path / "0000.png")))
+
+
+def test_evaluate_and_export_say_what_they_wrote(trained, capsys, tmp_path):
+    assert command("evaluate", "--run", trained.path, "--samples", 100) == 0
+    assert "frechet_distance" in capsys.readouterr().out and "made against" in trained.report.read_text()
+    assert command("export", "--run", trained.path, "--out", tmp_path / "model") == 0
+    assert (tmp_path / "model" / "saved_model.pb").exists()
+
+
+def one_picture(folder):
+    Image.new("RGB", (40, 30), "red").save(folder / "a.png")
+    return folder
+
+
+def test_a_single_picture_and_a_larger_batch_size_train(tmp_path):
+    (tmp_path / "one").mkdir()
+    flags = ["--preset", "tiny", "--data", one_picture(tmp_path / "one"), "--image-size", 16, "--batch-size", 64]
+    assert command("train", *flags, "--epochs", 2, "--width", 4, "--run-dir", tmp_path / "run") == 0
+    assert all(np.isfinite(list(row.values())).all() for row in Run(tmp_path / "run").read_metrics())
+
+
+def huge(folder):
+    Image.new("L", (8000, 8000)).save(folder / "huge.png")
+    return folder
+
+
+BAD_TRAINING = {
+    "missing folder": (lambda folder: ["--data", folder / "none"], "no such folder"),
+    "empty folder": (lambda folder: ["--data", folder], "got 0 such files"),
+    "only a huge picture": (lambda folder: ["--data", huge(folder)], "8000 x 8000 pixels"),
+    "image size": (lambda folder: ["--image-size", 4], "--image-size: expected 8 to 512, got 4"),
+    "patience": (lambda folder: ["--patience", 3], "--patience: a GAN has no validation loss"),
+    "learning rate": (lambda folder: ["--generator-learning-rate", 0], "--generator-learning-rate"),
+    "beta": (lambda folder: ["--beta-1", 1], "--beta-1"),
+    "target": (lambda folder: ["--real-target", 0], "--real-target"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_TRAINING)
+def test_bad_input_is_one_line_and_exit_code_2(tmp_path, capsys, case):
+    flags, message = BAD_TRAINING[case]
+    (tmp_path / "data").mkdir()
+    assert command("train", "--preset", "tiny", "--run-dir", tmp_path / "run", *flags(tmp_path / "data")) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and message in error and error.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_bad_requests_for_images_are_refused(trained, capsys):
+    for flags, message in [(["--samples", 0], "--samples"), (["--walk", 1], "--walk"), (["--seed", -1], "--seed")]:
+        assert command("generate", "--run", trained.path, *flags) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path, capsys):
+    for verb in ("generate", "evaluate", "export"):
+        assert command(verb, "--run", tmp_path) == 2
+        assert "not a run directory" in capsys.readouterr().err
