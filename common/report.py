@@ -89,7 +89,7 @@ def section_on_evaluation(run: Run) -> Section | None:
 def readable(value: Any) -> str:
     """Return a metric as text: four decimals of a fraction; of a group of metrics, each with its name."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {readable(part)}" for name, part in value.items())
+        return ", ".join(f"{name}: {readable(part)}" for name, part in value.items())
     return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 

@@ -259,9 +259,9 @@ class Trainer:
         progress = self.progress
         if not progress.finished:
             print(f"{self.run.path}: time is up, saved at step {progress.step}; the same command resumes there")
-        elif progress.best_epoch:
-            best = f"best {progress.best:.4f} at epoch {progress.best_epoch}"
-            print(f"{self.run.path}: trained ({progress.finished}), {best}")
+        else:
+            best = f", best {progress.best:.4f} at epoch {progress.best_epoch}" if progress.best_epoch else ""
+            print(f"{self.run.path}: trained ({progress.finished}){best}")
 
 
 def evaluate(model: keras.Model, data: tf.data.Dataset, eager: bool = False) -> dict[str, float]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common.checkpoints import Checkpoints, find, named_variables, restore_weights, verify
+from common.checkpoints import Checkpoints, find, named_variables, restore_weights, training_state, verify
 from common.errors import UserError
 from tests.toy import Toy, build
 
@@ -163,3 +163,23 @@ def test_variables_of_one_path_are_refused():
 def test_without_any_checkpoint_the_way_on_is_told(tmp_path):
     with pytest.raises(UserError, match="`train` command"):
         restore_weights(tmp_path, build())
+
+
+def two_optimizers():
+    model = build()
+    model.second_optimizer = keras.optimizers.Adam()
+    return model
+
+
+def test_every_optimizer_of_a_model_is_part_of_the_training_state():
+    model = two_optimizers()
+    for optimizer in (model.optimizer, model.second_optimizer):
+        optimizer.build(model.trainable_variables)
+    state = training_state(model)
+    assert set(state) == {"model", "optimizer", "second_optimizer"}
+    assert len(state["second_optimizer"]) == len(model.second_optimizer.variables) > 10
+
+
+def test_one_of_several_optimizers_that_is_not_built_is_an_error():
+    with pytest.raises(ValueError, match="optimizer must be built on its variables"):
+        training_state(two_optimizers())

@@ -40,3 +40,10 @@ def test_a_gif_keeps_the_order_and_holds_the_last_frame(tmp_path):
         gif.seek(number)
         seen.append((gif.convert("L").getpixel((0, 0)), gif.info["duration"]))
     assert seen == [(0, 300), (100, 300), (200, 2000)] and gif.info["loop"] == 0
+
+
+def test_a_title_stands_above_the_picture_whatever_their_widths():
+    narrow = figures.titled(Image.new("RGB", (20, 30), "blue"), "a title that is wider than that")
+    wide = figures.titled(Image.new("L", (900, 30)), "short")
+    assert narrow.width > 200 and narrow.height == wide.height > 30 and wide.width == 900
+    assert narrow.getpixel((narrow.width // 2, narrow.height - 1)) == (0, 0, 255)

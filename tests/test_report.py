@@ -57,3 +57,8 @@ def test_what_was_measured_comes_with_its_rule(tmp_path):
     section = report.section_on_evaluation(run)
     assert "mean of all" in section.text and section.table == [("loss", "1.2346")]
     assert dict(report.section_on_run(run).table)["trained"] == "1 epochs, 5 steps, 2 s"
+
+
+def test_metrics_of_all_kinds_are_readable():
+    assert report.readable(0.12345) == "0.1235" and report.readable(10) == "10"
+    assert report.readable({"bleu": 41.25, "shares": {"0": 0.1}}) == "bleu: 41.2500, shares: 0: 0.1000"

@@ -99,7 +99,7 @@ def _train(network: keras.Model, images: ImageSet) -> float:
     )
     pixels = tf.data.Dataset.from_tensor_slices((images.train, images.train_labels)).shuffle(count, seed=_SEED)
     scaled = pixels.batch(_BATCH).map(lambda x, y: (to_unit_range(x), y)).prefetch(2)
-    logits_only.fit(scaled, epochs=epochs, verbose=0)
+    logits_only.fit(scaled, epochs=epochs, shuffle=False, verbose=0)  # it is shuffled already
     return logits_only.evaluate(to_unit_range(images.held_out), images.held_out_labels, verbose=0)[1]
 
 
