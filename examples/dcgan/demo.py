@@ -105,12 +105,17 @@ def draw_walk(generator: ImageGenerator, seeds: Sequence[int], samples: int, pat
     """Write a GIF in which `samples` images morph from those of each seed to those of the next, and back."""
     stops = [draw_noise(samples, generator.model.noise_dim, seed) for seed in seeds]
     frames = [sheet(generator.make(noise)).convert("RGB") for noise in walk(stops, FRAMES_A_LEG)]
-    figures.save_gif(frames, path, frame_ms=80, last_ms=80, colours=256)
+    figures.save_gif(frames, path, frame_ms=80, last_ms=80, colours=colours(generator.model.image_shape[-1]))
 
 
 def sheet(pictures: np.ndarray) -> Image.Image:
     """Lay out images uint8 [N, H, W, C] in a square, small ones enlarged."""
     return grid(pictures, columns=max(1, round(len(pictures) ** 0.5)), scale=max(1, 112 // pictures.shape[1] // 2))
+
+
+def colours(channels: int) -> int:
+    """Return how many colours a GIF of such images needs: shades of grey are fewer, and make it smaller."""
+    return 32 if channels == 1 else 256
 
 
 def write_files(pictures: np.ndarray, folder: Path) -> None:
@@ -160,5 +165,6 @@ def draw_training_gif(run: Run) -> None:
     frames = []
     for epoch in epochs:
         with Image.open(sample_path(run.samples, epoch)) as sample:
+            channels = len(sample.getbands())
             frames.append(figures.titled(sample.convert("RGB"), f"epoch {epoch} of {epochs[-1]}"))
-    figures.save_gif(frames, run.figures / "training.gif", frame_ms=400, colours=256)
+    figures.save_gif(frames, run.figures / "training.gif", frame_ms=400, colours=colours(channels))

@@ -141,7 +141,7 @@ def draw_shares(made: np.ndarray, real: np.ndarray, path: Path) -> None:
 
 # %%
 def measure_neighbours(made: np.ndarray, images: ImageSet, path: Path) -> tuple[dict[str, Any], str]:
-    """Look for twins among made images and for copies of training images; draw the likest pairs to `path`.
+    """Look for twins among made images and for copies of training images; draw pairs, the likest first, to `path`.
 
     Args:
         made: uint8 [N, H, W, C].
@@ -158,7 +158,8 @@ def measure_neighbours(made: np.ndarray, images: ImageSet, path: Path) -> tuple[
     real_to_twin, _ = nearest(real, real, skip_itself=True)
     to_training, which = nearest(made, images.train)
     real_to_training, _ = nearest(real, images.train, skip_itself=images.held_out is None)
-    draw_neighbours(made, images.train[which], np.argsort(to_training)[:12], path)
+    shown = np.argsort(to_training)[np.linspace(0, count - 1, 12).astype(int)]
+    draw_neighbours(made[shown], images.train[which[shown]], path)
     metrics = {
         "diversity": ratio(to_twin, real_to_twin),
         "novelty": ratio(to_training, real_to_training),
@@ -176,8 +177,8 @@ def ratio(distances: np.ndarray, usual: np.ndarray) -> float:
     return float(distances.mean() / usual.mean()) if usual.mean() else float(distances.mean() == 0)
 
 
-def draw_neighbours(made: np.ndarray, theirs: np.ndarray, which: np.ndarray, path: Path) -> None:
-    """Draw the made images `which` in one row, and under each the training image nearest to it."""
-    pairs = grid(np.concatenate([made[which], theirs[which]]), len(which), scale=max(1, 56 // made.shape[1]))
+def draw_neighbours(made: np.ndarray, nearest_training: np.ndarray, path: Path) -> None:
+    """Draw made images, uint8 [N, H, W, C], in one row, and under each the training image nearest to it."""
+    pairs = grid(np.concatenate([made, nearest_training]), len(made), scale=max(1, 56 // made.shape[1]))
     title = "made (above), the nearest training image (below)"
     titled(pairs.convert("RGB"), title).save(path)

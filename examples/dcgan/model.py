@@ -34,8 +34,8 @@ def map_sides(image_size: int) -> list[int]:
 # %% [markdown]
 # ## Step 3: define the networks by subclassing
 #
-# All weights start as N(0, 0.02), small enough that the untrained discriminator says "I don't know" to everything: both
-# losses start near $\ln 2$ each, and any other number at step 0 means that something is wrong.
+# All weights start as N(0, 0.02), small enough that the untrained discriminator says "I don't know" to everything: each
+# term of the losses starts near $\ln 2$, and any other number at step 0 means that something is wrong.
 #
 # The kernels are 4 x 4, not the paper's 5 x 5: with a stride of 2, a kernel of even side touches every output pixel
 # equally often, which avoids checkerboard patterns (Odena et al. 2016, distill.pub/2016/deconv-checkerboard), and it

@@ -9,7 +9,7 @@ _PICTURES = {
     "samples.png": "Sixty-four images that the trained generator makes of noise",
     "training.gif": "The same sixteen noise vectors after every epoch",
     "classes.png": "How often each class comes among made and real images",
-    "nearest.png": "The made images that come nearest to training images, and those: are they copies?",
+    "nearest.png": "Made images above the training images nearest to them: are they copies?",
     "learning_curve.png": "Losses, how often the discriminator is right, and diversity, by epoch",
 }
 
