@@ -30,6 +30,7 @@ from examples.dcgan.model import DCGAN
 
 # %%
 FRAMES_A_LEG = 24  # from one stop of a walk to the next
+BIRTH_STEPS = [2**power for power in range(4, 13)]  # 16 to 4,096
 _BATCH = 256  # images made at once
 
 
@@ -128,12 +129,16 @@ def write_files(pictures: np.ndarray, folder: Path) -> None:
 # ### Watching it learn
 #
 # The same sixteen noise vectors, before training and after every epoch. Side by side, or as a GIF, one sees strokes
-# come out of the fog, and then digits.
+# come out of the fog, and then digits. Most of that happens in the first epoch, so there the pictures come at 16 steps,
+# 32, 64 and so on.
 
 
 # %%
 class SampleEveryEpoch(keras.callbacks.Callback):
-    """Draws the same 16 noise vectors as `samples/epoch_0000.png` (untrained), `epoch_0001.png` and so on."""
+    """Draws the same 16 noise vectors as `samples/epoch_0000.png` (untrained), `epoch_0001.png` and so on.
+
+    In between, in the first epoch, also as `epoch_0000_step_0016.png`, `..._0032.png` and so on.
+    """
 
     def __init__(self, folder: Path, seed: int):
         """Remember what to draw; the model comes with training."""
@@ -146,25 +151,37 @@ class SampleEveryEpoch(keras.callbacks.Callback):
         if not sample_path(self.folder, 0).exists():
             self._draw(0)
 
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Note which epoch it is, which Keras counts from 0."""
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """Draw some of the first steps."""
+        if self.epoch == 0 and batch + 1 in BIRTH_STEPS:
+            self._draw(0, step=batch + 1)
+
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Draw the sample of `epoch`, which Keras counts from 0."""
+        """Draw the sample of `epoch`."""
         self._draw(epoch + 1)
 
-    def _draw(self, epochs_done: int) -> None:
-        sheet(self.generator.draw(16, self.seed)).save(sample_path(self.folder, epochs_done))
+    def _draw(self, epochs_done: int, step: int = 0) -> None:
+        sheet(self.generator.draw(16, self.seed)).save(sample_path(self.folder, epochs_done, step))
 
 
-def sample_path(folder: Path, epochs_done: int) -> Path:
-    """Return where the sample after so many epochs stands."""
-    return folder / f"epoch_{epochs_done:04d}.png"
+def sample_path(folder: Path, epochs_done: int, step: int = 0) -> Path:
+    """Return where the sample after so many epochs, and so many steps of the next, stands."""
+    return folder / (f"epoch_{epochs_done:04d}_step_{step:04d}.png" if step else f"epoch_{epochs_done:04d}.png")
 
 
 def draw_training_gif(run: Run) -> None:
-    """Draw the samples of this run's epochs, in order, as `figures/training.gif`."""
-    epochs = [0, *(int(row["epoch"]) for row in run.read_metrics())]
+    """Draw the samples of this run, at least one epoch long, in order, as `figures/training.gif`."""
+    rows = run.read_metrics()
+    births = [(0, step) for step in BIRTH_STEPS if step < rows[0]["step"]]
+    epochs = [(int(row["epoch"]), 0) for row in rows]
     frames = []
-    for epoch in epochs:
-        with Image.open(sample_path(run.samples, epoch)) as sample:
+    for epoch, step in [(0, 0), *births, *epochs]:
+        with Image.open(sample_path(run.samples, epoch, step)) as sample:
             channels = len(sample.getbands())
-            frames.append(figures.titled(sample.convert("RGB"), f"epoch {epoch} of {epochs[-1]}"))
+            title = f"epoch {epoch} of {len(rows)}" if epoch else f"step {step}"
+            frames.append(figures.titled(sample.convert("RGB"), title))
     figures.save_gif(frames, run.figures / "training.gif", frame_ms=400, colours=colours(channels))

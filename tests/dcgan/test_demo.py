@@ -1,8 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
+from common.run import Run
+from examples.dcgan.config import PRESETS
 from examples.dcgan.demo import (
     FRAMES_A_LEG,
     ImageGenerator,
@@ -14,6 +18,8 @@ from examples.dcgan.demo import (
     walk,
     write_files,
 )
+from examples.dcgan.train import train
+from tests.dcgan.tiny import SETTINGS
 
 
 @pytest.fixture(scope="module")
@@ -65,12 +71,25 @@ def test_sheets_and_files(tmp_path):
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "0004.png")), pictures[4])
 
 
-def test_the_gif_has_the_epochs_of_this_run_in_order_and_no_other(trained):
-    stray = trained.samples / "epoch_0099.png"
-    Image.new("L", (10, 10)).save(stray)
-    draw_training_gif(trained)
-    stray.unlink()
-    with Image.open(trained.figures / "training.gif") as gif:
-        assert gif.n_frames == 4  # untrained and after each of three epochs
-        gif.seek(3)
+@pytest.fixture(scope="module")
+def born(tmp_path_factory):
+    """A run of two epochs of 40 steps."""
+    path = tmp_path_factory.mktemp("runs") / "born"
+    settings = SETTINGS | {"epochs": 2, "steps_per_epoch": 40}
+    return Run(train(replace(PRESETS["tiny"], run_dir=path, **settings)).path)
+
+
+def test_the_first_epoch_is_watched_more_closely(born):
+    names = [path.name for path in sorted(born.samples.iterdir())]
+    births = ["epoch_0000_step_0016.png", "epoch_0000_step_0032.png"]
+    assert names == ["epoch_0000.png", *births, "epoch_0001.png", "epoch_0002.png"]
+
+
+def test_the_gif_has_the_samples_of_this_run_in_order_and_no_other(born):
+    for stray in ("epoch_0000_step_0064.png", "epoch_0099.png"):
+        Image.new("L", (10, 10)).save(born.samples / stray)
+    draw_training_gif(born)
+    with Image.open(born.figures / "training.gif") as gif:
+        assert gif.n_frames == 5  # untrained, twice in the first epoch, after each of two epochs
+        gif.seek(4)
         assert gif.info["duration"] == 4000
