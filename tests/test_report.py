@@ -57,3 +57,8 @@ def test_what_was_measured_comes_with_its_rule(tmp_path):
     section = report.section_on_evaluation(run)
     assert "mean of all" in section.text and section.table == [("loss", "1.2346")]
     assert dict(report.section_on_run(run).table)["trained"] == "1 epochs, 5 steps, 2 s"
+
+
+def test_nested_metrics_are_listed_in_one_level():
+    metrics = {"beam": {"bleu": 40.0, "long": {"bleu": 30.0}}, "perplexity": 5.0}
+    assert report.flat(metrics) == {"beam bleu": 40.0, "beam long bleu": 30.0, "perplexity": 5.0}
