@@ -82,8 +82,17 @@ def section_on_evaluation(run: Run) -> Section | None:
     evaluation = run.read_evaluation()
     if evaluation is None:
         return None
-    table = [(name, f"{value:.4f}") for name, value in evaluation["metrics"].items() if isinstance(value, float)]
+    table = [(name, f"{value:.4f}") for name, value in flat(evaluation["metrics"]).items() if isinstance(value, float)]
     return Section(f"Measured on the {evaluation['split']} data", f"Rule: {evaluation['rule']}.", table)
+
+
+def flat(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested metrics in one level: {"beam": {"bleu": 40.0}} as {"beam bleu": 40.0}."""
+    level: dict[str, Any] = {}
+    for name, value in metrics.items():
+        inner = flat(value) if isinstance(value, Mapping) else {"": value}
+        level |= {f"{name} {rest}".strip(): number for rest, number in inner.items()}
+    return level
 
 
 def command_of(config: Mapping[str, Any]) -> str:

@@ -1,0 +1,59 @@
+# %% [markdown]
+# ### Eyes: what the decoder gets to see of a photo
+#
+# For each of the L cells of a grid over the photo two vectors, one that knows **where** things are and one that knows
+# **what** they are. For real photos both were computed beforehand by a frozen network (see `encoder.py`) and only need to be
+# told apart. For the drawn scenes a small network is trained along, and its one vector a cell serves as both.
+
+# %%
+"""The first layers of the captioner: unpack frozen features, or compute features of small pictures."""
+
+import math
+
+import keras
+import tensorflow as tf
+
+
+# %%
+class FrozenEyes(keras.layers.Layer):
+    """Tells apart the two vectors that `encoder.Encoder` kept of each cell."""
+
+    def __init__(self, channels: int):
+        """The first `channels` of a cell are those of the middle layer."""
+        super().__init__(autocast=False)
+        self.channels = channels
+
+    def call(self, kept: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Map float16 [B, L, C + D] to where [B, L, C] and what [B, L, D].
+
+        Each `where` is scaled to a mean square of one: networks trained to name one thing a photo have strong features in
+        the middle and weak ones at the border, and unscaled, the middle would be looked at for its strength.
+        """
+        where = tf.cast(kept[..., : self.channels], tf.float32)  # B L C
+        where = math.sqrt(self.channels) * tf.nn.l2_normalize(where, axis=-1)  # B L C
+        return tf.cast(where, self.compute_dtype), tf.cast(kept[..., self.channels :], self.compute_dtype)
+
+
+class TinyEyes(keras.layers.Layer):
+    """A small convolutional network for drawn scenes, 1/8 of the picture's size in cells; trained along."""
+
+    def __init__(self, image_size: int, channels: int = 64):
+        """Lay out the convolutions."""
+        super().__init__()
+        self.cells, self.channels = (image_size // 8) ** 2, channels
+        self.convolutions = [
+            keras.layers.Conv2D(filters, 3, strides=2, padding="same", activation="relu")
+            for filters in (24, 48, channels)
+        ]
+
+    def build(self, input_shape: tuple[int, ...]) -> None:
+        """Create the vector that tells each cell where it is: a convolution alone does not know left from right."""
+        self.places = self.add_weight(name="places", shape=(self.cells, self.channels), initializer="random_normal")
+
+    def call(self, pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Map uint8 [B, S, S, 3] to where and what, here the same, [B, L, C]."""
+        x = tf.cast(pixels, self.compute_dtype) / 127.5 - 1  # B S S 3
+        for convolution in self.convolutions:
+            x = convolution(x)  # B S/2 S/2 ., B S/4 S/4 ., B S/8 S/8 C
+        grid = tf.reshape(x, [-1, self.cells, self.channels]) + tf.cast(self.places, self.compute_dtype)  # B L C
+        return grid, grid
