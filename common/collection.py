@@ -1,4 +1,4 @@
-"""Many small files of which nobody publishes digests, such as photos: fetched side by side, each whole or not at all."""
+"""Many small files of which nobody publishes digests, photos for one: fetched side by side, each whole or not."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""Where a model looks in a picture, word by word: the looked-at lit, the rest dimmed. As a sheet of panels and as a GIF."""
+"""Where a model looks in a picture for each word: that part lit, the rest dimmed. As a sheet of panels and as a GIF."""
 
 import textwrap
 from collections.abc import Sequence

@@ -25,8 +25,8 @@ class Config(TrainOptions):
     RUNTIME: ClassVar[frozenset[str]] = TrainOptions.RUNTIME | {"features_dir"}
 
     data: str = "flickr8k"
-    """flickr8k, coco, coco-val2017 (COCO's small half alone), tiny (scenes that the code draws), or the path of a folder
-    with photos and a captions.json or captions.tsv."""
+    """flickr8k, coco, coco-val2017 (COCO's small half alone), tiny (scenes that the code draws), or the path of a
+    folder with photos and a captions.json or captions.tsv."""
     images: int = 1000
     """With coco: photos to train on; a tenth as many more validate. About 160 kB each, fetched one by one."""
     features_dir: Path | None = None
@@ -60,7 +60,7 @@ class Config(TrainOptions):
     penalty: float = 0.0
     """Weight of the doubly stochastic penalty of Xu et al. 2015, equation 14: every place should be looked at once in
     a caption. At 1, as published, attention gets flat; see the README."""
-    looking: float = 0.5
+    looking: float = 0.3
     """Weight of the looking loss: the word should be guessed from what is looked at alone. Without it the first
     impression of the whole photo is enough to make a caption, and attention points at nothing in particular."""
     label_smoothing: float = 0.1

@@ -1,9 +1,9 @@
 # %% [markdown]
 # # Image captioning: the data
 #
-# A captioner learns from photos that people have described, each photo several times over: no two people say the same. This
-# module does the first two of the five steps: **download** photos and captions, and **preprocess** both: captions into
-# ids, photos into a grid of features, in batches of captions of like lengths.
+# A captioner learns from photos that people have described, each photo several times over: no two people say the same.
+# This module does the first two of the five steps: **download** photos and captions, and **preprocess** both: captions
+# into ids, photos into a grid of features, in batches of captions of like lengths.
 #
 # Letters in shape comments: B captions side by side (the batch), T words of a caption (time), L cells of the grid
 # (locations), C channels of its features, V vocabulary.
@@ -38,8 +38,8 @@ from examples.image_captioning.scenes import make_scenes
 # %% [markdown]
 # ## Step 1: download
 #
-# Flickr8k (8,000 photos) and MS-COCO (as many photos as you want) are the published sets; a folder of your own photos works
-# as well, and `tiny` draws its scenes itself.
+# Flickr8k (8,000 photos) and MS-COCO (as many photos as you want) are the published sets; a folder of your own photos
+# works as well, and `tiny` draws its scenes itself.
 
 # %%
 TINY_SCENES: dict[Split, int] = {"train": 1500, "validation": 300, "test": 300}
@@ -71,8 +71,8 @@ def load_photos(name: str, images: int = 1000, data_dir: Path | None = None) -> 
         photos = load_folder(Path(name), left_out)
     else:
         raise UserError(
-            f"--data {name}: no such folder, nor a known data set; known are flickr8k, coco, coco-val2017, tiny, and the "
-            "path of a folder with photos and a captions.json or captions.tsv"
+            f"--data {name}: no such folder, nor a known data set; known are flickr8k, coco, coco-val2017, tiny, and "
+            "the path of a folder with photos and a captions.json or captions.tsv"
         )
     total = len(photos) + len(left_out.reasons)
     photos = survey(photos, left_out)
@@ -83,9 +83,9 @@ def load_photos(name: str, images: int = 1000, data_dir: Path | None = None) -> 
 # %% [markdown]
 # ## Step 2: preprocess
 #
-# **Captions** become words: lower case, punctuation stripped from both ends of each word. Words seen fewer than five times
-# become `<unk>`: nobody can learn a word from one photo. A caption starts with `<start>`, so that there is something to
-# predict the first word from, and ends with `<end>`, so that the model learns when to stop.
+# **Captions** become words: lower case, punctuation stripped from both ends of each word. Words seen fewer than five
+# times become `<unk>`: nobody can learn a word from one photo. A caption starts with `<start>`, so that there is
+# something to predict the first word from, and ends with `<end>`, so that the model learns when to stop.
 
 # %%
 SPECIAL = ("<pad>", "<start>", "<end>", "<unk>")
@@ -121,8 +121,8 @@ def decode_caption(vocabulary: Vocabulary, ids: Iterable[int]) -> list[str]:
 
 
 # %% [markdown]
-# **Photos** become features, see `encoder.py` and `features.py`. All captions of a photo are used, each an example of its
-# own; captions of like lengths share a batch, so that hardly anything is padded.
+# **Photos** become features, see `encoder.py` and `features.py`. All captions of a photo are used, each an example of
+# its own; captions of like lengths share a batch, so that hardly anything is padded.
 
 
 # %%

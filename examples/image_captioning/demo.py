@@ -1,8 +1,9 @@
 # %% [markdown]
 # # Image captioning: the demonstration
 #
-# A trained captioner takes any photo. What people actually have on their disks differs from a data set: phones write photos
-# that lie on their side, scanners 16 bits a pixel, designers transparent corners; `common.images` makes them all alike.
+# A trained captioner takes any photo. What people actually have on their disks differs from a data set: phones write
+# photos that lie on their side, scanners 16 bits a pixel, designers transparent corners; `common.images` makes them all
+# alike.
 
 # %%
 """Step 5: describe photos with the trained model, and see where it looked for each word."""
@@ -36,8 +37,8 @@ from examples.image_captioning.photos import squeeze
 # ## Step 5: caption
 #
 # **Greedy** search says the likeliest word, again and again. **Beam search** keeps the best few beginnings under way: a
-# caption that starts with the second-best word may turn out the better one. It scores by $\ln p / \mathrm{words}^{0.7}$,
-# without which short captions would win for being short.
+# caption that starts with the second-best word may turn out the better one. It scores by $\ln p /
+# \mathrm{words}^{0.7}$, without which short captions would win for being short.
 
 
 # %%

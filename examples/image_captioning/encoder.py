@@ -2,12 +2,13 @@
 # ### Encoders: from pixels to a grid of features
 #
 # A network trained to classify photos is good at seeing. We take it from `keras.applications` and leave it as it is
-# (*frozen*), so what we need of each photo has to be computed only once: for each cell of a grid over the photo, two vectors.
+# (*frozen*), so what we need of each photo has to be computed only once: for each cell of a grid over the photo, two
+# vectors.
 #
-# Why two? The last layer knows best *what* is there, but hardly *where*: in MobileNetV2 a changed patch of 32 x 32 pixels
-# changes nearly half of its 7 x 7 cells, and even a classifier trained on the boxes around people does not find them by it.
-# A layer in the middle (`block_13_expand_relu`, here averaged to 7 x 7 as well) knows less, but knows where. So the decoder
-# decides by the middle layer where to look, and gets to see both.
+# Why two? The last layer knows best *what* is there, but hardly *where*: in MobileNetV2 a changed patch of 32 x 32
+# pixels changes nearly half of its 7 x 7 cells, and even a classifier trained on the boxes around people does not find
+# them by it. A layer in the middle (`block_13_expand_relu`, here averaged to 7 x 7 as well) knows less, but knows
+# where. So the decoder decides by the middle layer where to look, and gets to see both.
 
 # %%
 """Frozen encoders from keras.applications, and the one that hands on pixels to a small network trained along."""

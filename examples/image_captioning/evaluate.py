@@ -1,8 +1,9 @@
 # %% [markdown]
 # ## Step 5: measure
 #
-# Captions are made freely, each word from the words that the model said itself. (To show the model the true beginning and
-# score the next word, *teacher forcing*, gives fine numbers that mean little: nobody whispers the beginning in use.)
+# Captions are made freely, each word from the words that the model said itself. (To show the model the true beginning
+# and score the next word, *teacher forcing*, gives fine numbers that mean little: nobody whispers the beginning in
+# use.)
 
 # %%
 """Step 5, continued: what the trained model is worth on photos that it never saw."""
@@ -66,9 +67,9 @@ def evaluate(
         metrics[name] = scores.score([one.words for one in described], measured.captions())
     metrics["attention_peak"] = mean_peak(described)
     rule = (
-        f"{scores.RULE}; free-running, greedy and beam 3 (length exponent {Search().length_penalty}), captions of up to "
-        f"{config.most_words} words; best epoch by validation loss. attention_peak: mean over the words of beam captions "
-        "that name a person or one of COCO's categories, in multiples of uniform attention"
+        f"{scores.RULE}; free-running, greedy and beam 3 (length exponent {Search().length_penalty}), captions of up "
+        f"to {config.most_words} words; best epoch by validation loss. attention_peak: mean over the words of beam "
+        "captions that name a person or one of COCO's categories, in multiples of uniform attention"
     )
     if config.data == "tiny":
         metrics["exact_match"] = exact_match(described, measured.photos)
@@ -78,8 +79,8 @@ def evaluate(
         metrics |= play_on_photos(captioner, boxes)
     if "pointing" in metrics:
         rule = (
-            f"{rule}. pointing: share of those words for which the attention's peak is in a box of what is named, if it "
-            "is in the photo; chance: the boxes' share of the photo; centre: the photo's centre is in a box"
+            f"{rule}. pointing: share of those words for which the attention's peak is in a box of what is named, if "
+            "it is in the photo; chance: the boxes' share of the photo; centre: the photo's centre is in a box"
         )
     run.write_evaluation(split, rule, time.monotonic() - started, metrics)
     return metrics

@@ -16,8 +16,8 @@ def export(captioner: PhotoCaptioner, folder: Path) -> Path:
     """Write the SavedModel to `folder` and return it.
 
     Its one signature takes image (string: the bytes of a JPEG, PNG, GIF or BMP file) and length_penalty (float32), both
-    scalars, and gives {"caption": string, "words": string [T], "attention": float32 [T, rows, columns]}, for the first frame
-    of a GIF. It fails on bytes that are no such picture. It does not turn photos as their EXIF data says.
+    scalars, and gives {"caption": string, "words": string [T], "attention": float32 [T, rows, columns]}, for the first
+    frame of a GIF. It fails on bytes that are no such picture. It does not turn photos as their EXIF data says.
     """
     module = tf.Module()
     # The variables are handed over by name: what a graph uses, the module must hold.

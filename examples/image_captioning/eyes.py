@@ -2,8 +2,8 @@
 # ### Eyes: what the decoder gets to see of a photo
 #
 # For each of the L cells of a grid over the photo two vectors, one that knows **where** things are and one that knows
-# **what** they are. For real photos both were computed beforehand by a frozen network (see `encoder.py`) and only need to be
-# told apart. For the drawn scenes a small network is trained along, and its one vector a cell serves as both.
+# **what** they are. For real photos both were computed beforehand by a frozen network (see `encoder.py`) and only need
+# to be told apart. For the drawn scenes a small network is trained along, and its one vector a cell serves as both.
 
 # %%
 """The first layers of the captioner: unpack frozen features, or compute features of small pictures."""
@@ -26,8 +26,8 @@ class FrozenEyes(keras.layers.Layer):
     def call(self, kept: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Map float16 [B, L, C + D] to where [B, L, C] and what [B, L, D].
 
-        Each `where` is scaled to a mean square of one: networks trained to name one thing a photo have strong features in
-        the middle and weak ones at the border, and unscaled, the middle would be looked at for its strength.
+        Each `where` is scaled to a mean square of one: networks trained to name one thing a photo have strong features
+        in the middle and weak ones at the border, and unscaled, the middle would be looked at for its strength.
         """
         where = tf.cast(kept[..., : self.channels], tf.float32)  # B L C
         where = math.sqrt(self.channels) * tf.nn.l2_normalize(where, axis=-1)  # B L C
@@ -42,7 +42,7 @@ class TinyEyes(keras.layers.Layer):
         super().__init__()
         self.cells, self.channels = (image_size // 8) ** 2, channels
         self.convolutions = [
-            keras.layers.Conv2D(filters, 3, strides=2, padding="same", activation="relu")
+            keras.layers.Conv2D(filters, 5, strides=2, padding="same", activation="relu")
             for filters in (24, 48, channels)
         ]
 

@@ -2,9 +2,9 @@
 # ### Features: computed once, kept in shards
 #
 # The features of all photos together may be far larger than memory: 64 cells of 2,048 numbers for each photo. They are
-# computed shard by shard (256 photos), and a shard appears on disk by a rename once it is complete: after a kill only the
-# shard under way is computed again, and the others are the same to the bit. Training reads the photos of each batch from
-# these files as it needs them.
+# computed shard by shard (256 photos), and a shard appears on disk by a rename once it is complete: after a kill only
+# the shard under way is computed again, and the others are the same to the bit. Training reads the photos of each batch
+# from these files as it needs them.
 
 # %%
 """Frozen features of photos in sharded float16 files: bounded memory, resumable, read back row by row."""
@@ -92,8 +92,8 @@ def extract_features(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         missing = [start for start in starts if not store.path(start // SHARD).exists()]
-        with tqdm(desc="features", total=len(photos), initial=len(photos) - SHARD * len(missing), unit="photo") as bar:
-            bar.n = max(bar.n, 0)
+        done = sum(len(photos[start : start + SHARD]) for start in starts if start not in missing)
+        with tqdm(desc="features", total=len(photos), initial=done, unit="photo", disable=not missing) as bar:
             for start in missing:
                 _write_shard(store.path(start // SHARD), photos[start : start + SHARD], encoder, store, bar)
     except OSError as error:
@@ -111,7 +111,7 @@ def extract_features(
 
 
 def _write_shard(path: Path, photos: Sequence[Photo], encoder: Encoder, store: FeatureStore, bar: tqdm) -> None:
-    """Write the features of one shard's photos, zeros for those that cannot be decoded, and beside it which they are."""
+    """Write the features of one shard's photos, zeros where one cannot be decoded, and beside it a list of these."""
     faults: dict[int, str] = {}
     part = part_path(path)
     try:

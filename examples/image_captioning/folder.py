@@ -7,8 +7,8 @@
 # [{"image": "photos/0001.jpg", "captions": ["A dog on a beach.", "A wet dog."], "split": "train"}]
 # ```
 #
-# The TSV file has two columns, photo and caption, and as many lines for a photo as there are captions. Where no split is
-# given, one photo in ten validates.
+# The TSV file has two columns, photo and caption, and as many lines for a photo as there are captions. Where no split
+# is given, one photo in ten validates.
 
 # %%
 """A folder of one's own photos with captions.json or captions.tsv, read with distrust."""

@@ -1,20 +1,21 @@
 # %% [markdown]
 # # Image captioning: the model
 #
-# The **decoder** is a recurrent network that reads the words said so far and keeps them in a state $h_t$. Before it says the
-# next word, it asks a question of every part of the photo, and looks where the answer is best:
+# The **decoder** is a recurrent network that reads the words said so far and keeps them in a state $h_t$. Before it
+# says the next word, it asks a question of every cell of a grid over the photo, and looks where the answer is best:
 #
-# $$e_{tl} = w^\top \tanh(K v_l + Q h_t) \qquad \alpha_t = \mathrm{softmax}(e_t) \qquad z_t = \beta_t \odot \sum_l \alpha_{tl} v_l$$
+# $$\alpha_t = \mathrm{softmax}_l\left(w^\top \tanh(K v_l + Q h_t)\right) \qquad z_t = \sum_l \alpha_{tl}\, [v_l, u_l]$$
 #
-# $v_l$ is the value of cell $l$ of the grid, $\alpha_{tl}$ the **attention** that it gets for word $t$ (Bahdanau et al. 2014),
-# and $\beta_t = \sigma(B h_t)$ the **gate** that says how much the photo matters for this word: not at all for the *of* in
-# *a couple of*. The word comes from what was looked at, from the state, and from the word before:
+# $v_l$ says *where* something is, $u_l$ *what* is there (see `encoder.py`), and $\alpha_{tl}$ is the **attention** that
+# cell $l$ gets for word $t$ (Bahdanau et al. 2014). A **gate** $\beta_t = \sigma(B h_t)$ says how much the photo
+# matters for this word: not at all for the *of* in *a couple of*. The word comes from what was looked at, from the
+# state, and from the word before:
 #
-# $$p(y_t) = \mathrm{softmax}(W_o \tanh(W_h h_t + W_z z_t + W_e y_{t-1}))$$
+# $$p(y_t) = \mathrm{softmax}(W_o \tanh(W_h h_t + W_z (\beta_t \odot z_t) + W_e y_{t-1}))$$
 #
-# This is Xu et al. 2015, *Show, attend and tell*, with one change: they choose where to look *before* the word $y_{t-1}$ is
-# read, and feed what was seen back into the recurrence; here it is read first, and what is seen goes into the word alone.
-# The question then knows what has just been said, and for training all words of a caption look at the photo at once.
+# This is Xu et al. 2015, *Show, attend and tell*, with a change: they choose where to look *before* the word $y_{t-1}$
+# is read, and feed what was seen back into the recurrence. Here the word is read first, as in Lu et al. 2017, so that
+# the question knows what has just been said; and in training, all words of a caption look at the photo at once.
 #
 # Letters in shape comments: B captions side by side, T words, L cells, C and D channels, A attention, E embedding,
 # U units, W = U/2, V vocabulary.
@@ -34,8 +35,11 @@ from examples.image_captioning.eyes import FrozenEyes, TinyEyes
 State = list[tf.Tensor]
 """The decoder's state: two tensors [B, U]"""
 
-Memory = tuple[tf.Tensor, tf.Tensor]
-"""What there is to look at: values [B, L, W + U] and keys [B, L, A]"""
+Memory = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
+"""What there is to look at: where [B, L, W], what [B, L, U], and keys [B, L, A]"""
+
+Seen = tuple[tf.Tensor, tf.Tensor]
+"""What was seen for each word: where [B, T, W], what [B, T, U]"""
 
 Batch = tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]
 """source float16 [B, L, C + D] or uint8 [B, S, S, 3], inputs int32 [B, T], targets int32 [B, T], mask bool [B, T]"""
@@ -43,8 +47,8 @@ Batch = tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]
 # %% [markdown]
 # ## Step 3: define the model by subclassing
 #
-# **Attention**, in a layer of its own. It is asked for one word (when a caption is made) or for all words of a caption at
-# once (in training), and returns what it saw *and where it looked*.
+# **Attention**, in a layer of its own. It is asked for one word (when a caption is made) or for all words of a caption
+# at once (in training), and returns what it saw *and where it looked*.
 
 
 # %%
@@ -58,20 +62,22 @@ class Attention(keras.layers.Layer):
         self.question = keras.layers.Dense(units, use_bias=False)
         self.score = keras.layers.Dense(1, use_bias=False)
 
-    def call(self, states: tf.Tensor, values: tf.Tensor, keys: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def call(self, states: tf.Tensor, where: tf.Tensor, what: tf.Tensor, keys: tf.Tensor) -> tuple[Seen, tf.Tensor]:
         """Look at the grid from each state.
 
         Args:
             states: [B, T, U].
-            values: [B, L, W + U].
+            where: [B, L, W].
+            what: [B, L, U]; no gradient flows from it to the weights, so that where to look is learned from `where`.
             keys: [B, L, A], from `self.key`, the same for all words.
 
         Returns:
-            what was seen [B, T, W + U], and the weights float32 [B, T, L], which add up to one over L.
+            what was seen, [B, T, W] and [B, T, U], and the weights float32 [B, T, L], which add up to one over L.
         """
         met = tf.tanh(keys[:, None] + self.question(states)[:, :, None])  # B T L A
         weights = tf.nn.softmax(tf.cast(self.score(met)[..., 0], tf.float32))  # B T L
-        return tf.matmul(tf.cast(weights, values.dtype), values), weights  # B T W+U, B T L
+        shares = tf.cast(weights, where.dtype)  # B T L
+        return (tf.matmul(shares, where), tf.matmul(tf.stop_gradient(shares), what)), weights
 
 
 class Captioner(keras.Model):
@@ -128,8 +134,7 @@ class Captioner(keras.Model):
         impression = self.word_dropout(self.overview(tf.reduce_mean(what, axis=1)), training=training)  # B U
         where = self.channel_dropout(self.where(where), training=training)  # B L W
         what = self.channel_dropout(self.what(what), training=training)  # B L U
-        memory = (tf.concat([where, what], axis=-1), self.attention.key(where))  # B L W+U, B L A
-        return memory, [layer(impression) for layer in self.initial]
+        return (where, what, self.attention.key(where)), [layer(impression) for layer in self.initial]
 
     def call(self, source: tf.Tensor, inputs: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         """Read whole captions.
@@ -140,17 +145,17 @@ class Captioner(keras.Model):
             training: whether dropout acts.
 
         Returns:
-            logits float32 [B, T, V] of the word after each, and the attention float32 [B, T, L] with which it was found.
+            logits float32 [B, T, V] of the word after each, and the attention float32 [B, T, L] that found it.
         """
         logits, weights, _ = self.read(source, inputs, training)
         return logits, weights
 
-    def read(self, source: tf.Tensor, inputs: tf.Tensor, training: bool) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Do as `call`, and also return what was seen for each word, [B, T, W + U]."""
+    def read(self, source: tf.Tensor, inputs: tf.Tensor, training: bool) -> tuple[tf.Tensor, tf.Tensor, Seen]:
+        """Do as `call`, and also return what was seen for each word."""
         memory, state = self.look(source, training)
         words = self.word_dropout(self.embedding(inputs), training=training)  # B T E
         states = self.reader(words, initial_state=state, training=training)  # B T U
-        seen, weights = self.attention(states, *memory)  # B T W+U, B T L
+        seen, weights = self.attention(states, *memory)  # B T L
         return self.say(words, states, seen, training), weights, seen
 
     def next_word(self, ids: tf.Tensor, state: State, memory: Memory) -> tuple[tf.Tensor, State, tf.Tensor]:
@@ -166,14 +171,15 @@ class Captioner(keras.Model):
         """
         words = self.embedding(ids)  # B E
         new, state = self.reader.cell(words, state)  # B U
-        seen, weights = self.attention(new[:, None], *memory)  # B 1 W+U, B 1 L
+        seen, weights = self.attention(new[:, None], *memory)  # B 1 L
         logits = self.say(words[:, None], new[:, None], seen)  # B 1 V
         is_word = tf.range(tf.shape(logits)[-1]) >= len(SPECIAL)  # V
         is_end = tf.range(tf.shape(logits)[-1]) == END  # V
         return tf.where(is_word | is_end, logits[:, 0], -float("inf")), list(state), weights[:, 0]
 
-    def say(self, words: tf.Tensor, states: tf.Tensor, seen: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Map words [B, T, E], the states after them [B, T, U] and what was seen [B, T, W + U] to float32 logits [B, T, V]."""
+    def say(self, words: tf.Tensor, states: tf.Tensor, seen: Seen, training: bool = False) -> tf.Tensor:
+        """Map words [B, T, E], the states after them [B, T, U] and what was seen to float32 logits [B, T, V]."""
+        seen = tf.concat(seen, axis=-1)  # B T W+U
         if self.gate is not None:
             seen = self.gate(states) * seen  # B T W+U
         mixed = tf.tanh(self.from_state(states) + self.from_seen(seen) + self.from_word(words))  # B T U
@@ -188,15 +194,17 @@ class Captioner(keras.Model):
 # %% [markdown]
 # ## Step 4: train
 #
-# The main loss is **cross-entropy**: the surprise at each word that really came, in nats. Three things are added in training,
-# each with a weight that may be 0:
+# The main loss is **cross-entropy**: the surprise at each word that really came, in nats. Three things are added in
+# training, each with a weight that may be 0:
 #
-# - **Label smoothing** gives a share of the target's probability to all words: other people would have said something else.
-# - **The doubly stochastic penalty** of Xu et al. (equation 14) wants the attention that a cell gets over the whole caption to
-#   be 1: $\sum_l (1 - \sum_t \alpha_{tl})^2$. It makes the model look everywhere once, and so at nothing in particular.
-# - **The looking loss** asks for each word to be guessed from what was looked at *alone*, without the state, by the part of
-#   it that knows where things are. The state has a first impression of the whole photo, and what to say can be told from
-#   that; where to look cannot. This loss is what makes attention point.
+# - **Label smoothing** gives a share of the target's probability to all words: other people would have said something
+# else.
+# - **The doubly stochastic penalty** of Xu et al. (equation 14) wants the attention that a cell gets over the whole
+# caption to be 1: $\sum_l (1 - \sum_t \alpha_{tl})^2$. It makes the model look everywhere once, and so at nothing in
+# particular.
+# - **The looking loss** asks for each word to be guessed from what was looked at *alone*, without the state, by the
+# part of it that knows where things are. The state has a first impression of the whole photo, and what to say can be
+# told from that; where to look cannot. This loss is what makes attention point.
 
 
 # %%
@@ -222,7 +230,7 @@ class TrainableCaptioner(Captioner):
         """Read whole captions, as `Captioner.call`; the first call also creates what only training needs."""
         logits, weights, seen = self.read(source, inputs, training)
         if not self.guess.built:
-            self.guess(self._where(seen))
+            self.guess(seen[0])
         return logits, weights
 
     def train_step(self, batch: Batch) -> dict[str, tf.Tensor]:
@@ -234,7 +242,7 @@ class TrainableCaptioner(Captioner):
             aim = masked_mean(cross_entropy(logits, targets, self.label_smoothing), mask)
             aim += self.penalty * stochastic_penalty(weights, mask)
             if self.looking:
-                guesses = tf.cast(self.guess(self.word_dropout(self._where(seen), training=True)), tf.float32)  # B T V
+                guesses = tf.cast(self.guess(self.word_dropout(seen[0], training=True)), tf.float32)  # B T V
                 aim += self.looking * masked_mean(cross_entropy(guesses, targets), mask)
             scaled = self.optimizer.scale_loss(aim)  # larger in float16, whose small gradients would be zero
         gradients = tape.gradient(scaled, self.trainable_variables, unconnected_gradients="zero")
@@ -242,10 +250,6 @@ class TrainableCaptioner(Captioner):
         self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
         self.mean_loss.update_state(loss)  # which is what fit() shows
         return {"loss": loss}
-
-    def _where(self, seen: tf.Tensor) -> tf.Tensor:
-        """Return the part of what was seen that knows where things are, [B, T, W]."""
-        return seen[..., : self.where.units]
 
     def test_step(self, batch: Batch) -> dict[str, tf.Tensor]:
         """Measure one batch; return the running mean over all words since the metric was reset."""

@@ -1,9 +1,9 @@
 # %% [markdown]
 # ### Photos with captions
 #
-# Whatever the source, a data set becomes a list of photos, each with its captions and its split. Photos from the wild are
-# sometimes missing, cut off or no photos at all. Each of these is named and counted, and left out; when more than one in a
-# hundred is bad, something else is wrong, and it is better to stop.
+# Whatever the source, a data set becomes a list of photos, each with its captions and its split. Photos from the wild
+# are sometimes missing, cut off or no photos at all. Each of these is named and counted, and left out; when more than
+# one in a hundred is bad, something else is wrong, and it is better to stop.
 
 # %%
 """What every source of captioned photos gives, and what becomes of the photos that cannot be used."""

@@ -1,8 +1,8 @@
 # %% [markdown]
 # ### Pictures
 #
-# One sheet a photo: the photo, and for each word of its caption the photo lit where the model looked. The number beside the
-# word tells how sharp the look is: the peak of the attention, in multiples of looking everywhere alike.
+# One sheet a photo: the photo, and for each word of its caption the photo lit where the model looked. The number beside
+# the word tells how sharp the look is: the peak of the attention, in multiples of looking everywhere alike.
 
 # %%
 """Sheets and GIFs of captions with their attention, for any photo and for a fixed few over the epochs."""

@@ -1,10 +1,10 @@
 # %% [markdown]
 # ### The pointing game
 #
-# Good captions do not show that the model looks at what it names: it may guess the ball from the lawn. So we ask: when a
-# word names a kind of thing that is in the photo, does the peak of the attention for that word lie in a box around such a
-# thing? Two lazy players set the scale: one points anywhere (and hits as often as the boxes cover the photo), the other
-# always points at the centre, where people like to put things.
+# Good captions do not show that the model looks at what it names: it may guess the ball from the lawn. So we ask: when
+# a word names a kind of thing that is in the photo, does the peak of the attention for that word lie in a box around
+# such a thing? Two lazy players set the scale: one points anywhere (and hits as often as the boxes cover the photo),
+# the other always points at the centre, where people like to put things.
 
 # %%
 """Does the attention for a word point at the thing that it names?"""
@@ -25,23 +25,26 @@ from common.text import read_text
 from examples.image_captioning.scenes import Box
 
 # %%
-PEOPLE = frozenset(
-    "person people man men woman women boy boys girl girls child children kid kids baby toddler lady guy player players "
-    "skier snowboarder surfer skateboarder biker cyclist rider climber crowd".split()
-)
+PEOPLE = frozenset({
+    "person", "people", "man", "men", "woman", "women", "boy", "boys", "girl", "girls", "child", "children", "kid",
+    "kids", "baby", "toddler", "lady", "guy", "player", "players", "skier", "snowboarder", "surfer", "skateboarder",
+    "biker", "cyclist", "rider", "climber", "crowd",
+})  # fmt: skip
 OTHER_NAMES = {
     "bike": "bicycle", "motorbike": "motorcycle", "ball": "sports ball", "puppy": "dog", "plane": "airplane",
     "table": "dining table", "computer": "laptop", "television": "tv", "sofa": "couch", "plant": "potted plant",
     "racket": "tennis racket", "phone": "cell phone", "doughnut": "donut", "bat": "baseball bat",
 }  # fmt: skip
-COCO_CATEGORIES = tuple(
-    "person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,stop sign,parking meter,bench,"
-    "bird,cat,dog,horse,sheep,cow,elephant,bear,zebra,giraffe,backpack,umbrella,handbag,tie,suitcase,frisbee,skis,snowboard,"
-    "sports ball,kite,baseball bat,baseball glove,skateboard,surfboard,tennis racket,bottle,wine glass,cup,fork,knife,spoon,"
-    "bowl,banana,apple,sandwich,orange,broccoli,carrot,hot dog,pizza,donut,cake,chair,couch,potted plant,bed,dining table,"
-    "toilet,tv,laptop,mouse,remote,keyboard,cell phone,microwave,oven,toaster,sink,refrigerator,book,clock,vase,scissors,"
-    "teddy bear,hair drier,toothbrush".split(",")
-)
+COCO_CATEGORIES = (
+    "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light",
+    "fire hydrant", "stop sign", "parking meter", "bench", "bird", "cat", "dog", "horse", "sheep", "cow", "elephant",
+    "bear", "zebra", "giraffe", "backpack", "umbrella", "handbag", "tie", "suitcase", "frisbee", "skis", "snowboard",
+    "sports ball", "kite", "baseball bat", "baseball glove", "skateboard", "surfboard", "tennis racket", "bottle",
+    "wine glass", "cup", "fork", "knife", "spoon", "bowl", "banana", "apple", "sandwich", "orange", "broccoli",
+    "carrot", "hot dog", "pizza", "donut", "cake", "chair", "couch", "potted plant", "bed", "dining table", "toilet",
+    "tv", "laptop", "mouse", "remote", "keyboard", "cell phone", "microwave", "oven", "toaster", "sink", "refrigerator",
+    "book", "clock", "vase", "scissors", "teddy bear", "hair drier", "toothbrush",
+)  # fmt: skip
 _RASTER = 200  # the boxes' share of a picture is counted on so many by so many points
 
 

@@ -96,8 +96,8 @@ def derived_dir() -> Path:
 
 # %% [markdown]
 # Of COCO, the photos that are there already come first; a second run therefore downloads only what the first one could
-# not get. Its training photos are in `train2017`, those for validation in `val2017`; the small `val2017` alone, split in
-# ten, makes a data set as well.
+# not get. Its training photos are in `train2017`, those for validation in `val2017`; the small `val2017` alone, split
+# in ten, makes a data set as well.
 
 
 # %%

@@ -20,8 +20,8 @@ def write_report(run: Run) -> Path:
         report.Picture(sheet, "A photo, and where the model looked for each word of its caption") for sheet in sheets
     ]
     note = (
-        "Each photo as it is, then once for each word, lit where the model looked. The number beside a word is the peak of "
-        "the attention in multiples of looking everywhere alike."
+        "Each photo as it is, then once for each word, lit where the model looked. The number beside a word is the "
+        "peak of the attention in multiples of looking everywhere alike."
     )
     sections = [
         report.section_on_evaluation(run),

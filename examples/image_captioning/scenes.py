@@ -1,12 +1,12 @@
 # %% [markdown]
 # ### Scenes that the code draws
 #
-# To see whether a captioner works at all takes no photos. A scene has one or two coloured shapes, and its description is
-# a fact: *a red circle left of a blue square*. So is the box around each shape, which lets us check whether the model
-# looks at the things that it names. Two shapes can be described from either end, and both descriptions are given.
+# To see whether a captioner works at all takes no photos. A scene has one or two coloured shapes, and its description
+# is a fact: *a red circle left of a blue square*. So is the box around each shape, which lets us check whether the
+# model looks at the things that it names. Two shapes can be described from either end, and both descriptions are given.
 #
-# The scenes held out show **pairs that no training scene shows**: a model that has seen red circles left of green squares
-# and blue squares above yellow triangles must put the words together anew.
+# The scenes held out show **pairs that no training scene shows**: a model that has seen red circles left of green
+# squares and blue squares above yellow triangles must put the words together anew.
 
 # %%
 """The tiny data set: coloured shapes, their descriptions and their boxes, drawn from a seed."""
@@ -20,7 +20,8 @@ from PIL import Image, ImageDraw
 
 SIZE = 64  # pixels, width and height of a scene
 COLOURS = {
-    "red": (214, 40, 40), "blue": (29, 78, 216), "green": (22, 140, 70), "yellow": (240, 190, 20), "purple": (147, 51, 190)
+    "red": (214, 40, 40), "blue": (29, 78, 216), "green": (22, 140, 70), "yellow": (240, 190, 20),
+    "purple": (147, 51, 190),
 }  # fmt: skip
 SHAPES = ("circle", "square", "triangle")
 RELATIONS = {"left of": (-1, 0), "right of": (1, 0), "above": (0, -1), "below": (0, 1)}

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Image captioning: training
 #
-# Everything meets here: the photos with their features, the model with its tape, and the loop that drives them, keeps the
-# best weights and can be interrupted anywhere.
+# Everything meets here: the photos with their features, the model with its tape, and the loop that drives them, keeps
+# the best weights and can be interrupted anywhere.
 
 # %%
 """Step 4: put data, model and loop together in a run directory; draw the pictures when training is over."""
@@ -36,7 +36,8 @@ from examples.image_captioning.model import TrainableCaptioner
 from examples.image_captioning.pictures import WatchPhotos, draw_pictures
 
 # %% [markdown]
-# Adam's step size climbs over the first steps, while its averages are still poor, and then falls along a cosine to nothing.
+# Adam's step size climbs over the first steps, while its averages are still poor, and then falls along a cosine to
+# nothing.
 
 
 # %%
