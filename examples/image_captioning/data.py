@@ -42,7 +42,7 @@ from examples.image_captioning.scenes import make_scenes
 # works as well, and `tiny` draws its scenes itself.
 
 # %%
-TINY_SCENES: dict[Split, int] = {"train": 1500, "validation": 300, "test": 300}
+TINY_SCENES: dict[Split, int] = {"train": 3000, "validation": 300, "test": 300}
 
 
 def load_photos(name: str, images: int = 1000, data_dir: Path | None = None) -> list[Photo]:

@@ -3,7 +3,7 @@
 #
 # For each of the L cells of a grid over the photo two vectors, one that knows **where** things are and one that knows
 # **what** they are. For real photos both were computed beforehand by a frozen network (see `encoder.py`) and only need
-# to be told apart. For the drawn scenes a small network is trained along, and its one vector a cell serves as both.
+# to be told apart. For the drawn scenes a small network is trained along.
 
 # %%
 """The first layers of the captioner: unpack frozen features, or compute features of small pictures."""
@@ -46,14 +46,19 @@ class TinyEyes(keras.layers.Layer):
             for filters in (24, 48, channels)
         ]
 
+        self.mix = keras.layers.Dense(channels, activation="relu")
+
     def build(self, input_shape: tuple[int, ...]) -> None:
         """Create the vector that tells each cell where it is: a convolution alone does not know left from right."""
-        self.places = self.add_weight(name="places", shape=(self.cells, self.channels), initializer="random_normal")
+        self.places = self.add_weight(
+            name="places", shape=(self.cells, self.channels), initializer=keras.initializers.RandomNormal(stddev=0.5)
+        )
 
     def call(self, pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Map uint8 [B, S, S, 3] to where and what, here the same, [B, L, C]."""
+        """Map uint8 [B, S, S, 3] to where and what, both [B, L, C]."""
         x = tf.cast(pixels, self.compute_dtype) / 127.5 - 1  # B S S 3
         for convolution in self.convolutions:
             x = convolution(x)  # B S/2 S/2 ., B S/4 S/4 ., B S/8 S/8 C
-        grid = tf.reshape(x, [-1, self.cells, self.channels]) + tf.cast(self.places, self.compute_dtype)  # B L C
-        return grid, grid
+        where = tf.reshape(x, [-1, self.cells, self.channels])  # B L C
+        # After the mixing "red" and "on the left" are "red on the left", which even the mean over all cells still knows.
+        return where, self.mix(where + tf.cast(self.places, self.compute_dtype))  # B L C, B L C
