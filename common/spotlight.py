@@ -20,10 +20,12 @@ def upsample(grid: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         size: width and height of the picture, of which the grid covers the whole, whatever its proportions.
 
     Returns:
-        float32 [height, width], not negative; a cell's weight stands at the cell's middle.
+        float32 [height, width], not negative; a cell's weight stands at the cell's middle, and on to the border.
     """
-    smooth = Image.fromarray(np.asarray(grid, np.float32)).resize(size, Image.Resampling.BICUBIC)
-    return np.asarray(smooth).clip(min=0)
+    rows, columns = np.shape(grid)
+    padded = np.pad(np.asarray(grid, np.float32), 2, mode="edge")  # or else the weight of border cells would grow
+    inside = (2, 2, columns + 2, rows + 2)
+    return np.asarray(Image.fromarray(padded).resize(size, Image.Resampling.BICUBIC, inside)).clip(min=0)
 
 
 def shine(image: Image.Image, grid: np.ndarray) -> Image.Image:

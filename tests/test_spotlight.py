@@ -6,11 +6,18 @@ from common import spotlight
 
 def test_a_weight_stands_at_the_middle_of_its_cell_in_the_pictures_own_proportions():
     grid = np.zeros((4, 4))
-    grid[1, 3] = 1
+    grid[1, 2] = 1
     weights = spotlight.upsample(grid, (200, 100))
     row, column = np.unravel_index(weights.argmax(), weights.shape)
     assert weights.shape == (100, 200) and weights.min() >= 0
-    assert abs(row - 37.5) <= 2 and abs(column - 175) <= 3
+    assert abs(row - 37.5) <= 2 and abs(column - 125) <= 3
+
+
+def test_a_cell_at_the_border_weighs_no_more_than_one_inside():
+    inside, border = np.zeros((4, 4)), np.zeros((4, 4))
+    inside[1, 2] = border[1, 3] = 1
+    one, other = (spotlight.upsample(grid, (80, 80)) for grid in (inside, border))
+    assert other.max() <= 1.1 * one.max() and other[30, 70] > 0.9 * other.max()
 
 
 def test_what_is_looked_at_is_lit_and_the_rest_dimmed():

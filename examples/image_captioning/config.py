@@ -105,9 +105,9 @@ class Config(TrainOptions):
 PRESETS = {
     "quick": Config(),
     "tiny": Config(
-        preset="tiny", data="tiny", encoder="tiny", encoder_weights="random", epochs=6, batch_size=32, word_count=1,
-        embedding_dim=32, units=96, attention_units=48, dropout=0.1, input_dropout=0.0, looking=1.0, label_smoothing=0.0,
-        learning_rate=3e-3, warmup_steps=50,
+        preset="tiny", data="tiny", encoder="tiny", encoder_weights="random", epochs=8, batch_size=32, word_count=1,
+        embedding_dim=32, units=96, attention_units=48, dropout=0.1, input_dropout=0.0, looking=1.0,
+        label_smoothing=0.0, learning_rate=3e-3, warmup_steps=50,
     ),
     "full": Config(preset="full", encoder="inception_v3", epochs=12),
 }  # fmt: skip

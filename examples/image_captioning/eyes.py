@@ -41,8 +41,9 @@ class TinyEyes(keras.layers.Layer):
         """Lay out the convolutions."""
         super().__init__()
         self.cells, self.channels = (image_size // 8) ** 2, channels
+        # With an even kernel the middle of what a cell sees is the middle of the cell, not a bit to its lower right.
         self.convolutions = [
-            keras.layers.Conv2D(filters, 5, strides=2, padding="same", activation="relu")
+            keras.layers.Conv2D(filters, 4, strides=2, padding="same", activation="relu")
             for filters in (24, 48, channels)
         ]
 
@@ -60,5 +61,5 @@ class TinyEyes(keras.layers.Layer):
         for convolution in self.convolutions:
             x = convolution(x)  # B S/2 S/2 ., B S/4 S/4 ., B S/8 S/8 C
         where = tf.reshape(x, [-1, self.cells, self.channels])  # B L C
-        # After the mixing "red" and "on the left" are "red on the left", which even the mean over all cells still knows.
+        # After the mixing "red" and "on the left" are "red on the left", which even the mean over cells still knows.
         return where, self.mix(where + tf.cast(self.places, self.compute_dtype))  # B L C, B L C

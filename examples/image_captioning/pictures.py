@@ -24,7 +24,7 @@ from examples.image_captioning.demo import Described, PhotoCaptioner, Search
 from examples.image_captioning.encoder import Encoder
 
 # %%
-WATCHED = 8  # validation photos that are described after every epoch; the first of them is drawn
+WATCHED = 6  # validation photos that are described after every epoch; the first of them is drawn
 
 
 def draw_caption(image: Image.Image, described: Described, folder: Path, name: str) -> list[Path]:

@@ -2,9 +2,9 @@
 # ### The pointing game
 #
 # Good captions do not show that the model looks at what it names: it may guess the ball from the lawn. So we ask: when
-# a word names a kind of thing that is in the photo, does the peak of the attention for that word lie in a box around
-# such a thing? Two lazy players set the scale: one points anywhere (and hits as often as the boxes cover the photo),
-# the other always points at the centre, where people like to put things.
+# a word names a kind of thing that is in the photo, does the middle of the cell looked at most lie in a box around such
+# a thing? Two lazy players set the scale: one points anywhere (and hits as often as the boxes cover the photo), the
+# other always points at the centre, where people like to put things.
 
 # %%
 """Does the attention for a word point at the thing that it names?"""
@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import UserError
-from common.spotlight import upsample
 from common.text import read_text
 
 # %% tags=["module"]
@@ -111,8 +110,8 @@ class PointingGame:
             if category is None:
                 continue
             width, height = photo.size
-            row, column = np.unravel_index(np.argmax(upsample(grid, (_RASTER, _RASTER))), (_RASTER, _RASTER))
-            place = ((column + 0.5) / _RASTER * width, (row + 0.5) / _RASTER * height)
+            row, column = np.unravel_index(np.argmax(grid), grid.shape)
+            place = ((column + 0.5) / grid.shape[1] * width, (row + 0.5) / grid.shape[0] * height)
             self.counts["named"] += 1
             self.counts["hits"] += _is_inside(*place, photo.boxes[category])
             self.counts["centre"] += _is_inside(width / 2, height / 2, photo.boxes[category])

@@ -126,7 +126,7 @@ def load_coco(images: int, data_dir: Path | None = None, only_val: bool = False)
 
 def _coco_photos(folder: Path, part: str, split: Split, images: int) -> list[Photo]:
     captions = read_coco_captions(_annotations(folder, f"captions_{part}.json"))
-    names = [sorted(captions)[number] for number in np.random.default_rng(1).permutation(len(captions))]
+    names = map(str, np.random.default_rng(1).permutation(sorted(captions)))
     there = {entry.name for entry in os.scandir(folder / part)} if (folder / part).is_dir() else set()
     chosen = sorted(names, key=lambda name: name not in there)[:images]  # stable: those there first
     failed = fetch_all(
