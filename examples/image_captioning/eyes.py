@@ -40,19 +40,21 @@ class TinyEyes(keras.layers.Layer):
     def __init__(self, image_size: int, channels: int = 96):
         """Lay out the convolutions."""
         super().__init__()
-        self.cells, self.channels = (image_size // 8) ** 2, channels
+        self.side, self.channels = image_size // 8, channels
         # Even kernels keep the middle of what a cell sees in the middle of the cell; and with these it sees 14 x 14
         # pixels, not much more than its own 8 x 8. Could it see further, attention would find things from beside them.
         self.convolutions = [
             keras.layers.Conv2D(filters, kernel, strides=2, padding="same", activation="relu")
             for filters, kernel in ((32, 4), (64, 4), (channels, 2))
         ]
-        self.mix = keras.layers.Dense(channels, activation="relu")
+        self.mix = keras.layers.Conv2D(channels, 3, padding="same", activation="relu")
 
     def build(self, input_shape: tuple[int, ...]) -> None:
         """Create the vector that tells each cell where it is: a convolution alone does not know left from right."""
         self.places = self.add_weight(
-            name="places", shape=(self.cells, self.channels), initializer=keras.initializers.RandomNormal(stddev=0.5)
+            name="places",
+            shape=(self.side, self.side, self.channels),
+            initializer=keras.initializers.RandomNormal(stddev=0.5),
         )
 
     def call(self, pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -60,6 +62,7 @@ class TinyEyes(keras.layers.Layer):
         x = tf.cast(pixels, self.compute_dtype) / 127.5 - 1  # B S S 3
         for convolution in self.convolutions:
             x = convolution(x)  # B S/2 S/2 ., B S/4 S/4 ., B S/8 S/8 C
-        where = tf.reshape(x, [-1, self.cells, self.channels])  # B L C
-        # After the mixing "red" and "on the left" are "red on the left", which even the mean over cells still knows.
-        return where, self.mix(where + tf.cast(self.places, self.compute_dtype))  # B L C, B L C
+        # What is there may be told from further away: with the neighbours, and with the place. After this mixing "red"
+        # and "on the left" are "red on the left", which even the mean over all cells still knows.
+        what = self.mix(x + tf.cast(self.places, self.compute_dtype))  # B S/8 S/8 C
+        return tuple(tf.reshape(grid, [-1, self.side**2, self.channels]) for grid in (x, what))  # B L C, B L C
