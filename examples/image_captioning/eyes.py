@@ -54,7 +54,7 @@ class TinyEyes(keras.layers.Layer):
         self.places = self.add_weight(
             name="places",
             shape=(self.side, self.side, self.channels),
-            initializer=keras.initializers.RandomNormal(stddev=0.5),
+            initializer=keras.initializers.RandomNormal(stddev=0.2),
         )
 
     def call(self, pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -62,7 +62,8 @@ class TinyEyes(keras.layers.Layer):
         x = tf.cast(pixels, self.compute_dtype) / 127.5 - 1  # B S S 3
         for convolution in self.convolutions:
             x = convolution(x)  # B S/2 S/2 ., B S/4 S/4 ., B S/8 S/8 C
-        # What is there may be told from further away: with the neighbours, and with the place. After this mixing "red"
-        # and "on the left" are "red on the left", which even the mean over all cells still knows.
-        what = self.mix(x + tf.cast(self.places, self.compute_dtype))  # B S/8 S/8 C
+        x += tf.cast(self.places, self.compute_dtype)  # B S/8 S/8 C
+        # What is there may be told from further away, with the neighbours. After this mixing "red" and "on the left"
+        # are "red on the left", which even the mean over all cells still knows.
+        what = self.mix(x)  # B S/8 S/8 C
         return tuple(tf.reshape(grid, [-1, self.side**2, self.channels]) for grid in (x, what))  # B L C, B L C
