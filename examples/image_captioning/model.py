@@ -223,13 +223,14 @@ class TrainableCaptioner(Captioner):
         """Lay out the network and what only training needs; the arguments are the settings of the same names."""
         super().__init__(vocabulary_size, encoder, **architecture)
         self.label_smoothing, self.penalty, self.looking = label_smoothing, penalty, looking
-        self.guess = keras.layers.Dense(vocabulary_size, name="guess")  # of a word from what was seen
+        # Guesses the word from what was seen.
+        self.guess = keras.layers.Dense(vocabulary_size, name="guess") if looking else None
         self.mean_loss = keras.metrics.Mean(name="loss")
 
     def call(self, source: tf.Tensor, inputs: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         """Read whole captions, as `Captioner.call`; the first call also creates what only training needs."""
         logits, weights, seen = self.read(source, inputs, training)
-        if not self.guess.built:
+        if self.guess is not None and not self.guess.built:
             self.guess(seen[0])
         return logits, weights
 
@@ -241,11 +242,11 @@ class TrainableCaptioner(Captioner):
             loss = masked_mean(cross_entropy(logits, targets), mask)
             aim = masked_mean(cross_entropy(logits, targets, self.label_smoothing), mask)
             aim += self.penalty * stochastic_penalty(weights, mask)
-            if self.looking:
+            if self.guess is not None:
                 guesses = tf.cast(self.guess(self.word_dropout(seen[0], training=True)), tf.float32)  # B T V
                 aim += self.looking * masked_mean(cross_entropy(guesses, targets), mask)
             scaled = self.optimizer.scale_loss(aim)  # larger in float16, whose small gradients would be zero
-        gradients = tape.gradient(scaled, self.trainable_variables, unconnected_gradients="zero")
+        gradients = tape.gradient(scaled, self.trainable_variables)
         gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]  # sums the embedding's sparse rows
         self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
         self.mean_loss.update_state(loss)  # which is what fit() shows

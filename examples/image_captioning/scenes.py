@@ -121,7 +121,7 @@ def _pair(draw: np.random.Generator, kind: tuple[str, str], other: tuple[str, st
 
 
 def _place(draw: np.random.Generator, kind: tuple[str, str], centre: tuple[float, float], spread: float) -> Thing:
-    radius = draw.uniform(6, 8.5)
+    radius = draw.uniform(5, 6.5)
     x, y = (position + draw.uniform(-spread, spread) for position in centre)
     return Thing(*kind, (x - radius, y - radius, x + radius, y + radius))
 
