@@ -2,9 +2,9 @@
 # ### The pointing game
 #
 # Good captions do not show that the model looks at what it names: it may guess the ball from the lawn. So we ask: when
-# a word names a kind of thing that is in the photo, does the middle of the cell looked at most lie in a box around such
-# a thing? Two lazy players set the scale: one points anywhere (and hits as often as the boxes cover the photo), the
-# other always points at the centre, where people like to put things.
+# a word names a kind of thing that is in the photo, does the peak of the attention, as it is drawn, lie in a box around
+# such a thing? Two lazy players set the scale: one points anywhere (and hits as often as the boxes cover the photo),
+# the other always points at the centre, where people like to put things.
 
 # %%
 """Does the attention for a word point at the thing that it names?"""
@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import UserError
+from common.spotlight import upsample
 from common.text import read_text
 
 # %% tags=["module"]
@@ -110,17 +111,26 @@ class PointingGame:
             if category is None:
                 continue
             width, height = photo.size
-            row, column = np.unravel_index(np.argmax(grid), grid.shape)
-            place = ((column + 0.5) / grid.shape[1] * width, (row + 0.5) / grid.shape[0] * height)
+            row, column = np.unravel_index(np.argmax(upsample(grid, (_RASTER, _RASTER))), (_RASTER, _RASTER))
+            place = ((column + 0.5) / _RASTER * width, (row + 0.5) / _RASTER * height)
+            self.counts["overlaps"] += _overlaps(photo, category, grid)
             self.counts["named"] += 1
             self.counts["hits"] += _is_inside(*place, photo.boxes[category])
             self.counts["centre"] += _is_inside(width / 2, height / 2, photo.boxes[category])
             self.counts["chance"] += _share(photo, category)
 
     def results(self) -> dict[str, float]:
-        """Return the shares of hits: `pointing`, and of the lazy players `pointing_chance` and `pointing_centre`."""
+        """Return the shares of hits: `pointing`, and of the lazy players `pointing_chance` and `pointing_centre`.
+
+        Also `pointing_overlap`, the milder question whether the cell of the greatest weight reaches into a box at all.
+        """
         named = max(1, self.counts["named"])
-        shares = {"pointing": "hits", "pointing_chance": "chance", "pointing_centre": "centre"}
+        shares = {
+            "pointing": "hits",
+            "pointing_overlap": "overlaps",
+            "pointing_chance": "chance",
+            "pointing_centre": "centre",
+        }
         return {"pointing_words": float(self.counts["named"])} | {
             name: float(self.counts[key] / named) for name, key in shares.items()
         }
@@ -128,6 +138,16 @@ class PointingGame:
 
 def _is_inside(x: float, y: float, boxes: Sequence[Box]) -> bool:
     return any(left <= x <= right and top <= y <= bottom for left, top, right, bottom in boxes)
+
+
+def _overlaps(photo: BoxedPhoto, category: str, grid: np.ndarray) -> bool:
+    """Say whether the cell of the greatest weight and a box of that category have something in common."""
+    row, column = np.unravel_index(np.argmax(grid), grid.shape)
+    wide, high = photo.size[0] / grid.shape[1], photo.size[1] / grid.shape[0]
+    return any(
+        left < (column + 1) * wide and right > column * wide and top < (row + 1) * high and bottom > row * high
+        for left, top, right, bottom in photo.boxes[category]
+    )
 
 
 def _share(photo: BoxedPhoto, category: str) -> float:
