@@ -80,7 +80,7 @@ class WatchPhotos(keras.callbacks.Callback):
 def watched_photos(photos: PhotoSet) -> list[int]:
     """Return the numbers of the photos that are watched, spread over the set."""
     count = min(WATCHED, len(photos))
-    return [number * len(photos) // count for number in range(count)]
+    return [(number * len(photos) + len(photos) // 3) // count for number in range(count)]
 
 
 def sample_path(run: Run, epochs_done: int, suffix: str) -> Path:
