@@ -53,7 +53,8 @@ def sheet(
     labels = [("", ""), *((word, f"{grid.max() * grid.size:.1f}x") for word, grid in zip(words, grids, strict=True))]
     columns = min(columns, len(panels))
     across, down = width + _MARGIN, image.height + 26
-    lines = textwrap.wrap(title, max(12, (columns * across) // 10))
+    letters = max(12, (columns * across) // 10)
+    lines = [line for part in title.splitlines() for line in textwrap.wrap(part, letters)]
     top = _MARGIN + 22 * len(lines) + 4
     rows = -(-len(panels) // columns)
     canvas = Image.new("RGB", (columns * across + _MARGIN, top + rows * down + _MARGIN), figures.PAPER)
