@@ -1,10 +1,12 @@
-"""Choosing the next symbol from a model's logits, and the compiled loop that does so again and again.
+"""Choosing the next symbol from a model's logits, and the compiled loops that do so again and again.
 
-Shapes: B batch, T length, V vocabulary.
+Sampling writes text that nobody has written before; beam search looks for the one likeliest sequence.
+
+Shapes: B batch, T length, V vocabulary, K beam, C candidates.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -94,3 +96,123 @@ def sample_sequence(
         lambda t, *_: t < start + length, draw_one, (tf.identity(start), logits, state, ids)
     )
     return tf.transpose(ids.stack()), logits, state  # B T
+
+
+SearchStep = Callable[[tf.Tensor, State, Any], tuple[tf.Tensor, State, tf.Tensor]]
+"""One step of a model in a search: ids [N], state and memory -> logits [N, V], state, and what is to be kept of this
+step for each sequence, float32 [N, ...], for instance attention weights."""
+
+
+class Hypotheses(NamedTuple):
+    """What a search found for each row of a batch, the best first."""
+
+    ids: tf.Tensor
+    """int32 [B, K, T], filled up with the end symbol"""
+    lengths: tf.Tensor
+    """int32 [B, K], symbols of each, its end symbol included if it came to one"""
+    scores: tf.Tensor
+    """float32 [B, K], ln p(ids) / length ** length_penalty, falling"""
+    kept: tf.Tensor
+    """float32 [B, K, T, ...], what the step gave to keep; zero beyond the length"""
+
+
+class _Beam(NamedTuple):
+    """The hypotheses under way, K for each row; all are [B, K]."""
+
+    ids: tf.Tensor  # the latest symbol of each
+    log_p: tf.Tensor  # float32, ln p of all its symbols
+    lengths: tf.Tensor
+    finished: tf.Tensor
+
+
+def beam_search(
+    step: SearchStep,
+    state: State,
+    memory: Any,
+    start: int,
+    end: int,
+    max_lengths: tf.Tensor,
+    beam: int = 1,
+    length_penalty: tf.Tensor | float = 1.0,
+) -> Hypotheses:
+    """Search for the likeliest sequences, `beam` of them side by side; call it inside a `tf.function`.
+
+    At each step every hypothesis is continued by its likeliest symbols, and of all continuations the best `beam` live
+    on; a hypothesis that has come to its end stays as it is and competes by its score. The first place is reserved for
+    the greedy choice: so `beam=1` is greedy search, and a larger beam never returns a lower score than greedy search.
+
+    Args:
+        step: one step of the model; row b * K + k of what it is given is hypothesis k of row b.
+        state: tensors [B, ...], the state before the first step; it follows each hypothesis.
+        memory: tensors [B, ...], handed to every step as they are: what the model looks at, and its mask.
+        start: the symbol before the first.
+        end: the symbol that ends a sequence.
+        max_lengths: int32 [B], at least 1; a hypothesis of so many symbols is taken as finished.
+        beam: K.
+        length_penalty: 0 compares log-probabilities, which favours the short; 1 compares their mean a symbol.
+    """
+    batch = tf.shape(max_lengths)[0]
+    state, memory = tf.nest.map_structure(lambda x: tf.repeat(x, beam, axis=0), (state, memory))  # BK ...
+
+    def extend(t: tf.Tensor, now: _Beam, state: State, history: list[tf.TensorArray]):
+        logits, new_state, kept = step(tf.reshape(now.ids, [-1]), state, memory)  # BK V
+        parents, new = _best_continuations(now, logits, end, length_penalty)
+        new = new._replace(finished=new.finished | (t + 1 >= max_lengths[:, None]))
+        rows = tf.reshape(parents + beam * tf.range(batch)[:, None], [-1])  # BK
+        state = tf.nest.map_structure(lambda x, old: tf.ensure_shape(tf.gather(x, rows), old.shape), new_state, state)
+        kept = tf.reshape(kept, tf.concat([[batch, beam], tf.shape(kept)[1:]], axis=0))  # B K ...
+        return t + 1, new, state, [a.write(t, x) for a, x in zip(history, (new.ids, parents, kept), strict=True)]
+
+    zeros = tf.zeros([batch, beam], tf.int32)
+    only_first = tf.one_hot(0, beam, on_value=0.0, off_value=-float("inf"))  # K; all start alike, so one may go on
+    now = _Beam(zeros + start, tf.zeros([batch, beam]) + only_first, zeros, zeros > 0)
+    history = [tf.TensorArray(dtype, 0, dynamic_size=True) for dtype in (tf.int32, tf.int32, tf.float32)]
+    _, now, _, history = tf.while_loop(
+        lambda t, now, *_: ~tf.reduce_all(now.finished), extend, (tf.constant(0), now, state, history)
+    )
+    ids, parents, kept = (array.stack() for array in history)  # T B K, T B K, T B K ...
+    return _trace_back(ids, parents, kept, now.lengths, _score(now.log_p, now.lengths, length_penalty))
+
+
+def _score(log_p: tf.Tensor, lengths: tf.Tensor, length_penalty: tf.Tensor | float) -> tf.Tensor:
+    return log_p / tf.cast(lengths, tf.float32) ** length_penalty
+
+
+def _best_continuations(
+    now: _Beam, logits: tf.Tensor, end: int, length_penalty: tf.Tensor | float
+) -> tuple[tf.Tensor, _Beam]:
+    """Return for each hypothesis one symbol later the place of the one that it continues, [B, K], and all of them."""
+    beam, candidates = now.ids.shape[1], min(now.ids.shape[1], logits.shape[-1])
+    shape = [-1, beam, candidates]
+    log_p, symbols = tf.math.top_k(tf.nn.log_softmax(tf.cast(logits, tf.float32)), candidates)  # BK C
+    log_p, symbols = tf.reshape(log_p, shape), tf.reshape(symbols, shape)  # B K C
+    # A finished hypothesis has one continuation: itself.
+    itself = tf.one_hot(0, candidates, on_value=0.0, off_value=-float("inf"))  # C
+    log_p = now.log_p[..., None] + tf.where(now.finished[..., None], itself, log_p)  # B K C
+    symbols = tf.where(now.finished[..., None], end, symbols)  # B K C
+    lengths = now.lengths + tf.cast(~now.finished, tf.int32)  # B K
+
+    scores = tf.reshape(_score(log_p, lengths[..., None], length_penalty), [-1, beam * candidates])  # B KC
+    # The likeliest continuation of the first hypothesis, which stands first, keeps the first place whatever its score.
+    scores = tf.concat([tf.ones_like(scores[:, :1]) * float("inf"), scores[:, 1:]], axis=1)  # B KC
+    chosen = tf.math.top_k(scores, beam).indices  # B K
+    parents = chosen // candidates  # B K
+    ids = tf.gather(tf.reshape(symbols, [-1, beam * candidates]), chosen, batch_dims=1)  # B K
+    log_p = tf.gather(tf.reshape(log_p, [-1, beam * candidates]), chosen, batch_dims=1)  # B K
+    finished = tf.gather(now.finished, parents, batch_dims=1) | (ids == end)
+    return parents, _Beam(ids, log_p, tf.gather(lengths, parents, batch_dims=1), finished)
+
+
+def _trace_back(
+    ids: tf.Tensor, parents: tf.Tensor, kept: tf.Tensor, lengths: tf.Tensor, scores: tf.Tensor
+) -> Hypotheses:
+    """Follow each hypothesis from its end to its start through what was written at each step, [T, B, K, ...]."""
+    order = tf.argsort(scores, direction="DESCENDING", stable=True)  # B K
+    places = tf.scan(lambda place, at: tf.gather(at, place, batch_dims=1), parents, order, reverse=True)  # T B K
+    ids = tf.gather(ids, tf.concat([places[1:], order[None]], axis=0), batch_dims=2)  # T B K; written after the choice
+    kept = tf.gather(kept, places, batch_dims=2)  # T B K ...; written before it
+    lengths, scores = (tf.gather(x, order, batch_dims=1) for x in (lengths, scores))  # B K
+    is_inside = tf.sequence_mask(lengths, tf.shape(ids)[0], tf.float32)  # B K T
+    return Hypotheses(
+        tf.transpose(ids, [1, 2, 0]), lengths, scores, tf.einsum("tbk...,bkt->bkt...", kept, is_inside)
+    )  # B K T ...

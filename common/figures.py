@@ -1,10 +1,14 @@
-"""Pictures that every example draws: learning curves, frames of text, GIFs. Drawn off screen, saved as PNG and GIF."""
+"""Pictures that every example draws: learning curves, frames of text, attention maps, GIFs. Drawn off screen."""
 
 import textwrap
+import unicodedata
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageDraw, ImageFont
@@ -121,3 +125,52 @@ def save_gif(
     # Maximum coverage keeps colours that few pixels have; the default method would average them away.
     first, *rest = [frame.quantize(colours, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE) for frame in frames]
     first.save(path, save_all=True, append_images=rest, duration=durations, loop=0, optimize=True)
+
+
+def attention_map(weights: np.ndarray, rows: Sequence[str], columns: Sequence[str], title: str = "") -> Image.Image:
+    """Return a heat map of attention weights with a label at every row and column.
+
+    Maps of the same labels have the same size whatever their title, so they can follow each other in a GIF.
+
+    Args:
+        weights: from 0, pale, to 1, dark; [rows, columns].
+        rows: what looked, for instance the words of a translation.
+        columns: what was looked at.
+        title: above it.
+
+    Raises:
+        ValueError: there is not one label for each row and column.
+    """
+    if np.shape(weights) != (len(rows), len(columns)):
+        raise ValueError(f"expected weights {(len(rows), len(columns))}, got {np.shape(weights)}")
+    left, top = (0.6 + 0.11 * max(map(_width, labels)) for labels in (rows, columns))  # inches
+    width, height = left + max(0.36 * len(columns), 2.4) + 0.3, top + 0.36 * len(rows) + 0.5
+    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(weights, cmap="Oranges", vmin=0, vmax=1, aspect="auto")
+    # Numbers of ticks and labels together: labels alone would stand wherever matplotlib thinks ticks are good.
+    axes.set_xticks(range(len(columns)), columns, rotation=90, parse_math=False)  # or else $ starts a formula
+    axes.set_yticks(range(len(rows)), rows, parse_math=False)
+    axes.xaxis.tick_top()
+    axes.set_xticks(np.arange(0.5, len(columns) - 1), minor=True)
+    axes.set_yticks(np.arange(0.5, len(rows) - 1), minor=True)
+    axes.grid(which="minor", color=PAPER, linewidth=1)
+    axes.tick_params(which="both", length=0)
+    axes.spines[:].set_visible(False)
+    if title:
+        lines = textwrap.wrap(title, max(20, round(width * 11)), max_lines=2)
+        figure.suptitle("\n".join(lines), fontsize=10, color=INK, parse_math=False)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # it draws a box, which says as much
+        return Image.frombytes("RGBA", *_render(figure)).convert("RGB")
+
+
+def _width(label: str) -> int:
+    """Return how many letters wide a label is; those of East Asia count twice."""
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in label)
+
+
+def _render(figure: Figure) -> tuple[tuple[int, int], bytes]:
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return canvas.get_width_height(), bytes(canvas.buffer_rgba())

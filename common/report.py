@@ -82,14 +82,21 @@ def section_on_evaluation(run: Run) -> Section | None:
     evaluation = run.read_evaluation()
     if evaluation is None:
         return None
-    table = [(name, readable(value)) for name, value in evaluation["metrics"].items()]
+    table = [(name, readable(value)) for name, value in flat(evaluation["metrics"]).items()]
     return Section(f"Measured on the {evaluation['split']} data", f"Rule: {evaluation['rule']}.", table)
 
 
+def flat(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested metrics in one level: {"beam": {"bleu": 40.0}} as {"beam bleu": 40.0}."""
+    level: dict[str, Any] = {}
+    for name, value in metrics.items():
+        inner = flat(value) if isinstance(value, Mapping) else {"": value}
+        level |= {f"{name} {rest}".strip(): number for rest, number in inner.items()}
+    return level
+
+
 def readable(value: Any) -> str:
-    """Return a metric as text: four decimals of a fraction; of a group of metrics, each with its name."""
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name}: {readable(part)}" for name, part in value.items())
+    """Return a metric as text: four decimals of a fraction, whole numbers as they are."""
     return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 

@@ -76,12 +76,18 @@ class Vocabulary:
         """Return the number of symbols, V."""
         return len(self.symbols)
 
-    def encode(self, symbols: Iterable[str]) -> np.ndarray:
+    def encode(self, symbols: Iterable[str], unknown: int | None = None) -> np.ndarray:
         """Return the ids of `symbols` (a string is a sequence of characters), int32, shape (length,).
 
+        Args:
+            symbols: the symbols.
+            unknown: stands for each symbol that is not in the vocabulary, if given.
+
         Raises:
-            UserError: symbols that are not in the vocabulary; the message lists them.
+            UserError: symbols that are not in the vocabulary, and no `unknown`; the message lists them.
         """
+        if unknown is not None:
+            return np.fromiter((self._ids.get(symbol, unknown) for symbol in symbols), dtype=np.int32)
         try:
             return np.fromiter((self._ids[symbol] for symbol in symbols), dtype=np.int32)
         except KeyError:

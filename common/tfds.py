@@ -1,6 +1,7 @@
 """Data sets of tensorflow-datasets, by name, with one line when one cannot be had."""
 
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
@@ -8,27 +9,41 @@ from common.download import cache_dir
 from common.errors import UserError
 
 
-def load_splits(name: str, data_dir: Path | None, feature: str) -> dict[str, tf.data.Dataset]:
-    """Return the splits of a data set in the order train, validation, test, others.
+def load(name: str, data_dir: Path | None) -> tuple[dict[str, tf.data.Dataset], Any]:
+    """Return the splits of a data set in the order train, validation, test, others; and its `DatasetInfo`.
 
     Args:
         name: as tensorflow-datasets has it, for instance "fashion_mnist".
         data_dir: the download cache; None for the default one.
-        feature: what every example must have, for instance "image".
 
     Raises:
-        UserError: no such data set, no network, or its examples have no such feature.
+        UserError: no such data set, or no network.
     """
     import tensorflow_datasets as tfds  # here because it takes seconds to import and few runs need it
 
     try:
-        splits = tfds.load(name, data_dir=cache_dir(data_dir) / "tensorflow_datasets")
+        splits, info = tfds.load(name, data_dir=cache_dir(data_dir) / "tensorflow_datasets", with_info=True)
     except Exception as error:  # of many kinds: no such data set, no network, a checksum that differs
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(f"--data tfds:{name}: cannot be loaded ({reason}); check the name and the network") from error
     order = [split for split in ("train", "validation", "test") if split in splits]
     order += [split for split in splits if split not in order]
-    features = splits[order[0]].element_spec if order else {}
+    return {split: splits[split] for split in order}, info
+
+
+def load_splits(name: str, data_dir: Path | None, feature: str) -> list[tf.data.Dataset]:
+    """Return the splits of a data set in that order.
+
+    Args:
+        name: see `load`; likewise `data_dir`.
+        data_dir: the download cache.
+        feature: what every example must have, for instance "image".
+
+    Raises:
+        UserError: as `load`; or its examples have no such feature.
+    """
+    splits = list(load(name, data_dir)[0].values())
+    features = splits[0].element_spec if splits else {}
     if not isinstance(features, dict) or feature not in features:
         raise UserError(f"--data tfds:{name}: expected examples with a feature called {feature}, got {features}")
-    return {split: splits[split] for split in order}
+    return splits

@@ -1,8 +1,10 @@
+import itertools
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from common.decoding import restrict_logits, sample, sample_sequence
+from common.decoding import Hypotheses, beam_search, restrict_logits, sample, sample_sequence
 
 LOGITS = np.log(np.array([[0.5, 0.3, 0.15, 0.05], [0.05, 0.15, 0.3, 0.5]], "float32"))
 
@@ -84,3 +86,139 @@ def test_compiled_it_draws_the_same():
 def sequence_tensor(length):
     arguments = map(tf.constant, (0, length, 1, 1.0, 0, 1.0))
     return sample_sequence(next_step, tf.zeros([2, 4]), tf.constant(0), *arguments)[0]
+
+
+END, START = 0, 1
+
+
+def markov(seed, symbols=4):
+    """A model in which a symbol's logits depend on the one before it, and on the row's memory."""
+    table = tf.constant(np.random.default_rng(seed).normal(size=(symbols, symbols)).astype("float32"))
+
+    def step(ids, state, memory):
+        return (
+            tf.gather(table, ids) + memory["bias"],
+            state + ids,
+            tf.stack([tf.cast(ids, tf.float32), state_of(state)], 1),
+        )
+
+    return step
+
+
+def state_of(state):
+    return tf.cast(state, tf.float32)
+
+
+def search(step, beam, max_lengths=(5, 5), length_penalty=1.0, bias=None):
+    max_lengths = tf.constant(max_lengths)
+    rows = len(max_lengths)
+    bias = tf.zeros([rows, 4]) if bias is None else tf.constant(bias, tf.float32)
+    return Hypotheses(
+        *(x.numpy() for x in beam_search(
+            step, tf.zeros([rows], tf.int32), {"bias": bias}, START, END, max_lengths, beam, length_penalty
+        ))
+    )  # fmt: skip
+
+
+def log_p(step, ids, bias=0.0):
+    """Of a whole sequence, by the chain rule, without any search."""
+    total = 0.0
+    for before, symbol in zip([START, *ids[:-1]], ids, strict=True):
+        logits, *_ = step(tf.constant([before]), tf.constant([0]), {"bias": tf.constant([bias])})
+        total += float(tf.nn.log_softmax(logits)[0, symbol])
+    return total
+
+
+def all_sequences(longest, symbols=4):
+    """Every sequence that ends with END, or is cut at the greatest length."""
+    inner = range(1, symbols)
+    ended = [(*body, END) for n in range(longest) for body in itertools.product(inner, repeat=n)]
+    return ended + list(itertools.product(inner, repeat=longest))
+
+
+def sequences(hypotheses, row=0):
+    return [tuple(ids[:length]) for ids, length in zip(hypotheses.ids[row], hypotheses.lengths[row], strict=True)]
+
+
+@pytest.mark.parametrize("length_penalty", [0.0, 1.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_beam_as_wide_as_the_tree_finds_the_best_of_all_sequences(seed, length_penalty):
+    step = markov(seed)
+    found = search(step, beam=120, max_lengths=[4], length_penalty=length_penalty)
+    scores = {ids: log_p(step, ids) / len(ids) ** length_penalty for ids in all_sequences(4)}
+    assert list(found.scores[0, :20]) == pytest.approx(sorted(scores.values(), reverse=True)[:20], abs=1e-5)
+    assert [scores[ids] for ids in sequences(found)[:20]] == pytest.approx(list(found.scores[0, :20]), abs=1e-5)
+    assert len(set(sequences(found)[:20])) == 20
+
+
+def greedy(step, longest, bias=0.0):
+    ids, before = [], START
+    while len(ids) < longest and before != END:
+        logits, *_ = step(tf.constant([before]), tf.constant([0]), {"bias": tf.constant([bias])})
+        before = int(tf.argmax(logits[0]))
+        ids.append(before)
+    return tuple(ids)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_beam_of_one_is_greedy_and_no_beam_scores_below_it(seed):
+    step = markov(seed)
+    [expected] = sequences(search(step, beam=1, max_lengths=[6]))
+    assert expected == greedy(step, 6)
+    for beam, length_penalty in itertools.product((2, 3, 5), (0.0, 0.7, 1.0)):
+        one, many = (search(step, width, [6], length_penalty).scores[0] for width in (1, beam))
+        assert many[0] >= one[0] and (np.diff(many) <= 0).all()
+
+
+def test_a_model_that_misleads_a_beam_still_does_not_bring_it_below_greedy():
+    """The greedy path, poor at its second symbol and certain after it, would fall out of a beam without its place."""
+    p = np.full((8, 8), 1 / 8, "float32")
+    p[[START, 3, 5]] = 1e-9
+    p[START, 2:4] = 0.6, 0.4
+    p[2, 5] = 0.25
+    p[3, 6:8], p[5, END] = 0.5, 1.0
+    table = tf.constant(np.log(p / p.sum(axis=1, keepdims=True)))
+
+    def step(ids, state, memory):
+        return tf.gather(table, ids), state, tf.zeros_like(ids, tf.float32)
+
+    one, two = (beam_search(step, (), (), START, END, tf.constant([9]), beam, 0.0) for beam in (1, 2))
+    assert one.scores[0, 0] == two.scores[0, 0] and list(two.ids[0, 0][:3]) == [2, 5, END]
+
+
+def test_a_row_gets_in_a_batch_what_it_gets_alone():
+    step, bias = markov(3), np.random.default_rng(4).normal(size=(3, 4))
+    together = search(step, 3, [2, 7, 4], bias=bias)
+    for row, longest in enumerate([2, 7, 4]):
+        alone = search(step, 3, [longest], bias=bias[row : row + 1])
+        assert sequences(together, row) == sequences(alone)
+        np.testing.assert_allclose(together.scores[row], alone.scores[0], rtol=1e-6)
+        assert together.lengths[row].max() <= longest and (together.ids[row][:, longest:] == END).all()
+
+
+def test_what_is_kept_follows_each_hypothesis():
+    found = search(markov(6), beam=4, max_lengths=[5, 5])
+    for ids, length, kept in zip(found.ids[1], found.lengths[1], found.kept[1], strict=True):
+        inputs = [START, *ids[: length - 1]]
+        assert list(kept[:length, 0]) == inputs  # the symbol that each step was given,
+        assert list(kept[:length, 1]) == list(np.cumsum([0, *inputs[:-1]]))  # and the state that had come with it
+        assert not kept[length:].any()
+
+
+def test_a_length_penalty_of_zero_prefers_the_short():
+    def mean_length(length_penalty):
+        return np.mean([search(markov(seed), 5, [8], length_penalty).lengths[0, 0] for seed in range(10)])
+
+    assert mean_length(0.0) < mean_length(1.0)
+
+
+def test_compiled_it_finds_the_same():
+    step = markov(2)
+
+    @tf.function
+    def compiled(max_lengths):
+        memory = {"bias": tf.zeros([2, 4])}
+        return beam_search(step, tf.zeros([2], tf.int32), memory, START, END, max_lengths, beam=3)
+
+    for mine, theirs in zip(compiled(tf.constant([5, 5])), search(step, 3), strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-6)

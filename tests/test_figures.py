@@ -1,4 +1,7 @@
+import itertools
+
 import numpy as np
+import pytest
 from PIL import Image
 
 from common import figures
@@ -47,3 +50,33 @@ def test_a_title_stands_above_the_picture_whatever_their_widths():
     wide = figures.titled(Image.new("L", (900, 30)), "short")
     assert narrow.width > 200 and narrow.height == wide.height > 30 and wide.width == 900
     assert narrow.getpixel((narrow.width // 2, narrow.height - 1)) == (0, 0, 255)
+
+
+@pytest.mark.parametrize("count", [1, 2, 12, 40])
+def test_an_attention_map_has_a_label_at_the_middle_of_each_row_and_column(tmp_path, monkeypatch, count):
+    drawn = []
+    monkeypatch.setattr(figures, "_render", lambda figure: drawn.append(figure) or ((1, 1), b"    "))
+    labels = [f"pálabra{number}" for number in range(count)]
+    figures.attention_map(np.eye(count), labels, labels[::-1], "title")
+    [axes] = drawn[0].axes
+    drawn[0].draw_without_rendering()
+    for axis, expected in ((axes.xaxis, labels[::-1]), (axes.yaxis, labels)):
+        ticks = axis.get_major_ticks()
+        assert [tick.label1.get_text() for tick in ticks] == expected
+        assert [tick.get_loc() for tick in ticks] == list(range(count))
+    boxes = [tick.label2.get_window_extent() for tick in axes.xaxis.get_major_ticks()]  # above the map
+    assert all(left.x1 <= right.x0 for left, right in itertools.pairwise(boxes))  # none overlaps the next
+    assert all(drawn[0].bbox.contains(*corner) for box in boxes for corner in (box.min, box.max))  # none is cut
+
+
+def test_attention_maps_of_the_same_labels_have_one_size_and_show_any_character():
+    labels = ["$5", "$6", "日本", "🙂", "\\frac", "_x^2"]
+    one, other = (figures.attention_map(np.eye(6), labels, labels, title) for title in ("", "a long title " * 20))
+    assert one.size == other.size and one.mode == "RGB"
+    last_cell = np.asarray(one)[-30, -30]  # the diagonal ends in the corner
+    assert last_cell.sum() < 250
+
+
+def test_an_attention_map_needs_a_label_for_each_row_and_column():
+    with pytest.raises(ValueError, match=r"expected weights \(2, 3\), got \(3, 2\)"):
+        figures.attention_map(np.zeros((3, 2)), ["a", "b"], ["c", "d", "e"])

@@ -61,4 +61,3 @@ def test_what_was_measured_comes_with_its_rule(tmp_path):
 
 def test_metrics_of_all_kinds_are_readable():
     assert report.readable(0.12345) == "0.1235" and report.readable(10) == "10"
-    assert report.readable({"bleu": 41.25, "shares": {"0": 0.1}}) == "bleu: 41.2500, shares: 0: 0.1000"

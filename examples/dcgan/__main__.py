@@ -41,13 +41,13 @@ def generate(options: GenerateOptions) -> None:
 
 def evaluate(options: EvaluateOptions) -> None:
     """Measure, and refresh the report."""
-    from common.report import readable
+    from common.report import flat, readable
     from common.run import Run
     from examples.dcgan.evaluate import evaluate
     from examples.dcgan.report import write_report
 
     run = Run.open(options.run, Config.EXAMPLE)
-    for name, value in evaluate(run, options.samples, options.data, options.data_dir).items():
+    for name, value in flat(evaluate(run, options.samples, options.data, options.data_dir)).items():
         print(f"{name:<26} {readable(value)}")
     print(f"written: {run.evaluation}, {write_report(run)}")
 

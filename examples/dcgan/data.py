@@ -156,7 +156,7 @@ def _pack(size: int, channels: int, train: _Labelled, held_out: _Labelled = ((),
 
 def _load_from_tfds(name: str, image_size: int | None, channels: int | None, data_dir: Path | None) -> ImageSet:
     """Learn from the first split, hold out the last; sizes and channels are the source's where it has fixed ones."""
-    splits = list(load_splits(name, data_dir, feature="image").values())
+    splits = load_splits(name, data_dir, feature="image")
     height, width, depth = splits[0].element_spec["image"].shape
     has_labels = "label" in splits[0].element_spec
     size = image_size or (height if height and height == width else 64)

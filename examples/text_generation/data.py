@@ -69,7 +69,7 @@ def load_text(name: str, data_dir: Path | None = None) -> str:
 
 def _load_from_tfds(name: str, data_dir: Path | None) -> str:
     """Join the texts of all splits in the order train, validation, test: that is the order of the original file."""
-    splits = load_splits(name, data_dir, feature="text").values()
+    splits = load_splits(name, data_dir, feature="text")
     texts = [example["text"].decode("utf-8") for split in splits for example in split.as_numpy_iterator()]
     one_text_cut_up = len(texts) == len(splits)  # as in tiny_shakespeare: one example a split
     return normalise(("" if one_text_cut_up else "\n").join(texts))

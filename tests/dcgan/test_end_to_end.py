@@ -1,57 +1,31 @@
-import os
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from PIL import Image
 
-from common.checkpoints import find
 from common.cli import main
 from common.run import Run
 from examples.dcgan.__main__ import VERBS
 from tests.dcgan.tiny import FLAGS
+from tests.kills import assert_same_run, saved_variables, train_until
 
 
 def command(*arguments):
     return main("python -m examples.dcgan", "", VERBS, [str(argument) for argument in arguments])
 
 
-def train_until(line_start, run_dir):
-    """Train in a process of its own and kill it with SIGKILL as soon as a line of its output starts so."""
-    flags = ["train", "--preset", "tiny", *FLAGS, "--checkpoint-seconds", "0", "--run-dir", str(run_dir)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "examples.dcgan", *flags], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    )
-    for line in process.stdout:
-        if line.decode().startswith(line_start):
-            os.kill(process.pid, signal.SIGKILL)
-            break
-    process.stdout.close()
-    return process.wait()
-
-
-def variables(run):
-    path = str(find(run.checkpoints, "latest")[0] / "variables")
-    reader = tf.train.load_checkpoint(path)
-    return {name: reader.get_tensor(name) for name, _ in tf.train.list_variables(path) if "OBJECT_GRAPH" not in name}
-
-
 def test_killed_twice_it_ends_with_the_same_numbers_and_weights(trained, tmp_path):
     run = Run(tmp_path / "run")
-    assert train_until("epoch 1/3", run.path) == -signal.SIGKILL
-    assert train_until("epoch 2/3", run.path) == -signal.SIGKILL
-    assert train_until("never", run.path) == 0
-    for mine, theirs in zip(run.read_metrics(), trained.read_metrics(), strict=True):
-        assert {**mine, "seconds": 0} == {**theirs, "seconds": 0}
-    mine, theirs = variables(run), variables(trained)
-    assert mine.keys() == theirs.keys()
+    same = ["dcgan", "--preset", "tiny", *FLAGS, "--checkpoint-seconds", 0, "--run-dir", run.path]
+    assert train_until("epoch 1/3", *same) == -signal.SIGKILL
+    assert train_until("epoch 2/3", *same) == -signal.SIGKILL
+    assert train_until("never", *same) == 0
+    assert_same_run(run, trained)
+    names = saved_variables(run)
     for part in ("model/generator", "model/discriminator", "model/average", "model/seed_generator", "optimizer/"):
-        assert any(name.startswith(part) for name in mine)
-    assert any(name.startswith("discriminator_optimizer/") for name in mine)
-    assert all((mine[name] == theirs[name]).all() for name in mine)
+        assert any(name.startswith(part) for name in names)
+    assert any(name.startswith("discriminator_optimizer/") for name in names)
     assert [path.read_bytes() for path in sorted(run.samples.iterdir())] == [
         path.read_bytes() for path in sorted(trained.samples.iterdir())
     ]

@@ -1,15 +1,11 @@
-import os
 import signal
-import subprocess
-import sys
 
 import pytest
-import tensorflow as tf
 
-from common.checkpoints import find
 from common.cli import main
 from common.run import Run
 from examples.text_generation.__main__ import VERBS
+from tests.kills import assert_same_run, train_until
 from tests.text_generation.tiny import FLAGS
 
 
@@ -17,36 +13,13 @@ def command(*arguments):
     return main("python -m examples.text_generation", "", VERBS, [str(argument) for argument in arguments])
 
 
-def train_until(line_start, run_dir):
-    """Train in a process of its own and kill it with SIGKILL as soon as a line of its output starts so."""
-    flags = ["train", "--preset", "tiny", *FLAGS, "--checkpoint-seconds", "0", "--run-dir", str(run_dir)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "examples.text_generation", *flags], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    )
-    for line in process.stdout:
-        if line.decode().startswith(line_start):
-            os.kill(process.pid, signal.SIGKILL)
-            break
-    process.stdout.close()
-    return process.wait()
-
-
-def variables(run):
-    path = str(find(run.checkpoints, "latest")[0] / "variables")
-    reader = tf.train.load_checkpoint(path)
-    return {name: reader.get_tensor(name) for name, _ in tf.train.list_variables(path) if "OBJECT_GRAPH" not in name}
-
-
 def test_killed_twice_it_ends_with_the_same_numbers_and_weights(trained, tmp_path):
     run = Run(tmp_path / "run")
-    assert train_until("epoch 1/3", run.path) == -signal.SIGKILL
-    assert train_until("epoch 2/3", run.path) == -signal.SIGKILL
-    assert train_until("never", run.path) == 0
-    for mine, theirs in zip(run.read_metrics(), trained.read_metrics(), strict=True):
-        assert {**mine, "seconds": 0} == {**theirs, "seconds": 0}
-    mine, theirs = variables(run), variables(trained)
-    assert mine.keys() == theirs.keys() and len(mine) > 20
-    assert all((mine[name] == theirs[name]).all() for name in mine)
+    same = ["text_generation", "--preset", "tiny", *FLAGS, "--checkpoint-seconds", 0, "--run-dir", run.path]
+    assert train_until("epoch 1/3", *same) == -signal.SIGKILL
+    assert train_until("epoch 2/3", *same) == -signal.SIGKILL
+    assert train_until("never", *same) == 0
+    assert_same_run(run, trained)
     assert [path.read_text() for path in sorted(run.samples.iterdir())] == [
         path.read_text() for path in sorted(trained.samples.iterdir())
     ]

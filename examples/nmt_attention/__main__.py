@@ -1,0 +1,70 @@
+"""The command line: python -m examples.nmt_attention {train|translate|evaluate|export}."""
+
+import sys
+
+from common.cli import Verb, main
+from examples.nmt_attention.config import PRESETS, Config, EvaluateOptions, ExportOptions, TranslateOptions
+
+# TensorFlow is imported by the verbs, not here, so that --help answers at once.
+
+
+def train(config: Config) -> None:
+    """Train or resume, and write the report."""
+    from examples.nmt_attention.report import write_report
+    from examples.nmt_attention.train import train
+
+    run = train(config)
+    page = write_report(run)
+    print(f"report: {page}\nnow try: python -m examples.nmt_attention translate --run {run.path} SENTENCE")
+
+
+def translate(options: TranslateOptions) -> None:
+    """Write translations to stdout, a line for a line."""
+    from common.run import Run
+    from examples.nmt_attention.demo import SentenceTranslator
+    from examples.nmt_attention.lines import input_lines, output_lines
+
+    run = Run.open(options.run, Config.EXAMPLE)
+    translator = SentenceTranslator.load(run)
+    for line in output_lines(translator, input_lines(options), options):
+        print(line, flush=True)
+
+
+def evaluate(options: EvaluateOptions) -> None:
+    """Measure, and refresh the report."""
+    from common.report import flat
+    from common.run import Run
+    from examples.nmt_attention.evaluate import evaluate
+    from examples.nmt_attention.report import write_report
+
+    run = Run.open(options.run, Config.EXAMPLE)
+    metrics = evaluate(run, options.split, options.beam, options.length_penalty, options.data, options.data_dir)
+    print((run.samples / f"{options.split}.txt").read_text(encoding="utf-8"))
+    for name, value in flat(metrics).items():
+        print(f"{name:<28} {value:.4f}")
+    print(f"written: {run.evaluation}, {write_report(run)}")
+
+
+def export(options: ExportOptions) -> None:
+    """Write a SavedModel and say how to use it."""
+    from common.run import Run
+    from examples.nmt_attention.demo import SentenceTranslator
+    from examples.nmt_attention.export import export
+
+    run = Run.open(options.run, Config.EXAMPLE)
+    folder = export(SentenceTranslator.load(run), options.out or run.path / "saved_model")
+    print(f"written: {folder}")
+
+
+VERBS = {
+    "train": Verb("train or resume a model", Config, train, PRESETS),
+    "translate": Verb("translate sentences with a trained model", TranslateOptions, translate),
+    "evaluate": Verb("measure a trained model on held-out sentences", EvaluateOptions, evaluate),
+    "export": Verb("write a SavedModel, sentences in and sentences out", ExportOptions, export),
+}
+
+if __name__ == "__main__":
+    summary = (
+        "Translation with attention: learns one language from another by sentence pairs, and shows where it looks."
+    )
+    sys.exit(main("python -m examples.nmt_attention", summary, VERBS))

@@ -1,0 +1,164 @@
+# %% [markdown]
+# ### Encoder and decoder
+#
+# Letters in shape comments: B batch, S source length, T target length, E embedding, U encoder units a direction,
+# D decoder units, A attention units, V vocabulary of the target.
+
+# %%
+"""Step 3, continued: what reads the source, and what writes the translation with its eyes on the source."""
+
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+# %% tags=["module"]
+from examples.nmt_attention.attention import BahdanauAttention
+
+
+# %%
+class Memory(NamedTuple):
+    """What the decoder looks at: everything about the source that stays the same while it writes."""
+
+    values: tf.Tensor
+    """[B, S, 2U], a vector for each source word in its sentence"""
+    keys: tf.Tensor
+    """[B, S, A], the same projected for the comparison"""
+    mask: tf.Tensor
+    """bool [B, S], True where there is a word"""
+
+
+def embedding(vocabulary_size: int, width: int, name: str) -> keras.layers.Embedding:
+    """Return an embedding that starts as N(0, 1): with Keras' ±0.05 all words look alike to the gates for long."""
+    initializer = keras.initializers.RandomNormal(stddev=1.0)
+    # In float32 whatever the precision: a few rows are soon converted, the whole table is not.
+    return keras.layers.Embedding(
+        vocabulary_size, width, embeddings_initializer=initializer, name=name, dtype="float32"
+    )
+
+
+# %% [markdown]
+# **The encoder.** One GRU reads from left to right, one from right to left; a word's vector is both states side by
+# side. The mask is an argument: the state stands still where there is no word, so the reader from the right begins at
+# the last word, not in the padding.
+
+
+# %%
+class Encoder(keras.layers.Layer):
+    """Embedding, dropout, and a bidirectional GRU (Bahdanau et al. 2015, section A.2.1)."""
+
+    def __init__(self, vocabulary_size: int, embedding_dim: int, units: int, dropout: float):
+        """Lay out the layers; `units` is the width of one direction."""
+        super().__init__(name="encoder")
+        self.embedding = embedding(vocabulary_size, embedding_dim, "source_embedding")
+        self.dropout = keras.layers.Dropout(dropout)
+        self.forward = keras.layers.GRU(units, return_sequences=True, name="forward")
+        self.backward = keras.layers.GRU(units, return_sequences=True, go_backwards=True, name="backward")
+
+    def call(self, source: tf.Tensor, mask: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Read source ids int32 [B, S] where `mask` bool [B, S] is True; return a vector for each word, [B, S, 2U]."""
+        x = self.dropout(tf.cast(self.embedding(source), self.compute_dtype), training=training)  # B S E
+        forward = self.forward(x, mask=mask, training=training)  # B S U
+        backward = self.backward(x, mask=mask, training=training)  # B S U, the last word first
+        return tf.concat([forward, tf.reverse(backward, axis=[1])], axis=-1)  # B S 2U
+
+
+# %% [markdown]
+# **The decoder.** In training the right words are known, so the decoder is fed them (*teacher forcing*) and only the
+# states have to be computed one after the other. Everything else waits until the loop is done: the logits of all words,
+# by far the largest product, are one matrix multiplication.
+#
+# `step` is the loop's body in training, and all that decoding needs. There is one code path and one set of weights.
+#
+# The output layer reuses the target embedding (Press and Wolf 2017, arXiv:1608.05859): a word is likely if its vector
+# points where the read-out points. It is scaled by $1/\sqrt{E}$, so that the untrained model's loss is close to
+# $\ln V$. The read-out must be free to grow: squeezed through a tanh, no word could ever be much likelier than the
+# others, and the model learned half as fast.
+
+
+# %%
+class Decoder(keras.layers.Layer):
+    """A GRU with attention, read-out, and logits tied to the embedding (after Bahdanau et al. 2015, section A.2.2)."""
+
+    def __init__(self, vocabulary_size: int, embedding_dim: int, units: int, attention_units: int, dropout: float):
+        """Lay out the layers; `units` is the width of the state."""
+        super().__init__(name="decoder")
+        self.embedding = embedding(vocabulary_size, embedding_dim, "target_embedding")
+        self.dropout = keras.layers.Dropout(dropout)
+        self.initial = keras.layers.Dense(units, activation="tanh", name="initial_state")
+        self.attention = BahdanauAttention(attention_units, name="attention")
+        self.word_gates = keras.layers.Dense(3 * units, name="word_gates")
+        self.context_gates = keras.layers.Dense(3 * units, use_bias=False, name="context_gates")
+        self.state_gates = keras.layers.Dense(3 * units, kernel_initializer="orthogonal", name="state_gates")
+        small = keras.initializers.VarianceScaling(0.25, "fan_in")
+        self.readout = keras.layers.Dense(embedding_dim, kernel_initializer=small, name="readout")
+
+    def remember(self, values: tf.Tensor, mask: tf.Tensor) -> tuple[Memory, tf.Tensor]:
+        """Return the memory of a source sentence, and the state [B, D] in which to begin: tanh of its mean vector."""
+        weights = tf.cast(mask, values.dtype)[..., None]  # B S 1
+        mean = tf.reduce_sum(values * weights, axis=1) / tf.reduce_sum(weights, axis=1)  # B 2U
+        return Memory(values, self.attention.project_keys(values), mask), self.initial(mean)
+
+    def step(self, from_word: tf.Tensor, state: tf.Tensor, memory: Memory) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Look, then move on by one word: attention and the equations of a GRU.
+
+        Args:
+            from_word: [B, 3D], `word_gates` of the word before.
+            state: [B, D].
+            memory: of the source.
+
+        Returns:
+            the new state [B, D], the context [B, 2U] and the attention weights float32 [B, S].
+        """
+        context, weights = self.attention(state, memory.keys, memory.values, memory.mask)
+        update, reset, new = tf.split(from_word + self.context_gates(context), 3, axis=-1)  # B D each
+        update_state, reset_state, new_state = tf.split(self.state_gates(state), 3, axis=-1)  # B D each
+        update, reset = tf.sigmoid(update + update_state), tf.sigmoid(reset + reset_state)  # B D, shares from 0 to 1
+        new = tf.tanh(new + reset * new_state)  # B D, what the state would become
+        return update * state + (1 - update) * new, context, weights
+
+    def logits(self, embedded: tf.Tensor, state: tf.Tensor, context: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Return float32 logits [..., V] of the next word from what was read, remembered and seen, each [..., *]."""
+        x = self.readout(tf.concat([embedded, state, context], axis=-1))  # ... E
+        x = self.dropout(x, training=training) * x.shape[-1] ** -0.5
+        table = tf.cast(self.embedding.embeddings, x.dtype)  # V E
+        return tf.cast(tf.tensordot(x, table, [[-1], [-1]]), tf.float32)  # ... V
+
+    def next_word(self, words: tf.Tensor, state: tf.Tensor, memory: Memory) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Read one word a row: the same as `call` on translations of one word, without the loop.
+
+        Args:
+            words: int32 [B].
+            state: [B, D].
+            memory: of the source.
+
+        Returns:
+            logits float32 [B, V] of the word after it, the new state, and the attention weights float32 [B, S].
+        """
+        embedded = tf.cast(self.embedding(words), self.compute_dtype)  # B E
+        state, context, weights = self.step(self.word_gates(embedded), state, memory)
+        return self.logits(embedded, state, context), state, weights
+
+    def call(
+        self, words: tf.Tensor, values: tf.Tensor, mask: tf.Tensor, training: bool = False
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Read the words of a translation, each with a look at the source.
+
+        Args:
+            words: int32 [B, T], beginning with START.
+            values: [B, S, 2U], from the encoder.
+            mask: bool [B, S] of the source.
+            training: whether dropout acts.
+
+        Returns:
+            logits float32 [B, T, V], where position t predicts word t + 1; attention weights float32 [B, T, S].
+        """
+        memory, state = self.remember(values, mask)
+        embedded = self.dropout(tf.cast(self.embedding(words), self.compute_dtype), training=training)  # B T E
+        states, contexts, weights = tf.scan(
+            lambda before, word: self.step(word, before[0], memory),
+            tf.transpose(self.word_gates(embedded), [1, 0, 2]),  # T B 3D
+            initializer=(state, tf.zeros_like(values[:, 0]), tf.zeros_like(mask, tf.float32)),
+        )  # T B D, T B 2U, T B S
+        states, contexts, weights = (tf.transpose(x, [1, 0, 2]) for x in (states, contexts, weights))  # B T *
+        return self.logits(embedded, states, contexts, training), weights

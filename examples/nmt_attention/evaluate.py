@@ -1,0 +1,162 @@
+# %% [markdown]
+# ## Step 5: measure
+#
+# **BLEU** counts which runs of one to four words of a translation also stand in the reference, and punishes
+# translations that are too short; **chrF** compares runs of letters. Figures can only be compared if everything about
+# them is the same, so they are computed by sacrebleu on the raw text, with case and punctuation, and its signature is
+# kept beside them. Each row has one reference, though several translations may be right.
+
+# %%
+"""Step 5, continued: what the trained model is worth on sentences that it never saw."""
+
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from sacrebleu.metrics import BLEU, CHRF
+
+from common import training
+from common.errors import UserError
+from common.run import Run, write_atomically
+
+# %% tags=["module"]
+from examples.nmt_attention.config import Config
+from examples.nmt_attention.data import EncodedPairs, load_corpus
+from examples.nmt_attention.demo import SentenceTranslator
+from examples.nmt_attention.grammar import tiny_pairs
+from examples.nmt_attention.pairs import Pair
+from examples.nmt_attention.showing import attend
+from examples.nmt_attention.text import bare, first_word, tokenise
+
+# %%
+LENGTHS = {"1_to_5_words": range(1, 6), "6_to_10_words": range(6, 11), "over_10_words": range(11, 10**6)}
+_SHOWN = 10
+
+
+def evaluate(
+    run: Run,
+    split: str = "test",
+    beam: int = 5,
+    length_penalty: float = 1.0,
+    data: str | None = None,
+    data_dir: Path | None = None,
+) -> dict[str, float | dict[str, float]]:
+    """Measure the best checkpoint on all held-out pairs; write `evaluation.json` and ten translations, return metrics.
+
+    Args:
+        run: a trained run.
+        split: "test" or "validation".
+        beam: of the beam search; likewise `length_penalty`.
+        length_penalty: see `common.decoding.beam_search`.
+        data: where the pairs are, if no longer where they were in training.
+        data_dir: the download cache, if no longer the one of training.
+
+    Raises:
+        UserError: no checkpoint, or the data is not what the model was trained on.
+    """
+    started = time.monotonic()
+    trained = run.read_config()
+    config = Config.from_settings(trained["settings"])
+    data = data or config.data
+    corpus = load_corpus(data, **config.corpus(), data_dir=data_dir or Path(trained["data_dir"]))
+    if corpus.fingerprint != trained["data"]:
+        raise UserError(f"{data}: not the pairs that {run.path} was trained on; name those with --data")
+    translator = SentenceTranslator.load(run)
+    pairs = getattr(corpus, split)
+    metrics = measure_tokens(translator, pairs, config.batch_size)
+    sources, references = zip(*pairs, strict=True)
+    for name, width in (("greedy", 1), ("beam", beam)):
+        translations = [best[0].text for best in translator.translate(sources, width, length_penalty)]
+        metrics[name] = measure_text(sources, translations, references)
+    if config.data == "tiny":
+        metrics["alignment"] = measure_alignment(translator, pairs)
+    write_atomically(run.samples / f"{split}.txt", show(sources, translations, references))
+    run.write_evaluation(split, rule(split, len(pairs), beam, length_penalty), time.monotonic() - started, metrics)
+    return metrics
+
+
+def rule(split: str, count: int, beam: int, length_penalty: float) -> str:
+    """Say how the figures were measured, with sacrebleu's signatures."""
+    return (
+        f"all {count:,} {split} pairs, no sentence of which stands in training; raw text, cased, one reference a row; "
+        f"greedy, and beam {beam} with length penalty {length_penalty:g}; BLEU {_signature(BLEU)}, "
+        f"chrF {_signature(CHRF)}; by words of the source between spaces; nats, perplexity and accuracy a token "
+        "with the reference as context; float32; best checkpoint by validation loss"
+    )
+
+
+def measure_tokens(translator: SentenceTranslator, pairs: Sequence[Pair], batch_size: int) -> dict[str, float]:
+    """Return nats, perplexity and accuracy per token of the references, END included, given the tokens before."""
+    encoded = EncodedPairs(list(pairs), translator.source_words, translator.target_words)
+    measured = training.evaluate(translator.model, encoded.batches(batch_size, seed=0, epoch=0))
+    nats = measured["loss"]
+    return {"nats_per_token": nats, "perplexity": math.exp(nats), "accuracy": measured["accuracy"]}
+
+
+def measure_text(sources: Sequence[str], translations: Sequence[str], references: Sequence[str]) -> dict[str, float]:
+    """Return BLEU and chrF of all translations, BLEU by length of the source, and the share that is exactly right."""
+    metrics = {
+        "bleu": _bleu(translations, references),
+        "chrf": CHRF().corpus_score(translations, [references]).score,
+        "exact_match": float(np.mean([mine == theirs for mine, theirs in zip(translations, references, strict=True)])),
+    }
+    for name, words in LENGTHS.items():
+        chosen = [number for number, source in enumerate(sources) if len(source.split()) in words]
+        if chosen:
+            metrics[f"bleu_{name}"] = _bleu(*([texts[n] for n in chosen] for texts in (translations, references)))
+    return metrics
+
+
+def _signature(metric: type) -> str:
+    return str(metric(references=[["one"]]).get_signature())
+
+
+def _bleu(translations: Sequence[str], references: Sequence[str]) -> float:
+    return BLEU().corpus_score(translations, [references]).score
+
+
+def show(sources: Sequence[str], translations: Sequence[str], references: Sequence[str]) -> str:
+    """Return ten of the sentences, evenly spread from the shortest to the longest, with translation and reference."""
+    order = sorted(range(len(sources)), key=lambda number: (len(sources[number]), sources[number]))
+    chosen = [order[len(order) * place // _SHOWN] for place in range(min(_SHOWN, len(order)))]
+    return "\n".join(
+        f"{sources[number]}\n  model      {translations[number]}\n  reference  {references[number]}\n"
+        for number in chosen
+    )
+
+
+# %% [markdown]
+# The grammar of the tiny data knows which word stands for which, so there attention itself can be measured: for each
+# noun, verb and adjective of a reference, is the source word most attended the one that it translates?
+
+
+# %%
+def measure_alignment(translator: SentenceTranslator, pairs: Sequence[Pair]) -> float:
+    """Return the share of the content words of tiny pairs for which attention is on the right word."""
+    attention = attend(translator.model, pairs, translator.source_words, translator.target_words)
+    return aligned_share(attention, pairs)
+
+
+def aligned_share(attention: Sequence[np.ndarray], pairs: Sequence[Pair]) -> float:
+    """Return the share of links of the grammar that are where `attention` [target tokens, source tokens] is greatest.
+
+    Args:
+        attention: of each pair.
+        pairs: sentences of the grammar, Spanish and English, whichever is the source.
+    """
+    links = {frozenset((pair.spanish, pair.english)): pair for pair in tiny_pairs()}
+    hits = []
+    for weights, (source, target) in zip(attention, pairs, strict=True):
+        known = links[frozenset((source, target))]
+        source_places, target_places = (_word_places(text) for text in (source, target))
+        for spanish, english in known.links:
+            looked, meant = (english, spanish) if source == known.spanish else (spanish, english)
+            hits.append(weights[target_places[looked]].argmax() == source_places[meant])
+    return float(np.mean(hits))
+
+
+def _word_places(sentence: str) -> list[int]:
+    """Return the place of each word of a sentence among its tokens."""
+    return [place for place, token in enumerate(tokenise(sentence)) if first_word([bare(token)]) is not None]

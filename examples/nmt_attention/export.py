@@ -1,0 +1,114 @@
+"""Write the trained model as a SavedModel: sentences in, translations and attention out, usable without this code."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import tensorflow as tf
+
+from common.checkpoints import named_variables
+from examples.nmt_attention.demo import SentenceTranslator
+from examples.nmt_attention.text import END, JOINT, PAD, RULES, SPECIALS, UNKNOWN, Words
+
+_WORD_CHARACTERS = r"\p{L}\p{N}_"  # what Python's \w means, for TensorFlow, whose \w knows English letters only
+_SPACES = r"[\s\p{Z}\x{85}\x1c-\x1f]+"
+
+
+class _Table(tf.Module):
+    """The vocabulary of one language inside a graph."""
+
+    def __init__(self, words: Words):
+        """Make the table; its length stands for what is not in it."""
+        super().__init__()
+        self.size = len(words)
+        self.symbols = tf.Variable(words.vocabulary.symbols, trainable=False)
+        ids = tf.lookup.KeyValueTensorInitializer(words.vocabulary.symbols, tf.range(self.size))
+        self.ids = tf.lookup.StaticHashTable(ids, default_value=self.size)
+
+
+def export(translator: SentenceTranslator, folder: Path) -> Path:
+    """Write the SavedModel to `folder` and return it.
+
+    Its one signature takes sentences, string [B], in Unicode NFC, and gives greedy translations:
+
+        translations   string [B]
+        attention      float32 [B, T, S], each row of a token adds up to 1; 0 where a sentence has no token
+        tokens         string [B, T], of the translations, with a joiner where no space belongs; "" where there is none
+        source_tokens  string [B, S], likewise
+    """
+    module = tf.Module()
+    # The variables and the tables are handed over by name: what a graph uses, the module must hold.
+    module.weights = list(named_variables(translator.model).values())
+    module.source, module.target = _Table(translator.source_words), _Table(translator.target_words)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "sentences")])
+    def translate(sentences):
+        source_tokens = _tokenise(sentences)[:, : translator.max_tokens]  # B S
+        is_empty = tf.reduce_all(source_tokens == "", axis=1, keepdims=True)  # B 1
+        stand_in = tf.where(is_empty, UNKNOWN, PAD)  # B 1; so that no row is without a word
+        ids = _encode(_true_case(source_tokens, module.source), module.source)  # B S
+        ids = tf.concat([tf.maximum(ids[:, :1], stand_in), ids[:, 1:]], axis=1)  # B S
+        found = translator.model.translate(ids)
+        is_token = (found.ids[:, 0] != END) & ~is_empty  # B T
+        attention = found.kept[:, 0] * tf.cast(is_token, tf.float32)[..., None]  # B T S
+        tokens = _read(found.ids[:, 0], attention, source_tokens, module.target)  # B T
+        tokens = _capitalise_like(tf.where(is_token, tokens, ""), source_tokens)
+        text = tf.strings.reduce_join(tokens, axis=-1, separator=" ")  # B
+        return {
+            "translations": tf.strings.strip(tf.strings.regex_replace(text, JOINT, "")),
+            "attention": attention,
+            "tokens": tokens,
+            "source_tokens": source_tokens,
+        }
+
+    tf.saved_model.save(module, str(folder), signatures={"serving_default": translate})
+    return folder
+
+
+def _tokenise(sentences: tf.Tensor) -> tf.Tensor:
+    """Apply the rules of `text.tokenise` in the graph: string [B] -> string [B, S], S at least 1, filled up with ""."""
+    text = tf.strings.regex_replace(tf.strings.regex_replace(sentences, _SPACES, " "), "[￭\ue000\ue001]", "■")
+    text = tf.strings.strip(text)  # the rules mind spaces
+    for pattern, replacement in RULES:
+        inside_a_class = pattern.replace(r"[^\w", f"[^{_WORD_CHARACTERS}")
+        text = tf.strings.regex_replace(text, inside_a_class.replace(r"\w", f"[{_WORD_CHARACTERS}]"), replacement)
+    longest = tf.concat([tf.strings.split(text), tf.fill([1, 1], "")], axis=0).to_tensor("")  # so S is at least 1
+    return longest[:-1]
+
+
+def _is_first_word(tokens: tf.Tensor) -> tf.Tensor:
+    """Return bool [B, S]: which token is the first word of its sentence."""
+    is_word = tf.strings.regex_full_match(tokens, f"[{_WORD_CHARACTERS}].*")  # B S
+    return is_word & (tf.cumsum(tf.cast(is_word, tf.int32), axis=1) == 1)
+
+
+def _true_case(tokens: tf.Tensor, table: _Table) -> tf.Tensor:
+    lower = _with_first_letter(tokens, tf.strings.lower)
+    is_commoner = table.ids.lookup(lower) < table.ids.lookup(tokens)
+    return tf.where(_is_first_word(tokens) & is_commoner, lower, tokens)
+
+
+def _encode(tokens: tf.Tensor, table: _Table) -> tf.Tensor:
+    ids = table.ids.lookup(tokens)
+    return tf.where(tokens == "", PAD, tf.where(ids < table.size, ids, UNKNOWN))
+
+
+def _read(ids: tf.Tensor, attention: tf.Tensor, source_tokens: tf.Tensor, table: _Table) -> tf.Tensor:
+    """Return the tokens of translations, the unknown ones carried over from where attention is greatest."""
+    looked_at = tf.gather(source_tokens, tf.argmax(attention, axis=-1), batch_dims=1)  # B T
+    return tf.where(ids < len(SPECIALS), tf.strings.regex_replace(looked_at, "￭", ""), tf.gather(table.symbols, ids))
+
+
+def _capitalise_like(tokens: tf.Tensor, source_tokens: tf.Tensor) -> tf.Tensor:
+    letters = tf.strings.substr(source_tokens, 0, 1, "UTF8_CHAR")
+    lower, upper = (change(letters, encoding="utf-8") for change in (tf.strings.lower, tf.strings.upper))
+    is_lower = (letters == lower) & (letters != upper)  # B S
+    begins_lower = tf.reduce_any(is_lower & _is_first_word(source_tokens), axis=1, keepdims=True)  # B 1
+    return tf.where(_is_first_word(tokens) & ~begins_lower, _with_first_letter(tokens, tf.strings.upper), tokens)
+
+
+def _with_first_letter(words: tf.Tensor, change: Callable) -> tf.Tensor:
+    """Return words with their first letter changed; in a graph, [:1] and [1:] are substrings of characters."""
+    padded = words + " "  # substr does not take an empty string
+    first = tf.strings.substr(padded, 0, 1, "UTF8_CHAR")
+    rest = tf.strings.substr(padded, 1, 10**6, "UTF8_CHAR")
+    return tf.strings.strip(change(first, encoding="utf-8") + rest)

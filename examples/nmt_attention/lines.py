@@ -1,0 +1,96 @@
+"""Sentences in and translations out, a line for a line, as arguments, files and pipes have them."""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import count, islice
+
+from common.errors import UserError
+from common.text import printable
+from examples.nmt_attention.config import TranslateOptions
+from examples.nmt_attention.demo import SentenceTranslator, Translation
+from examples.nmt_attention.showing import draw
+
+
+def input_lines(options: TranslateOptions) -> Iterator[str]:
+    """Yield what is to be translated, without line ends: arguments, else the file, else standard input.
+
+    Raises:
+        UserError: the file cannot be read, or a line is not UTF-8.
+    """
+    if options.sentences:
+        yield from options.sentences
+    elif options.file:
+        try:
+            with open(options.file, "rb") as file:
+                yield from _decoded(file, str(options.file))
+        except OSError as error:
+            raise UserError(f"{options.file}: cannot be read ({error.strerror}); check the path") from error
+    else:
+        yield from _decoded(sys.stdin.buffer, "standard input")
+
+
+def _decoded(lines: Iterable[bytes], name: str) -> Iterator[str]:
+    for number, line in enumerate(lines, start=1):
+        try:
+            yield line.removeprefix(b"\xef\xbb\xbf" if number == 1 else b"").decode("utf-8").rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            raise UserError(
+                f"{name}: line {number}, byte {error.start}: expected UTF-8, got byte 0x{line[error.start]:02x}; "
+                "if it is Latin-1, convert it: iconv -f LATIN1 -t UTF-8"
+            ) from error
+
+
+def output_lines(translator: SentenceTranslator, sentences: Iterable[str], options: TranslateOptions) -> Iterator[str]:
+    """Yield the line or lines to write for each sentence, as soon as its batch is translated.
+
+    An empty line stays one. With --n-best above 1 there are so many lines a sentence, each with score and tab before.
+    With --attention, heat maps are drawn by the way.
+
+    Raises:
+        UserError: the folder for the maps cannot be written.
+    """
+    interactive = not options.sentences and not options.file and sys.stdin.isatty()
+    batch_size = 1 if interactive else options.batch_size
+    sentences, numbers = iter(sentences), count(1)
+    while batch := list(islice(sentences, batch_size)):
+        found = translator.translate(batch, options.beam, options.length_penalty, batch_size)
+        for number, sentence, translations in zip(numbers, batch, found):  # noqa: B905 (numbers never end)
+            if options.attention:
+                _draw_best(number, translations, options)
+            yield from _lines(sentence, translations[: options.n_best], options)
+
+
+def _lines(sentence: str, translations: Sequence[Translation], options: TranslateOptions) -> list[str]:
+    if options.json:
+        entries = [_entry(translation) for translation in translations]
+        return [json.dumps({"source": sentence, "translations": entries}, ensure_ascii=False)]
+    if not translations:
+        return [""]
+    if options.n_best > 1:
+        return [f"{translation.score:.4f}\t{_one_line(translation.text)}" for translation in translations]
+    return [_one_line(translations[0].text)]
+
+
+def _one_line(text: str) -> str:
+    return printable(text)  # a translation has single spaces only, so there is no line end in it
+
+
+def _entry(translation: Translation) -> dict:
+    return {
+        "text": translation.text,
+        "score": round(translation.score, 4),
+        "tokens": translation.tokens,
+        "source_tokens": translation.source_tokens,
+        "attention": translation.attention.round(4).tolist(),
+    }
+
+
+def _draw_best(number: int, translations: Sequence[Translation], options: TranslateOptions) -> None:
+    if not translations or not translations[0].tokens:
+        return
+    try:
+        options.attention.mkdir(parents=True, exist_ok=True)
+        draw(translations[0]).save(options.attention / f"{number:04d}.png")
+    except OSError as error:
+        raise UserError(f"{options.attention}: cannot be written ({error.strerror}); name another folder") from error

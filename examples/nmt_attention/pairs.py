@@ -1,0 +1,124 @@
+# %% [markdown]
+# ### Rows to pairs, and three parts that share no sentence
+#
+# Real files have rows that are no pair. They are skipped and listed with their line numbers, so that nobody wonders
+# later; if it is more than one in a hundred, something is wrong with the file or with `--columns`, and training does
+# not start.
+
+# %%
+"""Step 2, continued: clean pairs out of raw rows, and the split into training, validation and test."""
+
+import hashlib
+import sys
+from collections.abc import Iterable, Sequence
+
+from common.errors import UserError
+
+# %% tags=["module"]
+from examples.nmt_attention.text import clean, tokenise
+
+# %%
+Pair = tuple[str, str]
+"""A source sentence and its translation, both clean."""
+
+_MOST_SKIPPED = 0.01  # of all rows
+_LONGEST_TEXT = 20  # characters for each token that is allowed: more is not worth cutting into tokens
+
+
+def clean_pairs(
+    rows: Sequence[Sequence[str]], columns: tuple[int, int], max_tokens: int, where: str, place: str = "line"
+) -> list[Pair]:
+    """Return the different pairs in `rows` in their order; say on stderr which rows are none.
+
+    Args:
+        rows: the columns of each row; those not asked for are ignored.
+        columns: which column, from 1, is the source, and which the target.
+        max_tokens: pairs with a longer side are skipped.
+        where: the data, for messages.
+        place: what a row is called there, "line" for a file.
+
+    Raises:
+        UserError: more than 1 % of the rows are no pair.
+    """
+    pairs: dict[Pair, None] = {}
+    skipped: dict[str, list[int]] = {}
+    for number, row in enumerate(rows, start=1):
+        pair, fault = _read_pair(row, columns, max_tokens)
+        if fault:
+            skipped.setdefault(fault, []).append(number)
+        else:
+            pairs[pair] = None
+    if skipped:
+        count = sum(map(len, skipped.values()))
+        reasons = "; ".join(f"{fault}: {place} {_first_few(numbers)}" for fault, numbers in skipped.items())
+        message = f"{where}: {count:,} of {len(rows):,} rows are no pair of sentences ({reasons})"
+        if count > _MOST_SKIPPED * len(rows):
+            raise UserError(f"{message}; more than 1 % is too many: check the file, --columns and --max-tokens")
+        print(f"{message}; they are skipped", file=sys.stderr)
+    return list(pairs)
+
+
+def _read_pair(row: Sequence[str], columns: tuple[int, int], max_tokens: int) -> tuple[Pair, str]:
+    """Return the pair in a row, and what is wrong with it if anything is."""
+    if len(row) < max(columns):
+        return ("", ""), "no tab" if len(row) == 1 else f"fewer than {max(columns)} columns"
+    raw = [row[column - 1] for column in columns]
+    if max(map(len, raw)) > _LONGEST_TEXT * max_tokens:
+        return ("", ""), f"longer than {max_tokens} tokens"
+    source, target = (clean(text) for text in raw)
+    if not (source and target):
+        return ("", ""), "an empty side"
+    if any(len(text) > max_tokens and len(tokenise(text)) > max_tokens for text in (source, target)):
+        return ("", ""), f"longer than {max_tokens} tokens"
+    return (source, target), ""
+
+
+def _first_few(numbers: Sequence[int], most: int = 10) -> str:
+    return ", ".join(map(str, numbers[:most])) + (f" and {len(numbers) - most:,} more" if len(numbers) > most else "")
+
+
+# %% [markdown]
+# ### The split
+#
+# One Spanish sentence often has several English translations, and one English sentence several Spanish originals. Drawn
+# at random, most sentences of the test would have been seen in training, beside another partner. So pairs that share a
+# sentence are **tied together**, directly or through others, and each tied group goes to one part as a whole. Which
+# part is decided by a hash of the group's first sentence in the alphabet: not by the order of the file, nor by chance.
+#
+# In `spa-eng` there are 97,780 groups, and the largest has 40 pairs. Where one group swallows most of a corpus, this
+# rule puts it into one part; `train` says how large the parts are.
+
+
+# %%
+def split_pairs(pairs: Sequence[Pair], held_out: float) -> tuple[list[Pair], list[Pair], list[Pair]]:
+    """Return training, validation and test pairs, in their order; no source and no target stands in two of them.
+
+    Args:
+        pairs: all of them.
+        held_out: the share of the groups that validates; as much again is the test.
+    """
+    parts: tuple[list[Pair], list[Pair], list[Pair]] = ([], [], [])
+    for pair, name in zip(pairs, group_names(pairs), strict=True):
+        share = int(hashlib.sha256(name.encode()).hexdigest()[:15], 16) / 16**15  # from 0 to below 1
+        parts[1 if share < held_out else 2 if share < 2 * held_out else 0].append(pair)
+    return parts
+
+
+def group_names(pairs: Iterable[Pair]) -> list[str]:
+    """Return for each pair the first sentence, in the alphabet, of all that are tied to it.
+
+    Union-find: every sentence points to another of its group, and the end of the chain names the group.
+    """
+    above: dict[tuple[int, str], tuple[int, str]] = {}
+
+    def top(sentence: tuple[int, str]) -> tuple[int, str]:
+        above.setdefault(sentence, sentence)
+        while above[sentence] != sentence:
+            above[sentence] = sentence = above[above[sentence]]  # halves the chain for the next one
+        return sentence
+
+    pairs = list(pairs)
+    for source, target in pairs:
+        low, high = sorted((top((0, source)), top((1, target))), key=lambda sentence: sentence[::-1])
+        above[high] = low
+    return [top((0, source))[1] for source, _ in pairs]

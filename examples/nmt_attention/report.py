@@ -1,0 +1,43 @@
+"""The report of a translation run: what it learned, in pictures, samples and numbers, on one page."""
+
+from pathlib import Path
+
+from common import report
+from common.run import Run
+from examples.nmt_attention.showing import read_samples
+
+
+def write_report(run: Run) -> Path:
+    """Write `report.html` from what the run directory holds by now, and return its path."""
+    gif = run.figures / "training.gif"
+    if not gif.exists():  # stopped within the first epoch
+        return report.write_page(run.report, "Translation", "Not trained yet.", [report.section_on_run(run)])
+    learning = [
+        report.Picture(run.figures / "learning_curve.png", "Loss by epoch, in nats per token"),
+        report.Picture(gif, "Where the model looks for each word of the same translation, after every epoch"),
+    ]
+    maps = [
+        report.Picture(
+            path, "Each row a word of the translation, each column a word of the source; dark is where it looked"
+        )
+        for path in sorted(run.figures.glob("attention_*.png"))
+    ]
+    evaluated = run.read_evaluation()
+    examples = run.samples / f"{evaluated['split']}.txt" if evaluated else None
+    sections = [
+        report.section_on_evaluation(run),
+        report.Section(
+            "Beside the reference",
+            listings=[
+                ("Ten held-out sentences, from the shortest to the longest", examples.read_text(encoding="utf-8"))
+            ],
+        )
+        if examples
+        else None,
+        report.Section("Learning to translate", pictures=learning, listings=read_samples(run)),
+        report.Section("Where it looks", pictures=maps),
+        report.section_on_run(run),
+    ]
+    data = run.read_config()["settings"]["data"]
+    lead = "An encoder, a decoder, and attention between them, learned to translate from nothing but sentence pairs."
+    return report.write_page(run.report, f"Translation: {Path(data).name}", lead, [s for s in sections if s])

@@ -1,0 +1,121 @@
+# %% [markdown]
+# ### Watching it learn to look
+#
+# Before training and after every epoch the same sentences are translated. For the first of them the model also reads
+# the translation that a human gave, and the attention for each of its words is kept. Drawn one after the other, these
+# maps show how attention, spread evenly at first, finds the words that stand for each other. Nobody told it.
+
+# %%
+"""Step 5, continued: sentences shown after every epoch, attention maps, and the GIF of attention getting sharp."""
+
+import json
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from common import figures
+from common.run import Run, write_atomically
+
+# %% tags=["module"]
+from examples.nmt_attention.data import Corpus
+from examples.nmt_attention.demo import SentenceTranslator, Translation
+from examples.nmt_attention.model import Translator, words_before
+from examples.nmt_attention.pairs import Pair
+from examples.nmt_attention.text import PAD, Words, bare, clean, tokenise
+
+# %%
+_SPANISH = [  # the first two are those that readers of other tutorials know
+    ("¿todavía están en casa?", "Are they still at home?"),
+    ("hace mucho frío aquí.", "It's very cold here."),
+]
+
+
+def choose_sentences(data: str, corpus: Corpus) -> list[Pair]:
+    """Return the pairs to show: two fixed ones if the source is the Spanish of spa-eng, and three held-out ones."""
+    by_length = sorted(corpus.validation, key=lambda pair: (len(tokenise(pair[0])), pair))
+    held_out = [by_length[len(by_length) * tenths // 10] for tenths in (5, 8, 9)]
+    is_spanish = data == "spa-eng" and "¿" in "".join(source for source, _ in corpus.validation)
+    return [*(_SPANISH if is_spanish else []), *held_out]
+
+
+def attend(model: Translator, pairs: Sequence[Pair], source_words: Words, target_words: Words) -> list[np.ndarray]:
+    """Return the attention with which the model reads given translations, each float32 [target, source tokens]."""
+    sources, targets = (
+        [words.encode(words.true_case(tokenise(clean(pair[side])))) for pair in pairs]
+        for side, words in enumerate((source_words, target_words))
+    )
+    source, target = (tf.ragged.constant(ids, tf.int32).to_tensor(PAD) for ids in (sources, targets))  # B S, B T
+    _, weights = model(source, words_before(target))  # B T S
+    shapes = zip(map(len, targets), map(len, sources), strict=True)
+    return [each[:rows, :columns] for each, (rows, columns) in zip(weights.numpy(), shapes, strict=True)]
+
+
+class ShowEveryEpoch(keras.callbacks.Callback):
+    """Writes `samples/epoch_0000.txt` (untrained), `epoch_0001.txt` and so on, and `.json` with the attention."""
+
+    def __init__(self, run: Run, pairs: Sequence[Pair], corpus: Corpus, max_tokens: int):
+        """Remember what to translate; the model comes with training."""
+        super().__init__()
+        self.run, self.pairs, self.max_tokens = run, list(pairs), max_tokens
+        self.words = (corpus.source_words, corpus.target_words)
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        """Write what the untrained model makes of it; a resumed run has that already."""
+        self.translator = SentenceTranslator(self.model, *self.words, self.max_tokens)
+        if not sample_path(self.run, 0).exists():
+            self._write(0)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Write the samples of `epoch`, which Keras counts from 0."""
+        self._write(epoch + 1)
+
+    def _write(self, epochs_done: int) -> None:
+        found = self.translator.translate([source for source, _ in self.pairs])
+        lines = [f"{source}\n  -> {best[0].text}\n" for (source, _), best in zip(self.pairs, found, strict=True)]
+        [attention] = attend(self.model, self.pairs[:1], *self.words)
+        entry = {"pair": self.pairs[0], "attention": attention.round(4).tolist()}
+        write_atomically(sample_path(self.run, epochs_done, ".json"), json.dumps(entry, ensure_ascii=False))
+        write_atomically(sample_path(self.run, epochs_done), "".join(lines))
+
+
+def sample_path(run: Run, epochs_done: int, suffix: str = ".txt"):
+    """Return where the sample after so many epochs stands."""
+    return run.samples / f"epoch_{epochs_done:04d}{suffix}"
+
+
+def titles(run: Run) -> dict[int, str]:
+    """Return what to call the state before training and after each epoch of this run."""
+    return {0: "before training"} | {
+        int(row["epoch"]): f"after epoch {int(row['epoch'])}: {row['val_loss']:.3f} nats per token"
+        for row in run.read_metrics()
+    }
+
+
+def read_samples(run: Run) -> list[tuple[str, str]]:
+    """Return (title, text) of the samples of this run's epochs, in order."""
+    return [(title, sample_path(run, epoch).read_text(encoding="utf-8")) for epoch, title in titles(run).items()]
+
+
+def draw_training_gif(run: Run) -> None:
+    """Draw the attention after every epoch as `figures/training.gif`."""
+    frames = []
+    for epoch, title in titles(run).items():
+        entry = json.loads(sample_path(run, epoch, ".json").read_text(encoding="utf-8"))
+        source, target = ([*map(bare, tokenise(text))] for text in entry["pair"])
+        frames.append(figures.attention_map(np.array(entry["attention"]), target, source, title))
+    figures.save_gif(frames, run.figures / "training.gif")
+
+
+def draw_attention_maps(run: Run, pairs: Sequence[Pair]) -> None:
+    """Draw `figures/attention_1.png` and so on: each sentence with the trained model's translation."""
+    found = SentenceTranslator.load(run).translate([source for source, _ in pairs])
+    for number, [translation] in enumerate(found, start=1):
+        if translation.tokens:
+            draw(translation).save(run.figures / f"attention_{number}.png")
+
+
+def draw(translation: Translation):
+    """Return the heat map of a translation, a PIL image; there must be at least one token."""
+    return figures.attention_map(translation.attention, translation.tokens, translation.source_tokens)

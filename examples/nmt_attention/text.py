@@ -1,0 +1,147 @@
+# %% [markdown]
+# ### Sentences and tokens
+#
+# A model of words needs text cut into words, and someone has to put the words together again: accents, `¿ ¡`, case and
+# spacing must come out as they went in. So a sentence is cut where a reader would cut it, and every punctuation mark
+# remembers on which side it **joins** its neighbour without a space:
+#
+# ```
+# ¿Está aquí?        ->  ¿￭  está  aquí  ￭?
+# I don't know.      ->  I  don  ￭'t  know  ￭.
+# ```
+#
+# Between two tokens that do not join there is a space. With that one rule nothing is lost.
+
+#
+# The rules are plain substitutions, so that an exported model can apply the very same ones inside its graph.
+
+# %%
+"""Step 2, continued: sentences to tokens and back, without loss; vocabularies that also settle the case of a word."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from common.text import Vocabulary, normalise
+
+# %%
+JOINER = "￭"
+PAD, UNKNOWN, START, END = range(4)
+SPECIALS = ["<pad>", "<unknown>", "<start>", "<end>"]  # no token looks like these: < and > are tokens of their own
+RULES = [  # in this order; a mark is whatever is neither a word character, a space, nor one of these three signs
+    (r"(\w)'(\w)", "\\1 ￭\ue000\\2"),  # an ending such as 't is a token of its own, its apostrophe put aside
+    (r"(\w)’(\w)", "\\1 ￭\ue001\\2"),
+    ("([^\\w ￭\ue000\ue001])(\\w)", r"\1￭ \2"),  # a mark joins the word after it
+    ("([^ ￭])([^\\w ￭\ue000\ue001])", r"\1 ￭\2"),  # and the word or mark before it
+    ("([^ ￭])([^\\w ￭\ue000\ue001])", r"\1 ￭\2"),  # once more, for every other mark of several in a row
+    ("\ue000", "'"),
+    ("\ue001", "’"),
+]
+JOINT = " ?￭ ?"  # what separates tokens that join
+_OWN_SIGNS = str.maketrans("￭\ue000\ue001", "■■■")
+
+
+def clean(text: str) -> str:
+    """Return a sentence in Unicode NFC with single spaces between its parts: the form in which nothing is lost."""
+    return " ".join(normalise(text).translate(_OWN_SIGNS).split())
+
+
+def tokenise(sentence: str) -> list[str]:
+    """Cut a clean sentence into words, endings such as 't and 's, and punctuation marks.
+
+    >>> tokenise("¿Está aquí? I don't know.")
+    ['¿￭', 'Está', 'aquí', '￭?', 'I', 'don', "￭'t", 'know', '￭.']
+    """
+    for pattern, replacement in RULES:
+        sentence = re.sub(pattern, replacement, sentence)
+    return sentence.split()
+
+
+def detokenise(tokens: Iterable[str]) -> str:
+    """Put together what `tokenise` has cut."""
+    return re.sub(JOINT, "", " ".join(tokens))
+
+
+def bare(token: str) -> str:
+    """Return a token as a reader would write it, without its joiners."""
+    return token.strip(JOINER)
+
+
+# %% [markdown]
+# ### True case
+#
+# A sentence starts with a capital, whatever its first word is. A model that takes `Quiero` and `quiero` for two words
+# has to learn everything about them twice. So the first word is read in the form that is commoner elsewhere: `quiero`,
+# but still `Tom` and `I`. In the translation the first letter is a capital again, unless the sentence to be translated
+# began in lower case itself.
+#
+# Which form is commoner needs no extra file: the vocabulary lists its tokens from the commonest to the rarest.
+
+
+# %%
+class Words:
+    """The vocabulary of one language: sentences to tokens in true case, tokens to ids, and back to sentences."""
+
+    def __init__(self, vocabulary: Vocabulary):
+        """Take the special symbols, then tokens from the commonest to the rarest."""
+        self.vocabulary = vocabulary
+
+    @classmethod
+    def of(cls, sentences: Sequence[str], least_count: int) -> "Words":
+        """Collect the tokens that occur at least `least_count` times in `sentences`."""
+        tokenised = [tokenise(sentence) for sentence in sentences]
+        firsts = [first_word(tokens) for tokens in tokenised]
+        elsewhere = Counter(
+            token
+            for tokens, first in zip(tokenised, firsts, strict=True)
+            for place, token in enumerate(tokens)
+            if place != first
+        )
+        counts = Counter(elsewhere)
+        for tokens, first in zip(tokenised, firsts, strict=True):
+            if first is not None:
+                lower = lower_first(tokens[first])
+                counts[lower if elsewhere[lower] >= elsewhere[tokens[first]] else tokens[first]] += 1
+        ranked = sorted(counts, key=lambda token: (-counts[token], token))
+        return cls(Vocabulary([*SPECIALS, *(token for token in ranked if counts[token] >= least_count)]))
+
+    def __len__(self) -> int:
+        """Return the number of tokens, V, the special ones included."""
+        return len(self.vocabulary)
+
+    def true_case(self, tokens: Sequence[str]) -> list[str]:
+        """Return the tokens of a sentence with its first word in the commoner of the two forms."""
+        tokens, first = list(tokens), first_word(tokens)
+        if first is not None:
+            as_written, lower = self._ranks([tokens[first], lower_first(tokens[first])])
+            if lower < as_written:
+                tokens[first] = lower_first(tokens[first])
+        return tokens
+
+    def encode(self, tokens: Sequence[str]) -> np.ndarray:
+        """Return the ids of tokens in true case, int32; UNKNOWN for those that are not in the vocabulary."""
+        ids = self._ranks(tokens)
+        return np.where(ids < len(self), ids, UNKNOWN).astype(np.int32)
+
+    def _ranks(self, tokens: Sequence[str]) -> np.ndarray:
+        return self.vocabulary.encode(tokens, unknown=len(self))
+
+
+def first_word(tokens: Sequence[str]) -> int | None:
+    """Return the place of the first token that is a word, None if all are punctuation."""
+    return next((place for place, token in enumerate(tokens) if token[0].isalnum() or token[0] == "_"), None)
+
+
+def lower_first(word: str) -> str:
+    """Return `word` with its first letter in lower case."""
+    return word[0].lower() + word[1:]
+
+
+def capitalise_like(tokens: Sequence[str], source_tokens: Sequence[str]) -> list[str]:
+    """Return `tokens` with a capital as the first letter, unless the source starts in lower case."""
+    tokens, first, source_first = list(tokens), first_word(tokens), first_word(source_tokens)
+    if first is not None and not (source_first is not None and source_tokens[source_first][0].islower()):
+        tokens[first] = tokens[first][0].upper() + tokens[first][1:]
+    return tokens

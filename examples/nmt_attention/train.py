@@ -1,0 +1,117 @@
+# %% [markdown]
+# # Translation: training
+#
+# Everything meets here: the batches, the model with its tape, and the loop that drives them, keeps the best weights and
+# can be interrupted anywhere.
+
+# %%
+"""Step 4: put data, model and loop together in a run directory; draw the pictures when training is over."""
+
+import math
+from functools import partial
+
+import keras
+
+from common import figures, training
+from common.download import cache_dir
+from common.run import Run
+
+# %% tags=["module"]
+from examples.nmt_attention.config import Config
+from examples.nmt_attention.data import Corpus, EncodedPairs, load_corpus
+from examples.nmt_attention.model import Translator
+from examples.nmt_attention.pairs import Pair
+from examples.nmt_attention.showing import ShowEveryEpoch, choose_sentences, draw_attention_maps, draw_training_gif
+
+# %% [markdown]
+# Adam's step size climbs over the first steps, while its averages are still poor, and then falls along a cosine to
+# nothing at the end. The fall is worth much: most of the last points of BLEU come while the steps get small.
+
+
+# %%
+def build_model(config: Config, source_size: int, target_size: int) -> Translator:
+    """Return the untrained model of `config` with all its variables."""
+    return Translator(source_size, target_size, **config.architecture()).build_weights()
+
+
+def build_optimizer(config: Config, total_steps: int) -> keras.optimizers.Optimizer:
+    """Return Adam with warm-up and cosine decay over `total_steps`, and clipping."""
+    warmup_steps = min(config.warmup_steps, total_steps // 2)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=config.learning_rate / max(1, warmup_steps),
+        warmup_target=config.learning_rate if warmup_steps else None,
+        warmup_steps=warmup_steps,
+        decay_steps=max(1, total_steps - warmup_steps),
+    )
+    return keras.optimizers.Adam(schedule, beta_2=config.beta_2, global_clipnorm=config.clip_norm)
+
+
+def train(config: Config) -> Run:
+    """Train as `config` says, or resume the run that is there, and draw the pictures.
+
+    Raises:
+        UserError: bad data, or a run directory with other settings.
+        Interrupted: stopped by a signal, with everything saved.
+    """
+    training.prepare(config.seed, config.precision)
+    corpus = load_corpus(config.data, **config.corpus(), data_dir=config.data_dir)
+    run = Run.start(
+        config.run_path,
+        config.EXAMPLE,
+        settings=config.settings(),
+        data=corpus.fingerprint,
+        data_dir=cache_dir(config.data_dir),
+        fresh=config.fresh,
+    )
+    save_words(run, corpus)
+
+    train_pairs = EncodedPairs(corpus.train, corpus.source_words, corpus.target_words)
+    validation_pairs = EncodedPairs(corpus.validation, corpus.source_words, corpus.target_words)
+    batches = partial(train_pairs.batches, config.batch_size, config.seed)
+    steps_per_epoch = min(config.steps_per_epoch or len(batches(0)), len(batches(0)))
+    model = build_model(config, len(corpus.source_words), len(corpus.target_words))
+    model.compile(build_optimizer(config, config.epochs * steps_per_epoch))
+    announce(config, corpus, model)
+    shown = choose_sentences(config.data, corpus)
+    training.Trainer(
+        model,
+        run,
+        epochs=config.epochs,
+        steps_per_epoch=steps_per_epoch,
+        patience=config.patience,
+        callbacks=[ShowEveryEpoch(run, shown, corpus, config.max_tokens)],
+        eager=config.eager,
+        max_minutes=config.max_minutes,
+        checkpoint_seconds=config.checkpoint_seconds,
+    ).fit(batches, validation_pairs.batches(config.batch_size, seed=0, epoch=0))
+    draw_pictures(run, corpus, shown)
+    return run
+
+
+def save_words(run: Run, corpus: Corpus) -> None:
+    """Write both vocabularies into the run directory."""
+    for side, words in (("source", corpus.source_words), ("target", corpus.target_words)):
+        words.vocabulary.save(run.path / f"vocabulary_{side}.json")
+
+
+def announce(config: Config, corpus: Corpus, model: keras.Model) -> None:
+    """Say what is about to be trained on what."""
+    print(
+        f"{config.data}: {len(corpus.train):,} pairs to train on, {len(corpus.validation):,} to validate, "
+        f"{len(corpus.test):,} to test; {len(corpus.source_words):,} source and {len(corpus.target_words):,} target "
+        f"tokens; guessing costs {math.log(len(corpus.target_words)):.3f} nats\n"
+        f"bidirectional GRU {config.encoder_units}, attention {config.attention_units}, GRU {config.decoder_units}, "
+        f"{sum(math.prod(weight.shape) for weight in model.trainable_weights):,} weights"
+    )
+
+
+def draw_pictures(run: Run, corpus: Corpus, shown: list[Pair]) -> None:
+    """Draw learning curve, attention maps and training GIF of the run so far; nothing if no epoch is finished."""
+    rows = run.read_metrics()
+    if not rows:
+        return
+    guessing = ("guessing", math.log(len(corpus.target_words)))
+    figures.learning_curve(rows, run.figures / "learning_curve.png", "nats per token", guessing)
+    draw_training_gif(run)
+    draw_attention_maps(run, shown)
+    print(f"pictures: {run.figures}")

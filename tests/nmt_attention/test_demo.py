@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+
+from examples.nmt_attention.data import load_corpus
+from examples.nmt_attention.text import SPECIALS, bare, tokenise
+
+SENTENCES = ["¿Dónde están las niñas?", "el gato viejo no ve la casa.", "Ve.", "La mujer quiere las manzanas rojas."]
+
+
+def test_it_translates_what_it_never_saw(translator):
+    corpus = load_corpus("tiny", held_out=0.1)
+    sources, references = zip(*corpus.test, strict=True)
+    found = [best[0].text for best in translator.translate(sources)]
+    assert np.mean([mine == theirs for mine, theirs in zip(found, references, strict=True)]) > 0.95
+
+
+def test_a_sentence_gets_in_a_batch_what_it_gets_alone(translator):
+    for beam in (1, 5):
+        together = translator.translate(SENTENCES, beam)
+        for sentence, translations in zip(SENTENCES, together, strict=True):
+            [alone] = translator.translate([sentence], beam)
+            assert [each.text for each in alone] == [each.text for each in translations]
+            assert [each.score for each in alone] == pytest.approx([each.score for each in translations], abs=1e-4)
+
+
+def test_batches_do_not_change_the_order_of_the_sentences(translator):
+    assert [t[0].text for t in translator.translate(SENTENCES, batch_size=2)] == [
+        t[0].text for t in translator.translate(SENTENCES)
+    ]
+
+
+def test_beams_are_ranked_and_never_below_greedy(translator):
+    for greedy, beam in zip(translator.translate(SENTENCES), translator.translate(SENTENCES, beam=5), strict=True):
+        assert len(beam) == 5 and beam[0].score >= greedy[0].score - 1e-5
+        assert [each.score for each in beam] == sorted((each.score for each in beam), reverse=True)
+
+
+def test_every_token_has_its_row_and_every_source_token_its_column(translator):
+    [[translation]] = translator.translate(["  ¿Dónde está\u00a0el árbol rojo?"])
+    assert translation.source_tokens == ["¿", "Dónde", "está", "el", "árbol", "rojo", "?"]
+    assert translation.attention.shape == (len(translation.tokens), 7)
+    assert translation.attention.sum(axis=1) == pytest.approx(1, abs=1e-5)
+    assert translation.tokens == [*map(bare, tokenise(translation.text))]
+
+
+def test_an_unknown_word_is_carried_over_from_where_the_model_looked(translator, monkeypatch):
+    [[plain]] = translator.translate(["El gato ve la flor."])
+    symbols = translator.target_words.vocabulary.symbols
+    flower, unknown = symbols.index("flower"), SPECIALS.index("<unknown>")
+    table = translator.model.decoder.embedding.embeddings
+    before = table.numpy()
+    swapped = before.copy()
+    swapped[[flower, unknown]] = swapped[[unknown, flower]]  # now <unknown> is said where flower was
+    table.assign(swapped)
+    [[carried]] = translator.translate(["El gato ve la Flórx."])
+    [[copied]] = translator.translate(["El gato ve la flor."])
+    table.assign(before)
+    assert copied.text == plain.text.replace("flower", "flor")
+    assert "<unknown>" not in carried.text
+
+
+def test_the_case_of_the_first_letter_follows_the_source(translator):
+    [[upper], [lower]] = translator.translate(["El gato ve la flor.", "el gato ve la flor."])
+    assert upper.text == "The cat sees the flower." and lower.text == "the cat sees the flower."
+
+
+def test_nothing_stays_nothing_and_nothing_makes_it_crash(translator, capsys):
+    odd = ["", "  ", "🙂🙂🙂", "?" * 300, "日本語", "x" * 100_000, "\x1b[31m", "a " * 300]
+    found = translator.translate(odd, beam=2)
+    assert found[0] == found[1] == [] and all(len(each) == 2 for each in found[2:])
+    assert "cut after 60 of 300 tokens" in capsys.readouterr().err

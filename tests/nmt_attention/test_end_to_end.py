@@ -1,0 +1,120 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import tensorflow as tf
+
+from common.checkpoints import find
+from common.cli import main
+from common.run import Run
+from examples.nmt_attention.__main__ import VERBS
+
+SHORT = ["train", "--preset", "tiny", "--epochs", "2", "--steps-per-epoch", "12", "--checkpoint-seconds", "0"]
+
+
+def command(*arguments):
+    return main("python -m examples.nmt_attention", "", VERBS, [str(argument) for argument in arguments])
+
+
+def train_and_kill_at(step, run):
+    """Train in a process of its own and kill it with SIGKILL as soon as it has saved this step."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "examples.nmt_attention", *SHORT, "--run-dir", str(run.path)],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    while process.poll() is None and not any(int(path.name[-8:]) >= step for path in find(run.checkpoints, "latest")):
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    return int(find(run.checkpoints, "latest")[0].name[-8:])
+
+
+def variables(run):
+    path = str(find(run.checkpoints, "latest")[0] / "variables")
+    reader = tf.train.load_checkpoint(path)
+    return {name: reader.get_tensor(name) for name, _ in tf.train.list_variables(path) if "OBJECT_GRAPH" not in name}
+
+
+def test_killed_in_mid_epoch_it_ends_with_the_same_numbers_and_weights(tmp_path):
+    whole, run = Run(tmp_path / "whole"), Run(tmp_path / "killed")
+    assert 0 < train_and_kill_at(5, run) < 12
+    assert 12 < train_and_kill_at(17, run) < 24
+    for each in (whole, run):
+        done = subprocess.run(
+            [sys.executable, "-m", "examples.nmt_attention", *SHORT, "--run-dir", str(each.path)],
+            check=True, capture_output=True, text=True,
+        )  # fmt: skip
+        assert ("resuming at step" in done.stdout) == (each is run)
+    for mine, theirs in zip(run.read_metrics(), whole.read_metrics(), strict=True):
+        assert {**mine, "seconds": 0} == {**theirs, "seconds": 0}
+    mine, theirs = variables(run), variables(whole)
+    assert mine.keys() == theirs.keys() and len(mine) > 40
+    assert all((mine[name] == theirs[name]).all() for name in mine)
+    assert [path.read_text() for path in sorted(run.samples.iterdir())] == [
+        path.read_text() for path in sorted(whole.samples.iterdir())
+    ]
+
+
+def test_training_leaves_a_complete_run_directory(trained):
+    names = {str(path.relative_to(trained.path)) for path in trained.path.rglob("*")}
+    assert {
+        "config.json", "vocabulary_source.json", "vocabulary_target.json", "metrics.csv", "samples/epoch_0006.txt",
+        "figures/learning_curve.png", "figures/training.gif", "figures/attention_1.png",
+    } <= names  # fmt: skip
+
+
+def test_line_by_line_it_learns_the_same(tmp_path):
+    def losses(name, *flags):
+        flags = ["--preset", "tiny", "--epochs", 1, "--steps-per-epoch", 3, "--run-dir", tmp_path / name, *flags]
+        assert command("train", *flags) == 0
+        [row] = Run(tmp_path / name).read_metrics()
+        return row["loss"], row["val_loss"]
+
+    assert losses("eager", "--eager") == pytest.approx(losses("compiled"), abs=1e-4)
+
+
+def test_evaluate_and_export_say_what_they_wrote(trained, capsys, tmp_path):
+    assert command("evaluate", "--run", trained.path, "--beam", 2) == 0
+    output, page = capsys.readouterr().out, trained.report.read_text()
+    assert "beam bleu" in output and output.count("reference") == 10
+    assert "case:mixed" in page and "Beside the reference" in page and page.count("<img") >= 5
+    assert command("export", "--run", trained.path, "--out", tmp_path / "model") == 0
+    assert (tmp_path / "model" / "saved_model.pb").exists()
+
+
+def write(folder, name, content):
+    (folder / name).write_bytes(content)
+    return folder / name
+
+
+BAD_TRAINING = {
+    "missing file": (lambda folder: ["--data", folder / "none.tsv"], "no such file"),
+    "empty file": (lambda folder: ["--data", write(folder, "e.tsv", b"")], "empty"),
+    "no tabs": (lambda folder: ["--data", write(folder, "n.tsv", b"a\nb\n")], "2 of 2 rows are no pair of sentences"),
+    "latin-1": (lambda folder: ["--data", write(folder, "l.tsv", b"a\tb\nn\xe9\tc\n")], "l.tsv: line 2, byte offset 5"),
+    "a column that is not there": (lambda folder: ["--columns", "1,3"], "fewer than 3 columns: sentence 1, 2"),
+    "columns that make no sense": (lambda folder: ["--columns", "2,2"], "--columns: expected two different columns"),
+    "no units": (lambda folder: ["--decoder-units", 0], "--decoder-units: expected at least 1, got 0"),
+    "all held out": (lambda folder: ["--held-out", 0.5], "--held-out"),
+    "too much smoothing": (lambda folder: ["--label-smoothing", 1.0], "--label-smoothing: expected 0 to below 1"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_TRAINING)
+def test_bad_input_is_one_line_and_exit_code_2(tmp_path, capsys, case):
+    flags, message = BAD_TRAINING[case]
+    assert command("train", "--preset", "tiny", "--run-dir", tmp_path / "run", *flags(tmp_path)) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and message in error and error.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_of_other_settings_or_none_is_refused(trained, capsys, tmp_path):
+    assert command("train", "--preset", "tiny", "--decoder-units", 7, "--run-dir", trained.path) == 2
+    assert "decoder_units 64 there, 7 now" in capsys.readouterr().err
+    for verb in ("translate", "evaluate", "export"):
+        assert command(verb, "--run", tmp_path) == 2
+        assert "not a run directory" in capsys.readouterr().err

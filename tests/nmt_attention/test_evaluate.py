@@ -1,0 +1,92 @@
+import shutil
+
+import numpy as np
+import pytest
+import sacrebleu
+
+from common.errors import UserError
+from common.run import Run
+from examples.nmt_attention.data import load_corpus
+from examples.nmt_attention.evaluate import aligned_share, evaluate, measure_text, show
+from examples.nmt_attention.showing import attend
+
+
+@pytest.fixture(scope="module")
+def metrics(trained):
+    return evaluate(trained)
+
+
+def test_the_tiny_preset_translates_and_looks_where_it_should(metrics):
+    assert metrics["greedy"]["exact_match"] > 0.95 and metrics["beam"]["exact_match"] > 0.95
+    assert metrics["alignment"] > 0.9
+
+
+def test_shuffled_attention_does_not_pass_for_aligned(translator):
+    pairs = load_corpus("tiny", held_out=0.1).test
+    attention = attend(translator.model, pairs, translator.source_words, translator.target_words)
+    assert aligned_share(attention, pairs) > 0.9
+    shuffle = np.random.default_rng(1)
+    assert aligned_share([shuffle.permutation(each, axis=1) for each in attention], pairs) < 0.3
+    assert aligned_share([shuffle.permutation(each, axis=0) for each in attention], pairs) < 0.3
+
+
+def test_the_alignment_can_be_asked_in_either_direction():
+    pairs = load_corpus("tiny", held_out=0.1).test[:3]
+    from examples.nmt_attention.grammar import tiny_pairs
+    from examples.nmt_attention.text import tokenise
+
+    known = {pair.spanish: pair for pair in tiny_pairs()}
+    marks = {source: int(source.startswith("¿")) for source, _ in pairs}
+    perfect = []
+    for source, target in pairs:
+        weights = np.zeros((len(tokenise(target)), len(tokenise(source))))
+        for spanish, english in known[source].links:
+            weights[english, spanish + marks[source]] = 1
+        perfect.append(weights)
+    assert aligned_share(perfect, pairs) == 1
+    assert aligned_share([each.T for each in perfect], [pair[::-1] for pair in pairs]) == 1
+
+
+def test_it_measures_what_sacrebleu_measures():
+    sources = ["a b c", "a b c d e f", "a b c d e f g h i j k l"]
+    references = ["The cat is here.", "It is very cold here today.", "One two three four five six seven eight nine."]
+    translations = ["The cat is here.", "It is cold here today.", "one two three four five six seven nine."]
+    metrics = measure_text(sources, translations, references)
+    assert metrics["bleu"] == sacrebleu.corpus_bleu(translations, [references]).score
+    assert metrics["chrf"] == sacrebleu.corpus_chrf(translations, [references]).score
+    assert metrics["exact_match"] == pytest.approx(1 / 3)
+    assert metrics["bleu_1_to_5_words"] == pytest.approx(100)
+    assert metrics["bleu_over_10_words"] == sacrebleu.corpus_bleu(translations[2:], [references[2:]]).score
+
+
+def test_it_measures_again_what_training_saw(trained):
+    metrics = evaluate(trained, "validation", beam=2)
+    row = min(trained.read_metrics(), key=lambda row: row["val_loss"])
+    assert metrics["nats_per_token"] == pytest.approx(row["val_loss"], abs=1e-5)
+    assert metrics["accuracy"] == pytest.approx(row["val_accuracy"], abs=1e-5)
+    assert metrics["perplexity"] == pytest.approx(np.exp(row["val_loss"]), rel=1e-4)
+
+
+def test_the_rule_tells_split_signature_and_search(trained, metrics):
+    evaluate(trained)
+    written = trained.read_evaluation()
+    assert written["split"] == "test" and written["metrics"].keys() == metrics.keys()
+    for part in ("289 test pairs", "beam 5", "nrefs:1|case:mixed|eff:no|tok:13a", "chrF nrefs:1|case:mixed"):
+        assert part in written["rule"]
+    assert (trained.samples / "test.txt").read_text().count("reference") == 10
+
+
+def test_ten_sentences_from_the_shortest_to_the_longest():
+    texts = ["x" * n for n in range(1, 31)]
+    shown = show(texts, texts, texts).splitlines()[::4]
+    assert len(shown) == 10 and shown == sorted(shown, key=len)
+
+
+def test_other_data_is_refused_and_a_moved_run_still_measures(trained, metrics, tmp_path):
+    rows = "".join(f"a{n}\tb{n}\n" for n in range(99))
+    (tmp_path / "x.tsv").write_text(rows)
+    with pytest.raises(UserError, match="not the pairs that"):
+        evaluate(trained, data=str(tmp_path / "x.tsv"))
+    shutil.copytree(trained.path, tmp_path / "elsewhere")
+    again = evaluate(Run(tmp_path / "elsewhere"))
+    assert again == {**metrics, "alignment": again["alignment"]}

@@ -1,0 +1,75 @@
+import io
+import json
+import sys
+
+import pytest
+
+from common.cli import main
+from examples.nmt_attention.__main__ import VERBS
+
+
+@pytest.fixture
+def translate(trained, monkeypatch, capsys):
+    def run(*arguments, stdin=b""):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        command = ["translate", "--run", str(trained.path), *map(str, arguments)]
+        code = main("python -m examples.nmt_attention", "", VERBS, command)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+def test_arguments_files_and_pipes_give_the_same_lines(translate, tmp_path):
+    expected = "Where are the girls?\nthe cat sees the house.\n"
+    sentences = ["¿Dónde están las niñas?", "el gato ve la casa."]
+    assert translate(*sentences) == (0, expected, "")
+    (tmp_path / "in.txt").write_bytes(b"\xef\xbb\xbf" + "\r\n".join(sentences).encode())
+    assert translate("--file", tmp_path / "in.txt") == (0, expected, "")
+    assert translate(stdin="\n".join(sentences).encode()) == (0, expected, "")
+
+
+def test_an_empty_line_stays_one_and_odd_ones_do_not_crash(translate):
+    code, out, _ = translate("--batch-size", 2, stdin="\nEl gato ve la casa.\n\n🙂 日本\n\x1b[31m\n".encode())
+    lines = out.split("\n")
+    assert code == 0 and len(lines) == 6 and lines[:3] == ["", "The cat sees the house.", ""]
+    assert "\x1b" not in out
+
+
+def test_n_best_gives_scores_and_json_everything(translate):
+    code, out, _ = translate("--beam", 3, "--n-best", 2, "El gato ve la casa.", "")
+    first, second, empty, _ = out.split("\n")
+    (score, text), (lower, _) = first.split("\t"), second.split("\t")
+    assert code == 0 and text == "The cat sees the house." and 0 >= float(score) >= float(lower) and empty == ""
+    code, out, _ = translate("--json", "--beam", 2, "El gato ve la casa.", "")
+    entry, nothing = map(json.loads, out.splitlines())
+    [best] = entry["translations"]
+    assert best["text"] == text and best["source_tokens"] == ["El", "gato", "ve", "la", "casa", "."]
+    assert [len(row) for row in best["attention"]] == [6] * len(best["tokens"])
+    assert nothing == {"source": "", "translations": []}
+
+
+def test_attention_draws_a_map_for_each_sentence(translate, tmp_path):
+    from PIL import Image
+
+    translate("--attention", tmp_path / "maps", "El gato ve la casa.", "", "x " * 40)
+    assert sorted(path.name for path in (tmp_path / "maps").iterdir()) == ["0001.png", "0003.png"]
+    assert Image.open(tmp_path / "maps" / "0003.png").width > 40 * 30
+    (tmp_path / "file").touch()
+    code, _, err = translate("--attention", tmp_path / "file", "El gato ve la casa.")
+    assert code == 2 and err.startswith(f"error: {tmp_path}/file: cannot be written")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "message"),
+    [
+        ((), "a\nni\xf1a\n".encode("latin-1"), "standard input: line 2, byte 2: expected UTF-8, got byte 0xf1"),
+        (("--file", "none.txt"), b"", "none.txt: cannot be read (No such file"),
+        (("--n-best", 2, "x"), b"", "--n-best: expected at most --beam, which is 1, got 2"),
+        (("--beam", 0, "x"), b"", "--beam: expected at least 1, got 0"),
+        (("--file", "none.txt", "x"), b"", "expected one of them, got both"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(translate, arguments, stdin, message):
+    code, _, err = translate(*arguments, stdin=stdin)
+    assert code == 2 and message in err and err.count("\n") == 1

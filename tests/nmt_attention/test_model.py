@@ -1,0 +1,231 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from common import training
+from examples.nmt_attention.data import EncodedPairs
+from examples.nmt_attention.model import Translator, cross_entropy, masked_mean, words_before
+from examples.nmt_attention.text import END, PAD, START, Words
+
+V, E, U, D = 13, 6, 4, 5
+rng = np.random.default_rng(0)
+
+
+def make(dropout=0.0, label_smoothing=0.0, seed=1, size=V):
+    training.prepare(seed, "float32")
+    model = Translator(size, size, E, U, D, 4, dropout, label_smoothing).build_weights()
+    for weight in model.trainable_weights:  # far from the small initial values, so that mistakes show
+        weight.assign(np.random.default_rng(seed).normal(size=weight.shape) * 0.7)
+    return model
+
+
+def batch(lengths=((5, 4), (3, 2), (1, 6))):
+    def padded(side):
+        longest = max(pair[side] for pair in lengths)
+        rows = [[*rng.integers(END + 1, V, size=n[side] - side), *[END] * side] for n in lengths]
+        return np.array([row + [PAD] * (longest - len(row)) for row in rows], "int32")
+
+    return tf.constant(padded(0)), tf.constant(padded(1))
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def numpy_logits(model, source, words):
+    """The equations, written out for one sentence without padding."""
+    encoder, decoder = model.encoder, model.decoder
+
+    def gru(layer, xs):
+        kernel, recurrent, (bias, recurrent_bias) = (weight.numpy() for weight in layer.weights)
+        h, states = np.zeros(U), []
+        for x in xs:
+            zx, rx, nx = np.split(x @ kernel + bias, 3)
+            zh, rh, nh = np.split(h @ recurrent + recurrent_bias, 3)
+            z = sigmoid(zx + zh)
+            h = z * h + (1 - z) * np.tanh(nx + sigmoid(rx + rh) * nh)
+            states.append(h)
+        return np.array(states)
+
+    def dense(layer, x):
+        kernel, *bias = (weight.numpy() for weight in layer.weights)
+        return x @ kernel + (bias[0] if bias else 0)
+
+    xs = encoder.embedding.embeddings.numpy()[source]
+    values = np.concatenate([gru(encoder.forward, xs), gru(encoder.backward, xs[::-1])[::-1]], axis=1)
+    table = decoder.embedding.embeddings.numpy()
+    state, logits = np.tanh(dense(decoder.initial, values.mean(axis=0))), []
+    for word in words:
+        attention = decoder.attention
+        scores = np.tanh(dense(attention.query_projection, state) + dense(attention.key_projection, values))
+        e = dense(attention.score, scores)[:, 0]
+        context = (np.exp(e) / np.exp(e).sum()) @ values
+        zw, rw, nw = np.split(dense(decoder.word_gates, table[word]) + dense(decoder.context_gates, context), 3)
+        zs, rs, ns = np.split(dense(decoder.state_gates, state), 3)
+        z = sigmoid(zw + zs)
+        state = z * state + (1 - z) * np.tanh(nw + sigmoid(rw + rs) * ns)
+        readout = dense(decoder.readout, np.concatenate([table[word], state, context]))
+        logits.append(readout @ table.T / np.sqrt(E))
+    return np.array(logits)
+
+
+def test_the_logits_are_those_of_the_equations_whatever_the_padding():
+    model, (source, target) = make(), batch()
+    words = words_before(target)
+    logits, _ = model(source, words)
+    for row, (read, written) in enumerate(((5, 4), (3, 2), (1, 6))):
+        expected = numpy_logits(model, source[row, :read].numpy(), words[row, :written].numpy())
+        np.testing.assert_allclose(logits[row, :written], expected, atol=1e-5)
+
+
+def test_step_by_step_it_says_the_same_as_with_teacher_forcing():
+    model, (source, target) = make(), batch()
+    mask, words = source != PAD, words_before(target)
+    logits, weights = model(source, words)
+    memory, state = model.decoder.remember(model.encoder(source, mask), mask)
+    for t in range(target.shape[1]):
+        step_logits, state, step_weights = model.decoder.next_word(words[:, t], state, memory)
+        np.testing.assert_allclose(step_logits, logits[:, t], atol=1e-5)
+        np.testing.assert_allclose(step_weights, weights[:, t], atol=1e-6)
+
+
+def test_no_attention_falls_on_padding():
+    model, (source, target) = make(), batch()
+    _, weights = model(source, words_before(target))
+    on_padding = np.broadcast_to((source.numpy() == PAD)[:, None], weights.shape)
+    assert (weights.numpy()[on_padding] == 0).all()
+    np.testing.assert_allclose(tf.reduce_sum(weights, axis=-1), 1, rtol=1e-5)
+
+
+def test_the_decoder_is_fed_the_words_before():
+    assert words_before(tf.constant([[7, 8, END]])).numpy().tolist() == [[START, 7, 8]]
+
+
+def test_the_untrained_loss_is_near_that_of_guessing():
+    training.prepare(1, "float32")
+    model = Translator(1000, 1000, 64, 32, 64, 32).build_weights()
+    source, target = tf.constant(rng.integers(4, 1000, (32, 9)), tf.int32), tf.constant(rng.integers(4, 1000, (32, 9)))
+    loss = float(model.test_step((source, tf.cast(target, tf.int32)))["loss"])
+    assert loss == pytest.approx(np.log(1000), rel=0.03)
+
+
+def test_the_loss_is_cross_entropy_with_smoothed_targets():
+    logits, target = tf.constant(rng.normal(size=(2, 3, V)), tf.float32), tf.constant(rng.integers(V, size=(2, 3)))
+    surprise, spread = cross_entropy(logits, tf.cast(target, tf.int32))
+    np.testing.assert_allclose(
+        surprise, keras.losses.sparse_categorical_crossentropy(target, logits, from_logits=True), rtol=1e-5
+    )
+    smoothed = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1, reduction="none")
+    np.testing.assert_allclose(0.9 * surprise + 0.1 * spread, smoothed(tf.one_hot(target, V), logits), rtol=1e-5)
+
+
+def test_a_masked_mean_leaves_out_what_is_masked():
+    values, mask = np.array([[1.0, 2.0, 99.0]], "float32"), np.array([[True, True, False]])
+    assert masked_mean(values, mask) == 1.5 and masked_mean(values, mask & False) == 0
+
+
+def test_the_step_follows_the_gradient_of_the_smoothed_loss_and_reports_the_plain_one():
+    model, twin, (source, target) = make(label_smoothing=0.1), make(), batch()
+    model.compile(keras.optimizers.SGD(1.0))
+    before = [weight.numpy() for weight in model.trainable_weights]
+    loss = float(model.train_step((source, target))["loss"])
+    weights = tf.cast(target != PAD, tf.float32)
+    with tf.GradientTape() as tape:
+        logits, _ = twin(source, words_before(target))
+        smoothed = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1, reduction="none")
+        losses = smoothed(tf.one_hot(target, V), logits)
+        expected = tf.reduce_sum(losses * weights) / tf.reduce_sum(weights)
+    plain = keras.losses.sparse_categorical_crossentropy(target, logits, from_logits=True)
+    assert loss == pytest.approx(float(tf.reduce_sum(plain * weights) / tf.reduce_sum(weights)), rel=1e-5)
+    gradients = tape.gradient(expected, twin.trainable_variables)
+    for old, new, gradient in zip(before, model.trainable_weights, gradients, strict=True):
+        np.testing.assert_allclose(old - new.numpy(), tf.convert_to_tensor(gradient), atol=2e-5)
+
+
+def test_a_batch_gives_each_sentence_the_translation_it_gets_alone():
+    model, (source, _) = make(seed=3), batch(((5, 1), (3, 1), (1, 1), (4, 1)))
+    for beam in (1, 3):
+        together = model.translate(source, beam)
+        for row, length in enumerate((5, 3, 1, 4)):
+            alone = model.translate(source[row : row + 1, :length], beam)
+            for k in range(beam):
+                n = int(alone.lengths[0, k])
+                assert n == together.lengths[row, k] <= 2 * length + 10
+                np.testing.assert_array_equal(together.ids[row, k, :n], alone.ids[0, k, :n])
+                np.testing.assert_allclose(together.kept[row, k, :n, :length], alone.kept[0, k, :n], atol=1e-5)
+            np.testing.assert_allclose(together.scores[row], alone.scores[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_beam_of_five_never_scores_below_greedy(seed):
+    model, (source, _) = make(seed=seed), batch(((5, 1), (3, 1), (1, 1), (4, 1)))
+    for length_penalty in (0.0, 1.0):
+        greedy, beam = (model.translate(source, width, length_penalty).scores[:, 0] for width in (1, 5))
+        assert (beam >= greedy - 1e-5).numpy().all()
+
+
+def test_the_score_is_the_probability_of_the_translation():
+    model, (source, _) = make(seed=2), batch(((5, 1), (3, 1)))
+    found = model.translate(source, beam=3, length_penalty=0.0)
+    for row, k in ((0, 0), (1, 2)):
+        ids = found.ids[row, k, : int(found.lengths[row, k])][None]
+        logits, weights = model(source[row : row + 1], words_before(ids))
+        surprise, _ = cross_entropy(logits, ids)
+        assert float(found.scores[row, k]) == pytest.approx(-float(tf.reduce_sum(surprise)), rel=1e-4)
+        np.testing.assert_allclose(found.kept[row, k, : ids.shape[1]], weights[0], atol=1e-5)
+
+
+def test_it_learns_to_reverse():
+    """With nothing but attention to find the words: the copy task of sequence models, backwards."""
+    training.prepare(1, "float32")
+    letters = [" ".join(row) for row in np.random.default_rng(0).choice([*"abcdefgh"], size=(1500, 5))]
+    pairs = [(text, " ".join(text.split()[::-1])) for text in letters]
+    words = Words.of(letters, 1)
+    model = Translator(len(words), len(words), 32, 32, 64, 32).build_weights()
+    model.compile(keras.optimizers.Adam(0.01))
+    data = EncodedPairs(pairs, words, words)
+    step = tf.function(model.train_step, input_signature=[data.batches(64, 1, 0).element_spec])
+    losses = [float(step(each)["loss"]) for epoch in range(5) for each in data.batches(64, 1, epoch)]
+    assert losses[0] > 2 and losses[-1] < 0.1
+
+
+def test_it_trains_with_fit_as_well():
+    model, (source, target) = make(), batch()
+    model.compile(keras.optimizers.Adam(0.02))
+    data = tf.data.Dataset.from_tensors((source, target)).repeat(5)
+    history = model.fit(data, validation_data=data, epochs=3, verbose=0).history
+    assert history["loss"][-1] < history["loss"][0]
+    assert history["val_loss"][-1] == pytest.approx(training.evaluate(model, data)["loss"], rel=1e-5)
+
+
+def test_validation_counts_tokens_not_batches():
+    model = make()
+    model.compile(keras.optimizers.SGD(0.0))
+    one, two = batch(((5, 4), (3, 2))), batch(((2, 7),))
+    logits = [model(source, words_before(target))[0] for source, target in (one, two)]
+    surprise = [
+        cross_entropy(each, target)[0].numpy()[target.numpy() != PAD]
+        for each, (_, target) in zip(logits, (one, two), strict=True)
+    ]
+    model.reset_metrics()
+    model.test_step(one)
+    measured = model.test_step(two)
+    assert float(measured["loss"]) == pytest.approx(np.concatenate(surprise).mean(), rel=1e-5)
+    right = [
+        (each.numpy().argmax(axis=-1) == target.numpy())[target.numpy() != PAD]
+        for each, (_, target) in zip(logits, (one, two), strict=True)
+    ]
+    assert float(measured["accuracy"]) == pytest.approx(np.concatenate(right).mean())
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_low_precision_trains_too(precision):
+    training.prepare(1, precision)
+    model = Translator(V, V, E, U, D, 4, 0.1, 0.1).build_weights()
+    model.compile(keras.optimizers.Adam(0.02))
+    losses = [float(model.train_step(each)["loss"]) for each in [batch()] * 30]
+    model.translate(batch()[0], beam=2)
+    training.prepare(1, "float32")
+    assert losses[0] == pytest.approx(np.log(V), abs=0.4) and losses[-1] < 0.8 * losses[0]
+    assert all(weight.dtype == "float32" for weight in model.trainable_weights)

@@ -1,0 +1,63 @@
+import random
+
+import pytest
+
+from common.errors import UserError
+from examples.nmt_attention.pairs import clean_pairs, group_names, split_pairs
+
+GOOD = [["Hello.", "Hola."]] * 400
+
+
+def cleaned(rows, columns=(2, 1), max_tokens=10):
+    return clean_pairs(rows, columns, max_tokens, "--data x.tsv")
+
+
+def test_columns_are_chosen_cleaned_and_extra_ones_ignored():
+    rows = [[" Go. ", "Ve.", "CC-BY 2.0"], ["Hi\u00a0you", "Hola\ufeff"]]
+    assert cleaned(rows) == [("Ve.", "Go."), ("Hola\ufeff", "Hi you")]
+    assert cleaned([["a", "x", "b"]], columns=(1, 3)) == [("a", "b")]
+
+
+def test_the_same_pair_counts_once():
+    assert cleaned(GOOD) == [("Hola.", "Hello.")]
+
+
+def test_what_is_no_pair_is_skipped_with_its_line_numbers(capsys):
+    rows = [*GOOD, ["no tab"], ["", "empty"], ["x" * 100_000, "y"], ["a " * 11, "b"]]
+    assert cleaned(rows) == [("Hola.", "Hello.")]
+    assert capsys.readouterr().err == (
+        "--data x.tsv: 4 of 404 rows are no pair of sentences (no tab: line 401; an empty side: line 402; "
+        "longer than 10 tokens: line 403, 404); they are skipped\n"
+    )
+
+
+def test_more_than_one_in_a_hundred_is_an_error():
+    with pytest.raises(UserError, match=r"5 of 405 rows .*no tab: line 401, 402.*--columns"):
+        cleaned([*GOOD, *[["no tab"]] * 5])
+    with pytest.raises(UserError, match=r"fewer than 3 columns: line 1, 2, .* and 390 more"):
+        cleaned(GOOD, columns=(1, 3))
+
+
+def some_pairs(count=3000):
+    draw = random.Random(3)
+    return list({(f"s{draw.randrange(count)}", f"t{draw.randrange(count)}"): None for _ in range(count // 2)})
+
+
+def test_no_sentence_stands_in_two_parts():
+    parts = split_pairs(some_pairs(), held_out=0.2)
+    for side in (0, 1):
+        train, validation, test = ({pair[side] for pair in part} for part in parts)
+        assert not (train & validation or train & test or validation & test)
+    assert all(len(part) > 100 for part in parts) and sum(map(len, parts)) == len(some_pairs())
+
+
+def test_the_split_does_not_depend_on_the_order_of_the_file():
+    pairs, shuffled = some_pairs(), some_pairs()
+    random.Random(5).shuffle(shuffled)
+    assert [*map(set, split_pairs(pairs, 0.2))] == [*map(set, split_pairs(shuffled, 0.2))]
+
+
+def test_pairs_tied_through_others_have_one_name_and_the_first_in_the_alphabet():
+    pairs = [("b", "x"), ("b", "y"), ("c", "y"), ("d", "z"), ("x", "b")]
+    assert group_names(pairs) == ["b", "b", "b", "d", "b"]
+    assert len(set(group_names([("s", "same"), ("same", "t")]))) == 2  # a word of two languages ties nothing

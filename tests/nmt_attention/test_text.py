@@ -1,0 +1,94 @@
+import doctest
+
+import pytest
+
+from common.text import Vocabulary
+from examples.nmt_attention import text
+from examples.nmt_attention.text import (
+    SPECIALS,
+    UNKNOWN,
+    Words,
+    bare,
+    capitalise_like,
+    clean,
+    detokenise,
+    first_word,
+    tokenise,
+)
+
+SENTENCES = [
+    "¿Todavía están en casa?",
+    "¡¡Sí, claro!!",
+    "I don't know... It's Tom's, isn't it?!",
+    "rock'n'roll’s well-known x_y — 1,000.50 €",
+    '"\'Tis <unknown>," he said; (a) [b] {c} #1 & 50% a/b',
+    "🙂🙂 日本語。 Ça va ? l’été",
+    "'",
+    "a",
+    "e\u0301 = é",
+    "joiner ￭ and private \ue000\ue001 signs",
+]
+
+
+@pytest.mark.parametrize("sentence", SENTENCES)
+def test_nothing_is_lost_between_sentence_and_tokens(sentence):
+    cleaned = clean(sentence)
+    assert detokenise(tokenise(cleaned)) == cleaned
+    assert all(bare(token) and " " not in token for token in tokenise(cleaned))
+
+
+def test_words_marks_and_endings_are_tokens_of_their_own():
+    assert doctest.testmod(text).failed == 0
+    assert [*map(bare, tokenise('"¿Qué?!"'))] == ['"', "¿", "Qué", "?", "!", '"']
+
+
+def test_cleaning_makes_equal_texts_equal():
+    assert clean("\ufeff  e\u0301l\u00a0 va\r\n") == "él va" and clean(" \t\r\n") == ""
+
+
+@pytest.fixture
+def words():
+    return Words.of(["Quiero pan.", "Yo quiero a Tom.", "Tom ve a Tom.", "Nadie quiere."], least_count=1)
+
+
+def test_the_first_word_is_read_in_its_commoner_form(words):
+    assert words.true_case(tokenise("¿Quiero pan?"))[:2] == ["¿￭", "quiero"]
+    assert words.true_case(["Tom", "Quiero"]) == ["Tom", "Quiero"]  # a name stays, and so does what is not first
+    assert "Quiero" not in words.vocabulary.symbols and "Tom" in words.vocabulary.symbols
+
+
+def test_a_form_that_only_ever_stands_first_is_taken_in_lower_case(words):
+    assert "nadie" in words.vocabulary.symbols and "Nadie" not in words.vocabulary.symbols
+
+
+def test_rare_words_are_unknown_and_padding_comes_first(words):
+    assert words.vocabulary.symbols[:4] == SPECIALS
+    assert list(words.encode(["quiero", "nunca"]) == UNKNOWN) == [False, True]
+    few = Words.of(["a b", "c b", "d b"], least_count=2)
+    assert few.vocabulary.symbols == [*SPECIALS, "b"]
+
+
+def test_a_saved_vocabulary_keeps_the_case_of_words(words, tmp_path):
+    words.vocabulary.save(tmp_path / "v.json")
+    again = Words(Vocabulary.load(tmp_path / "v.json"))
+    assert again.true_case(["Quiero"]) == words.true_case(["Quiero"]) == ["quiero"]
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("Hola.", "Hello"),
+        ("hola.", "hello"),
+        ("¿hola?", "hello"),
+        ("42 hola", "Hello"),
+        ("...", "Hello"),
+        ("", "Hello"),
+    ],
+)
+def test_the_first_letter_follows_the_source(source, expected):
+    assert capitalise_like(["¿￭", "hello"], tokenise(source)) == ["¿￭", expected]
+    assert capitalise_like(["￭!"], tokenise(source)) == ["￭!"]
+
+
+def test_the_first_word_is_the_first_that_is_no_mark():
+    assert first_word(tokenise('"¿Qué')) == 2 and first_word(["￭'t", "￭."]) is None
