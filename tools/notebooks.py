@@ -2,7 +2,7 @@
 
 The order, and what only the notebook says, stand in `examples/NAME/notebook.py`. Each of its cells tagged "include"
 imports names from modules of the example; in the notebook, the cells of those modules stand in its place, after those
-of modules that they need and that are mentioned nowhere. So readers can change and run again whatever the example
+of modules that they need and that no later cell mentions. So readers can change and run again whatever the example
 consists of, and import nothing but `common`.
 
 Left out are docstrings of modules and cells tagged "module"; the imports are gathered in one cell. Modules without
@@ -115,11 +115,12 @@ class _Composer:
         """Yield what stands in the notebook for a cell of notebook.py."""
         included, folded = _included_by(cell, self.example), "folded" in _tags(cell)
         yield from self._finish(cell, "notebook", folded=False)  # of a cell that includes nothing is left
+        self.mentioned -= {*included}
         for module in included:
             yield from self._include(module, folded)
 
     def _include(self, module: str, folded: bool) -> Iterator[NotebookNode]:
-        """Yield the cells of a module, after those of modules that it needs and notebook.py does not mention."""
+        """Yield the cells of a module, after those of modules that it needs and that are not mentioned later."""
         if module in self.included:
             return
         self.included.add(module)
@@ -134,6 +135,7 @@ class _Composer:
         for cell in cells:
             if cell.cell_type == "markdown":
                 cell.source = re.sub(r"^#", "##", cell.source, flags=re.MULTILINE)  # below the notebook's own headings
+                cell.source = re.sub(r"\[(\w+\.py)\]\(\1\)", r"`\1`", cell.source)  # its neighbours are in the notebook
             if "module" not in _tags(cell):
                 yield from self._finish(cell, module, folded)
 

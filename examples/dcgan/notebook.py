@@ -28,7 +28,7 @@ from IPython.display import Image as Picture
 from IPython.display import display
 
 from common.images import grid
-from common.report import readable
+from common.report import flat, readable
 from examples.dcgan.config import PRESETS
 
 # %% [markdown]
@@ -112,7 +112,7 @@ display(Picture(filename=run.figures / "walk.gif"))
 from examples.dcgan.evaluate import evaluate
 
 # %%
-for name, value in evaluate(run).items():
+for name, value in flat(evaluate(run)).items():
     print(f"{name:<26} {readable(value)}")
 
 # %%
