@@ -4,7 +4,10 @@ import ast
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from symtable import symtable
+
+_ROOT = Path(__file__).parent.parent  # where ruff finds which imports are our own
 
 
 @dataclass(frozen=True)
@@ -86,4 +89,6 @@ class Namespace:
             "-",
         ]
         source = "\n".join(self._imports)
-        return subprocess.run(command, input=source, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(
+            command, input=source, cwd=_ROOT, capture_output=True, text=True, check=True
+        ).stdout.strip()
