@@ -61,3 +61,8 @@ def test_what_was_measured_comes_with_its_rule(tmp_path):
 
 def test_metrics_of_all_kinds_are_readable():
     assert report.readable(0.12345) == "0.1235" and report.readable(10) == "10"
+
+
+def test_nested_metrics_are_listed_in_one_level():
+    metrics = {"beam": {"bleu": 40.0, "long": {"bleu": 30.0}}, "perplexity": 5.0}
+    assert report.flat(metrics) == {"beam bleu": 40.0, "beam long bleu": 30.0, "perplexity": 5.0}

@@ -63,3 +63,7 @@ def test_a_damaged_vocabulary_is_named(tmp_path, content):
 
 def test_control_characters_cannot_reach_the_terminal():
     assert printable("a\x1b[31mb\tc\n\x07é") == "a\\x1b[31mb\tc\n\\x07é"
+
+
+def test_unknown_symbols_get_the_id_that_is_given_for_them():
+    assert list(Vocabulary(["a", "b"]).encode(["b", "x", "a"], unknown=7)) == [1, 7, 0]

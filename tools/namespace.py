@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from symtable import symtable
 
+_SORT = (sys.executable, "-m", "ruff", "check", "--select=I", "--fix", "--quiet", "--stdin-filename=x.py", "-")
 _ROOT = Path(__file__).parent.parent  # where ruff finds which imports are our own
 
 
@@ -77,18 +78,5 @@ class Namespace:
 
     def imports(self) -> str:
         """Return one block of all imports, merged and sorted."""
-        command = [
-            sys.executable,
-            "-m",
-            "ruff",
-            "check",
-            "--select=I",
-            "--fix",
-            "--quiet",
-            "--stdin-filename=x.py",
-            "-",
-        ]
         source = "\n".join(self._imports)
-        return subprocess.run(
-            command, input=source, cwd=_ROOT, capture_output=True, text=True, check=True
-        ).stdout.strip()
+        return subprocess.run(_SORT, input=source, cwd=_ROOT, capture_output=True, text=True, check=True).stdout.strip()

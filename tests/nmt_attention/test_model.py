@@ -179,14 +179,14 @@ def test_the_score_is_the_probability_of_the_translation():
 def test_it_learns_to_reverse():
     """With nothing but attention to find the words: the copy task of sequence models, backwards."""
     training.prepare(1, "float32")
-    letters = [" ".join(row) for row in np.random.default_rng(0).choice([*"abcdefgh"], size=(1500, 5))]
+    letters = [" ".join(row) for row in np.random.default_rng(0).choice([*"abcdefgh"], size=(1200, 5))]
     pairs = [(text, " ".join(text.split()[::-1])) for text in letters]
     words = Words.of(letters, 1)
     model = Translator(len(words), len(words), 32, 32, 64, 32).build_weights()
     model.compile(keras.optimizers.Adam(0.01))
     data = EncodedPairs(pairs, words, words)
     step = tf.function(model.train_step, input_signature=[data.batches(64, 1, 0).element_spec])
-    losses = [float(step(each)["loss"]) for epoch in range(5) for each in data.batches(64, 1, epoch)]
+    losses = [float(step(each)["loss"]) for epoch in range(6) for each in data.batches(64, 1, epoch)]
     assert losses[0] > 2 and losses[-1] < 0.1
 
 
@@ -223,8 +223,8 @@ def test_validation_counts_tokens_not_batches():
 def test_low_precision_trains_too(precision):
     training.prepare(1, precision)
     model = Translator(V, V, E, U, D, 4, 0.1, 0.1).build_weights()
-    model.compile(keras.optimizers.Adam(0.02))
-    losses = [float(model.train_step(each)["loss"]) for each in [batch()] * 30]
+    model.compile(keras.optimizers.Adam(0.1))
+    losses = [float(model.train_step(each)["loss"]) for each in [batch()] * 8]
     model.translate(batch()[0], beam=2)
     training.prepare(1, "float32")
     assert losses[0] == pytest.approx(np.log(V), abs=0.4) and losses[-1] < 0.8 * losses[0]
