@@ -5,8 +5,8 @@ imports names from modules of the example; in the notebook, the cells of those m
 of modules that they need and that no later cell mentions. So readers can change and run again whatever the example
 consists of, and import nothing but `common`.
 
-Left out are docstrings of modules and cells tagged "module"; the imports are gathered in one cell. Modules without
-cells of their own, and includes tagged "folded", come folded. The output depends on nothing but the sources.
+Left out are docstrings of modules and cells tagged "module"; the imports are gathered in one cell. The code of modules
+that are mentioned nowhere, or not written in cells, comes folded. The output depends on nothing but the sources.
 """
 
 import ast
@@ -108,30 +108,31 @@ class _Composer:
 
     def __init__(self, example: str, mentioned: set[str]):
         self.example, self.mentioned = example, mentioned
+        self.later = {*mentioned}
         self.included: set[str] = set()
         self.namespace = Namespace()
 
     def expand(self, cell: NotebookNode) -> Iterator[NotebookNode]:
         """Yield what stands in the notebook for a cell of notebook.py."""
-        included, folded = _included_by(cell, self.example), "folded" in _tags(cell)
+        included = _included_by(cell, self.example)
         yield from self._finish(cell, "notebook", folded=False)  # of a cell that includes nothing is left
-        self.mentioned -= {*included}
+        self.later -= {*included}
         for module in included:
-            yield from self._include(module, folded)
+            yield from self._include(module)
 
-    def _include(self, module: str, folded: bool) -> Iterator[NotebookNode]:
+    def _include(self, module: str) -> Iterator[NotebookNode]:
         """Yield the cells of a module, after those of modules that it needs and that are not mentioned later."""
         if module in self.included:
             return
         self.included.add(module)
         cells = read_cells(self.example, module)
         for needed in _siblings(cells, self.example):
-            if needed not in self.mentioned:
-                yield from self._include(needed, folded=False)
+            if needed not in self.later:
+                yield from self._include(needed)
+        folded = module not in self.mentioned or len(cells) == 1
         if len(cells) == 1:  # not written in cells
             summary = ast.get_docstring(ast.parse(cells[0].source)).splitlines()[0]
             yield new_markdown_cell(f"`{module}.py`, folded: {summary}", id=f"{cells[0].id}-text")
-            folded = True
         for cell in cells:
             if cell.cell_type == "markdown":
                 cell.source = re.sub(r"^#", "##", cell.source, flags=re.MULTILINE)  # below the notebook's own headings

@@ -57,6 +57,9 @@ grid(to_bytes(real).numpy(), columns=16, scale=2)
 from examples.dcgan.model import discriminator_loss, generator_loss
 
 # %% tags=["include"]
+from examples.dcgan.balance import WatchBalance
+
+# %% tags=["include"]
 from examples.dcgan.train import build_model, train
 
 # %% [markdown]
@@ -107,6 +110,9 @@ display(sheet(generator.draw(64, seed=1)))
 # %%
 draw_walk(generator, [1, 2, 3], 16, run.figures / "walk.gif")
 display(Picture(filename=run.figures / "walk.gif"))
+
+# %% tags=["include"]
+from examples.dcgan.fidelity import frechet_distance
 
 # %% tags=["include"]
 from examples.dcgan.evaluate import evaluate

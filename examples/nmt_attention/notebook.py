@@ -94,6 +94,9 @@ print("context", context.shape, "= sentences, width of a value; weights", weight
 print(weights.numpy().round(3))
 
 # %% tags=["include"]
+from examples.nmt_attention.encoder_decoder import Decoder, Encoder
+
+# %% tags=["include"]
 from examples.nmt_attention.model import cross_entropy, masked_mean, words_before
 
 # %% tags=["include"]
