@@ -1,5 +1,6 @@
 """Every command of every README, run as it stands there, but on tiny data where it trains."""
 
+import json
 import runpy
 import shlex
 import subprocess
@@ -33,10 +34,18 @@ def folder(tmp_path, monkeypatch):
     Path("novel.txt").write_text("".join(f"{pair.english}\n" for pair in pairs))
     Path("pairs.tsv").write_text("".join(f"{pair.spanish}\t{pair.english}\n" for pair in pairs))
     Path("spanish.txt").write_text("".join(f"{pair.spanish}\n" for pair in pairs[:3]))
-    Path("my_pictures").mkdir()
-    for number in range(40):
-        pixels = np.random.default_rng(number).integers(0, 256, [40, 50, 3], np.uint8)
-        Image.fromarray(pixels).save(f"my_pictures/{number}.png")
+    for name in ("my_pictures", "photos", "new", "DIR/coco/val2017", "DIR/coco/annotations"):
+        Path(name).mkdir(parents=True)
+    pictures = [f"my_pictures/{n}.png" for n in range(40)] + [f"photos/{n}.jpg" for n in range(40)]
+    for name in [*pictures, "new/a.jpg", "holiday.jpg", "dog.png", "DIR/coco/val2017/1.jpg"]:
+        Image.fromarray(np.random.default_rng(1).integers(0, 256, [64, 80, 3], np.uint8)).save(name)
+    Path("photos/captions.tsv").write_text("".join(f"{n}.jpg\ta dog runs\n" for n in range(40)))
+    instances = {
+        "images": [{"id": 1, "file_name": "1.jpg", "width": 80, "height": 64}],
+        "annotations": [{"image_id": 1, "category_id": 1, "bbox": [10, 10, 30, 30], "iscrowd": 0}],
+        "categories": [{"id": 1, "name": "dog"}],
+    }
+    Path("DIR/coco/annotations/instances_val2017.json").write_text(json.dumps(instances))
     return tmp_path
 
 
@@ -45,7 +54,7 @@ def made_tiny(name, flags):
     flags = list(flags)
     if "--data" in flags and not Path(flags[flags.index("--data") + 1]).exists():
         flags[flags.index("--data") + 1] = "tiny"  # it would be downloaded
-    where = [] if "--preset" in flags else ["--preset", "tiny", "--run-dir", f"runs/{name}/quick"]
+    where = [] if "--preset" in flags else ["--preset", "tiny", "--run-dir", f"runs/{name}/quick", "--fresh"]
     return [*where, *import_module(f"tests.{name}.tiny").FLAGS, *flags]
 
 

@@ -1,4 +1,4 @@
 """How the tests of notebooks and READMEs cut the tiny preset short, as settings and as flags."""
 
-SETTINGS = {"epochs": 2, "steps_per_epoch": 20}
-FLAGS = ["--epochs", "2", "--steps-per-epoch", "20"]
+SETTINGS = {"epochs": 3}
+FLAGS = ["--epochs", "3"]
