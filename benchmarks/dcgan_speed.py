@@ -49,11 +49,10 @@ def contestants(data_dir: Path | None, steps: int, folder: Path) -> dict[str, Ca
     times = StepTimes()
 
     ours = build_model(config, images)
-    run = Run.start(folder, "benchmark", settings={}, data={}, data_dir=folder)
 
     def loop(number: int) -> float:
-        trainer = training.Trainer(ours, run, epochs=number, steps_per_epoch=steps, callbacks=[times])
-        trainer.fit(lambda epoch: batches)
+        run = Run.start(folder / str(number), "benchmark", settings={}, data={}, data_dir=folder)
+        training.Trainer(ours, run, epochs=1, steps_per_epoch=steps, callbacks=[times]).fit(lambda epoch: batches)
         return config.batch_size / times.median()
 
     theirs = build_model(config, images)

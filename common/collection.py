@@ -1,0 +1,89 @@
+"""Many small files of which nobody publishes digests, photos for one: fetched side by side, each whole or not."""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from common.archives import part_path
+from common.download import _body, _FailedTry, _open, _Session
+from common.errors import UserError
+
+_WORKERS = 16
+_TRIES = 2  # each; the next run tries again
+_MOST_BYTES = 50_000_000
+
+
+def fetch_all(urls: Mapping[Path, str], check: Callable[[Path], Any], what: str = "files") -> dict[Path, str]:
+    """Download each URL to its path, several at a time, except to paths where there is a file already.
+
+    As with `fetch`, a file appears by a rename once it is complete and checked. What fails is told, not
+    raised: of ten thousand photos some are always gone.
+
+    Args:
+        urls: maps each path to its URL.
+        check: given the path of a complete file, raises UserError if it is not what it should be.
+        what: the files' name in the progress bar.
+
+    Returns:
+        For each path without a file the reason.
+    """
+    missing = {path: url for path, url in urls.items() if not path.exists()}
+    if os.environ.get("EAGER_EXAMPLES_OFFLINE", "0") not in ("", "0"):
+        return dict.fromkeys(missing, "EAGER_EXAMPLES_OFFLINE is set")
+    failed: dict[Path, str] = {}
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        faults = pool.map(lambda entry: _fetch_one(*entry, check), missing.items())
+        for path, fault in zip(missing, tqdm(faults, what, len(missing), disable=None), strict=True):
+            if fault:
+                failed[path] = fault
+    _sweep(urls)
+    return failed
+
+
+def _sweep(paths: Iterable[Path]) -> None:
+    """Delete what killed downloads of files that are complete by now have left behind."""
+    complete = {path for path in paths if path.exists()}
+    for folder in {path.parent for path in complete}:
+        for part in folder.glob(".*.part"):
+            if part.with_name(part.name[1:-38]) in complete:  # see part_path: .NAME.32 digits.part
+                part.unlink(missing_ok=True)
+
+
+def _fetch_one(path: Path, url: str, check: Callable[[Path], Any]) -> str | None:
+    """Return the reason if it cannot be downloaded."""
+    fault = None
+    for _ in range(_TRIES):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return _try_one(path, url, check)
+        except _FailedTry as failure:
+            fault = failure.reason
+            if failure.tries == 1:
+                break
+        except OSError as error:
+            return str(error)
+    return fault
+
+
+def _try_one(path: Path, url: str, check: Callable[[Path], Any]) -> None:
+    part = part_path(path)
+    try:
+        with open(part, "xb") as file, _Session() as session, _open(session, url) as response:
+            expected = int(response.headers.get("Content-Length", _MOST_BYTES))
+            for chunk in _body(response, min(expected, _MOST_BYTES)):
+                file.write(chunk)
+        if part.stat().st_size > _MOST_BYTES:
+            raise _FailedTry(f"{url} sent more than {_MOST_BYTES} bytes")
+        try:
+            check(part)
+        except UserError as error:
+            raise _FailedTry(f"{url} sent no good file ({error})".replace(str(part), path.name), _TRIES) from error
+        os.replace(part, path)
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)

@@ -1,0 +1,175 @@
+"""Every setting of the example, its reason, and the three presets."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import tyro
+
+from common.cli import Options, TrainOptions, require_at_least
+from common.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(TrainOptions):
+    """Train a captioner with visual attention, or resume the run found in --run-dir.
+
+    - A first look, no network: train --preset tiny
+    - Flickr8k, 8,000 photos: train
+    - As many photos of MS-COCO as you like: train --data coco --images 10000 --run-dir runs/coco
+    - Your own photos: train --data photos/ --run-dir runs/mine, where photos/ holds a captions.json, a list of
+    {"image": "a.jpg", "captions": ["A dog."], "split": "train"}, or a captions.tsv of two columns, photo and caption.
+    """
+
+    EXAMPLE: ClassVar[str] = "image_captioning"
+    RUNTIME: ClassVar[frozenset[str]] = TrainOptions.RUNTIME | {"features_dir"}
+
+    data: str = "flickr8k"
+    """flickr8k, coco, coco-val2017 (COCO's small half alone), tiny (scenes that the code draws), or the path of a
+    folder with photos and a captions.json or captions.tsv."""
+    images: int = 1000
+    """With coco: photos to train on; a tenth as many more validate. About 160 kB each, fetched one by one."""
+    features_dir: Path | None = None
+    """Where the features of photos are kept, to be computed only once: 182 kB a photo with mobilenet_v2, 360 kB with
+    inception_v3. [default: in the user's cache folder]"""
+    encoder: Literal["inception_v3", "mobilenet_v2", "tiny"] = "mobilenet_v2"
+    """What sees. inception_v3 (8 x 8 cells) and mobilenet_v2 (7 x 7), trained on ImageNet, are used as they are;
+    tiny (8 x 8) is a small network trained along."""
+    encoder_weights: str = "imagenet"
+    """imagenet (downloaded by Keras), random, or the path of a weights file without the top. No matter for tiny."""
+    epochs: int = 8
+    """Passes over all captions; the learning rate is planned to fall to nothing over exactly these."""
+    batch_size: int = 64
+    """Captions to a step."""
+    word_count: int = 5
+    """Words that stand less often than this in the training captions are unknown words."""
+    most_words: int = 24
+    """Captions are cut after so many words, in training and in use."""
+    embedding_dim: int = 256
+    """Width of a word's vector."""
+    units: int = 512
+    """Width of the decoder's state, of what is seen in a cell, and of the layer before the words."""
+    attention_units: int = 256
+    """Width of the layer in which question and places meet."""
+    dropout: float = 0.5
+    """Share of the layer before the words set to zero in training; this, not time, is what limits on 6,000 photos."""
+    input_dropout: float = 0.3
+    """The same for word vectors and for the channels of the values."""
+    gate: bool = True
+    """Let the decoder say, word by word, how much what it looks at counts (Xu et al. 2015, section 4.2.1)."""
+    penalty: float = 0.0
+    """Weight of the doubly stochastic penalty of Xu et al. 2015, equation 14: every place should be looked at once in
+    a caption. It works against pointing; see the README."""
+    looking: float = 0.3
+    """Weight of the looking loss: the word should be guessed from what is looked at alone. Without it the first
+    impression of the whole photo is enough to make a caption, and attention points at nothing in particular."""
+    label_smoothing: float = 0.1
+    """Share of the target's probability that is spread over all words: captions differ, and so should certainty."""
+    learning_rate: float = 1.5e-3
+    """Adam's step size at its peak."""
+    warmup_steps: int = 200
+    """Steps over which the learning rate climbs from 0."""
+    clip_norm: float = 5.0
+    """Gradients longer than this are shortened to it."""
+
+    def __post_init__(self):
+        """Check the ranges.
+
+        Raises:
+            UserError: a value out of its range.
+        """
+        super().__post_init__()
+        require_at_least(1, self, "images", "word_count", "most_words", "embedding_dim", "units", "attention_units")
+        require_at_least(0, self, "penalty", "looking", "warmup_steps")
+        for name in ("dropout", "input_dropout", "label_smoothing"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UserError(
+                    f"--{name.replace('_', '-')}: expected a share from 0 to below 1, got {getattr(self, name)}"
+                )
+        for name in ("learning_rate", "clip_norm"):
+            if not getattr(self, name) > 0:
+                raise UserError(f"--{name.replace('_', '-')}: expected more than 0, got {getattr(self, name)}")
+        if self.data == "tiny" and self.encoder != "tiny":
+            raise UserError("--data tiny: the scenes are for --encoder tiny; or use photos")
+
+    def architecture(self) -> dict[str, Any]:
+        """Return the settings that `Captioner` takes."""
+        names = ("embedding_dim", "units", "attention_units", "dropout", "input_dropout", "gate")
+        return {name: getattr(self, name) for name in names}
+
+    def losses(self) -> dict[str, float]:
+        """Return the settings that `TrainableCaptioner` takes besides."""
+        return {name: getattr(self, name) for name in ("label_smoothing", "penalty", "looking")}
+
+
+PRESETS = {
+    "quick": Config(),
+    "tiny": Config(
+        preset="tiny", data="tiny", encoder="tiny", encoder_weights="random", epochs=13, batch_size=32, word_count=1,
+        embedding_dim=32, units=128, attention_units=64, dropout=0.1, input_dropout=0.0, looking=1.0,
+        label_smoothing=0.0, learning_rate=3e-3, warmup_steps=50,
+    ),
+    "full": Config(preset="full", encoder="inception_v3", epochs=12),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(Options):
+    """What every verb that uses a trained model understands."""
+
+    run: Path
+    """Run directory that `train` wrote, for instance runs/image_captioning/quick."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptionOptions(RunOptions):
+    """Describe photos, and draw where the model looked for each word: a sheet and a GIF for each photo.
+
+    - For instance: caption --run runs/image_captioning/quick holiday.jpg dog.png
+    """
+
+    photos: tyro.conf.Positional[tuple[Path, ...]]
+    """JPEG, PNG, WebP, GIF (first frame) or BMP, or folders of them."""
+    beam: int = 3
+    """Captions to keep under way side by side; 1 always takes the likeliest word."""
+    length_penalty: float = 0.7
+    """0 favours short captions, 1 compares them by the mean a word."""
+    out: Path | None = None
+    """Folder for the pictures. [default: RUN/captions]"""
+    json: bool = False
+    """Print one JSON object a photo instead: caption, words, score, and attention as rows of the grid. No pictures."""
+
+    def __post_init__(self):
+        """Check the ranges.
+
+        Raises:
+            UserError: a value out of its range.
+        """
+        require_at_least(1, self, "beam")
+        require_at_least(0, self, "length_penalty")
+        if not self.photos:
+            raise UserError("expected at least one photo: caption --run DIR PHOTO.jpg ...")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions(RunOptions):
+    """Measure the best checkpoint on photos held out: BLEU, ROUGE-L and CIDEr of captions made freely."""
+
+    split: Literal["validation", "test"] = "validation"
+    """Photos to measure on. The best epoch was chosen on validation photos."""
+    data: str | None = None
+    """The data that the run was trained on, if it stands elsewhere by now. [default: as in training]"""
+    data_dir: Path | None = None
+    """Cache for downloads. [default: as in training]"""
+    features_dir: Path | None = None
+    """Where the features of photos are kept. [default: in the user's cache folder]"""
+    boxes: Path | None = None
+    """A file of COCO's instances, to see on its photos whether attention points at what the caption names."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions(RunOptions):
+    """Write a SavedModel, encoded photo in, caption and attention out, that runs without this code."""
+
+    out: Path | None = None
+    """Folder to write. [default: RUN/saved_model]"""

@@ -1,0 +1,139 @@
+# %% [markdown]
+# ### Encoders: from pixels to a grid of features
+#
+# A network trained to classify photos is good at seeing. We take it from `keras.applications` and leave it as it is
+# (*frozen*), so what we need of each photo has to be computed only once: for each cell of a grid over the photo, two
+# vectors.
+#
+# Why two? The last layer knows best *what* is there, but hardly *where*: in MobileNetV2 a changed patch of 32 x 32
+# pixels changes nearly half of its 7 x 7 cells, and even a classifier trained on the boxes around people does not find
+# them by it. A layer in the middle (`block_13_expand_relu`, here averaged to 7 x 7 as well) knows less, but knows
+# where. So the decoder decides by the middle layer where to look, and gets to see both.
+
+# %%
+"""Frozen encoders from keras.applications, and the one that hands on pixels to a small network trained along."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from common.errors import UserError
+
+# %% tags=["module"]
+from examples.image_captioning import scenes
+
+
+# %%
+@dataclass(frozen=True)
+class Network:
+    """How to make a network without its top, the side of its pictures, and the layer that knows where."""
+
+    make: Callable[..., keras.Model]
+    image_size: int
+    middle_layer: str
+    pool: int  # so many by so many cells of that layer are averaged to one
+
+
+NETWORKS = {
+    "mobilenet_v2": Network(keras.applications.MobileNetV2, 224, "block_13_expand_relu", pool=2),  # 7 x 7 cells
+    "inception_v3": Network(keras.applications.InceptionV3, 299, "mixed7", pool=2),  # 8 x 8 cells
+}
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Turns square pictures into what is kept of them: features of a frozen network, or, without one, the pixels."""
+
+    name: str
+    image_size: int
+    network: keras.Model | None = None
+    """maps pictures to the middle layer [B, R, R, C] and the last one [B, R, R, D]"""
+    base: keras.Model | None = None
+    """the network as published, without its top"""
+
+    @property
+    def grid(self) -> tuple[int, int, int]:
+        """Cells L and the channels C and D of their two vectors."""
+        (_, rows, columns, channels), (*_, last_channels) = self.network.output_shape
+        return rows * columns, channels, last_channels
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of what is kept of a picture: (L, C + D), the two vectors of each cell, or (size, size, 3)."""
+        if self.network is None:
+            return (self.image_size, self.image_size, 3)
+        cells, channels, last_channels = self.grid
+        return (cells, channels + last_channels)
+
+    @property
+    def dtype(self) -> str:
+        """The type that it is kept in: half precision is enough for features, which the decoder sees noisy anyway."""
+        return "uint8" if self.network is None else "float16"
+
+    @cached_property
+    def key(self) -> str:
+        """What identifies its results: the name, the picture's size, and a digest of all weights."""
+        digest = hashlib.sha256()
+        for weight in self.network.get_weights() if self.network else ():
+            digest.update(np.ascontiguousarray(weight))
+        return f"{self.name}-{self.image_size}-{digest.hexdigest()[:16]}"
+
+    def __call__(self, pixels: tf.Tensor) -> tf.Tensor:
+        """Map pixels, uint8 [B, S, S, 3], to what is kept of them, [B, *shape]; compiled."""
+        return self._compiled(pixels)
+
+    @cached_property
+    def _compiled(self):
+        size = self.image_size
+        return tf.function(self.encode, input_signature=[tf.TensorSpec([None, size, size, 3], tf.uint8)])
+
+    def encode(self, pixels: tf.Tensor) -> tf.Tensor:
+        """Do the same, for use inside another graph."""
+        if self.network is None:
+            return pixels
+        middle, last = self.network(tf.cast(pixels, tf.float32) / 127.5 - 1, training=False)  # both networks want ±1
+        return tf.cast(tf.reshape(tf.concat([middle, last], axis=-1), [-1, *self.shape]), tf.float16)  # B L C+D
+
+
+def load_encoder(name: str, weights: str) -> Encoder:
+    """Return the encoder called `name`.
+
+    Args:
+        name: "mobilenet_v2", "inception_v3", or "tiny": pixels, for the network in the model.
+        weights: "imagenet", "random", or the path of a weights file without the top.
+
+    Raises:
+        UserError: the weights cannot be had, or do not fit.
+    """
+    if name == "tiny":
+        return Encoder(name, scenes.SIZE)
+    recipe = NETWORKS[name]
+    size = recipe.image_size
+    if weights == "imagenet" and os.environ.get("EAGER_EXAMPLES_OFFLINE", "0") not in ("", "0"):
+        raise UserError(
+            f"--encoder-weights imagenet: EAGER_EXAMPLES_OFFLINE is set; name a weights file of {name}, without its top"
+        )
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32")  # features do not depend on the arithmetic of training
+    try:
+        whole = recipe.make(
+            include_top=False, weights=None if weights == "random" else weights, input_shape=(size, size, 3)
+        )
+        middle = keras.layers.AveragePooling2D(recipe.pool)(whole.get_layer(recipe.middle_layer).output)
+        network = keras.Model(whole.input, [middle, whole.output], name=name)
+    except Exception as error:  # of many kinds: no network, no such file, no HDF5, other shapes
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UserError(
+            f"--encoder-weights {weights}: cannot be loaded into {name} ({reason}); name a file of weights without the "
+            "top (.weights.h5 or Keras' ..._no_top.h5), or random to try things out"
+        ) from error
+    finally:
+        keras.config.set_dtype_policy(policy)
+    network.trainable = False
+    return Encoder(name, size, network, whole)

@@ -1,0 +1,47 @@
+"""Write the trained model as a SavedModel: an encoded photo in, caption and attention out, usable without this code."""
+
+from pathlib import Path
+
+import tensorflow as tf
+
+from common.checkpoints import named_variables
+from examples.image_captioning.data import END
+from examples.image_captioning.demo import PhotoCaptioner
+
+BEAM = 3
+_MOST_PIXELS = 50_000_000
+
+
+def export(captioner: PhotoCaptioner, folder: Path) -> Path:
+    """Write the SavedModel to `folder` and return it.
+
+    Its one signature takes image (string: the bytes of a JPEG, PNG, GIF or BMP file) and length_penalty (float32), both
+    scalars, and gives {"caption": string, "words": string [T], "attention": float32 [T, rows, columns]}, for the first
+    frame of a GIF. It fails on bytes that are no such picture. It does not turn photos as their EXIF data says.
+    """
+    module = tf.Module()
+    # The variables are handed over by name: what a graph uses, the module must hold.
+    module.weights = list(named_variables(captioner.model).values())
+    if captioner.encoder.network is not None:
+        module.encoder_weights = [variable.value for variable in captioner.encoder.network.variables]
+    module.symbols = tf.Variable(captioner.vocabulary.symbols, trainable=False)
+
+    @tf.function(
+        input_signature=[tf.TensorSpec([], tf.string, "image"), tf.TensorSpec([], tf.float32, "length_penalty")]
+    )
+    def caption(image, length_penalty):
+        size = captioner.encoder.image_size
+        pixels = tf.io.decode_image(image, channels=3, expand_animations=False)  # H W 3
+        with tf.control_dependencies([tf.debugging.assert_less(tf.size(pixels), 3 * _MOST_PIXELS, "too many pixels")]):
+            pixels = tf.image.resize(tf.cast(pixels, tf.float32), [size, size], antialias=True)  # S S 3
+        pixels = tf.cast(tf.clip_by_value(tf.round(pixels), 0, 255), tf.uint8)  # S S 3
+        found = captioner.search(captioner.encoder.encode(pixels[None]), length_penalty, BEAM)
+        ids, length = found.ids[0, 0], found.lengths[0, 0]  # T, scalar
+        count = length - tf.cast(ids[length - 1] == END, tf.int32)
+        words = tf.gather(module.symbols, ids[:count])  # T
+        side = tf.cast(tf.round(tf.sqrt(tf.cast(tf.shape(found.kept)[-1], tf.float32))), tf.int32)
+        attention = tf.reshape(found.kept[0, 0, :count], [count, side, side])  # T R R
+        return {"caption": tf.strings.reduce_join(words, separator=" "), "words": words, "attention": attention}
+
+    tf.saved_model.save(module, str(folder), signatures={"serving_default": caption})
+    return folder

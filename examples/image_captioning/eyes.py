@@ -1,0 +1,69 @@
+# %% [markdown]
+# ### Eyes: what the decoder gets to see of a photo
+#
+# For each of the L cells of a grid over the photo two vectors, one that knows **where** things are and one that knows
+# **what** they are. For real photos both were computed beforehand by a frozen network (see `encoder.py`) and only need
+# to be told apart. For the drawn scenes a small network is trained along.
+
+# %%
+"""The first layers of the captioner: unpack frozen features, or compute features of small pictures."""
+
+import math
+
+import keras
+import tensorflow as tf
+
+
+# %%
+class FrozenEyes(keras.layers.Layer):
+    """Tells apart the two vectors that `encoder.Encoder` kept of each cell."""
+
+    def __init__(self, channels: int):
+        """The first `channels` of a cell are those of the middle layer."""
+        super().__init__(autocast=False)
+        self.channels = channels
+
+    def call(self, kept: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Map float16 [B, L, C + D] to where [B, L, C] and what [B, L, D].
+
+        Each `where` is scaled to a mean square of one: networks trained to name one thing a photo have strong features
+        in the middle and weak ones at the border, and unscaled, the middle would be looked at for its strength.
+        """
+        where = tf.cast(kept[..., : self.channels], tf.float32)  # B L C
+        where = math.sqrt(self.channels) * tf.nn.l2_normalize(where, axis=-1)  # B L C
+        return tf.cast(where, self.compute_dtype), tf.cast(kept[..., self.channels :], self.compute_dtype)
+
+
+class TinyEyes(keras.layers.Layer):
+    """A small convolutional network for drawn scenes, 1/8 of the picture's size in cells; trained along."""
+
+    def __init__(self, image_size: int, channels: int = 96):
+        """Lay out the convolutions."""
+        super().__init__()
+        self.side, self.channels = image_size // 8, channels
+        # Even kernels keep the middle of what a cell sees in the middle of the cell; and with these it sees 14 x 14
+        # pixels, not much more than its own 8 x 8. Could it see further, attention would find things from beside them.
+        self.convolutions = [
+            keras.layers.Conv2D(filters, kernel, strides=2, padding="same", activation="relu")
+            for filters, kernel in ((32, 4), (64, 4), (channels, 2))
+        ]
+        self.mix = keras.layers.Conv2D(channels, 3, padding="same", activation="relu")
+
+    def build(self, input_shape: tuple[int, ...]) -> None:
+        """Create the vector that tells each cell where it is: a convolution alone does not know left from right."""
+        self.places = self.add_weight(
+            name="places",
+            shape=(self.side, self.side, self.channels),
+            initializer=keras.initializers.RandomNormal(stddev=0.2),
+        )
+
+    def call(self, pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Map uint8 [B, S, S, 3] to where and what, both [B, L, C]."""
+        x = tf.cast(pixels, self.compute_dtype) / 127.5 - 1  # B S S 3
+        for convolution in self.convolutions:
+            x = convolution(x)  # B S/2 S/2 ., B S/4 S/4 ., B S/8 S/8 C
+        x += tf.cast(self.places, self.compute_dtype)  # B S/8 S/8 C
+        # What is there may be told from further away, with the neighbours. After this mixing "red" and "on the left"
+        # are "red on the left", which even the mean over all cells still knows.
+        what = self.mix(x)  # B S/8 S/8 C
+        return tuple(tf.reshape(grid, [-1, self.side**2, self.channels]) for grid in (x, what))  # B L C, B L C

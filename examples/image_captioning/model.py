@@ -1,0 +1,287 @@
+# %% [markdown]
+# # Image captioning: the model
+#
+# The **decoder** is a recurrent network that reads the words said so far and keeps them in a state $h_t$. Before it
+# says the next word, it asks a question of every cell of a grid over the photo, and looks where the answer is best:
+#
+# $$\alpha_t = \mathrm{softmax}_l\left(w^\top \tanh(K v_l + Q h_t)\right) \qquad z_t = \sum_l \alpha_{tl}\, [v_l, u_l]$$
+#
+# $v_l$ says *where* something is, $u_l$ *what* is there (see `encoder.py`), and $\alpha_{tl}$ is the **attention** that
+# cell $l$ gets for word $t$ (Bahdanau et al. 2014). A **gate** $\beta_t = \sigma(B h_t)$ says how much the photo
+# matters for this word: not at all for the *of* in *a couple of*. The word comes from what was looked at, from the
+# state, and from the word before:
+#
+# $$p(y_t) = \mathrm{softmax}(W_o \tanh(W_h h_t + W_z (\beta_t \odot z_t) + W_e y_{t-1}))$$
+#
+# This is Xu et al. 2015, *Show, attend and tell*, with a change: they choose where to look *before* the word $y_{t-1}$
+# is read, and feed what was seen back into the recurrence. Here the word is read first, as in Lu et al. 2017, so that
+# the question knows what has just been said; and in training, all words of a caption look at the photo at once.
+#
+# Letters in shape comments: B captions side by side, T words, L cells, C and D channels, A attention, E embedding,
+# U units, W = U/2, V vocabulary.
+
+# %%
+"""Step 3: the captioner, its losses, and one step of training and of testing, with the tape in plain sight."""
+
+import keras
+import tensorflow as tf
+
+# %% tags=["module"]
+from examples.image_captioning.data import END, SPECIAL
+from examples.image_captioning.encoder import Encoder
+from examples.image_captioning.eyes import FrozenEyes, TinyEyes
+
+# %%
+State = list[tf.Tensor]
+"""The decoder's state: two tensors [B, U]"""
+
+Memory = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
+"""What there is to look at: where [B, L, W], what [B, L, U], and keys [B, L, A]"""
+
+Seen = tuple[tf.Tensor, tf.Tensor]
+"""What was seen for each word: where [B, T, W], what [B, T, U]"""
+
+Batch = tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]
+"""source float16 [B, L, C + D] or uint8 [B, S, S, 3], inputs int32 [B, T], targets int32 [B, T], mask bool [B, T]"""
+
+# %% [markdown]
+# ## Step 3: define the model by subclassing
+#
+# **Attention**, in a layer of its own. It is asked for one word (when a caption is made) or for all words of a caption
+# at once (in training), and returns what it saw *and where it looked*.
+
+
+# %%
+class Attention(keras.layers.Layer):
+    """Additive attention over the cells of a grid (Bahdanau et al. 2014, arXiv:1409.0473, section A.1.2)."""
+
+    def __init__(self, units: int):
+        """Lay out the layers; `units` is A."""
+        super().__init__()
+        self.key = keras.layers.Dense(units)
+        self.question = keras.layers.Dense(units, use_bias=False)
+        self.score = keras.layers.Dense(1, use_bias=False)
+
+    def call(self, states: tf.Tensor, where: tf.Tensor, what: tf.Tensor, keys: tf.Tensor) -> tuple[Seen, tf.Tensor]:
+        """Look at the grid from each state.
+
+        Args:
+            states: [B, T, U].
+            where: [B, L, W].
+            what: [B, L, U]; no gradient flows from it to the weights, so that where to look is learned from `where`.
+            keys: [B, L, A], from `self.key`, the same for all words.
+
+        Returns:
+            what was seen, [B, T, W] and [B, T, U], and the weights float32 [B, T, L], which add up to one over L.
+        """
+        met = tf.tanh(keys[:, None] + self.question(states)[:, :, None])  # B T L A
+        weights = tf.nn.softmax(tf.cast(self.score(met)[..., 0], tf.float32))  # B T L
+        shares = tf.cast(weights, where.dtype)  # B T L
+        return (tf.matmul(shares, where), tf.matmul(tf.stop_gradient(shares), what)), weights
+
+
+class Captioner(keras.Model):
+    """Eyes, an LSTM that reads the words, attention, and the deep output layer of Xu et al. 2015, equation 7."""
+
+    def __init__(
+        self,
+        vocabulary_size: int,
+        encoder: Encoder,
+        embedding_dim: int,
+        units: int,
+        attention_units: int,
+        dropout: float = 0.0,
+        input_dropout: float = 0.0,
+        gate: bool = True,
+    ):
+        """Lay out the layers; the arguments are the settings of the same names.
+
+        Args:
+            vocabulary_size: V.
+            encoder: what the photos went through; decides the eyes.
+            embedding_dim: E.
+            units: U.
+            attention_units: A.
+            dropout: before the words.
+            input_dropout: of word vectors and of the values' channels.
+            gate: whether there is one.
+        """
+        super().__init__()
+        tiny = encoder.network is None
+        self.eyes = TinyEyes(encoder.image_size) if tiny else FrozenEyes(encoder.grid[1])
+        self.where = keras.layers.Dense(units // 2, activation="relu", name="where")
+        self.what = keras.layers.Dense(units, activation="relu", name="what")
+        self.attention = Attention(attention_units)
+        self.overview = keras.layers.Dense(units, activation="relu", name="overview")
+        self.initial = [keras.layers.Dense(units, activation="tanh", name=f"initial_{part}") for part in "hc"]
+        self.embedding = keras.layers.Embedding(
+            vocabulary_size, embedding_dim, embeddings_initializer=keras.initializers.RandomNormal(stddev=1.0)
+        )
+        self.reader = keras.layers.LSTM(units, return_sequences=True)
+        self.gate = keras.layers.Dense(units // 2 + units, activation="sigmoid") if gate else None
+        self.from_state = keras.layers.Dense(units, use_bias=False)
+        self.from_seen = keras.layers.Dense(units, use_bias=False)
+        self.from_word = keras.layers.Dense(units)
+        small = keras.initializers.VarianceScaling(0.5, "fan_in")  # so that an untrained loss is close to ln V
+        self.logits = keras.layers.Dense(vocabulary_size, kernel_initializer=small)
+        self.dropout = keras.layers.Dropout(dropout)
+        self.word_dropout = keras.layers.Dropout(input_dropout)
+        self.channel_dropout = keras.layers.Dropout(input_dropout, noise_shape=(None, 1, None))  # alike in all cells
+
+    def look(self, source: tf.Tensor, training: bool = False) -> tuple[Memory, State]:
+        """Return what there is to look at, and the state before the first word: a first impression of the whole."""
+        where, what = self.eyes(source)  # B L C, B L D
+        impression = self.word_dropout(self.overview(tf.reduce_mean(what, axis=1)), training=training)  # B U
+        where = self.channel_dropout(self.where(where), training=training)  # B L W
+        what = self.channel_dropout(self.what(what), training=training)  # B L U
+        return (where, what, self.attention.key(where)), [layer(impression) for layer in self.initial]
+
+    def call(self, source: tf.Tensor, inputs: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+        """Read whole captions.
+
+        Args:
+            source: see `Batch`.
+            inputs: int32 [B, T], <start> and the words.
+            training: whether dropout acts.
+
+        Returns:
+            logits float32 [B, T, V] of the word after each, and the attention float32 [B, T, L] that found it.
+        """
+        logits, weights, _ = self.read(source, inputs, training)
+        return logits, weights
+
+    def read(self, source: tf.Tensor, inputs: tf.Tensor, training: bool) -> tuple[tf.Tensor, tf.Tensor, Seen]:
+        """Do as `call`, and also return what was seen for each word."""
+        memory, state = self.look(source, training)
+        words = self.word_dropout(self.embedding(inputs), training=training)  # B T E
+        states = self.reader(words, initial_state=state, training=training)  # B T U
+        seen, weights = self.attention(states, *memory)  # B T L
+        return self.say(words, states, seen, training), weights, seen
+
+    def next_word(self, ids: tf.Tensor, state: State, memory: Memory) -> tuple[tf.Tensor, State, tf.Tensor]:
+        """Read one word a row: the same as `call` on captions of one word, for `common.decoding.beam_search`.
+
+        Args:
+            ids: int32 [B].
+            state: as from `look`.
+            memory: as from `look`.
+
+        Returns:
+            logits float32 [B, V], minus infinity for what is no word and not <end>; the new state; attention [B, L].
+        """
+        words = self.embedding(ids)  # B E
+        new, state = self.reader.cell(words, state)  # B U
+        seen, weights = self.attention(new[:, None], *memory)  # B 1 L
+        logits = self.say(words[:, None], new[:, None], seen)  # B 1 V
+        is_word = tf.range(tf.shape(logits)[-1]) >= len(SPECIAL)  # V
+        is_end = tf.range(tf.shape(logits)[-1]) == END  # V
+        return tf.where(is_word | is_end, logits[:, 0], -float("inf")), list(state), weights[:, 0]
+
+    def say(self, words: tf.Tensor, states: tf.Tensor, seen: Seen, training: bool = False) -> tf.Tensor:
+        """Map words [B, T, E], the states after them [B, T, U] and what was seen to float32 logits [B, T, V]."""
+        seen = tf.concat(seen, axis=-1)  # B T W+U
+        if self.gate is not None:
+            seen = self.gate(states) * seen  # B T W+U
+        mixed = tf.tanh(self.from_state(states) + self.from_seen(seen) + self.from_word(words))  # B T U
+        return tf.cast(self.logits(self.dropout(mixed, training=training)), tf.float32)  # B T V
+
+    def build_weights(self, encoder: Encoder) -> "Captioner":
+        """Create all variables, so that they can be restored or counted before the first batch; return self."""
+        self(tf.zeros([1, *encoder.shape], encoder.dtype), tf.zeros([1, 1], tf.int32))
+        return self
+
+
+# %% [markdown]
+# ## Step 4: train
+#
+# The main loss is **cross-entropy**: the surprise at each word that really came, in nats. Three things are added in
+# training, each with a weight that may be 0:
+#
+# - **Label smoothing** gives a share of the target's probability to all words: other people would have said something
+# else.
+# - **The doubly stochastic penalty** of Xu et al. (equation 14) wants the attention that a cell gets over the whole
+# caption to be 1: $\sum_l (1 - \sum_t \alpha_{tl})^2$. It makes the model look everywhere once, and so at nothing in
+# particular.
+# - **The looking loss** asks for each word to be guessed from what was looked at *alone*, without the state, by the
+# part of it that knows where things are. The state has a first impression of the whole photo, and what to say can be
+# told from that; where to look cannot. This loss is what makes attention point.
+
+
+# %%
+class TrainableCaptioner(Captioner):
+    """The same network with its losses and the two steps that training is made of."""
+
+    def __init__(
+        self,
+        vocabulary_size: int,
+        encoder: Encoder,
+        label_smoothing: float = 0.0,
+        penalty: float = 0.0,
+        looking: float = 0.0,
+        **architecture,
+    ):
+        """Lay out the network and what only training needs; the arguments are the settings of the same names."""
+        super().__init__(vocabulary_size, encoder, **architecture)
+        self.label_smoothing, self.penalty, self.looking = label_smoothing, penalty, looking
+        # Guesses the word from what was seen.
+        self.guess = keras.layers.Dense(vocabulary_size, name="guess") if looking else None
+        self.mean_loss = keras.metrics.Mean(name="loss")
+
+    def call(self, source: tf.Tensor, inputs: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+        """Read whole captions, as `Captioner.call`; the first call also creates what only training needs."""
+        logits, weights, seen = self.read(source, inputs, training)
+        if self.guess is not None and not self.guess.built:
+            self.guess(seen[0])
+        return logits, weights
+
+    def train_step(self, batch: Batch) -> dict[str, tf.Tensor]:
+        """Learn from one batch; return its loss, the mean of -ln p(word) in nats."""
+        source, inputs, targets, mask = batch
+        with tf.GradientTape() as tape:
+            logits, weights, seen = self.read(source, inputs, training=True)
+            loss = masked_mean(cross_entropy(logits, targets), mask)
+            aim = masked_mean(cross_entropy(logits, targets, self.label_smoothing), mask)
+            aim += self.penalty * stochastic_penalty(weights, mask)
+            if self.guess is not None:
+                guesses = tf.cast(self.guess(self.word_dropout(seen[0], training=True)), tf.float32)  # B T V
+                aim += self.looking * masked_mean(cross_entropy(guesses, targets), mask)
+            scaled = self.optimizer.scale_loss(aim)  # larger in float16, whose small gradients would be zero
+        gradients = tape.gradient(scaled, self.trainable_variables)
+        gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]  # sums the embedding's sparse rows
+        self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
+        self.mean_loss.update_state(loss)  # which is what fit() shows
+        return {"loss": loss}
+
+    def test_step(self, batch: Batch) -> dict[str, tf.Tensor]:
+        """Measure one batch; return the running mean over all words since the metric was reset."""
+        source, inputs, targets, mask = batch
+        logits, _ = self(source, inputs)
+        # Word by word: with weights instead, Keras averages each row first, and a wide batch would count for less.
+        self.mean_loss.update_state(tf.boolean_mask(cross_entropy(logits, targets), mask))
+        return {"loss": self.mean_loss.result()}
+
+
+def cross_entropy(logits: tf.Tensor, targets: tf.Tensor, smoothing: float = 0.0) -> tf.Tensor:
+    """Return -ln p(target) in nats, float32 [B, T]; of it a share `smoothing` is the mean over all words instead."""
+    exact = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=targets, logits=logits)  # B T
+    if not smoothing:
+        return exact
+    spread = tf.reduce_logsumexp(logits, axis=-1) - tf.reduce_mean(logits, axis=-1)  # B T
+    return (1 - smoothing) * exact + smoothing * spread
+
+
+def masked_mean(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """Return the mean, a scalar, of `values` [B, T] where `mask` [B, T] is True; 0 if it is nowhere."""
+    weights = tf.cast(mask, values.dtype)
+    return tf.math.divide_no_nan(tf.reduce_sum(values * weights), tf.reduce_sum(weights))
+
+
+def stochastic_penalty(weights: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """Return the doubly stochastic penalty (Xu et al. 2015, equation 14), a scalar, the mean over the captions.
+
+    Args:
+        weights: attention, float32 [B, T, L].
+        mask: bool [B, T], False on padding, which looks at nothing.
+    """
+    received = tf.reduce_sum(weights * tf.cast(mask, weights.dtype)[..., None], axis=1)  # B L
+    return tf.reduce_mean(tf.reduce_sum((1 - received) ** 2, axis=-1))

@@ -1,0 +1,160 @@
+# %% [markdown]
+# ### The pointing game
+#
+# Good captions do not show that the model looks at what it names: it may guess the ball from the lawn. So we ask: when
+# a word names a kind of thing that is in the photo, does the peak of the attention, as it is drawn, lie in a box around
+# such a thing? Two lazy players set the scale: one points anywhere (and hits as often as the boxes cover the photo),
+# the other always points at the centre, where people like to put things.
+
+# %%
+"""Does the attention for a word point at the thing that it names?"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from common.errors import UserError
+from common.spotlight import upsample
+from common.text import read_text
+
+# %% tags=["module"]
+from examples.image_captioning.scenes import Box
+
+# %%
+PEOPLE = frozenset({
+    "person", "people", "man", "men", "woman", "women", "boy", "boys", "girl", "girls", "child", "children", "kid",
+    "kids", "baby", "toddler", "lady", "guy", "player", "players", "skier", "snowboarder", "surfer", "skateboarder",
+    "biker", "cyclist", "rider", "climber", "crowd",
+})  # fmt: skip
+OTHER_NAMES = {
+    "bike": "bicycle", "motorbike": "motorcycle", "ball": "sports ball", "puppy": "dog", "plane": "airplane",
+    "table": "dining table", "computer": "laptop", "television": "tv", "sofa": "couch", "plant": "potted plant",
+    "racket": "tennis racket", "phone": "cell phone", "doughnut": "donut", "bat": "baseball bat",
+}  # fmt: skip
+COCO_CATEGORIES = (
+    "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light",
+    "fire hydrant", "stop sign", "parking meter", "bench", "bird", "cat", "dog", "horse", "sheep", "cow", "elephant",
+    "bear", "zebra", "giraffe", "backpack", "umbrella", "handbag", "tie", "suitcase", "frisbee", "skis", "snowboard",
+    "sports ball", "kite", "baseball bat", "baseball glove", "skateboard", "surfboard", "tennis racket", "bottle",
+    "wine glass", "cup", "fork", "knife", "spoon", "bowl", "banana", "apple", "sandwich", "orange", "broccoli",
+    "carrot", "hot dog", "pizza", "donut", "cake", "chair", "couch", "potted plant", "bed", "dining table", "toilet",
+    "tv", "laptop", "mouse", "remote", "keyboard", "cell phone", "microwave", "oven", "toaster", "sink", "refrigerator",
+    "book", "clock", "vase", "scissors", "teddy bear", "hair drier", "toothbrush",
+)  # fmt: skip
+_RASTER = 200  # the boxes' share of a picture is counted on so many by so many points
+
+
+@dataclass(frozen=True)
+class BoxedPhoto:
+    """The size of a photo, in pixels, and for each kind of thing in it the boxes."""
+
+    name: str
+    size: tuple[int, int]
+    boxes: Mapping[str, Sequence[Box]]
+
+
+def category_of(word: str, categories: Iterable[str]) -> str | None:
+    """Return the category that a word names, singular or plural, None if it names none of them."""
+    categories = set(categories)
+    if word in PEOPLE:
+        return "person" if "person" in categories else None
+    for singular in (word, word.removesuffix("s"), word.removesuffix("es")):
+        category = OTHER_NAMES.get(singular, singular)
+        if category in categories:
+            return category
+    return None
+
+
+def read_coco_boxes(path: Path) -> list[BoxedPhoto]:
+    """Return the photos of a file of COCO's instances.
+
+    Raises:
+        UserError: it is none.
+    """
+    try:
+        content = json.loads(read_text(path))
+        names = {category["id"]: str(category["name"]) for category in content["categories"]}
+        boxes: dict[int, dict[str, list[Box]]] = {image["id"]: {} for image in content["images"]}
+        for thing in content["annotations"]:
+            left, top, width, height = map(float, thing["bbox"])
+            of_kind = boxes[thing["image_id"]].setdefault(names[thing["category_id"]], [])
+            of_kind.append((left, top, left + width, top + height))
+        return [
+            BoxedPhoto(str(image["file_name"]), (int(image["width"]), int(image["height"])), boxes[image["id"]])
+            for image in content["images"]
+        ]
+    except (ValueError, LookupError, TypeError) as error:
+        raise UserError(f"{path}: not in the format of COCO's instances ({error!r})") from error
+
+
+class PointingGame:
+    """Counts hits, and those of the two lazy players."""
+
+    def __init__(self):
+        """Nothing pointed at yet."""
+        self.counts: Counter[str] = Counter()
+
+    def play(self, photo: BoxedPhoto, words: Sequence[str], attention: np.ndarray) -> None:
+        """Point at whatever `words` names of the things in `photo`.
+
+        Args:
+            photo: with its boxes.
+            words: of a caption.
+            attention: float [words, rows, columns], the weights for each word; they cover the whole photo.
+        """
+        for word, grid in zip(words, attention, strict=True):
+            category = category_of(word, photo.boxes)
+            if category is None:
+                continue
+            width, height = photo.size
+            row, column = np.unravel_index(np.argmax(upsample(grid, (_RASTER, _RASTER))), (_RASTER, _RASTER))
+            place = ((column + 0.5) / _RASTER * width, (row + 0.5) / _RASTER * height)
+            self.counts["overlaps"] += _overlaps(photo, category, grid)
+            self.counts["named"] += 1
+            self.counts["hits"] += _is_inside(*place, photo.boxes[category])
+            self.counts["centre"] += _is_inside(width / 2, height / 2, photo.boxes[category])
+            self.counts["chance"] += _share(photo, category)
+
+    def results(self) -> dict[str, float]:
+        """Return the shares of hits: `pointing`, and of the lazy players `pointing_chance` and `pointing_centre`.
+
+        Also `pointing_overlap`, the milder question whether the cell of the greatest weight reaches into a box at all.
+        """
+        named = max(1, self.counts["named"])
+        shares = {
+            "pointing": "hits",
+            "pointing_overlap": "overlaps",
+            "pointing_chance": "chance",
+            "pointing_centre": "centre",
+        }
+        return {"pointing_words": float(self.counts["named"])} | {
+            name: float(self.counts[key] / named) for name, key in shares.items()
+        }
+
+
+def _is_inside(x: float, y: float, boxes: Sequence[Box]) -> bool:
+    return any(left <= x <= right and top <= y <= bottom for left, top, right, bottom in boxes)
+
+
+def _overlaps(photo: BoxedPhoto, category: str, grid: np.ndarray) -> bool:
+    """Say whether the cell of the greatest weight and a box of that category have something in common."""
+    row, column = np.unravel_index(np.argmax(grid), grid.shape)
+    wide, high = photo.size[0] / grid.shape[1], photo.size[1] / grid.shape[0]
+    return any(
+        left < (column + 1) * wide and right > column * wide and top < (row + 1) * high and bottom > row * high
+        for left, top, right, bottom in photo.boxes[category]
+    )
+
+
+def _share(photo: BoxedPhoto, category: str) -> float:
+    """Return the share of the photo that the boxes of a category cover together."""
+    width, height = photo.size
+    covered = np.zeros((_RASTER, _RASTER), bool)
+    x, y = (np.arange(_RASTER) + 0.5) / _RASTER * width, (np.arange(_RASTER) + 0.5) / _RASTER * height
+    for left, top, right, bottom in photo.boxes[category]:
+        covered |= ((y >= top) & (y <= bottom))[:, None] & ((x >= left) & (x <= right))[None]
+    return float(covered.mean())

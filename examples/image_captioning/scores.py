@@ -1,0 +1,42 @@
+# %% [markdown]
+# ### How good is a caption?
+#
+# No caption is *the* right one, so each is compared with all that people said about the photo. **BLEU** asks how many
+# of its words, pairs, triples and quadruples stand in one of theirs (and punishes the too short); **ROUGE-L** asks for
+# the longest common run of words; **CIDEr** weighs the runs of words by how telling they are: "a man" is in every
+# caption.
+
+# %%
+"""BLEU-1 to 4, ROUGE-L and CIDEr, by the scorers of pycocoevalcap that need no Java."""
+
+import contextlib
+import io
+from collections.abc import Sequence
+
+from pycocoevalcap.bleu.bleu import Bleu
+from pycocoevalcap.cider.cider import Cider
+from pycocoevalcap.rouge.rouge import Rouge
+
+# %%
+RULE = (
+    "pycocoevalcap's Bleu(4), Rouge and Cider over the whole split, against all captions of each photo; captions and "
+    "references lower-case, split at spaces, punctuation stripped from both ends of each word"
+)
+
+
+def score(captions: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]]) -> dict[str, float]:
+    """Return `bleu_1` to `bleu_4`, `rouge_l` and `cider`.
+
+    Args:
+        captions: for each photo the words of the caption made.
+        references: for each photo the words of each of its true captions.
+    """
+    made = {number: [" ".join(words)] for number, words in enumerate(captions)}
+    true = {number: [" ".join(words) for words in texts] for number, texts in enumerate(references)}
+    with contextlib.redirect_stdout(io.StringIO()):  # Bleu prints
+        bleu, _ = Bleu(4).compute_score(true, made)
+        rouge, _ = Rouge().compute_score(true, made)
+        cider, _ = Cider().compute_score(true, made)
+    return {f"bleu_{n}": float(value) for n, value in enumerate(bleu, start=1)} | {
+        "rouge_l": float(rouge), "cider": float(cider)
+    }  # fmt: skip

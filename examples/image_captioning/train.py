@@ -1,0 +1,144 @@
+# %% [markdown]
+# # Image captioning: training
+#
+# Everything meets here: the photos with their features, the model with its tape, and the loop that drives them, keeps
+# the best weights and can be interrupted anywhere.
+
+# %%
+"""Step 4: put data, model and loop together in a run directory; draw the pictures when training is over."""
+
+import math
+import os
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import keras
+
+from common import training
+from common.download import cache_dir
+from common.run import Run
+from common.text import Vocabulary
+
+# %% tags=["module"]
+from examples.image_captioning.config import Config
+from examples.image_captioning.data import (
+    CaptionBatches,
+    PhotoSet,
+    build_vocabulary,
+    data_fingerprint,
+    load_photos,
+    load_split,
+)
+from examples.image_captioning.demo import encoder_weights_path
+from examples.image_captioning.encoder import Encoder, load_encoder
+from examples.image_captioning.model import TrainableCaptioner
+from examples.image_captioning.pictures import WatchPhotos, draw_pictures
+
+# %% [markdown]
+# Adam's step size climbs over the first steps, while its averages are still poor, and then falls along a cosine to
+# nothing.
+
+
+# %%
+@dataclass(frozen=True)
+class Data:
+    """What training needs to know of its data."""
+
+    train: PhotoSet
+    validation: PhotoSet
+    encoder: Encoder
+    vocabulary: Vocabulary
+    fingerprint: dict[str, Any]
+
+
+def load_data(config: Config) -> Data:
+    """Load the photos and captions of `config`, and compute what has not been computed yet of their features.
+
+    Raises:
+        UserError: as `load_photos`, `load_encoder` and `load_split`.
+    """
+    photos = load_photos(config.data, config.images, config.data_dir)
+    encoder = load_encoder(config.encoder, config.encoder_weights)
+    train, validation = (load_split(photos, split, encoder, config.features_dir) for split in ("train", "validation"))
+    captions = (words for of_photo in train.captions() for words in of_photo)
+    vocabulary = build_vocabulary(captions, config.word_count)
+    return Data(train, validation, encoder, vocabulary, data_fingerprint(photos, encoder))
+
+
+def build_optimizer(config: Config, total_steps: int) -> keras.optimizers.Optimizer:
+    """Return Adam with warm-up, cosine decay to 0 over `total_steps`, and clipping."""
+    warmup_steps = min(config.warmup_steps, total_steps // 2)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=config.learning_rate / max(1, warmup_steps),
+        warmup_target=config.learning_rate if warmup_steps else None,
+        warmup_steps=warmup_steps,
+        decay_steps=max(1, total_steps - warmup_steps),
+    )
+    return keras.optimizers.Adam(schedule, global_clipnorm=config.clip_norm)
+
+
+def train(config: Config) -> Run:
+    """Train as `config` says, or resume the run that is there, and draw the pictures.
+
+    Raises:
+        UserError: bad data, or a run directory with other settings.
+        Interrupted: stopped by a signal, with everything saved.
+    """
+    training.prepare(config.seed, config.precision)
+    data = load_data(config)
+    run = Run.start(
+        config.run_path,
+        config.EXAMPLE,
+        settings=config.settings(),
+        data=data.fingerprint,
+        data_dir=cache_dir(config.data_dir),
+        fresh=config.fresh,
+    )
+    data.vocabulary.save(run.vocabulary)
+    save_encoder(data.encoder, run)
+
+    training.prepare(config.seed, config.precision)  # again: computing features must not change the initial weights
+    train_batches, validation_batches = (
+        CaptionBatches(photos, data.vocabulary, config.batch_size, config.most_words)
+        for photos in (data.train, data.validation)
+    )
+    steps_per_epoch = -(-len(train_batches.lengths) // config.batch_size)  # rounded up
+    steps_per_epoch = min(config.steps_per_epoch or steps_per_epoch, steps_per_epoch)
+    model = TrainableCaptioner(len(data.vocabulary), data.encoder, **config.losses(), **config.architecture())
+    model.build_weights(data.encoder)
+    model.compile(build_optimizer(config, config.epochs * steps_per_epoch))
+    announce(config, data, train_batches, model)
+    training.Trainer(
+        model,
+        run,
+        epochs=config.epochs,
+        steps_per_epoch=steps_per_epoch,
+        patience=config.patience,
+        callbacks=[WatchPhotos(run, data.encoder, data.vocabulary, data.validation, config.most_words)],
+        eager=config.eager,
+        max_minutes=config.max_minutes,
+        checkpoint_seconds=config.checkpoint_seconds,
+    ).fit(partial(train_batches, config.seed), validation_batches(config.seed, 0))
+    draw_pictures(run, data.encoder, data.validation, math.log(len(data.vocabulary)))
+    return run
+
+
+def save_encoder(encoder: Encoder, run: Run) -> None:
+    """Copy the encoder's weights into the run, unless they are there."""
+    path = encoder_weights_path(run)
+    if encoder.base is not None and not path.exists():
+        part = path.with_name("part.weights.h5")
+        encoder.base.save_weights(part)
+        os.replace(part, path)
+
+
+def announce(config: Config, data: Data, batches: CaptionBatches, model: keras.Model) -> None:
+    """Say what is about to be trained on what."""
+    weights = sum(math.prod(weight.shape) for weight in model.trainable_weights)
+    print(
+        f"{config.data}: {len(data.train):,} photos with {len(batches.lengths):,} captions to train on, "
+        f"{len(data.validation):,} photos to validate, {len(data.vocabulary):,} words; guessing costs "
+        f"{math.log(len(data.vocabulary)):.3f} nats a word\n"
+        f"{config.encoder} and an LSTM of {config.units} with attention, {weights:,} weights to learn"
+    )

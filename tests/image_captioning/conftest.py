@@ -1,0 +1,48 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from common.run import Run
+from examples.image_captioning.config import PRESETS
+from tests.image_captioning.tiny import SETTINGS
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_its_own(tmp_path_factory):
+    """Keep derived files out of the user's cache; processes that the tests start inherit it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """A run of the tiny preset, two short epochs long."""
+    from examples.image_captioning.train import train
+
+    path = tmp_path_factory.mktemp("runs") / "tiny"
+    return Run(train(replace(PRESETS["tiny"], run_dir=path, **SETTINGS)).path)
+
+
+@pytest.fixture
+def album(tmp_path):
+    """A folder of twelve small photos with captions.json."""
+    return make_album(tmp_path / "album", 12)
+
+
+def make_album(folder, count):
+    folder.mkdir()
+    draw = np.random.default_rng(1)
+    entries = []
+    for number in range(count):
+        name = f"photo {number}.png"
+        Image.fromarray(draw.integers(255, size=(40, 60, 3), dtype=np.uint8)).save(folder / name)
+        split = "validation" if number % 4 == 3 else "train"
+        entries.append(
+            {"image": name, "captions": ["A noisy picture.", f"Noise, of kind {number % 2}!"], "split": split}
+        )
+    (folder / "captions.json").write_text(json.dumps(entries))
+    return folder

@@ -1,0 +1,71 @@
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from common.errors import UserError
+from common.run import Run
+from examples.image_captioning.demo import PhotoCaptioner, Search, find_photos
+from examples.image_captioning.scenes import make_scenes
+
+
+@pytest.fixture(scope="module")
+def captioner(trained):
+    return PhotoCaptioner.load(trained)
+
+
+@pytest.fixture(scope="module")
+def pixels():
+    return np.stack([np.asarray(scene.draw()) for scene in make_scenes(6, 9, held_out=True)])
+
+
+def test_the_attention_told_is_the_attention_used(captioner, pixels):
+    for one, picture in zip(captioner.caption(pixels, Search(beam=3)), pixels, strict=True):
+        inputs = captioner.vocabulary.encode(["<start>", *one.words])[None, :-1]
+        _, attention = captioner.model(picture[None], inputs)
+        assert one.attention.shape == (len(one.words), 8, 8)
+        np.testing.assert_allclose(one.attention.reshape(len(one.words), 64), attention[0], atol=1e-5)
+
+
+def test_greedy_says_the_likeliest_word_each_time(captioner, pixels):
+    for one, picture in zip(captioner.caption(pixels, Search(beam=1)), pixels, strict=True):
+        ids = captioner.vocabulary.encode(["<start>", *one.words, "<end>"])[None]
+        logits = captioner.model(picture[None], ids[:, :-1])[0].numpy()[0]
+        logits[:, [0, 1, 3]] = -np.inf
+        assert list(logits.argmax(axis=-1))[: len(one.words)] == list(ids[0, 1:-1])
+
+
+def test_beam_search_finds_what_is_at_least_as_likely(captioner, pixels):
+    for greedy, beam in zip(*(captioner.caption(pixels, Search(beam=beam)) for beam in (1, 3)), strict=True):
+        assert beam.score >= greedy.score - 1e-5
+
+
+def test_together_or_alone_the_captions_are_the_same(captioner, pixels):
+    alone = [captioner.caption(picture[None], Search())[0].text for picture in pixels]
+    assert [one.text for one in captioner.caption(pixels, Search())] == alone
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "I;16"])
+def test_pictures_of_any_mode_and_shape_are_described(captioner, tmp_path, mode):
+    path = tmp_path / ("x.jpg" if mode == "CMYK" else "x.png")
+    if mode == "I;16":
+        Image.fromarray(np.full((50, 30), 40_000, np.uint16)).save(path)
+    else:
+        Image.new("RGB", (30, 50), "red").convert(mode).save(path)
+    image, described = captioner.caption_file(path, Search())
+    assert image.size == (30, 50) and image.mode == "RGB" and described.attention.shape[1:] == (8, 8)
+
+
+def test_a_run_that_was_moved_says_the_same(trained, captioner, pixels, tmp_path):
+    shutil.copytree(trained.path, tmp_path / "elsewhere")
+    moved = PhotoCaptioner.load(Run(tmp_path / "elsewhere"))
+    for one, other in zip(*(c.caption(pixels, Search()) for c in (captioner, moved)), strict=True):
+        assert one.text == other.text and (one.attention == other.attention).all()
+
+
+def test_folders_stand_for_the_pictures_in_them(album):
+    assert len(find_photos([album])) == 12 and find_photos([album / "photo 1.png"]) == [album / "photo 1.png"]
+    (album / "empty").mkdir()
+    with pytest.raises(UserError, match="no picture"):
+        find_photos([album / "empty"])

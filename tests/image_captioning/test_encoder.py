@@ -1,0 +1,52 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from common.errors import UserError
+from examples.image_captioning.encoder import NETWORKS, load_encoder
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    keras.utils.set_random_seed(1)
+    return load_encoder("mobilenet_v2", "random")
+
+
+def test_a_cell_has_the_averaged_middle_layer_and_the_last_one(encoder):
+    pixels = np.random.default_rng(1).integers(255, size=(2, 224, 224, 3), dtype=np.uint8)
+    kept = encoder(tf.constant(pixels)).numpy()
+    assert (
+        encoder.grid == (49, 576, 1280) and encoder.shape == (49, 1856) == kept.shape[1:] and kept.dtype == np.float16
+    )
+    outputs = [encoder.base.get_layer(name).output for name in (NETWORKS["mobilenet_v2"].middle_layer, "out_relu")]
+    middle, last = keras.Model(encoder.base.input, outputs)(pixels / 127.5 - 1, training=False)
+    averaged = np.reshape(middle, (2, 7, 2, 7, 2, 576)).mean(axis=(2, 4)).reshape(2, 49, 576)
+    np.testing.assert_allclose(kept[..., :576], averaged, atol=2e-3)
+    np.testing.assert_allclose(kept[..., 576:], np.reshape(last, (2, 49, 1280)), atol=2e-3)
+
+
+def test_saved_weights_make_the_same_encoder_under_any_policy(encoder, tmp_path):
+    encoder.base.save_weights(tmp_path / "e.weights.h5")
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        again = load_encoder("mobilenet_v2", str(tmp_path / "e.weights.h5"))
+        assert keras.config.dtype_policy().name == "mixed_bfloat16"
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert again.key == encoder.key and again.network.compute_dtype == "float32"
+    again.base.layers[1].kernel.assign_add(tf.ones_like(again.base.layers[1].kernel))
+    assert load_encoder("mobilenet_v2", "random").key != encoder.key
+
+
+@pytest.mark.parametrize("weights", ["none.weights.h5", "imagenet"])
+def test_weights_that_cannot_be_had_are_an_error(weights, tmp_path):
+    with pytest.raises(UserError, match="--encoder-weights") as error:
+        load_encoder("mobilenet_v2", weights if weights == "imagenet" else str(tmp_path / weights))
+    assert "\n" not in str(error.value)
+
+
+def test_the_tiny_encoder_hands_on_pixels():
+    encoder = load_encoder("tiny", "imagenet")
+    pixels = np.random.default_rng(1).integers(255, size=(2, 64, 64, 3), dtype=np.uint8)
+    assert (encoder(tf.constant(pixels)).numpy() == pixels).all() and encoder.shape == (64, 64, 3)

@@ -1,0 +1,47 @@
+import io
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from examples.image_captioning.demo import PhotoCaptioner, Search
+from examples.image_captioning.export import BEAM, export
+from examples.image_captioning.scenes import make_scenes
+
+READER = """
+import json, sys, tensorflow as tf
+served = tf.saved_model.load(sys.argv[1]).signatures["serving_default"]
+for name in sys.argv[2:]:
+    found = served(image=tf.constant(open(name, "rb").read()), length_penalty=tf.constant(0.7))
+    print(json.dumps([found["caption"].numpy().decode(), found["attention"].numpy().tolist()]))
+try:
+    served(image=tf.constant(b"<html>"), length_penalty=tf.constant(0.7))
+except tf.errors.InvalidArgumentError as error:
+    print("refused")
+"""
+
+
+@pytest.fixture(scope="module")
+def captioner(trained):
+    return PhotoCaptioner.load(trained)
+
+
+def test_a_process_without_this_code_says_the_same_and_looks_the_same_way(captioner, tmp_path):
+    export(captioner, tmp_path / "model")
+    scenes = [scene.draw() for scene in make_scenes(3, 5, held_out=False)]
+    names = [f"{number}.png" for number in range(3)]
+    for name, scene in zip(names, scenes, strict=True):
+        buffer = io.BytesIO()
+        scene.save(buffer, "PNG")
+        (tmp_path / name).write_bytes(buffer.getvalue())
+    command = [sys.executable, "-c", READER, str(tmp_path / "model"), *names]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=True, text=True)
+    *answers, last = done.stdout.splitlines()
+    assert last == "refused"
+    for answer, scene in zip(answers, scenes, strict=True):
+        expected = captioner.caption_image(scene, Search(BEAM))
+        text, attention = json.loads(answer)
+        assert text == expected.text
+        np.testing.assert_allclose(attention, expected.attention, atol=1e-4)

@@ -1,0 +1,137 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from common.errors import UserError
+from examples.image_captioning import features
+from examples.image_captioning.encoder import Encoder
+from examples.image_captioning.features import extract_features
+from examples.image_captioning.photos import LeftOut, Photo, pixels_of, survey
+
+
+class Means(Encoder):
+    """Keeps the mean of each channel, and counts the photos that it is given."""
+
+    shape, dtype, key = (3,), "float16", "means"
+    photos = 0
+
+    def __call__(self, pixels):
+        Means.photos += len(pixels)
+        return tf.cast(tf.reduce_mean(tf.cast(pixels, tf.float32), axis=(1, 2)), tf.float16)
+
+
+def make_photos(folder, count=7):
+    folder.mkdir(exist_ok=True)
+    for number in range(count):
+        colour = tuple(int(c) for c in np.random.default_rng(number).integers(255, size=3))
+        Image.new("RGB", (8, 8), colour).save(folder / f"{number}.png")
+    return survey([Photo(f"{n}.png", ["x"], "train", folder / f"{n}.png") for n in range(count)], LeftOut())
+
+
+@pytest.fixture(autouse=True)
+def small_shards(monkeypatch):
+    monkeypatch.setattr(features, "SHARD", 3)
+    monkeypatch.setattr(features, "BATCH", 2)
+    Means.photos = 0
+
+
+def extract(photos, tmp_path, left_out=None):
+    return extract_features(photos, Means("means", 8), tmp_path / "features", left_out or LeftOut())
+
+
+def test_each_row_is_that_of_its_photo_in_any_order(tmp_path):
+    photos = make_photos(tmp_path / "photos")
+    store, rows = extract(photos, tmp_path)
+    assert rows == list(range(7))
+    order = np.array([6, 0, 3, 3, 5])
+    expected = [pixels_of(photos[row], 8).mean(axis=(0, 1)) for row in order]
+    np.testing.assert_allclose(store.read(order), expected, rtol=1e-3)
+
+
+def test_what_is_there_is_not_computed_again_and_what_is_lost_is(tmp_path):
+    photos = make_photos(tmp_path / "photos")
+    store, _ = extract(photos, tmp_path)
+    before = store.read(np.arange(7))
+    extract(photos, tmp_path)
+    assert Means.photos == 7
+    store.path(1).unlink()
+    again, _ = extract(photos, tmp_path)
+    assert Means.photos == 7 + 3 and (again.read(np.arange(7)) == before).all()
+
+
+def test_other_photos_and_other_contents_are_other_features(tmp_path):
+    photos = make_photos(tmp_path / "photos")
+    folders = {extract(photos, tmp_path)[0].folder, extract(photos[:5], tmp_path)[0].folder}
+    Image.new("RGB", (8, 8), "pink").save(tmp_path / "photos" / "2.png")
+    folders.add(extract(survey(photos, LeftOut()), tmp_path)[0].folder)
+    assert len(folders) == 3
+
+
+BAD = {
+    "cut.jpg": lambda good: good[: len(good) // 2],
+    "empty.jpg": lambda good: b"",
+    "page.jpg": lambda good: b"<!DOCTYPE html><html>log in</html>",
+}
+
+
+def test_bad_photos_are_named_left_out_and_remembered(tmp_path):
+    photos = make_photos(tmp_path / "photos", 4)
+    Image.effect_noise((64, 64), 50).save(tmp_path / "good.jpg")
+    for name, spoil in BAD.items():
+        (tmp_path / "photos" / name).write_bytes(spoil((tmp_path / "good.jpg").read_bytes()))
+    Image.new("1", (8000, 8000)).save(tmp_path / "photos" / "bomb.png")
+    bad = [Photo(name, ["x"], "train", tmp_path / "photos" / name) for name in (*BAD, "bomb.png")]
+    photos = survey([*photos[:2], *bad, *photos[2:]], LeftOut())
+    for _ in range(2):  # computed, then found
+        left_out = LeftOut()
+        store, rows = extract(photos, tmp_path, left_out)
+        assert rows == [0, 1, 6, 7]
+        for name, reason in zip((*BAD, "bomb.png"), left_out.reasons, strict=True):
+            assert name in reason
+        np.testing.assert_allclose(store.read(np.array([7])), [pixels_of(photos[7], 8).mean(axis=(0, 1))], rtol=1e-3)
+
+
+def test_a_folder_that_cannot_be_written_is_an_error(tmp_path):
+    (tmp_path / "features").write_text("in the way")
+    with pytest.raises(UserError, match="--features-dir"):
+        extract(make_photos(tmp_path / "photos"), tmp_path)
+
+
+KILLED = """
+import sys, os, signal
+from pathlib import Path
+from examples.image_captioning import features
+from tests.image_captioning.test_features import Means, extract, make_photos
+features.SHARD, features.BATCH = 3, 2
+class Killer(Means):
+    def __call__(self, pixels):
+        if Killer.photos >= 4:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__call__(pixels)
+import tests.image_captioning.test_features as module
+module.Means = Killer
+folder = Path(sys.argv[1])
+module.extract(make_photos(folder / "photos"), folder)
+"""
+
+
+def test_killed_in_the_middle_it_goes_on_with_the_shard_under_way(tmp_path):
+    assert (
+        subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], stderr=subprocess.DEVNULL).returncode
+        == -signal.SIGKILL
+    )
+    [first] = (tmp_path / "features").rglob("*.features")
+    written = first.read_bytes()
+    photos = make_photos(tmp_path / "photos")
+    store, _ = extract(photos, tmp_path)
+    assert Means.photos == 4 and first.read_bytes() == written  # 3 of 7 were done
+    fresh, _ = extract(photos, tmp_path / "uninterrupted")
+    assert (store.read(np.arange(7)) == fresh.read(np.arange(7))).all()
+    assert json.loads(first.with_suffix(".json").read_text()) == {} and os.listdir(store.folder)

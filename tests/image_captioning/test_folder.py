@@ -1,0 +1,82 @@
+import json
+
+import pytest
+
+from common.errors import UserError
+from examples.image_captioning.folder import load_folder
+from examples.image_captioning.photos import LeftOut
+
+
+def load(folder, entries):
+    (folder / "captions.json").write_text(entries if isinstance(entries, str) else json.dumps(entries))
+    left_out = LeftOut()
+    return load_folder(folder, left_out), left_out.reasons
+
+
+def test_a_json_list_gives_photos_captions_and_splits(tmp_path):
+    entries = [
+        {"image": "a.jpg", "captions": ["One.", "Two."], "split": "train"},
+        {"image": "sub/b.jpg", "captions": "Only one.", "split": "dev"},
+        {"image": "c.jpg", "captions": ["x"]},
+    ]
+    [a, b, c], bad = load(tmp_path, entries)
+    assert not bad and (a.name, list(a.captions), a.split, a.source) == (
+        "a.jpg",
+        ["One.", "Two."],
+        "train",
+        tmp_path / "a.jpg",
+    )
+    assert (list(b.captions), b.split) == (["Only one."], "validation") and c.split in ("train", "validation")
+
+
+def test_a_table_of_two_columns_gathers_the_captions_of_a_photo(tmp_path):
+    (tmp_path / "captions.tsv").write_text("a.jpg\tOne.\nb.jpg\tOther.\r\n\na.jpg\tTwo.\nbare.jpg\n")
+    left_out = LeftOut()
+    photos = load_folder(tmp_path, left_out)
+    assert [(photo.name, list(photo.captions)) for photo in photos] == [
+        ("a.jpg", ["One.", "Two."]),
+        ("b.jpg", ["Other."]),
+    ]
+    assert len(left_out.reasons) == 1 and "bare.jpg: no caption" in left_out.reasons[0]
+
+
+GOOD = {"image": "good.jpg", "captions": ["x"]}
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"image": "../x.jpg", "captions": ["x"]}, "leads out of"),
+        ({"image": "/etc/passwd", "captions": ["x"]}, "leads out of"),
+        ({"image": "a.jpg", "captions": []}, "no caption"),
+        ({"image": "a.jpg", "captions": ["  "]}, "no caption"),
+        ({"image": "a.jpg", "captions": [1]}, "list of strings"),
+        ({"image": "a.jpg"}, "list of strings"),
+        ({"captions": ["x"]}, "expected {image"),
+        ("text", "expected {image"),
+        ({"image": "a.jpg", "captions": ["x"], "split": "later"}, "'later'"),
+        (GOOD, "listed twice"),
+    ],
+)
+def test_a_bad_entry_is_named_and_left_out(tmp_path, entry, message):
+    photos, [reason] = load(tmp_path, [GOOD, entry])
+    assert [photo.name for photo in photos] == ["good.jpg"] and "entry 2" in reason and message in reason
+
+
+def test_a_link_out_of_the_folder_is_not_followed(tmp_path):
+    (tmp_path / "album").mkdir()
+    (tmp_path / "secret.jpg").write_bytes(b"x")
+    (tmp_path / "album" / "link.jpg").symlink_to(tmp_path / "secret.jpg")
+    _, [reason] = load(tmp_path / "album", [GOOD, {"image": "link.jpg", "captions": ["x"]}])
+    assert "leads out of" in reason
+
+
+@pytest.mark.parametrize("content", ["{", "{}", "[]", "[1]"])
+def test_a_list_that_is_none_is_an_error(tmp_path, content):
+    with pytest.raises(UserError, match="captions.json"):
+        load(tmp_path, content)
+
+
+def test_a_folder_without_a_list_is_an_error(tmp_path):
+    with pytest.raises(UserError, match="captions.json or a captions.tsv"):
+        load_folder(tmp_path, LeftOut())
