@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint test-oldest bench clean
+.PHONY: demo test lint notebooks test-oldest bench clean
 
 demo: .venv/user
 	$(BIN)/python -m examples demo --out demo
@@ -14,6 +14,9 @@ test: .venv/contributor lint
 lint: .venv/contributor
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+notebooks: .venv/contributor
+	$(BIN)/python -m tools.notebooks
 
 test-oldest: .venv-oldest/contributor
 	.venv-oldest/bin/python -m pytest

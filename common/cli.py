@@ -164,11 +164,11 @@ def _dispatch(program: str, summary: str, verbs: Mapping[str, Verb], arguments: 
     preset = _preset(arguments, verb.presets) if verb.presets else None
     options = tyro.cli(verb.options, prog=f"{program} {arguments[0]}", args=arguments[1:], default=preset)
     if verb.uses_tensorflow and not options.debug:
-        _import_tensorflow_quietly()
+        import_tensorflow_quietly()
     verb.run(options)
 
 
-def _import_tensorflow_quietly() -> None:
+def import_tensorflow_quietly() -> None:
     """Import TensorFlow without its dozen lines about missing GPUs and processor features, which hide what matters.
 
     Its C++ code writes some of them to file descriptor 2 before it reads any setting, so the descriptor is turned away

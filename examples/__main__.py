@@ -58,10 +58,11 @@ def write_index(folder: Path) -> Path:
     for name in example_names():
         run = Run(folder / name)
         measured = report.section_on_evaluation(run)
+        heading, _, text = describe(name).partition(": ")
         sections.append(
             report.Section(
-                name.replace("_", " ").capitalize(),
-                describe(name),
+                heading,
+                text[:1].upper() + text[1:],
                 table=measured.table if measured else (),
                 pictures=_showpieces(run.figures),
                 links=[("the whole report", f"{name}/report.html")],

@@ -31,7 +31,7 @@ from examples.dcgan.model import DCGAN
 # %%
 FRAMES_A_LEG = 24  # from one stop of a walk to the next
 BIRTH_STEPS = [2**power for power in range(4, 13)]  # 16 to 4,096
-_BATCH = 256  # images made at once
+_AT_ONCE = 256  # images made at once
 
 
 def draw_noise(count: int, noise_dim: int, seed: int) -> tf.Tensor:
@@ -66,7 +66,7 @@ class ImageGenerator:
 
     def make(self, noise: tf.Tensor) -> np.ndarray:
         """Return the images, uint8 [N, H, W, C], that noise float32 [N, Z] stands for."""
-        parts = [self._make(noise[start : start + _BATCH]).numpy() for start in range(0, len(noise), _BATCH)]
+        parts = [self._make(noise[start : start + _AT_ONCE]).numpy() for start in range(0, len(noise), _AT_ONCE)]
         return np.concatenate(parts)  # N H W C
 
     def draw(self, count: int, seed: int) -> np.ndarray:

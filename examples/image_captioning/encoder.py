@@ -26,7 +26,7 @@ import tensorflow as tf
 from common.errors import UserError
 
 # %% tags=["module"]
-from examples.image_captioning import scenes
+from examples.image_captioning.scenes import SIZE
 
 
 # %%
@@ -112,7 +112,7 @@ def load_encoder(name: str, weights: str) -> Encoder:
         UserError: the weights cannot be had, or do not fit.
     """
     if name == "tiny":
-        return Encoder(name, scenes.SIZE)
+        return Encoder(name, SIZE)
     recipe = NETWORKS[name]
     size = recipe.image_size
     if weights == "imagenet" and os.environ.get("EAGER_EXAMPLES_OFFLINE", "0") not in ("", "0"):

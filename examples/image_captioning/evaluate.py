@@ -19,12 +19,13 @@ from common.errors import UserError
 from common.run import Run
 
 # %% tags=["module"]
-from examples.image_captioning import scenes, scores
 from examples.image_captioning.config import Config
 from examples.image_captioning.data import PhotoSet, data_fingerprint, load_photos, load_split
 from examples.image_captioning.demo import Described, PhotoCaptioner, Search
 from examples.image_captioning.photos import LeftOut, Photo, Split
 from examples.image_captioning.pointing import COCO_CATEGORIES, BoxedPhoto, PointingGame, category_of, read_coco_boxes
+from examples.image_captioning.scenes import SHAPES, SIZE
+from examples.image_captioning.scores import RULE, score
 
 # %%
 SEARCHES = {"greedy": Search(beam=1), "beam": Search(beam=3)}
@@ -64,10 +65,10 @@ def evaluate(
     described: list[Described] = []
     for name, search in SEARCHES.items():
         described = describe(captioner, measured, search)
-        metrics[name] = scores.score([one.words for one in described], measured.captions())
+        metrics[name] = score([one.words for one in described], measured.captions())
     metrics["attention_peak"] = mean_peak(described)
     rule = (
-        f"{scores.RULE}; free-running, greedy and beam 3 (length exponent {Search().length_penalty}), captions of up "
+        f"{RULE}; free-running, greedy and beam 3 (length exponent {Search().length_penalty}), captions of up "
         f"to {config.most_words} words; best epoch by validation loss. attention_peak: mean over the words of beam "
         "captions that name a person or one of COCO's categories, in multiples of uniform attention"
     )
@@ -102,7 +103,7 @@ def mean_peak(described: Sequence[Described]) -> float:
         grid.max() * grid.size
         for one in described
         for word, grid in zip(one.words, one.attention, strict=True)
-        if category_of(word, COCO_CATEGORIES + scenes.SHAPES)
+        if category_of(word, COCO_CATEGORIES + SHAPES)
     ]
     return float(np.mean(peaks)) if peaks else 0.0
 
@@ -116,7 +117,7 @@ def play_on_scenes(described: Sequence[Described], photos: Sequence[Photo]) -> d
     """Play the pointing game on drawn scenes."""
     game = PointingGame()
     for one, photo in zip(described, photos, strict=True):
-        boxed = BoxedPhoto(photo.name, (scenes.SIZE, scenes.SIZE), photo.source.boxes())
+        boxed = BoxedPhoto(photo.name, (SIZE, SIZE), photo.source.boxes())
         game.play(boxed, one.words, one.attention)
     return game.results()
 

@@ -13,7 +13,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -124,8 +123,3 @@ def _place(draw: np.random.Generator, kind: tuple[str, str], centre: tuple[float
     radius = draw.uniform(5, 6.5)
     x, y = (position + draw.uniform(-spread, spread) for position in centre)
     return Thing(*kind, (x - radius, y - radius, x + radius, y + radius))
-
-
-def fingerprint(scenes: Sequence[Scene]) -> list[Any]:
-    """Return what identifies scenes, as JSON values."""
-    return [[thing.colour, thing.shape, *map(float, thing.box)] for scene in scenes for thing in scene.things]

@@ -12,6 +12,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ SHAKESPEARE = Resource(
     sha256="86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
     licence="public domain",
 )
-TINY_PLAY = Path(__file__).parent / "tiny_play.txt"
+TINY_PLAY = Path(files("examples.text_generation") / "tiny_play.txt")
 VALIDATION_STREAMS = 16  # each starts without memory, so few; but one alone would be read at the pace of batch 1
 
 

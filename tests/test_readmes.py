@@ -1,0 +1,87 @@
+"""Every command of every README, run as it stands there, but on tiny data where it trains."""
+
+import json
+import runpy
+import shlex
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from examples.nmt_attention.grammar import tiny_pairs
+
+ROOT = Path(__file__).parent.parent
+STAND_INS = {"JULIET:": "MIRA:"}  # what only the real data knows
+READMES = [ROOT / "README.md", *sorted(ROOT.glob("examples/*/README.md"))]
+
+
+def commands_in(readme):
+    """Return the lines of the blocks marked as shell code."""
+    blocks = readme.read_text(encoding="utf-8").split("```sh\n")[1:]
+    return [line for block in blocks for line in block.partition("```")[0].splitlines() if line.strip()]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder with whatever the READMEs call the user's own data."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    pairs = tiny_pairs(600)
+    Path("novel.txt").write_text("".join(f"{pair.english}\n" for pair in pairs))
+    Path("pairs.tsv").write_text("".join(f"{pair.spanish}\t{pair.english}\n" for pair in pairs))
+    Path("spanish.txt").write_text("".join(f"{pair.spanish}\n" for pair in pairs[:3]))
+    for name in ("my_pictures", "photos", "new", "DIR/coco/val2017", "DIR/coco/annotations"):
+        Path(name).mkdir(parents=True)
+    pictures = [f"my_pictures/{n}.png" for n in range(40)] + [f"photos/{n}.jpg" for n in range(40)]
+    for name in [*pictures, "new/a.jpg", "holiday.jpg", "dog.png", "DIR/coco/val2017/1.jpg"]:
+        Image.fromarray(np.random.default_rng(1).integers(0, 256, [64, 80, 3], np.uint8)).save(name)
+    Path("photos/captions.tsv").write_text("".join(f"{n}.jpg\ta dog runs\n" for n in range(40)))
+    instances = {
+        "images": [{"id": 1, "file_name": "1.jpg", "width": 80, "height": 64}],
+        "annotations": [{"image_id": 1, "category_id": 1, "bbox": [10, 10, 30, 30], "iscrowd": 0}],
+        "categories": [{"id": 1, "name": "dog"}],
+    }
+    Path("DIR/coco/annotations/instances_val2017.json").write_text(json.dumps(instances))
+    return tmp_path
+
+
+def made_tiny(name, flags):
+    """Return the flags of a `train` command for tiny data: its own first, so that what the README says comes last."""
+    flags = list(flags)
+    if "--data" in flags and not Path(flags[flags.index("--data") + 1]).exists():
+        flags[flags.index("--data") + 1] = "tiny"  # it would be downloaded
+    where = [] if "--preset" in flags else ["--preset", "tiny", "--run-dir", f"runs/{name}/quick", "--fresh"]
+    return [*where, *import_module(f"tests.{name}.tiny").FLAGS, *flags]
+
+
+def run(line, monkeypatch):
+    """Run one line of a README."""
+    words = [STAND_INS.get(word, word) for word in shlex.split(line, comments=True)]
+    if words[0] == "make":
+        return subprocess.run(["make", "--dry-run", *words[1:]], cwd=ROOT, check=True, capture_output=True)
+    assert words[:2] == ["python", "-m"], f"how is this tested? {line}"
+    module, *arguments = words[2:]
+    for sign, stream in (("<", "stdin"), (">", "stdout")):
+        if sign in arguments:
+            place = arguments.index(sign)
+            monkeypatch.setattr(sys, stream, open(arguments[place + 1], "r" if sign == "<" else "w"))  # noqa: SIM115
+            del arguments[place : place + 2]
+    if arguments[:1] == ["train"]:
+        arguments[1:] = made_tiny(module.removeprefix("examples."), arguments[1:])
+    monkeypatch.setattr(sys, "argv", [module, *arguments])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_module(module, run_name="__main__")
+    assert end.value.code == 0, line
+
+
+@pytest.mark.parametrize("readme", READMES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_command_works(readme, folder):
+    commands = commands_in(readme)
+    assert commands
+    for line in commands:
+        with pytest.MonkeyPatch.context() as patch:
+            run(line, patch)

@@ -1,0 +1,35 @@
+from tools.install_missing import read_requirements, split_requirements
+
+REQUIREMENTS = read_requirements("""\
+# What a user needs.
+tensorflow>=2.20,<2.22
+keras>=3.15,<4              # for a reason
+tyro>=1.0,<2
+pillow>=11,<14
+""")
+
+
+def names(installed):
+    return [[requirement.name for requirement in group] for group in split_requirements(REQUIREMENTS, installed)]
+
+
+def test_what_is_there_and_in_range_is_left_alone():
+    assert names({"tensorflow": "2.21.0", "keras": "3.15.1", "tyro": "1.0.3", "pillow": "12.0"}) == [[], []]
+
+
+def test_what_is_missing_or_too_old_is_installed():
+    assert names({"tensorflow": "2.21.0", "keras": "3.15.1", "pillow": "10.4"}) == [["tyro", "pillow"], []]
+
+
+def test_tensorflow_and_keras_are_kept_whatever_their_version():
+    assert names({"tensorflow": "2.19.0", "keras": "3.10.0", "tyro": "1.1", "pillow": "12.0"}) == [
+        [], ["tensorflow", "keras"],
+    ]  # fmt: skip
+
+
+def test_where_there_is_no_tensorflow_it_is_installed():
+    assert names({"tyro": "1.1", "pillow": "12.0"}) == [["tensorflow", "keras"], []]
+
+
+def test_a_prerelease_that_is_there_counts():
+    assert names({"tensorflow": "2.21.0rc1", "keras": "3.15.1", "tyro": "1.1", "pillow": "12.0"}) == [[], []]

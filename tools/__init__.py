@@ -1,0 +1,1 @@
+"""What a maintainer runs, and what a notebook runs to set itself up."""
