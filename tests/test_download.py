@@ -20,11 +20,11 @@ from types import SimpleNamespace
 import pytest
 import requests
 import urllib3
-from http_server import FaultServer
 
 from common import archives, download
 from common.download import Resource, cache_dir, fetch
 from common.errors import UserError
+from tests.http_server import FaultServer
 
 ROOT = Path(__file__).parent.parent
 BODY = random.Random(1).randbytes(300_000)
