@@ -12,6 +12,13 @@ from common.errors import UserError
 from common.run import Run
 
 _FOLDER = Path(__file__).parent
+_SHOWPIECES = {  # of all that the examples draw
+    "training.gif": "What it makes of the same input, from epoch to epoch",
+    "surprise.png": "Each character of a held-out passage shaded by how surprised the model was to see it",
+    "samples.png": "What it makes of noise",
+    "attention_1.png": "Where it looks in the source (columns) for each word of the translation (rows)",
+    "caption_1.png": "Where it looks in the picture for each word that it says about it",
+}
 
 
 def example_names() -> list[str]:
@@ -73,13 +80,7 @@ def write_index(folder: Path) -> Path:
 
 
 def _showpieces(figures: Path) -> list[report.Picture]:
-    captions = {"training": "What it makes of the same input, from epoch to epoch"}
-    paths = [*sorted(figures.glob("*.gif")), *sorted(figures.glob("*.png"))]
-    return [
-        report.Picture(path, captions.get(path.stem, path.stem.replace("_", " ").capitalize()))
-        for path in paths
-        if path.stem != "learning_curve"
-    ]
+    return [report.Picture(figures / name, alt) for name, alt in _SHOWPIECES.items() if (figures / name).exists()]
 
 
 VERBS = {"demo": Verb("run all examples on embedded data, no network", DemoOptions, demo, uses_tensorflow=False)}

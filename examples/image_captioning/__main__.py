@@ -50,7 +50,7 @@ def caption(options: CaptionOptions) -> None:
 
 def evaluate(options: EvaluateOptions) -> None:
     """Measure, and refresh the report."""
-    from common.report import flat
+    from common.report import flat, readable
     from common.run import Run
     from examples.image_captioning.evaluate import evaluate
     from examples.image_captioning.report import write_report
@@ -58,7 +58,7 @@ def evaluate(options: EvaluateOptions) -> None:
     run = Run.open(options.run, Config.EXAMPLE)
     metrics = evaluate(run, options.split, options.data, options.data_dir, options.features_dir, options.boxes)
     for name, value in flat(metrics).items():
-        print(f"{name:<20} {value:.4f}")
+        print(f"{name:<20} {readable(value)}")
     print(f"written: {run.evaluation}, {write_report(run)}")
 
 

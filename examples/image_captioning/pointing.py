@@ -119,7 +119,7 @@ class PointingGame:
             self.counts["centre"] += _is_inside(width / 2, height / 2, photo.boxes[category])
             self.counts["chance"] += _share(photo, category)
 
-    def results(self) -> dict[str, float]:
+    def results(self) -> dict[str, float | int]:
         """Return the shares of hits: `pointing`, and of the lazy players `pointing_chance` and `pointing_centre`.
 
         Also `pointing_overlap`, the milder question whether the cell of the greatest weight reaches into a box at all.
@@ -131,7 +131,7 @@ class PointingGame:
             "pointing_chance": "chance",
             "pointing_centre": "centre",
         }
-        return {"pointing_words": float(self.counts["named"])} | {
+        return {"pointing_words": int(self.counts["named"])} | {
             name: float(self.counts[key] / named) for name, key in shares.items()
         }
 

@@ -32,7 +32,7 @@ def translate(options: TranslateOptions) -> None:
 
 def evaluate(options: EvaluateOptions) -> None:
     """Measure, and refresh the report."""
-    from common.report import flat
+    from common.report import flat, readable
     from common.run import Run
     from examples.nmt_attention.evaluate import evaluate
     from examples.nmt_attention.report import write_report
@@ -41,7 +41,7 @@ def evaluate(options: EvaluateOptions) -> None:
     metrics = evaluate(run, options.split, options.beam, options.length_penalty, options.data, options.data_dir)
     print((run.samples / f"{options.split}.txt").read_text(encoding="utf-8"))
     for name, value in flat(metrics).items():
-        print(f"{name:<28} {value:.4f}")
+        print(f"{name:<28} {readable(value)}")
     print(f"written: {run.evaluation}, {write_report(run)}")
 
 

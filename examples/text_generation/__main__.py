@@ -41,13 +41,14 @@ def generate(options: GenerateOptions) -> None:
 
 def evaluate(options: EvaluateOptions) -> None:
     """Measure, and refresh the report."""
+    from common.report import flat, readable
     from common.run import Run
     from examples.text_generation.evaluate import evaluate
     from examples.text_generation.report import write_report
 
     run = Run.open(options.run, Config.EXAMPLE)
-    for name, value in evaluate(run, options.data, options.data_dir).items():
-        print(f"{name:<28} {value:.4f}")
+    for name, value in flat(evaluate(run, options.data, options.data_dir)).items():
+        print(f"{name:<28} {readable(value)}")
     print(f"written: {run.evaluation}, {write_report(run)}")
 
 
