@@ -13,6 +13,6 @@ def demo(tmp_path_factory):
     """What `python -m examples demo` leaves: an index, and a whole run of each example."""
     folder = tmp_path_factory.mktemp("demo")
     environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path_factory.mktemp("cache"))}
-    command = [sys.executable, "-m", "examples", "demo", "--out", str(folder)]
+    command = [sys.executable, "-m", "examples", "demo", "--out", str(folder), "--steps-per-epoch", "6"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
     return folder
