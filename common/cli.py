@@ -80,8 +80,7 @@ class TrainOptions(Options):
         """
         require_at_least(1, self, "epochs", "batch_size", "steps_per_epoch", "patience")
         require_at_least(0, self, "seed", "checkpoint_seconds")
-        if self.max_minutes is not None and self.max_minutes <= 0:
-            raise UserError(f"--max-minutes: expected more than 0, got {self.max_minutes}")
+        require_positive(self, "max_minutes")
 
     @property
     def run_path(self) -> Path:
@@ -105,12 +104,34 @@ class TrainOptions(Options):
         return cls(**settings)
 
 
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(Options):
+    """What every verb that uses a trained model understands."""
+
+    run: Path
+    """Run directory that `train` wrote, for instance runs/EXAMPLE/quick."""
+
+
 def require_at_least(least: float, options: Any, *names: str) -> None:
     """Raise UserError if one of the named options is set and below `least`."""
+    _require(lambda value: value >= least, f"at least {least}", options, names)
+
+
+def require_positive(options: Any, *names: str) -> None:
+    """Raise UserError if one of the named options is set and not above 0."""
+    _require(lambda value: value > 0, "more than 0", options, names)
+
+
+def require_share(options: Any, *names: str) -> None:
+    """Raise UserError if one of the named options is set and not from 0 to below 1."""
+    _require(lambda value: 0 <= value < 1, "0 to below 1", options, names)
+
+
+def _require(holds: Callable[[float], bool], expected: str, options: Any, names: Sequence[str]) -> None:
     for name in names:
         value = getattr(options, name)
-        if value is not None and not value >= least:
-            raise UserError(f"--{name.replace('_', '-')}: expected at least {least}, got {value}")
+        if value is not None and not holds(value):
+            raise UserError(f"--{name.replace('_', '-')}: expected {expected}, got {value}")
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,12 @@ import signal
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
 
-from common.cli import Options, TrainOptions, Verb, main
+from common.cli import Options, TrainOptions, Verb, main, require_at_least, require_positive, require_share
 from common.errors import Interrupted, UserError
 
 
@@ -152,3 +154,19 @@ def test_help_does_not_import_tensorflow():
 
 def test_options_have_docstrings():
     assert Options.__doc__ and TrainOptions.__doc__
+
+
+@pytest.mark.parametrize(
+    ("require", "good", "bad"),
+    [
+        (require_positive, (0.1, 7, None), (0, -1, float("nan"))),
+        (require_share, (0, 0.99, None), (1, -0.1, float("nan"))),
+        (partial(require_at_least, 2), (2, 3, None), (1.9, float("nan"))),
+    ],
+)
+def test_ranges_are_checked_at_their_edges(require, good, bad):
+    for value in good:
+        require(SimpleNamespace(some_rate=value), "some_rate")
+    for value in bad:
+        with pytest.raises(UserError, match="--some-rate: expected .*, got"):
+            require(SimpleNamespace(some_rate=value), "some_rate")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from common.cli import Options, TrainOptions, require_at_least
+from common.cli import RunOptions, TrainOptions, require_at_least, require_positive, require_share
 from common.errors import UserError
 
 
@@ -55,12 +55,8 @@ class Config(TrainOptions):
         require_at_least(1, self, "noise_dim", "width")
         if self.image_size is not None and not 8 <= self.image_size <= 512:
             raise UserError(f"--image-size: expected 8 to 512, got {self.image_size}")
-        for name in ("generator_learning_rate", "discriminator_learning_rate"):
-            if not getattr(self, name) > 0:
-                raise UserError(f"--{name.replace('_', '-')}: expected more than 0, got {getattr(self, name)}")
-        for name in ("beta_1", "average_decay"):
-            if not 0 <= getattr(self, name) < 1:
-                raise UserError(f"--{name.replace('_', '-')}: expected 0 to below 1, got {getattr(self, name)}")
+        require_positive(self, "generator_learning_rate", "discriminator_learning_rate")
+        require_share(self, "beta_1", "average_decay")
         if not 0.5 < self.real_target <= 1:
             raise UserError(f"--real-target: expected above 0.5 and up to 1, got {self.real_target}")
         if self.patience is not None:
@@ -77,14 +73,6 @@ PRESETS = {
     "tiny": Config(preset="tiny", data="tiny", epochs=16, batch_size=32, average_decay=0.99),
     "full": Config(preset="full", epochs=100, width=128),
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunOptions(Options):
-    """What every verb that uses a trained model understands."""
-
-    run: Path
-    """Run directory that `train` wrote, for instance runs/dcgan/quick."""
 
 
 @dataclass(frozen=True, kw_only=True)

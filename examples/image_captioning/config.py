@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 import tyro
 
-from common.cli import Options, TrainOptions, require_at_least
+from common.cli import RunOptions, TrainOptions, require_at_least, require_positive, require_share
 from common.errors import UserError
 
 
@@ -81,14 +81,8 @@ class Config(TrainOptions):
         super().__post_init__()
         require_at_least(1, self, "images", "word_count", "most_words", "embedding_dim", "units", "attention_units")
         require_at_least(0, self, "penalty", "looking", "warmup_steps")
-        for name in ("dropout", "input_dropout", "label_smoothing"):
-            if not 0 <= getattr(self, name) < 1:
-                raise UserError(
-                    f"--{name.replace('_', '-')}: expected a share from 0 to below 1, got {getattr(self, name)}"
-                )
-        for name in ("learning_rate", "clip_norm"):
-            if not getattr(self, name) > 0:
-                raise UserError(f"--{name.replace('_', '-')}: expected more than 0, got {getattr(self, name)}")
+        require_share(self, "dropout", "input_dropout", "label_smoothing")
+        require_positive(self, "learning_rate", "clip_norm")
         if self.data == "tiny" and self.encoder != "tiny":
             raise UserError("--data tiny: the scenes are for --encoder tiny; or use photos")
 
@@ -111,14 +105,6 @@ PRESETS = {
     ),
     "full": Config(preset="full", encoder="inception_v3", epochs=12),
 }  # fmt: skip
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunOptions(Options):
-    """What every verb that uses a trained model understands."""
-
-    run: Path
-    """Run directory that `train` wrote, for instance runs/image_captioning/quick."""
 
 
 @dataclass(frozen=True, kw_only=True)

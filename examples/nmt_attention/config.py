@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 import tyro
 
-from common.cli import Options, TrainOptions, require_at_least
+from common.cli import RunOptions, TrainOptions, require_at_least, require_positive, require_share
 from common.errors import UserError
 
 
@@ -76,12 +76,8 @@ class Config(TrainOptions):
             raise UserError(f"--columns: expected two different columns such as 2,1, got {self.columns}")
         if not 0 < self.held_out < 0.5:
             raise UserError(f"--held-out: expected a share above 0 and below 0.5, got {self.held_out}")
-        for name in ("dropout", "label_smoothing", "beta_2"):
-            if not 0 <= getattr(self, name) < 1:
-                raise UserError(f"--{name.replace('_', '-')}: expected 0 to below 1, got {getattr(self, name)}")
-        for name in ("learning_rate", "clip_norm"):
-            if not getattr(self, name) > 0:
-                raise UserError(f"--{name.replace('_', '-')}: expected more than 0, got {getattr(self, name)}")
+        require_share(self, "dropout", "label_smoothing", "beta_2")
+        require_positive(self, "learning_rate", "clip_norm")
 
     def architecture(self) -> dict[str, Any]:
         """Return the settings that `Translator` takes."""
@@ -107,14 +103,6 @@ PRESETS = {
         dropout=0.4, learning_rate=1e-3, least_count=2,
     ),
 }  # fmt: skip
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunOptions(Options):
-    """What every verb that uses a trained model understands."""
-
-    run: Path
-    """Run directory that `train` wrote, for instance runs/nmt_attention/quick."""
 
 
 @dataclass(frozen=True, kw_only=True)

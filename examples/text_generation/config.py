@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from common.cli import Options, TrainOptions, require_at_least
+from common.cli import RunOptions, TrainOptions, require_at_least, require_positive, require_share
 from common.errors import UserError
 
 
@@ -65,13 +65,8 @@ class Config(TrainOptions):
         super().__post_init__()
         require_at_least(1, self, "window", "embedding_dim", "units", "layers", "sample_length")
         require_at_least(0, self, "warmup_steps", "weight_decay", "learning_rate_floor")
-        if not 0 <= self.dropout < 1:
-            raise UserError(f"--dropout: expected a share from 0 to below 1, got {self.dropout}")
-        for name in ("learning_rate", "clip_norm"):
-            if not getattr(self, name) > 0:
-                raise UserError(f"--{name.replace('_', '-')}: expected more than 0, got {getattr(self, name)}")
-        if not 0 <= self.beta_2 < 1:
-            raise UserError(f"--beta-2: expected 0 to below 1, got {self.beta_2}")
+        require_share(self, "dropout", "beta_2")
+        require_positive(self, "learning_rate", "clip_norm")
         if self.prompt == "":
             raise UserError("--prompt: expected at least one character, got none")
 
@@ -91,14 +86,6 @@ PRESETS = {
         preset="full", epochs=12, batch_size=64, units=1024, dropout=0.5, learning_rate=2e-3, weight_decay=0.1,
     ),
 }  # fmt: skip
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunOptions(Options):
-    """What every verb that uses a trained model understands."""
-
-    run: Path
-    """Run directory that `train` wrote, for instance runs/text_generation/quick."""
 
 
 @dataclass(frozen=True, kw_only=True)
