@@ -47,10 +47,11 @@ class Translator(keras.Model):
         attention_units: int,
         dropout: float = 0.0,
         label_smoothing: float = 0.0,
+        plain_gru: bool = False,
     ):
         """Lay out the two parts; sizes are those of the vocabularies, the others settings of the same names."""
         super().__init__()
-        self.encoder = Encoder(source_size, embedding_dim, encoder_units, dropout)
+        self.encoder = Encoder(source_size, embedding_dim, encoder_units, dropout, plain_gru)
         self.decoder = Decoder(target_size, embedding_dim, decoder_units, attention_units, dropout)
         self.label_smoothing = label_smoothing
         self.mean_loss = keras.metrics.Mean(name="loss")
