@@ -74,6 +74,13 @@ def test_notebook_and_badge_are_what_the_modules_make_them(example):
     assert readme == notebooks.with_badge(readme, example), hint
 
 
+def test_the_readme_at_the_top_has_all_badges_and_the_address():
+    readme = (notebooks.ROOT / "README.md").read_text(encoding="utf-8")
+    assert readme == notebooks.with_addresses(readme), "run `make notebooks` and commit what it changes"
+    assert all(notebooks.badge(example) in readme for example in EXAMPLES)
+    assert f"git clone {notebooks.REPOSITORY}\n" in readme
+
+
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_what_is_committed_is_valid_and_was_not_executed(example):
     notebook = read(example)

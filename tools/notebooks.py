@@ -74,6 +74,13 @@ def with_badge(readme: str, example: str) -> str:
     return "\n".join([title, "", badge(example), "", *lines])
 
 
+def with_addresses(readme: str) -> str:
+    """Return the text of the README at the top with the badges of all notebooks and the repository's address."""
+    for example in examples_with_notebook():
+        readme = re.sub(rf"\[!\[Open in Colab\]\([^)]*\)\]\([^)]*/{example}\.ipynb\)", badge(example), readme)
+    return re.sub(r"(?<=git clone )\S+", REPOSITORY, readme)
+
+
 def compose(example: str) -> NotebookNode:
     """Return the notebook of an example, without outputs.
 
@@ -168,13 +175,15 @@ def _included_by(cell: NotebookNode, example: str) -> list[str]:
 
 
 def main() -> None:
-    """Write the notebooks, and the badges into the READMEs."""
+    """Write the notebooks, and badges and addresses into the READMEs."""
     for example in examples_with_notebook():
         path = notebook_path(example)
         path.write_text(nbformat.writes(compose(example)) + "\n", encoding="utf-8")
         readme = path.with_name("README.md")
         readme.write_text(with_badge(readme.read_text(encoding="utf-8"), example), encoding="utf-8")
         print(path.relative_to(ROOT))
+    readme = ROOT / "README.md"
+    readme.write_text(with_addresses(readme.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":
