@@ -1,3 +1,4 @@
+import re
 import subprocess
 from importlib import import_module
 
@@ -88,6 +89,8 @@ def test_what_is_committed_is_valid_and_was_not_executed(example):
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert not any(cell.outputs or cell.execution_count for cell in code)
     assert not any("from examples." in cell.source for cell in code)
+    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    assert "[arXiv:" in text and not re.search(r"(?<!\[)arXiv:", text)  # papers are linked
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
