@@ -61,7 +61,9 @@ class TrainOptions(Options):
     patience: int | None = None
     """Stop after so many epochs without a better validation loss. [default: train all epochs]"""
     max_minutes: float | None = None
-    """Stop after so many minutes, saved and ready to resume with the same command."""
+    """Fit training into about so many minutes, instead of all epochs if they take longer: after the first steps it is
+    decided where the learning rate comes to its end, and training with it. Where the rate does not decay (dcgan), and
+    in a run begun without this, stop after so many minutes, saved and ready to resume."""
     checkpoint_seconds: float = 60.0
     """Save at least this often, so that a kill costs at most this much; a resume is exact wherever it starts."""
     seed: int = 1

@@ -1,3 +1,4 @@
+import contextlib
 import os
 import signal
 
@@ -130,6 +131,66 @@ def test_when_the_time_is_up_the_run_is_saved_and_resumes(tmp_path, uninterrupte
     rest, weights = fit(tmp_path)
     assert first == [] and first + second + rest == uninterrupted[0]
     assert same(weights, uninterrupted[1])
+
+
+class PlanAtOnce:
+    """Decides at its second step that there is time for seven in all, which is in the second epoch."""
+
+    def __init__(self, deadline, most):
+        self.calls = 0
+
+    def steps_that_fit(self, now):
+        self.calls += 1
+        return 5 if self.calls == 2 else 0
+
+
+def fit_planned(path, die_after=None, max_minutes=None):
+    model, recorder = build(), Recorder(die_after)
+    trainer = make_trainer(path, model, recorder, schedule=model.schedule, max_minutes=max_minutes)
+    with contextlib.suppress(Died):
+        trainer.fit(train_data, validation_data())
+    return recorder.losses, model
+
+
+def test_a_run_with_little_time_ends_where_its_rate_does(tmp_path, uninterrupted, monkeypatch, capsys):
+    monkeypatch.setattr(training, "TimePlan", PlanAtOnce)
+    losses, model = fit_planned(tmp_path, max_minutes=1)
+    assert [row["step"] for row in Run(tmp_path).read_metrics()] == [5, 7]
+    assert model.schedule.total_steps.numpy() == 7 and model.schedule(7).numpy() == pytest.approx(0, abs=1e-8)
+    assert losses[:2] == uninterrupted[0][:2] and losses[3:] != uninterrupted[0][3:7]
+    assert "7 steps, as many as fit into the time" in capsys.readouterr().out
+    assert fit_planned(tmp_path, max_minutes=1)[0] == []
+
+
+@pytest.mark.parametrize("die_after", [3, 5, 7])
+def test_a_plan_outlives_a_kill(tmp_path, monkeypatch, die_after):
+    monkeypatch.setattr(training, "TimePlan", PlanAtOnce)
+    expected, whole = fit_planned(tmp_path / "whole", max_minutes=1)
+    before, _ = fit_planned(tmp_path / "killed", die_after, max_minutes=1)
+    after, resumed = fit_planned(tmp_path / "killed")
+    assert before + after[1:] == expected
+    assert same([v.numpy() for v in resumed.variables], [v.numpy() for v in whole.variables])
+
+
+def test_a_run_told_to_stop_at_the_last_step_planned_only_validates_when_resumed(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "TimePlan", PlanAtOnce)
+
+    class Send(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            if model.optimizer.iterations == 6:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    model = build()
+    with pytest.raises(Interrupted):
+        make_trainer(tmp_path, model, Send(), schedule=model.schedule, max_minutes=1).fit(train_data, validation_data())
+    losses, _ = fit_planned(tmp_path)
+    assert losses == [] and [row["step"] for row in Run(tmp_path).read_metrics()] == [5, 7]
+
+
+def test_a_run_begun_without_a_plan_stops_when_the_time_is_up(tmp_path, uninterrupted):
+    before, _ = fit(tmp_path, die_after=2)
+    assert fit_planned(tmp_path, max_minutes=1e-9)[0] == []
+    assert before + fit_planned(tmp_path)[0][1:] == uninterrupted[0]
 
 
 def test_a_loss_that_is_no_number_stops_training_and_keeps_the_last_good_checkpoint(tmp_path):

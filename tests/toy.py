@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from common.run import Run
+from common.schedule import WarmUpAndDecay
 from common.training import Trainer, prepare
 
 BATCHES, EPOCHS = 5, 3
@@ -43,7 +44,8 @@ def build():
     prepare(seed=3, precision="float32")
     model = Toy()
     model(tf.zeros([1, 4]))
-    model.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.02, EPOCHS * BATCHES)))
+    model.schedule = WarmUpAndDecay(0.02, EPOCHS * BATCHES, warmup_steps=0)
+    model.compile(keras.optimizers.Adam(model.schedule))
     return model
 
 
