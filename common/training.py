@@ -17,6 +17,7 @@ from tqdm.auto import tqdm
 
 from common.checkpoints import Checkpoints, training_state
 from common.errors import Interrupted, UserError
+from common.lock import exclusive
 from common.run import Run
 from common.signals import StopSignals
 
@@ -106,8 +107,12 @@ class Trainer:
 
         Raises:
             Interrupted: SIGTERM or SIGINT came; everything up to that step is saved.
-            UserError: the loss is not finite, there is no batch, or the disk is full.
+            UserError: the loss is not finite, there is no batch, the disk is full, or another process trains there.
         """
+        with exclusive(self.run.lock):
+            return self._fit(train_data, validation_data)
+
+    def _fit(self, train_data: EpochData, validation_data: tf.data.Dataset | None) -> list[dict[str, float]]:
         self._resume()
         if self.progress.finished:
             print(f"{self.run.path}: training is over ({self.progress.finished}); nothing left to do")
@@ -131,6 +136,7 @@ class Trainer:
         return self.progress.history
 
     def _resume(self) -> None:
+        self.run.sweep()
         self.checkpoints.sweep()
         state = self.checkpoints.restore("latest")
         if state is None:

@@ -40,7 +40,7 @@ def instead_of_github(published, monkeypatch):
 @pytest.fixture
 def own_caches(tmp_path, monkeypatch):
     (tmp_path / "caches").mkdir()
-    for name in ("XDG_CACHE_HOME", "IPYTHONDIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"):
+    for name in ("IPYTHONDIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"):
         monkeypatch.setenv(name, str(tmp_path / "caches" / name))
 
 

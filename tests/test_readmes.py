@@ -33,7 +33,6 @@ def words_of(line):
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """A folder with whatever the READMEs call the user's own data."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     pairs = tiny_pairs(600)
     Path("novel.txt").write_text("".join(f"{pair.english}\n" for pair in pairs))
