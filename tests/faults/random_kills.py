@@ -15,7 +15,7 @@ from pathlib import Path
 
 from common.checkpoints import find
 from common.run import Run
-from tests.kills import assert_same_run
+from tests.same_run import assert_same_run
 
 FLAGS = {
     "text_generation": ["--epochs", "3", "--steps-per-epoch", "20"],

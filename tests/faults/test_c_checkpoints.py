@@ -20,7 +20,7 @@ from common.run import Run
 from examples.__main__ import example_names
 from tests.downloads import ROOT
 from tests.faults import random_kills
-from tests.kills import assert_same_run
+from tests.same_run import assert_same_run
 from tests.toy import (
     BATCHES,
     EPOCHS,
