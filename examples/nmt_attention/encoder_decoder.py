@@ -38,9 +38,10 @@ def embedding(vocabulary_size: int, width: int, name: str) -> keras.layers.Embed
 
 
 # %% [markdown]
-# **The encoder.** One GRU reads from left to right, one from right to left; a word's vector is both states side by
-# side. The mask is an argument: the state stands still where there is no word, so the reader from the right begins at
-# the last word, not in the padding.
+# **The encoder.** A GRU reads word by word and carries a state along; gates decide how much of it each word changes
+# (Cho et al. 2014, arXiv:1406.1078). One reads from left to right, one from right to left; a word's vector is both
+# states side by side. The mask is an argument: the state stands still where there is no word, so the reader from the
+# right begins at the last word, not in the padding.
 
 
 # %%

@@ -111,6 +111,9 @@ class Translator(keras.Model):
 # %% [markdown]
 # ## Step 4: train
 #
+# `train_step`, above, is one step of training: the tape records the way from the batch to the loss, is asked for the
+# gradient of the loss with respect to every weight, and the optimizer takes a step against it.
+#
 # The loss is cross-entropy over the words that are there, padding excluded by the mask, with **label smoothing**: a
 # tenth of the target is spread over all words, so that the model is not driven to be certain (Szegedy et al. 2016). A
 # model that is a little unsure gives beam search something to choose from. What is reported is always the plain

@@ -6,6 +6,12 @@
 #
 # $$h_t = \mathrm{GRU}(E[x_t],\ h_{t-1}) \qquad p(x_{t+1} \mid x_{\le t}) = \mathrm{softmax}(W h_t + b)$$
 #
+# The **GRU** (Cho et al. 2014, arXiv:1406.1078) decides with two gates, numbers from 0 to 1, what becomes of the
+# memory: $r_t$, how much of it counts for the new proposal $\tilde h_t$, and $z_t$, how much of it stays as it is:
+#
+# $$\tilde h_t = \tanh\big(W_h E[x_t] + r_t \odot (U_h h_{t-1})\big) \qquad
+#   h_t = z_t \odot h_{t-1} + (1 - z_t) \odot \tilde h_t$$
+#
 # Trained on Shakespeare, it learns spelling first, then words, then who speaks when, from nothing but the wish to be
 # less surprised by the next character.
 #
