@@ -75,3 +75,14 @@ def path(tmp_path):
     (tmp_path / "outside").write_bytes(b"untouched")
     (tmp_path / "inside").mkdir()
     return tmp_path / "inside" / "archive"
+
+
+@pytest.fixture(scope="session")
+def uninterrupted(tmp_path_factory):
+    """The losses, final weights and metrics of the toy, trained in peace."""
+    from common.run import Run
+    from tests.toy import fit
+
+    path = tmp_path_factory.mktemp("uninterrupted")
+    losses, weights = fit(path)
+    return losses, weights, Run(path).read_metrics()
