@@ -9,7 +9,7 @@ demo: .venv/user
 	$(BIN)/python -m examples demo --out demo
 
 test: .venv/contributor lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: .venv/contributor
 	$(BIN)/ruff check .
@@ -19,7 +19,7 @@ notebooks: .venv/contributor
 	$(BIN)/python -m tools.notebooks
 
 test-oldest: .venv-oldest/contributor
-	.venv-oldest/bin/python -m pytest
+	.venv-oldest/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 bench: .venv/user
 	$(BIN)/python -m benchmarks.initial_values

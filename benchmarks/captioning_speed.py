@@ -27,7 +27,7 @@ from examples.image_captioning.encoder import load_encoder
 from examples.image_captioning.features import extract_features
 from examples.image_captioning.model import TrainableCaptioner, cross_entropy, masked_mean
 from examples.image_captioning.photos import LeftOut, Photo, survey
-from examples.image_captioning.train import build_optimizer
+from examples.image_captioning.train import build_optimizer, build_schedule
 
 WORDS, VOCABULARY, LENGTH = 12, 2538, 12
 
@@ -89,7 +89,7 @@ def main(
     def make_model(looking: float) -> TrainableCaptioner:
         losses = config.losses() | {"looking": looking}
         model = TrainableCaptioner(VOCABULARY, network, **losses, **config.architecture())
-        model.build_weights(network).compile(build_optimizer(config, 1000))
+        model.build_weights(network).compile(build_optimizer(config, build_schedule(config, 1000)))
         return model
 
     rng = np.random.default_rng(1)

@@ -17,7 +17,7 @@ from common import training
 from examples.text_generation.config import PRESETS
 from examples.text_generation.data import VALIDATION_STREAMS, contiguous_batches, load_corpus, training_batches
 from examples.text_generation.model import TrainableCharRNN, cross_entropy, masked_mean, pick_up, put_down
-from examples.text_generation.train import build_model, build_optimizer
+from examples.text_generation.train import build_model, build_optimizer, build_schedule
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def measure(variant: Variant, data_dir: Path | None, units: int, marks: list[int
         (model.logits.kernel, variant.output),
     ):
         variable.assign(keras.initializers.get(initializer)(variable.shape))
-    model.compile(build_optimizer(config, total_steps=400))
+    model.compile(build_optimizer(config, build_schedule(config, 400)))
     if not variant.clip:
         model.optimizer.global_clipnorm = None
     step = tf.function(lambda batch: train_step(model, batch, variant.dense_gradient))

@@ -24,7 +24,7 @@ from examples.nmt_attention.data import EncodedPairs, load_corpus
 from examples.nmt_attention.demo import SentenceTranslator
 from examples.nmt_attention.encoder_decoder import Decoder
 from examples.nmt_attention.text import END, PAD, START, clean, tokenise
-from examples.nmt_attention.train import build_model, build_optimizer
+from examples.nmt_attention.train import build_model, build_optimizer, build_schedule
 
 
 class PlainDecoder(Decoder):
@@ -68,7 +68,7 @@ def training_speed(config: Config, corpus, steps: int) -> dict[str, list[float]]
         model = build_model(config, len(corpus.source_words), len(corpus.target_words))
         if name == "plain":
             model.decoder.__class__ = PlainDecoder
-        model.compile(build_optimizer(config, 1000))
+        model.compile(build_optimizer(config, build_schedule(config, 1000)))
         step = tf.function(model.train_step, input_signature=[batches.element_spec])
         iterator = iter(batches.repeat())
         step(next(iterator))  # compiles

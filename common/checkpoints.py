@@ -6,6 +6,7 @@ under a temporary name, flushed to disk, and renamed: under its final name it is
 is the newest is told by the names alone, so there is no index file that could be damaged.
 """
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -84,6 +85,7 @@ class Checkpoints:
         """Save to and restore from `folder` the variables in `trackables`, for instance `training_state(model)`."""
         self.folder = Path(folder)
         self._checkpoint = tf.train.Checkpoint(**trackables)
+        self._trackables = trackables
 
     def sweep(self) -> None:
         """Delete what killed saves left behind; for the one process that trains in this folder."""
@@ -106,7 +108,7 @@ class Checkpoints:
         try:
             self._write(temporary, state)
             if final.exists():
-                shutil.rmtree(final)
+                _delete(final)
             os.rename(temporary, final)
             _flush(self.folder)
         except (OSError, tf.errors.OpError) as error:
@@ -117,46 +119,69 @@ class Checkpoints:
                 "are intact: free some space and give the same command again"
             ) from error
         for old in find(self.folder, kind)[keep:]:
-            shutil.rmtree(old, ignore_errors=True)
+            _delete(old)
         return final
 
-    def restore(self, kind: str) -> dict[str, Any] | None:
-        """Restore the newest checkpoint of a kind that verifies; return its state, None if there is none at all.
+    def restore(self, *kinds: str) -> dict[str, Any] | None:
+        """Restore the newest checkpoint that verifies, of the first kind that has one; return its state.
 
-        Damaged ones are named on stderr and renamed `damaged-...`, out of the way and out of the sweep.
+        Damaged ones are named on stderr and renamed `damaged-...`, out of the way and out of the sweep. Nothing is
+        assigned to any variable before every byte of a checkpoint, and the shape of every variable, has been checked.
+
+        Returns:
+            What `save` was given, None if there is no checkpoint at all.
 
         Raises:
             UserError: there are checkpoints, and none of them can be read; or the newest does not fit the model.
         """
-        candidates = find(self.folder, kind)
-        for candidate in candidates:
+        damaged: set[Path] = set()
+        while candidates := [path for kind in kinds for path in find(self.folder, kind) if path not in damaged]:
+            newest = candidates[0]
             try:
-                state = verify(candidate)
-            except (OSError, ValueError, LookupError, TypeError) as error:
-                aside = candidate.with_name(f"damaged-{candidate.name}")
-                shutil.rmtree(aside, ignore_errors=True)
-                candidate.rename(aside)
-                print(f"warning: {candidate}: damaged ({error}); kept as {aside.name}, using an older", file=sys.stderr)
-            else:
-                self._read(candidate)
+                state = verify(newest)
+                self._read(newest)
                 return state
-        if candidates or any(self.folder.glob(f"damaged-{kind}-*")):
+            except (OSError, ValueError, LookupError, TypeError, AttributeError, tf.errors.OpError) as error:
+                if newest.exists():  # or else the training that goes on has put a newer one in its place
+                    damaged.add(newest)
+                    _set_aside(newest, error)
+        if damaged or any(next(self.folder.glob(f"damaged-{kind}-*"), None) for kind in kinds):
             raise UserError(
-                f"{self.folder}: no {kind} checkpoint there can be read; restore one from a copy, or start again with "
-                "--fresh (the old run is moved aside, not deleted)"
+                f"{self.folder}: no {' or '.join(kinds)} checkpoint there can be read; restore one from a copy, or "
+                "start again with --fresh (the old run is moved aside, not deleted)"
             )
         return None
 
     def _read(self, checkpoint: Path) -> None:
-        try:
-            status = self._checkpoint.read(str(checkpoint / "variables"))
-            status.assert_existing_objects_matched()
-            status.expect_partial()  # to use a model takes less than to train it: no optimizer, for instance
-        except (ValueError, AssertionError) as error:
+        path = str(checkpoint / "variables")
+        if difference := self._difference(path):
             raise UserError(
-                f"{checkpoint}: written by another version of the model ({str(error).splitlines()[0]}); use the code "
-                "that trained it, or train again with --fresh"
-            ) from error
+                f"{checkpoint}: written by another version of the model ({difference}); use the code and the "
+                "vocabulary that trained it, or train again with --fresh"
+            )
+        status = self._checkpoint.read(path)
+        status.assert_existing_objects_matched()
+        status.expect_partial()  # to use a model takes less than to train it: no optimizer, for instance
+
+    def _difference(self, path: str) -> str:
+        """Return the first variable that is not in a checkpoint as it is here, "" if there is none.
+
+        TensorFlow would pass over a name that is missing, and call one of another shape "Variable:0".
+        """
+        saved = dict(tf.train.list_variables(path))
+        here: dict[str, list[int] | None] = {}
+        for part, variables in self._trackables.items():
+            is_numbered = isinstance(variables, list)  # as of optimizers: their places must all mean the same
+            for name, variable in enumerate(variables) if is_numbered else variables.items():
+                escaped = str(name).replace(".", "..").replace("/", ".S")
+                here[f"{part}/{escaped}/.ATTRIBUTES/VARIABLE_VALUE"] = variable.shape.as_list()
+            if is_numbered:
+                here |= {key: here.get(key) for key in saved if key.startswith(f"{part}/")}
+        for key, shape in here.items():
+            if saved.get(key) != shape:
+                name = key.removesuffix("/.ATTRIBUTES/VARIABLE_VALUE").replace(".S", "/")
+                return f"{name}: shape {saved.get(key, 'missing')} there, {'missing' if shape is None else shape} here"
+        return ""
 
     def _write(self, folder: Path, state: dict[str, Any]) -> None:
         folder.mkdir(parents=True)
@@ -176,12 +201,10 @@ def restore_weights(folder: Path, model: keras.Model) -> dict[str, Any]:
     Raises:
         UserError: no checkpoint, or none that can be read.
     """
-    checkpoints = Checkpoints(folder, model=named_variables(model))
-    for kind in ("best", "latest"):
-        state = checkpoints.restore(kind)
-        if state is not None:
-            return state
-    raise UserError(f"{folder}: no checkpoint yet; give the `train` command that made this run, it resumes by itself")
+    state = Checkpoints(folder, model=named_variables(model)).restore("best", "latest")
+    if state is None:
+        raise UserError(f"{folder}: no checkpoint yet; give the `train` command that made this run, it resumes itself")
+    return state
 
 
 def find(folder: Path, kind: str) -> list[Path]:
@@ -193,7 +216,7 @@ def verify(checkpoint: Path) -> dict[str, Any]:
     """Return the state saved in a checkpoint after checking every byte of it.
 
     Raises:
-        ValueError, LookupError, TypeError: the content is not what was written.
+        ValueError, LookupError, TypeError, AttributeError: the content is not what was written.
         OSError: a file is missing or cannot be read.
     """
     entry = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
@@ -204,6 +227,22 @@ def verify(checkpoint: Path) -> dict[str, Any]:
         if (got := _sha256(checkpoint / name)) != digest:
             raise ValueError(f"{name}: expected sha256 {digest[:12]}..., got {got[:12]}...")
     return content["state"]
+
+
+def _set_aside(checkpoint: Path, error: Exception) -> None:
+    aside = checkpoint.with_name(f"damaged-{checkpoint.name}")
+    shutil.rmtree(aside, ignore_errors=True)
+    with contextlib.suppress(OSError):  # of a run that is read-only
+        checkpoint.rename(aside)
+    print(f"warning: {checkpoint}: damaged ({error}); kept as {aside.name}, looking for an older", file=sys.stderr)
+
+
+def _delete(checkpoint: Path) -> None:
+    """Delete a checkpoint so that others, and those who come after a kill, see it whole or not at all."""
+    doomed = checkpoint.with_name(f"{checkpoint.name}.deleted.tmp")
+    shutil.rmtree(doomed, ignore_errors=True)
+    checkpoint.rename(doomed)
+    shutil.rmtree(doomed, ignore_errors=True)
 
 
 def _sha256(path: Path) -> str:

@@ -5,6 +5,7 @@ from the dataclass. TensorFlow is imported only by the verb that runs, so `--hel
 """
 
 import argparse
+import errno
 import os
 import signal
 import sys
@@ -12,7 +13,8 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from types import UnionType
+from typing import Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
 
 import tyro
 
@@ -59,7 +61,9 @@ class TrainOptions(Options):
     patience: int | None = None
     """Stop after so many epochs without a better validation loss. [default: train all epochs]"""
     max_minutes: float | None = None
-    """Stop after so many minutes, saved and ready to resume with the same command."""
+    """Fit training into about so many minutes, instead of all epochs if they take longer: after the first steps it is
+    decided where the learning rate comes to its end, and training with it. Where the rate does not decay (dcgan), and
+    in a run begun without this, stop after so many minutes, saved and ready to resume."""
     checkpoint_seconds: float = 60.0
     """Save at least this often, so that a kill costs at most this much; a resume is exact wherever it starts."""
     seed: int = 1
@@ -96,12 +100,28 @@ class TrainOptions(Options):
         """Return the options of a saved run.
 
         Raises:
-            UserError: it has settings that this code does not know.
+            UserError: it has settings that this code does not know, or values that make no sense.
         """
         unknown = settings.keys() - {option.name for option in fields(cls)}
         if unknown:
             raise UserError(f"config.json: unknown settings {', '.join(sorted(unknown))}; use the code that wrote it")
+        hints = get_type_hints(cls)
+        wrong = [f"{name} {value!r}" for name, value in settings.items() if not _is_of_type(value, hints[name])]
+        if wrong:
+            raise UserError(f"config.json: makes no sense: {', '.join(wrong)}; restore it, or train again with --fresh")
         return cls(**settings)
+
+
+def _is_of_type(value: Any, hint: Any) -> bool:
+    """Say whether a JSON value can stand for an option of this type."""
+    origin, parts = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return value in parts
+    if origin in (Union, UnionType):
+        return any(_is_of_type(value, part) for part in parts)
+    if hint is float:
+        return type(value) in (int, float)
+    return type(value) is hint
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,7 +191,21 @@ def main(program: str, summary: str, verbs: Mapping[str, Verb], argv: Sequence[s
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the flush at exit finds a reader
         return 128 + signal.SIGPIPE
+    except Exception as error:
+        if "--debug" in arguments or not (shortage := _shortage(error)):
+            raise
+        print(f"error: {shortage}", file=sys.stderr)
+        return 2
     return 0
+
+
+def _shortage(error: Exception) -> str:
+    """Return in one line what the machine has too little of, "" if that is not what the error is about."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return f"{error.filename or 'a file'}: {error.strerror}; free some space and give the same command again"
+    if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's
+        return "memory ran out; use a smaller --batch-size, with --fresh if a run has begun, or a smaller model"
+    return ""
 
 
 def _dispatch(program: str, summary: str, verbs: Mapping[str, Verb], arguments: list[str]) -> None:

@@ -48,9 +48,14 @@ class Section:
     table: Sequence[tuple[str, str]] = ()
     pictures: Sequence[Picture] = ()
     listings: Sequence[tuple[str, str]] = field(default=())
-    """Titled passages set in a monospaced font; all but the last are folded."""
+    """Titled passages set in a monospaced font; the last is shown, those before it are folded."""
     links: Sequence[tuple[str, str]] = ()
     """(what it says, where it leads)"""
+
+    @property
+    def has_content(self) -> bool:
+        """Whether there is more than heading and text."""
+        return any((self.table, self.pictures, self.listings, self.links))
 
 
 def write_page(path: Path, title: str, lead: str, sections: Sequence[Section]) -> Path:
@@ -60,16 +65,52 @@ def write_page(path: Path, title: str, lead: str, sections: Sequence[Section]) -
     return path
 
 
+def write_report(run: Run, model: str, lead: str, sections: Sequence[Section | None]) -> Path:
+    """Write `report.html` of a run and return its path.
+
+    Args:
+        run: a run that was started.
+        model: what was trained, for the title.
+        lead: what that is, in a sentence.
+        sections: what the run holds by now; None and sections without content are left out. What was trained on what,
+            for how long, and the command that does it again come by themselves.
+    """
+    title = f"{model}: {_data_name(run)}"
+    shown = [section for section in sections if section and section.has_content]
+    return write_page(run.report, title, f"{lead} {in_short(run)}", [*shown, section_on_run(run)])
+
+
+def in_short(run: Run) -> str:
+    """Return a sentence on what was trained, on what and for how long."""
+    return f"Trained on {_data_name(run)}: {_how_long(run)}; started {run.read_config()['created']}."
+
+
+def _data_name(run: Run) -> str:
+    return Path(run.read_config()["settings"]["data"]).name
+
+
+def _how_long(run: Run) -> str:
+    rows = run.read_metrics()
+    if not rows:
+        return "no epoch finished yet"
+    return f"{int(rows[-1]['epoch'])} epochs, {int(rows[-1]['step']):,} steps, {duration(rows[-1]['seconds'])}"
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people say it: 59 s, 9 min 27 s, 2 h 5 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
 def section_on_run(run: Run) -> Section:
     """Say what was trained, on what, for how long, and how to do it again."""
-    config, rows = run.read_config(), run.read_metrics()
+    config = run.read_config()
     versions = config["versions"]
-    trained = (
-        f"{int(rows[-1]['epoch'])} epochs, {int(rows[-1]['step'])} steps, {rows[-1]['seconds']:.0f} s" if rows else "-"
-    )
     table = [
         ("data", f"{config['settings']['data']} ({_inline(config['data'])})"),
-        ("trained", trained),
+        ("trained", _how_long(run)),
         ("started", config["created"]),
         ("versions", ", ".join(f"{name} {number}" for name, number in versions.items())),
         ("settings", _inline(config["settings"])),
@@ -82,7 +123,7 @@ def section_on_evaluation(run: Run) -> Section | None:
     evaluation = run.read_evaluation()
     if evaluation is None:
         return None
-    table = [(name, readable(value)) for name, value in flat(evaluation["metrics"]).items()]
+    table = [(name.replace("_", " "), readable(value)) for name, value in flat(evaluation["metrics"]).items()]
     return Section(f"Measured on the {evaluation['split']} data", f"Rule: {evaluation['rule']}.", table)
 
 
@@ -102,13 +143,14 @@ def readable(value: Any) -> str:
 
 def command_of(config: Mapping[str, Any]) -> str:
     """Return the shell command that trains a run of this config again."""
-    flags = [
-        word
-        for name, value in config["settings"].items()
-        if value is not None
-        for word in (f"--{name.replace('_', '-')}", str(value))
-    ]
+    flags = [word for name, value in config["settings"].items() for word in _flag(name.replace("_", "-"), value)]
     return shlex.join(["python", "-m", f"examples.{config['example']}", "train", *flags])
+
+
+def _flag(name: str, value: Any) -> list[str]:
+    if isinstance(value, bool):
+        return [f"--{name}" if value else f"--no-{name}"]
+    return [] if value is None else [f"--{name}", str(value)]
 
 
 def _inline(values: Mapping[str, Any]) -> str:

@@ -19,16 +19,20 @@ from typing import Any
 
 import common
 from common.errors import UserError
+from common.lock import exclusive
 
 
 def write_atomically(path: Path, text: str) -> None:
     """Replace the file at `path` by `text`: a reader, or a run killed in the middle, finds the old or the new whole."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with open(temporary, "w", encoding="utf-8", newline="") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        with open(temporary, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 class Run:
@@ -45,6 +49,7 @@ class Run:
         self.samples = self.path / "samples"
         self.figures = self.path / "figures"
         self.evaluation = self.path / "evaluation.json"
+        self.lock = self.path / ".lock"  # held by the process that trains here
         self.report = self.path / "report.html"
 
     @classmethod
@@ -68,10 +73,11 @@ class Run:
             fresh: move an existing run aside (`NAME.old-1`, ...) and start again.
 
         Raises:
-            UserError: the folder holds a run with other settings or data, or files that are no run.
+            UserError: the folder holds a run with other settings or data, or files that are no run; or `fresh` while
+                another process trains there.
         """
         run = cls(path)
-        if fresh and run.path.exists():
+        if fresh and run.path.is_dir():
             run._move_aside()
         if run.config.exists():
             run._check_same(example, settings, data)
@@ -109,10 +115,12 @@ class Run:
         """
         try:
             config = json.loads(self.config.read_text(encoding="utf-8"))
-            if not {"example", "settings", "data", "data_dir", "versions", "created"} <= config.keys():
-                raise ValueError("entries are missing")
+            kinds = {"example": str, "settings": dict, "data": dict, "data_dir": str, "versions": dict, "created": str}
+            wrong = [name for name, kind in kinds.items() if not isinstance(config.get(name), kind)]
+            if wrong:
+                raise ValueError(f"no good {', '.join(wrong)}")
             return config
-        except (OSError, ValueError, AttributeError) as error:
+        except (OSError, ValueError, AttributeError, RecursionError) as error:
             raise UserError(f"{self.config}: damaged ({error}); restore it, or train again with --fresh") from error
 
     def write_metrics(self, rows: list[dict[str, float]]) -> None:
@@ -124,11 +132,18 @@ class Run:
         write_atomically(self.metrics, table.getvalue())
 
     def read_metrics(self) -> list[dict[str, float]]:
-        """Return the rows of `metrics.csv`, none if there is no such file yet."""
+        """Return the rows of `metrics.csv`, none if there is no such file yet.
+
+        Raises:
+            UserError: the file cannot be read as such.
+        """
         if not self.metrics.exists():
             return []
-        with open(self.metrics, encoding="utf-8", newline="") as file:
-            return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+        try:
+            with open(self.metrics, encoding="utf-8", newline="") as file:
+                return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+        except (OSError, ValueError, TypeError, csv.Error) as error:
+            raise UserError(f"{self.metrics}: damaged ({error}); the `train` command writes it again") from error
 
     def write_evaluation(self, split: str, rule: str, seconds: float, metrics: Mapping[str, Any]) -> None:
         """Write `evaluation.json`: the metrics with the rule by which they were measured."""
@@ -136,8 +151,25 @@ class Run:
         write_atomically(self.evaluation, json.dumps(entry, indent=2) + "\n")
 
     def read_evaluation(self) -> dict[str, Any] | None:
-        """Return what `write_evaluation` wrote, None if nothing was measured yet."""
-        return json.loads(self.evaluation.read_text(encoding="utf-8")) if self.evaluation.exists() else None
+        """Return what `write_evaluation` wrote, None if nothing was measured yet.
+
+        Raises:
+            UserError: the file cannot be read as such.
+        """
+        if not self.evaluation.exists():
+            return None
+        try:
+            entry = json.loads(self.evaluation.read_text(encoding="utf-8"))
+            if not {"split", "rule", "seconds", "metrics"} <= entry.keys():
+                raise ValueError("entries are missing")
+            return entry
+        except (OSError, ValueError, AttributeError, RecursionError) as error:
+            raise UserError(f"{self.evaluation}: damaged ({error}); `evaluate` writes it again") from error
+
+    def sweep(self) -> None:
+        """Delete what killed processes left of files half written; for the one process that trains here."""
+        for leftover in self.path.rglob(".*.tmp"):
+            leftover.unlink(missing_ok=True)
 
     def _create(self, example: str, settings: Mapping[str, Any], data: Mapping[str, Any], data_dir: Path) -> None:
         try:
@@ -181,5 +213,6 @@ class Run:
         number = 1
         while (aside := self.path.with_name(f"{self.path.name}.old-{number}")).exists():
             number += 1
-        self.path.rename(aside)
+        with exclusive(self.lock):  # or else another process would go on training in a folder of another name
+            self.path.rename(aside)
         print(f"The run that was at {self.path} is now at {aside}")

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import UserError
+from common.run import write_atomically
 
 
 def normalise(text: str) -> str:
@@ -104,7 +105,7 @@ class Vocabulary:
 
     def save(self, path: Path) -> None:
         """Write the symbols as a JSON list, one a line."""
-        path.write_text(json.dumps(self.symbols, ensure_ascii=False, indent=0) + "\n", encoding="utf-8")
+        write_atomically(path, json.dumps(self.symbols, ensure_ascii=False, indent=0) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> "Vocabulary":
@@ -118,7 +119,7 @@ class Vocabulary:
             if not isinstance(symbols, list) or not all(isinstance(symbol, str) for symbol in symbols):
                 raise ValueError("not a list of strings")
             return cls(symbols)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise UserError(
                 f"{path}: expected a JSON list of distinct strings ({error}); restore it from a copy of the run, "
                 "or train again with --fresh"

@@ -17,7 +17,9 @@ from tqdm.auto import tqdm
 
 from common.checkpoints import Checkpoints, training_state
 from common.errors import Interrupted, UserError
+from common.lock import exclusive
 from common.run import Run
+from common.schedule import TimePlan, WarmUpAndDecay
 from common.signals import StopSignals
 
 _WATCHED = sys.stderr.isatty() or "ipykernel" in sys.modules  # a terminal or a notebook, not a log file
@@ -33,6 +35,7 @@ class Progress:
     epoch: int = 0  # epochs finished, validation included
     position: int = 0  # batches done in the epoch under way
     step: int = 0  # batches done in all
+    total_steps: int = 0  # at which training is over; 0 until that is decided
     seconds: float = 0.0  # spent in training and validation, earlier sittings included
     sums: dict[str, float] = field(default_factory=dict)  # over this epoch's batches, of what train_step returned
     history: list[dict[str, float]] = field(default_factory=list)  # the rows of metrics.csv
@@ -71,6 +74,7 @@ class Trainer:
         monitor: str = "val_loss",
         callbacks: Sequence[keras.callbacks.Callback] = (),
         eager: bool = False,
+        schedule: WarmUpAndDecay | None = None,
         max_minutes: float | None = None,
         checkpoint_seconds: float = 60.0,
     ):
@@ -87,14 +91,19 @@ class Trainer:
             callbacks: standard Keras callbacks. Their own state is not saved: after a resume in mid-epoch they see
                 `on_epoch_begin` of that epoch again.
             eager: run the steps line by line instead of compiled to a graph, for debuggers and print.
-            max_minutes: stop, saved and ready to resume, when this sitting has lasted so long.
+            schedule: of the model's optimizer, if its rate ends where the run does.
+            max_minutes: of a run with a schedule. After the first steps it is decided how many fit, at most those of
+                all epochs: there the rate comes to its end and training is over, also if it is interrupted before.
+                Without a schedule: stop, saved and ready to resume, when this sitting has lasted so long.
             checkpoint_seconds: save at least this often; also after every epoch and when told to stop.
         """
         self.model, self.run = model, run
         self.epochs, self.steps_per_epoch = epochs, steps_per_epoch
         self.patience, self.monitor = patience, monitor
         self.eager, self.checkpoint_seconds = eager, checkpoint_seconds
+        self.schedule = schedule
         self.deadline = time.monotonic() + 60 * max_minutes if max_minutes else math.inf
+        self.plan: TimePlan | None = None
         self.callbacks = keras.callbacks.CallbackList(list(callbacks), model=model)
         self.checkpoints = Checkpoints(run.checkpoints, **training_state(model))
         self.progress = Progress()
@@ -106,8 +115,12 @@ class Trainer:
 
         Raises:
             Interrupted: SIGTERM or SIGINT came; everything up to that step is saved.
-            UserError: the loss is not finite, there is no batch, or the disk is full.
+            UserError: the loss is not finite, there is no batch, the disk is full, or another process trains there.
         """
+        with exclusive(self.run.lock):
+            return self._fit(train_data, validation_data)
+
+    def _fit(self, train_data: EpochData, validation_data: tf.data.Dataset | None) -> list[dict[str, float]]:
         self._resume()
         if self.progress.finished:
             print(f"{self.run.path}: training is over ({self.progress.finished}); nothing left to do")
@@ -115,14 +128,19 @@ class Trainer:
 
         first = train_data(0)
         steps = self._count_steps(first)
+        all_steps = self.epochs * steps
+        if self.progress.total_steps or not self.schedule or self.deadline == math.inf:
+            self._end_at(self.progress.total_steps or all_steps)
+        else:
+            self.plan, self.deadline = TimePlan(self.deadline, all_steps - self.progress.step), math.inf
         train_step = _step_function(self.model.train_step, first, self.eager)
         test_step = validation_data and _step_function(self.model.test_step, validation_data, self.eager)
-        with self._stop, self._progress_bar(steps) as bar:
+        with self._stop, self._progress_bar(self.progress.total_steps or all_steps) as bar:
             self.callbacks.on_train_begin()
             self._tensorboard = tf.summary.create_file_writer(str(self.run.tensorboard))
             while not self.progress.finished and time.monotonic() < self.deadline:
                 self._train_epoch(train_step, train_data(self.progress.epoch), steps, bar)
-                if self.progress.position == steps:
+                if self.progress.position == steps or self._is_at_end():
                     self._end_epoch(self._validate(test_step, validation_data, bar), bar)
             self.callbacks.on_train_end()
             self._tensorboard.close()
@@ -131,6 +149,7 @@ class Trainer:
         return self.progress.history
 
     def _resume(self) -> None:
+        self.run.sweep()
         self.checkpoints.sweep()
         state = self.checkpoints.restore("latest")
         if state is None:
@@ -138,6 +157,15 @@ class Trainer:
         self.progress = Progress(**state)
         self.run.write_metrics(self.progress.history)  # a kill just after the save leaves it a row behind
         print(f"{self.run.path}: resuming at step {self.progress.step}, epoch {self.progress.epoch + 1}")
+
+    def _end_at(self, total_steps: int) -> None:
+        """Fix for this and all later sittings at which step training is over and the learning rate at its end."""
+        self.progress.total_steps = total_steps
+        if self.schedule:
+            self.schedule.total_steps.assign(total_steps)
+
+    def _is_at_end(self) -> bool:
+        return self.progress.step == self.progress.total_steps
 
     def _count_steps(self, data: tf.data.Dataset) -> int:
         available = int(data.cardinality())
@@ -148,10 +176,12 @@ class Trainer:
         return min(self.steps_per_epoch or available, available) if available > 0 else self.steps_per_epoch
 
     def _train_epoch(self, train_step: Callable, data: tf.data.Dataset, steps: int, bar: tqdm) -> None:
-        """Run what is left of the epoch under way, or less if the time is up."""
+        """Run what is left of the epoch under way, or less if training or the time is over before."""
         progress = self.progress
         bar.set_description(f"epoch {progress.epoch + 1}/{self.epochs}", refresh=False)
         self.callbacks.on_epoch_begin(progress.epoch)
+        if progress.total_steps:
+            steps = min(steps, progress.position + progress.total_steps - progress.step)
         started = time.monotonic()
         for batch in data.take(steps).skip(progress.position).prefetch(tf.data.AUTOTUNE):
             self.callbacks.on_train_batch_begin(progress.position)
@@ -164,7 +194,12 @@ class Trainer:
             progress.seconds, started = progress.seconds + now - started, now
             bar.set_postfix({name: f"{value:.3f}" for name, value in logs.items()}, refresh=False)
             bar.update()
+            if not progress.total_steps and (more := self.plan.steps_that_fit(now)):
+                self._end_at(progress.step + more)
+                bar.total = progress.total_steps
             self._stop_if_told()
+            if self._is_at_end():
+                return
             if now > self.deadline:
                 return self._save()
             if now > self._saved_at + self.checkpoint_seconds and progress.position < steps:
@@ -212,6 +247,8 @@ class Trainer:
         progress = self.progress
         if progress.epoch >= self.epochs:
             return f"{self.epochs} epochs"
+        if self._is_at_end():
+            return f"{progress.total_steps} steps, as many as fit into the time"
         if self.patience and progress.epoch - progress.best_epoch >= self.patience:
             return f"no better {self.monitor} for {self.patience} epochs"
         return "a callback said so" if self.model.stop_training else ""
@@ -238,10 +275,10 @@ class Trainer:
                 f"saved at step {self.progress.step} in {self.run.path}; the same command resumes there",
             )
 
-    def _progress_bar(self, steps: int) -> tqdm:
+    def _progress_bar(self, total_steps: int) -> tqdm:
         """Return a bar over all epochs, so that its ETA is the end of training; rare lines where nobody watches."""
         return tqdm(
-            total=self.epochs * steps,
+            total=total_steps,
             initial=self.progress.step,
             unit="step",
             mininterval=0.2 if _WATCHED else 15,

@@ -19,6 +19,10 @@ _SHOWPIECES = {  # of all that the examples draw
     "attention_1.png": "Where it looks in the source (columns) for each word of the translation (rows)",
     "caption_1.png": "Where it looks in the picture for each word that it says about it",
 }
+_HEADLINES = (  # of all that is measured; the reports have the rest, and the rules
+    "nats per char", "frechet distance", "frechet floor", "classes covered", "beam bleu", "alignment", "beam cider",
+    "exact match", "pointing",
+)  # fmt: skip
 
 
 def example_names() -> list[str]:
@@ -72,13 +76,16 @@ def write_index(folder: Path) -> Path:
         sections.append(
             report.Section(
                 heading,
-                text[:1].upper() + text[1:],
-                table=measured.table if measured else (),
+                f"{text[:1].upper()}{text[1:]} {report.in_short(run)}",
+                table=[row for row in measured.table if row[0] in _HEADLINES] if measured else (),
                 pictures=_showpieces(run.figures),
-                links=[("the whole report", f"{name}/report.html")],
+                links=[("the whole report, with all figures and how they were measured", f"{name}/report.html")],
             )
         )
-    lead = "What each example makes of a few kilobytes of embedded data in seconds. The real data takes minutes."
+    lead = (
+        "What each example makes of data that the code makes or carries, in a minute or so, without a network: "
+        "python -m examples demo. Real data takes ten minutes or more, and the pictures are better."
+    )
     return report.write_page(folder / "index.html", "Eager examples", lead, sections)
 
 

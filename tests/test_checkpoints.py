@@ -1,123 +1,18 @@
-import json
-import os
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from common.checkpoints import Checkpoints, find, named_variables, restore_weights, training_state, verify
+from common.checkpoints import Checkpoints, find, named_variables, restore_weights, training_state
 from common.errors import UserError
-from tests.toy import Toy, build
-
-
-def saved(folder, steps=(1, 2, 3)):
-    """Save a variable that holds the step, at each of `steps`."""
-    variable = tf.Variable(0.0)
-    checkpoints = Checkpoints(folder, model={"value": variable})
-    for step in steps:
-        variable.assign(step)
-        checkpoints.save("latest", step, {"step": step})
-    variable.assign(-1.0)
-    return checkpoints, variable
+from tests.toy import Toy, build, saved_steps
 
 
 def test_the_newest_is_restored_and_two_are_kept(tmp_path):
-    checkpoints, variable = saved(tmp_path)
+    checkpoints, variable = saved_steps(tmp_path)
     assert [path.name for path in find(tmp_path, "latest")] == ["latest-00000003", "latest-00000002"]
     assert checkpoints.restore("latest") == {"step": 3} and variable.numpy() == 3.0
     assert checkpoints.restore("best") is None
-
-
-def cut(path):
-    path.write_bytes(path.read_bytes()[:-1])
-
-
-def empty(path):
-    path.write_bytes(b"")
-
-
-def flip(path):
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(bytes(content))
-
-
-@pytest.mark.parametrize("damage", [cut, empty, flip, os.remove])
-@pytest.mark.parametrize("name", ["variables.index", "variables.data-00000-of-00001", "state.json"])
-def test_a_damaged_checkpoint_is_named_kept_aside_and_passed_over(tmp_path, capsys, damage, name):
-    checkpoints, variable = saved(tmp_path)
-    damage(tmp_path / "latest-00000003" / name)
-    assert checkpoints.restore("latest") == {"step": 2} and variable.numpy() == 2.0
-    assert "latest-00000003: damaged" in capsys.readouterr().err
-    assert (tmp_path / "damaged-latest-00000003").is_dir()
-
-
-def test_no_good_checkpoint_left_never_means_a_silent_fresh_start(tmp_path):
-    checkpoints, _ = saved(tmp_path)
-    for path in find(tmp_path, "latest"):
-        flip(path / "variables.index")
-    for _ in range(2):  # again when all are renamed
-        with pytest.raises(UserError, match="--fresh"):
-            checkpoints.restore("latest")
-
-
-def test_a_killed_save_leaves_nothing_that_counts(tmp_path, monkeypatch):
-    checkpoints, variable = saved(tmp_path)
-
-    def killed(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(os, "rename", killed)
-    with pytest.raises(KeyboardInterrupt):
-        checkpoints.save("latest", 4, {"step": 4})
-    monkeypatch.undo()
-    assert len(list(tmp_path.glob("*.tmp"))) == 1
-    assert checkpoints.restore("latest") == {"step": 3}
-    checkpoints.sweep()
-    assert list(tmp_path.glob("*.tmp")) == []
-
-
-def test_a_full_disk_is_told_and_harms_nothing(tmp_path, monkeypatch):
-    checkpoints, _ = saved(tmp_path)
-
-    def full(*_, **__):
-        raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
-
-    monkeypatch.setattr(tf.train.Checkpoint, "write", full)
-    with pytest.raises(UserError, match="latest-00000004: cannot save .*No space left.* MB free"):
-        checkpoints.save("latest", 4, {"step": 4})
-    assert list(tmp_path.glob("*.tmp")) == [] and checkpoints.restore("latest") == {"step": 3}
-
-
-def test_the_newest_is_told_by_step_not_by_clock(tmp_path):
-    checkpoints, _ = saved(tmp_path)
-    os.utime(tmp_path / "latest-00000003", (0, 0))
-    assert checkpoints.restore("latest") == {"step": 3}
-
-
-def test_a_folder_that_was_moved_restores(tmp_path):
-    saved(tmp_path / "here")
-    (tmp_path / "here").rename(tmp_path / "there")
-    variable = tf.Variable(0.0)
-    assert Checkpoints(tmp_path / "there", model={"value": variable}).restore("latest") == {"step": 3}
-    assert variable.numpy() == 3.0
-
-
-def test_another_model_is_refused_by_name(tmp_path):
-    saved(tmp_path)
-    for model in ({"value": tf.Variable([0.0, 0.0])}, {"other": tf.Variable(0.0)}):
-        with pytest.raises(UserError, match="another version of the model"):
-            Checkpoints(tmp_path, model=model).restore("latest")
-
-
-def test_a_state_that_was_edited_is_refused(tmp_path):
-    saved(tmp_path)
-    path = tmp_path / "latest-00000003" / "state.json"
-    entry = json.loads(path.read_text())
-    path.write_text(json.dumps(entry | {"sealed": entry["sealed"].replace('"step": 3', '"step": 9')}))
-    with pytest.raises(ValueError, match=r"state.json"):
-        verify(path.parent)
 
 
 def test_every_variable_has_a_name_that_is_the_same_for_every_instance():

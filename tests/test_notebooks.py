@@ -1,3 +1,4 @@
+import re
 import subprocess
 from importlib import import_module
 
@@ -39,7 +40,7 @@ def instead_of_github(published, monkeypatch):
 @pytest.fixture
 def own_caches(tmp_path, monkeypatch):
     (tmp_path / "caches").mkdir()
-    for name in ("XDG_CACHE_HOME", "IPYTHONDIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"):
+    for name in ("IPYTHONDIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"):
         monkeypatch.setenv(name, str(tmp_path / "caches" / name))
 
 
@@ -74,6 +75,13 @@ def test_notebook_and_badge_are_what_the_modules_make_them(example):
     assert readme == notebooks.with_badge(readme, example), hint
 
 
+def test_the_readme_at_the_top_has_all_badges_and_the_address():
+    readme = (notebooks.ROOT / "README.md").read_text(encoding="utf-8")
+    assert readme == notebooks.with_addresses(readme), "run `make notebooks` and commit what it changes"
+    assert all(notebooks.badge(example) in readme for example in EXAMPLES)
+    assert f"git clone {notebooks.REPOSITORY}\n" in readme
+
+
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_what_is_committed_is_valid_and_was_not_executed(example):
     notebook = read(example)
@@ -81,6 +89,8 @@ def test_what_is_committed_is_valid_and_was_not_executed(example):
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert not any(cell.outputs or cell.execution_count for cell in code)
     assert not any("from examples." in cell.source for cell in code)
+    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    assert "[arXiv:" in text and not re.search(r"(?<!\[)arXiv:", text)  # papers are linked
 
 
 @pytest.mark.parametrize("example", EXAMPLES)

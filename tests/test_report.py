@@ -1,9 +1,14 @@
+import shlex
 from html.parser import HTMLParser
+from importlib import import_module
 
+import pytest
+import tyro
 from PIL import Image
 
 from common import report
 from common.run import Run
+from examples.__main__ import example_names
 
 
 class Tags(HTMLParser):
@@ -45,9 +50,25 @@ def test_data_is_never_markup(tmp_path):
     assert parsed.text.count(nasty) == 10
 
 
+def test_of_many_listings_the_last_is_shown_and_the_others_are_folded(tmp_path):
+    section = report.Section("H", listings=[("first", "1"), ("second", "2"), ("last", "3")])
+    page = report.write_page(tmp_path / "r.html", "T", "lead", [section]).read_text()
+    shown, folded = page.split("<details>")
+    assert "last" in shown and "first" not in shown and folded.index("first") < folded.index("second")
+
+
 def test_the_command_trains_the_same_run_again(tmp_path):
     command = report.command_of(make_run(tmp_path).read_config())
     assert command == "python -m examples.toy train --preset tiny --data tiny --prompt 'it'\"'\"'s'"
+
+
+@pytest.mark.parametrize("example", example_names())
+@pytest.mark.parametrize("preset", ["tiny", "quick", "full"])
+def test_the_command_means_the_same_settings(example, preset):
+    presets = import_module(f"examples.{example}.config").PRESETS
+    settings = presets[preset].settings()
+    words = shlex.split(report.command_of({"example": example, "settings": settings}))
+    assert tyro.cli(type(presets[preset]), args=words[4:]).settings() == settings
 
 
 def test_what_was_measured_comes_with_its_rule(tmp_path):
@@ -57,6 +78,26 @@ def test_what_was_measured_comes_with_its_rule(tmp_path):
     section = report.section_on_evaluation(run)
     assert "mean of all" in section.text and section.table == [("loss", "1.2346")]
     assert dict(report.section_on_run(run).table)["trained"] == "1 epochs, 5 steps, 2 s"
+
+
+def test_a_page_says_in_short_what_was_trained(tmp_path):
+    run = make_run(tmp_path)
+    assert report.in_short(run).startswith("Trained on tiny: 1 epochs, 5 steps, 2 s; started 20")
+    run.write_metrics([])
+    assert "no epoch finished yet" in report.in_short(run)
+
+
+def test_a_report_leaves_out_what_is_not_there_and_ends_with_the_command(tmp_path):
+    sections = [None, report.Section("empty"), report.Section("full", listings=[("a", "b")])]
+    page = report.write_report(make_run(tmp_path), "Toy", "It learns.", sections)
+    parsed = Tags(page.read_text())
+    assert page.name == "report.html" and "Toy: tiny" in parsed.text and "It learns. Trained on tiny" in parsed.text
+    assert "empty" not in parsed.text and parsed.text.index("full") < parsed.text.index("examples.toy train")
+
+
+def test_a_time_is_given_as_people_say_it():
+    times = (3.4, 59.7, 567.2, 7510.0)
+    assert [report.duration(seconds) for seconds in times] == ["3 s", "1 min 0 s", "9 min 27 s", "2 h 5 min"]
 
 
 def test_metrics_of_all_kinds_are_readable():

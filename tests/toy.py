@@ -4,7 +4,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from common.checkpoints import Checkpoints
 from common.run import Run
+from common.schedule import WarmUpAndDecay
 from common.training import Trainer, prepare
 
 BATCHES, EPOCHS = 5, 3
@@ -43,7 +45,8 @@ def build():
     prepare(seed=3, precision="float32")
     model = Toy()
     model(tf.zeros([1, 4]))
-    model.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.02, EPOCHS * BATCHES)))
+    model.schedule = WarmUpAndDecay(0.02, EPOCHS * BATCHES, warmup_steps=0)
+    model.compile(keras.optimizers.Adam(model.schedule))
     return model
 
 
@@ -86,3 +89,33 @@ def start_run(path):
 def make_trainer(path, model, *callbacks, **options):
     options = {"epochs": EPOCHS, "checkpoint_seconds": 0.0} | options
     return Trainer(model, start_run(path), callbacks=callbacks, **options)
+
+
+def fit(path, die_after=None, **options):
+    """Train to the end, or until step `die_after` of this sitting; return the losses seen and the final state."""
+    model, recorder = build(), Recorder(die_after)
+    trainer = make_trainer(path, model, recorder, **options)
+    try:
+        trainer.fit(train_data, validation_data())
+    except Died:
+        return recorder.losses, None
+    return recorder.losses, [variable.numpy() for variable in (*model.variables, *model.optimizer.variables)]
+
+
+def same(weights, others):
+    return all(np.array_equal(one, other) for one, other in zip(weights, others, strict=True))
+
+
+def without_seconds(rows):
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
+
+
+def saved_steps(folder, steps=(1, 2, 3)):
+    """Save a variable that holds the step, at each of `steps`."""
+    variable = tf.Variable(0.0)
+    checkpoints = Checkpoints(folder, model={"value": variable})
+    for step in steps:
+        variable.assign(step)
+        checkpoints.save("latest", step, {"step": step})
+    variable.assign(-1.0)
+    return checkpoints, variable

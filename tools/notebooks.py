@@ -25,6 +25,12 @@ from tools.namespace import Namespace, split_source
 ROOT = Path(__file__).parent.parent
 REPOSITORY = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]["Repository"]
 FOLDED = {"cellView": "form", "jupyter": {"source_hidden": True}}  # the first for Colab, the second for Jupyter
+SET_UP_TEXT = """\
+## Set up
+
+Run the cells from top to bottom: *Runtime*, *Run all*, or Shift+Enter cell by cell. On Colab, the next cell fetches the
+code and installs what is missing; for a GPU choose *Runtime*, *Change runtime type* first. In a checkout it only
+finds the code."""
 SET_UP = f"""\
 import os
 import subprocess
@@ -74,6 +80,13 @@ def with_badge(readme: str, example: str) -> str:
     return "\n".join([title, "", badge(example), "", *lines])
 
 
+def with_addresses(readme: str) -> str:
+    """Return the text of the README at the top with the badges of all notebooks and the repository's address."""
+    for example in examples_with_notebook():
+        readme = re.sub(rf"\[!\[Open in Colab\]\([^)]*\)\]\([^)]*/{example}\.ipynb\)", badge(example), readme)
+    return re.sub(r"(?<=git clone )\S+", REPOSITORY, readme)
+
+
 def compose(example: str) -> NotebookNode:
     """Return the notebook of an example, without outputs.
 
@@ -84,10 +97,11 @@ def compose(example: str) -> NotebookNode:
     composer = _Composer(example, mentioned={module for cell in rest for module in _included_by(cell, example)})
     body = [part for cell in rest for part in composer.expand(cell)]
     set_up = [
-        new_markdown_cell("## Set up", id="set-up"),
+        new_markdown_cell(SET_UP_TEXT, id="set-up"),
         new_code_cell(SET_UP, id="set-up-code"),
         new_code_cell(composer.namespace.imports(), id="imports"),
     ]
+    [title] = composer.expand(title)
     title.source += f"\n\n{badge(example)}"
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     metadata = {"accelerator": "GPU", "kernelspec": kernel, "language_info": {"name": "python"}}
@@ -143,6 +157,8 @@ class _Composer:
     def _finish(self, cell: NotebookNode, module: str, folded: bool) -> Iterator[NotebookNode]:
         """Yield a cell without imports and module docstring, if anything is left of it."""
         cell.metadata = FOLDED if folded and cell.cell_type == "code" else {}
+        if cell.cell_type == "markdown":
+            cell.source = re.sub(r"arXiv:(\d{4}\.\d{4,5})", r"[arXiv:\1](https://arxiv.org/abs/\1)", cell.source)
         if cell.cell_type == "code":
             parts = split_source(cell.source)
             self.namespace.add(module, parts, package=f"examples.{self.example}")
@@ -168,13 +184,15 @@ def _included_by(cell: NotebookNode, example: str) -> list[str]:
 
 
 def main() -> None:
-    """Write the notebooks, and the badges into the READMEs."""
+    """Write the notebooks, and badges and addresses into the READMEs."""
     for example in examples_with_notebook():
         path = notebook_path(example)
         path.write_text(nbformat.writes(compose(example)) + "\n", encoding="utf-8")
         readme = path.with_name("README.md")
         readme.write_text(with_badge(readme.read_text(encoding="utf-8"), example), encoding="utf-8")
         print(path.relative_to(ROOT))
+    readme = ROOT / "README.md"
+    readme.write_text(with_addresses(readme.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

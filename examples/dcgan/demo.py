@@ -116,7 +116,7 @@ def sheet(pictures: np.ndarray) -> Image.Image:
 
 def colours(channels: int) -> int:
     """Return how many colours a GIF of such images needs: shades of grey are fewer, and make it smaller."""
-    return 32 if channels == 1 else 256
+    return 16 if channels == 1 else 256
 
 
 def write_files(pictures: np.ndarray, folder: Path) -> None:

@@ -13,7 +13,10 @@
 # then *Train* puts them to work.
 #
 # All code that matters is in this notebook: change any of it, run the cell again, and train again. As it stands, it
-# learns from two thousand digits that the code draws, in about a minute; one word, in *Settings*, makes that MNIST.
+# learns from two thousand digits that the code draws, in half a minute; one word, in *Settings*, makes that MNIST.
+#
+# The papers: Goodfellow et al. 2014, *Generative adversarial networks* (arXiv:1406.2661), and Radford et al. 2016, from
+# whom the DC in DCGAN, *deep convolutional*, comes (arXiv:1511.06434).
 
 # %% [markdown]
 # ## Settings
@@ -32,9 +35,8 @@ from common.report import flat, readable
 from examples.dcgan.config import PRESETS
 
 # %% [markdown]
-# `tiny` are drawn digits, made here without a download. `quick` is MNIST, 60,000 handwritten digits: minutes on a
-# GPU, a good ten minutes on processor cores. Any setting can be changed here; unfold the cell above for all of them
-# and their reasons.
+# `tiny` are drawn digits, made here without a download. `quick` is MNIST, 60,000 handwritten digits: nine minutes on
+# two processor cores. Any setting can be changed here; unfold the cell above for all of them and their reasons.
 
 # %%
 PRESET = "tiny"  # @param ["tiny", "quick", "full"]
@@ -65,8 +67,9 @@ from examples.dcgan.train import build_model, train
 # %% [markdown]
 # ### Check the untrained networks
 #
-# Follow one batch through both. Before any training the discriminator knows nothing, so its loss should be $2 \ln 2 =
-# 1.386$ and the generator's $\ln 2 = 0.693$. It is worth a look whenever you change a network.
+# Follow one batch through both. The discriminator answers with a *logit*: above 0 it takes the image for real, below
+# 0 for made, and the sigmoid makes a probability of it. Before any training it knows nothing, so its loss should be
+# $2 \ln 2 = 1.386$ and the generator's $\ln 2 = 0.693$. It is worth a look whenever you change a network.
 
 # %%
 model = build_model(config, images)

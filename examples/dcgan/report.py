@@ -25,9 +25,6 @@ def write_report(run: Run) -> Path:
         report.section_on_evaluation(run),
         report.Section("Compared with real images", pictures=pictures("classes.png", "nearest.png")),
         report.Section("How it went", pictures=pictures("learning_curve.png")),
-        report.section_on_run(run),
     ]
-    data = run.read_config()["settings"]["data"]
     lead = "Two networks played against each other: one makes images of noise, the other tells them from real ones."
-    shown = [section for section in sections if section and (section.pictures or section.table)]
-    return report.write_page(run.report, f"DCGAN: {Path(data).name}", lead, shown)
+    return report.write_report(run, "DCGAN", lead, sections)

@@ -9,9 +9,10 @@ from examples.image_captioning.pictures import read_samples
 
 def write_report(run: Run) -> Path:
     """Write `report.html` from what the run directory holds by now, and return its path."""
+    lead = "A network that describes photos in a sentence, and looks at them anew for every word."
     sheets = sorted(run.figures.glob("caption_*.png"))
     if not sheets:  # stopped within the first epoch
-        return report.write_page(run.report, "Image captioning", "Not trained yet.", [report.section_on_run(run)])
+        return report.write_report(run, "Image captioning", lead, [])
     learning = [
         report.Picture(run.figures / "learning_curve.png", "Loss by epoch, in nats per word"),
         report.Picture(run.figures / "training.gif", "The same photo described after every epoch, with attention"),
@@ -27,8 +28,5 @@ def write_report(run: Run) -> Path:
         report.section_on_evaluation(run),
         report.Section("Where it looks", note, pictures=looks),
         report.Section("Learning to describe", pictures=learning, listings=read_samples(run)),
-        report.section_on_run(run),
     ]
-    data = run.read_config()["settings"]["data"]
-    lead = "A network that describes photos in a sentence, and looks at them anew for every word."
-    return report.write_page(run.report, f"Image captioning: {Path(data).name}", lead, [s for s in sections if s])
+    return report.write_report(run, "Image captioning", lead, sections)

@@ -18,6 +18,7 @@ import keras
 from common import training
 from common.download import cache_dir
 from common.run import Run
+from common.schedule import WarmUpAndDecay
 from common.text import Vocabulary
 
 # %% tags=["module"]
@@ -66,15 +67,13 @@ def load_data(config: Config) -> Data:
     return Data(train, validation, encoder, vocabulary, data_fingerprint(photos, encoder))
 
 
-def build_optimizer(config: Config, total_steps: int) -> keras.optimizers.Optimizer:
-    """Return Adam with warm-up, cosine decay to 0 over `total_steps`, and clipping."""
-    warmup_steps = min(config.warmup_steps, total_steps // 2)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=config.learning_rate / max(1, warmup_steps),
-        warmup_target=config.learning_rate if warmup_steps else None,
-        warmup_steps=warmup_steps,
-        decay_steps=max(1, total_steps - warmup_steps),
-    )
+def build_schedule(config: Config, total_steps: int) -> WarmUpAndDecay:
+    """Return the learning rate of a run of so many steps."""
+    return WarmUpAndDecay(config.learning_rate, total_steps, config.warmup_steps)
+
+
+def build_optimizer(config: Config, schedule: WarmUpAndDecay) -> keras.optimizers.Optimizer:
+    """Return Adam at the rate of `schedule`, with clipping."""
     return keras.optimizers.Adam(schedule, global_clipnorm=config.clip_norm)
 
 
@@ -107,7 +106,8 @@ def train(config: Config) -> Run:
     steps_per_epoch = min(config.steps_per_epoch or steps_per_epoch, steps_per_epoch)
     model = TrainableCaptioner(len(data.vocabulary), data.encoder, **config.losses(), **config.architecture())
     model.build_weights(data.encoder)
-    model.compile(build_optimizer(config, config.epochs * steps_per_epoch))
+    schedule = build_schedule(config, config.epochs * steps_per_epoch)
+    model.compile(build_optimizer(config, schedule))
     announce(config, data, train_batches, model)
     training.Trainer(
         model,
@@ -117,6 +117,7 @@ def train(config: Config) -> Run:
         patience=config.patience,
         callbacks=[WatchPhotos(run, data.encoder, data.vocabulary, data.validation, config.most_words)],
         eager=config.eager,
+        schedule=schedule,
         max_minutes=config.max_minutes,
         checkpoint_seconds=config.checkpoint_seconds,
     ).fit(partial(train_batches, config.seed), validation_batches(config.seed, 0))

@@ -7,6 +7,11 @@
 #
 # $$e_j = v^\top \tanh(W s + U h_j) \qquad \alpha_j = \frac{\exp e_j}{\sum_k \exp e_k} \qquad c = \sum_j \alpha_j h_j$$
 #
+# Here $h_j$ is the encoder's vector for source word $j$, its value; $U h_j$ is its key. $e_j$ is its score,
+# $\alpha_j$ its share and $c$ the context. $W$, $U$ and $v$ are learned. Three words with scores 2, 0 and 0 get
+# shares of 0.79, 0.11 and 0.11: the context is mostly the first word's vector (Bahdanau et al. 2015,
+# arXiv:1409.0473).
+#
 # Two details decide whether it works and whether it is fast:
 #
 # - **Padding gets exactly zero.** Sentences of a batch differ in length; where there is no word, the score is set to

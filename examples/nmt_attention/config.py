@@ -45,6 +45,8 @@ class Config(TrainOptions):
     """Width of a word's vector, source and target."""
     encoder_units: int = 256
     """Width of the encoder's state in each direction."""
+    plain_gru: bool = False
+    """Use Keras' own GRU layer in the encoder: the same equations and weights, slower on a processor."""
     decoder_units: int = 512
     """Width of the decoder's state."""
     attention_units: int = 256
@@ -82,6 +84,7 @@ class Config(TrainOptions):
     def architecture(self) -> dict[str, Any]:
         """Return the settings that `Translator` takes."""
         names = ("embedding_dim", "encoder_units", "decoder_units", "attention_units", "dropout", "label_smoothing")
+        names += ("plain_gru",)
         return {name: getattr(self, name) for name in names}
 
     def corpus(self) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
+from common.recurrent import GRU
+
 # %% tags=["module"]
 from examples.nmt_attention.attention import BahdanauAttention
 
@@ -38,22 +40,24 @@ def embedding(vocabulary_size: int, width: int, name: str) -> keras.layers.Embed
 
 
 # %% [markdown]
-# **The encoder.** One GRU reads from left to right, one from right to left; a word's vector is both states side by
-# side. The mask is an argument: the state stands still where there is no word, so the reader from the right begins at
-# the last word, not in the padding.
+# **The encoder.** A GRU reads word by word and carries a state along; gates decide how much of it each word changes
+# (Cho et al. 2014, arXiv:1406.1078). One reads from left to right, one from right to left; a word's vector is both
+# states side by side. The mask is an argument: the state stands still where there is no word, so the reader from the
+# right begins at the last word, not in the padding.
 
 
 # %%
 class Encoder(keras.layers.Layer):
     """Embedding, dropout, and a bidirectional GRU (Bahdanau et al. 2015, section A.2.1)."""
 
-    def __init__(self, vocabulary_size: int, embedding_dim: int, units: int, dropout: float):
+    def __init__(self, vocabulary_size: int, embedding_dim: int, units: int, dropout: float, plain_gru: bool):
         """Lay out the layers; `units` is the width of one direction."""
         super().__init__(name="encoder")
         self.embedding = embedding(vocabulary_size, embedding_dim, "source_embedding")
         self.dropout = keras.layers.Dropout(dropout)
-        self.forward = keras.layers.GRU(units, return_sequences=True, name="forward")
-        self.backward = keras.layers.GRU(units, return_sequences=True, go_backwards=True, name="backward")
+        gru = keras.layers.GRU if plain_gru else GRU
+        self.forward = gru(units, return_sequences=True, name="forward")
+        self.backward = gru(units, return_sequences=True, go_backwards=True, name="backward")
 
     def call(self, source: tf.Tensor, mask: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Read source ids int32 [B, S] where `mask` bool [B, S] is True; return a vector for each word, [B, S, 2U]."""

@@ -60,7 +60,8 @@ def export(translator: SentenceTranslator, folder: Path) -> Path:
             "source_tokens": source_tokens,
         }
 
-    tf.saved_model.save(module, str(folder), signatures={"serving_default": translate})
+    without_gradients = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    tf.saved_model.save(module, str(folder), {"serving_default": translate}, without_gradients)
     return folder
 
 

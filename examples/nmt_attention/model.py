@@ -47,10 +47,11 @@ class Translator(keras.Model):
         attention_units: int,
         dropout: float = 0.0,
         label_smoothing: float = 0.0,
+        plain_gru: bool = False,
     ):
         """Lay out the two parts; sizes are those of the vocabularies, the others settings of the same names."""
         super().__init__()
-        self.encoder = Encoder(source_size, embedding_dim, encoder_units, dropout)
+        self.encoder = Encoder(source_size, embedding_dim, encoder_units, dropout, plain_gru)
         self.decoder = Decoder(target_size, embedding_dim, decoder_units, attention_units, dropout)
         self.label_smoothing = label_smoothing
         self.mean_loss = keras.metrics.Mean(name="loss")
@@ -110,6 +111,9 @@ class Translator(keras.Model):
 
 # %% [markdown]
 # ## Step 4: train
+#
+# `train_step`, above, is one step of training: the tape records the way from the batch to the loss, is asked for the
+# gradient of the loss with respect to every weight, and the optimizer takes a step against it.
 #
 # The loss is cross-entropy over the words that are there, padding excluded by the mask, with **label smoothing**: a
 # tenth of the target is spread over all words, so that the model is not driven to be certain (Szegedy et al. 2016). A

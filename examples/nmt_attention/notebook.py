@@ -15,6 +15,9 @@
 # All code that matters is in this notebook: change any of it, run the cell again, and train again. As it stands, it
 # learns a few thousand sentences that a small grammar writes, in about half a minute; one word, in *Settings*, makes
 # that 118,964 sentences written by people.
+#
+# The paper: Bahdanau, Cho and Bengio 2015, *Neural machine translation by jointly learning to align and translate*
+# (arXiv:1409.0473).
 
 # %% [markdown]
 # ## Settings
@@ -33,8 +36,8 @@ from common.report import flat, readable
 from examples.nmt_attention.config import PRESETS
 
 # %% [markdown]
-# `tiny` is a grammar that comes with the code. `quick` are the sentences of Tatoeba: a few minutes on a GPU, about ten
-# on two processor cores. Any setting can be changed here; unfold the cell above for all of them and their reasons.
+# `tiny` is a grammar that comes with the code. `quick` are the sentences of Tatoeba: ten minutes on two processor
+# cores. Any setting can be changed here; unfold the cell above for all of them and their reasons.
 
 # %%
 PRESET = "tiny"  # @param ["tiny", "quick", "full"]
@@ -105,8 +108,9 @@ from examples.nmt_attention.train import build_model, train
 # %% [markdown]
 # ### Check the untrained model
 #
-# Follow a batch through it. In training, the decoder reads the right translation, one word behind: at each place it has
-# seen the words before, and has to predict the next. Before any training the loss should be close to that of guessing,
+# Follow a batch through it. In training, the decoder reads the right translation, one word behind: at each place it
+# has seen the words before, and has to predict the next. It answers with *logits*, a score for every word of the
+# vocabulary, of which softmax makes probabilities. Before any training the loss should be close to that of guessing,
 # $\ln V$.
 
 # %%

@@ -9,9 +9,10 @@ from examples.nmt_attention.showing import read_samples
 
 def write_report(run: Run) -> Path:
     """Write `report.html` from what the run directory holds by now, and return its path."""
+    lead = "An encoder, a decoder, and attention between them, learned to translate from nothing but sentence pairs."
     gif = run.figures / "training.gif"
     if not gif.exists():  # stopped within the first epoch
-        return report.write_page(run.report, "Translation", "Not trained yet.", [report.section_on_run(run)])
+        return report.write_report(run, "Translation", lead, [])
     learning = [
         report.Picture(run.figures / "learning_curve.png", "Loss by epoch, in nats per token"),
         report.Picture(gif, "Where the model looks for each word of the same translation, after every epoch"),
@@ -36,8 +37,5 @@ def write_report(run: Run) -> Path:
         else None,
         report.Section("Learning to translate", pictures=learning, listings=read_samples(run)),
         report.Section("Where it looks", pictures=maps),
-        report.section_on_run(run),
     ]
-    data = run.read_config()["settings"]["data"]
-    lead = "An encoder, a decoder, and attention between them, learned to translate from nothing but sentence pairs."
-    return report.write_page(run.report, f"Translation: {Path(data).name}", lead, [s for s in sections if s])
+    return report.write_report(run, "Translation", lead, sections)

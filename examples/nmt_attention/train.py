@@ -15,6 +15,7 @@ import keras
 from common import figures, training
 from common.download import cache_dir
 from common.run import Run
+from common.schedule import WarmUpAndDecay
 
 # %% tags=["module"]
 from examples.nmt_attention.config import Config
@@ -34,15 +35,13 @@ def build_model(config: Config, source_size: int, target_size: int) -> Translato
     return Translator(source_size, target_size, **config.architecture()).build_weights()
 
 
-def build_optimizer(config: Config, total_steps: int) -> keras.optimizers.Optimizer:
-    """Return Adam with warm-up and cosine decay over `total_steps`, and clipping."""
-    warmup_steps = min(config.warmup_steps, total_steps // 2)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=config.learning_rate / max(1, warmup_steps),
-        warmup_target=config.learning_rate if warmup_steps else None,
-        warmup_steps=warmup_steps,
-        decay_steps=max(1, total_steps - warmup_steps),
-    )
+def build_schedule(config: Config, total_steps: int) -> WarmUpAndDecay:
+    """Return the learning rate of a run of so many steps."""
+    return WarmUpAndDecay(config.learning_rate, total_steps, config.warmup_steps)
+
+
+def build_optimizer(config: Config, schedule: WarmUpAndDecay) -> keras.optimizers.Optimizer:
+    """Return Adam at the rate of `schedule`, with clipping."""
     return keras.optimizers.Adam(schedule, beta_2=config.beta_2, global_clipnorm=config.clip_norm)
 
 
@@ -70,7 +69,8 @@ def train(config: Config) -> Run:
     batches = partial(train_pairs.batches, config.batch_size, config.seed)
     steps_per_epoch = min(config.steps_per_epoch or len(batches(0)), len(batches(0)))
     model = build_model(config, len(corpus.source_words), len(corpus.target_words))
-    model.compile(build_optimizer(config, config.epochs * steps_per_epoch))
+    schedule = build_schedule(config, config.epochs * steps_per_epoch)
+    model.compile(build_optimizer(config, schedule))
     announce(config, corpus, model)
     shown = choose_sentences(config.data, corpus)
     training.Trainer(
@@ -81,6 +81,7 @@ def train(config: Config) -> Run:
         patience=config.patience,
         callbacks=[ShowEveryEpoch(run, shown, corpus, config.max_tokens)],
         eager=config.eager,
+        schedule=schedule,
         max_minutes=config.max_minutes,
         checkpoint_seconds=config.checkpoint_seconds,
     ).fit(batches, validation_pairs.batches(config.batch_size, seed=0, epoch=0))

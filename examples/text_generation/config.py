@@ -32,6 +32,8 @@ class Config(TrainOptions):
     """Width of a character's vector."""
     cell: Literal["gru", "lstm"] = "gru"
     """Recurrent cell."""
+    plain_gru: bool = False
+    """Use Keras' own GRU layer: the same equations and weights, about half as fast on a processor."""
     units: int = 640
     """Width of the recurrent state: the capacity of the model."""
     layers: int = 1
@@ -72,7 +74,7 @@ class Config(TrainOptions):
 
     def architecture(self) -> dict[str, Any]:
         """Return the settings that `CharRNN` takes."""
-        names = ("embedding_dim", "units", "layers", "cell", "dropout")
+        names = ("embedding_dim", "units", "layers", "cell", "dropout", "plain_gru")
         return {name: getattr(self, name) for name in names}
 
 

@@ -104,7 +104,7 @@ class TextGenerator:
         return logits[:, -1], state  # B V
 
     def _write_on(self, logits, state, start, length, seed, temperature, top_k, top_p):
-        return sample_sequence(self.model.next_character, logits, state, start, length, seed, temperature, top_k, top_p)
+        return sample_sequence(self.model.reader(), logits, state, start, length, seed, temperature, top_k, top_p)
 
 
 # %% [markdown]

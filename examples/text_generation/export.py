@@ -41,11 +41,12 @@ def export(generator: TextGenerator, folder: Path) -> Path:
         model = generator.model
         logits, state = model(ids[None], model.initial_state(1))  # 1 T V
         drawn, _, _ = sample_sequence(
-            model.next_character, logits[:, -1], state, tf.constant(0), length, seed, temperature, top_k, top_p
+            model.reader(), logits[:, -1], state, tf.constant(0), length, seed, temperature, top_k, top_p
         )  # 1 length
         return {"text": prompt + tf.strings.reduce_join(tf.gather(module.symbols, drawn[0]))}
 
-    tf.saved_model.save(module, str(folder), signatures={"serving_default": generate})
+    without_gradients = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    tf.saved_model.save(module, str(folder), {"serving_default": generate}, without_gradients)
     return folder
 
 

@@ -6,6 +6,12 @@
 #
 # $$h_t = \mathrm{GRU}(E[x_t],\ h_{t-1}) \qquad p(x_{t+1} \mid x_{\le t}) = \mathrm{softmax}(W h_t + b)$$
 #
+# The **GRU** (Cho et al. 2014, arXiv:1406.1078) decides with two gates, numbers from 0 to 1, what becomes of the
+# memory: $r_t$, how much of it counts for the new proposal $\tilde h_t$, and $z_t$, how much of it stays as it is:
+#
+# $$\tilde h_t = \tanh\big(W_h E[x_t] + r_t \odot (U_h h_{t-1})\big) \qquad
+#   h_t = z_t \odot h_{t-1} + (1 - z_t) \odot \tilde h_t$$
+#
 # Trained on Shakespeare, it learns spelling first, then words, then who speaks when, from nothing but the wish to be
 # less surprised by the next character.
 #
@@ -14,8 +20,12 @@
 # %%
 """Step 3: the character RNN, its loss, and one step of training and of testing, with the tape in plain sight."""
 
+from collections.abc import Callable
+
 import keras
 import tensorflow as tf
+
+from common.recurrent import GRU
 
 State = list[list[tf.Tensor]]
 """For each recurrent layer its state tensors, each [B, U]: one for a GRU, two for an LSTM."""
@@ -35,6 +45,10 @@ Batch = tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]
 #   wrong before training began. It does not start at zero: measured, that sets learning back for hundreds of steps.
 #
 # `python -m benchmarks.initial_values` shows what each of them is worth.
+#
+# And two decide how fast a step is. The GRU is that of `common/recurrent.py`: Keras' layer, but with as little as
+# possible in its loop over time. And all that the first layer ever reads are the V rows of the embedding, so these are
+# projected to its gates, $W E$, and not the B T characters of each batch one by one.
 
 
 # %%
@@ -53,6 +67,7 @@ class CharRNN(keras.Model):
         layers: int = 1,
         cell: str = "gru",
         dropout: float = 0.0,
+        plain_gru: bool = False,
     ):
         """Lay out the layers; the arguments are the settings of the same names."""
         super().__init__()
@@ -60,7 +75,7 @@ class CharRNN(keras.Model):
         self.embedding = keras.layers.Embedding(
             vocabulary_size, embedding_dim, embeddings_initializer=keras.initializers.RandomNormal(stddev=1.0)
         )
-        recurrent = {"gru": keras.layers.GRU, "lstm": keras.layers.LSTM}[cell]
+        recurrent = {"gru": keras.layers.GRU if plain_gru else GRU, "lstm": keras.layers.LSTM}[cell]
         self.recurrent = [recurrent(units, return_sequences=True, return_state=True) for _ in range(layers)]
         self.dropout = keras.layers.Dropout(dropout)
         self.logits = keras.layers.Dense(
@@ -78,33 +93,67 @@ class CharRNN(keras.Model):
         Returns:
             logits float32 [B, T, V], where position t predicts character t + 1; and the state after the last character.
         """
-        x = self.embedding(ids)  # B T E
-        new_state = []
-        for layer, layer_state in zip(self.recurrent, state, strict=True):
+        x, first_state = self._read_with_first_layer(ids, state[0], training)  # B T U
+        x, new_state = self.dropout(x, training=training), [first_state]
+        for layer, layer_state in zip(self.recurrent[1:], state[1:], strict=True):
             x, *layer_state = layer(x, initial_state=layer_state, training=training)  # B T U, then B U each
             x = self.dropout(x, training=training)
             new_state.append(layer_state)
         return self.logits(x), new_state  # B T V
 
-    def next_character(self, ids: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
-        """Read one character per row: the same as `call` on a window of one, without the loop over time.
+    def _read_with_first_layer(self, ids: tf.Tensor, state: list[tf.Tensor], training: bool):
+        layer = self.recurrent[0]
+        if not self._has_table:
+            x, *state = layer(self.embedding(ids), initial_state=state, training=training)  # B T U, then B U each
+            return x, state
+        states = layer.recur(tf.gather(self._table(), tf.transpose(ids)), *state)  # T B U
+        return tf.transpose(states, [1, 0, 2]), [states[-1]]  # B T U, B U
 
-        Args:
-            ids: int32 [B].
-            state: as for `call`.
+    @property
+    def _has_table(self) -> bool:
+        return isinstance(self.recurrent[0], GRU) and self.recurrent[0].is_fast
 
-        Returns:
-            logits float32 [B, V] of the character after it, and the new state.
+    def _table(self) -> tf.Tensor:
+        """Return what each character adds to the gates of the first layer, float32 [V, 3U].
+
+        In float32, because the gradient of a frequent character is a sum over hundreds of places.
         """
-        x = self.embedding(ids)  # B E
-        new_state = []
-        for layer, layer_state in zip(self.recurrent, state, strict=True):
-            x, layer_state = layer.cell(x, layer_state)  # B U
-            new_state.append(list(layer_state))
-        return self.logits(x), new_state  # B V
+        return tf.cast(self.recurrent[0].project(self.embedding.embeddings), tf.float32)
+
+    def reader(self) -> Callable[[tf.Tensor, State], tuple[tf.Tensor, State]]:
+        """Return a function that reads one character per row: as `call` on a window of one, without the loop over time.
+
+        It maps ids int32 [B] and a state to the logits float32 [B, V] of the character after it, and the new state.
+        What is the same for all characters is computed here, so call this once, before a loop.
+        """
+        first = self._first_reader()
+
+        def read(ids: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
+            x, first_state = first(ids, state[0])  # B U
+            new_state = [first_state]
+            for layer, layer_state in zip(self.recurrent[1:], state[1:], strict=True):
+                x, layer_state = layer.cell(x, layer_state)  # B U
+                new_state.append(list(layer_state))
+            return self.logits(x), new_state  # B V
+
+        return read
+
+    def _first_reader(self):
+        layer = self.recurrent[0]
+        if not self._has_table:
+            return lambda ids, state: layer.cell(self.embedding(ids), state)
+        table, step = self._table(), layer.stepper()
+
+        def read(ids: tf.Tensor, state: list[tf.Tensor]):
+            x = step(tf.gather(table, ids), *state)  # B U
+            return x, [x]
+
+        return read
 
     def build_weights(self) -> "CharRNN":
         """Create all variables, so that they can be restored or counted before the first batch; return self."""
+        self.embedding.build(None)
+        self.recurrent[0].build([None, None, self.embedding.output_dim])
         self(tf.zeros([1, 1], tf.int32), self.initial_state(1))
         return self
 

@@ -12,7 +12,11 @@
 # then *Train* puts them to work.
 #
 # All code that matters is in this notebook: change any of it, run the cell again, and train again. As it stands, it
-# learns from a play of a few kilobytes in well under a minute; one word, in *Settings*, makes that the real thing.
+# learns from a play of a few kilobytes in a quarter of a minute; one word, in *Settings*, makes that the real thing.
+#
+# The recurrent cell is the GRU of Cho et al. 2014 (arXiv:1406.1078); a network that writes character by character is
+# the idea of Karpathy's [*The unreasonable effectiveness of recurrent neural
+# networks*](https://karpathy.github.io/2015/05/21/rnn-effectiveness/).
 
 # %% [markdown]
 # ## Settings
@@ -29,9 +33,8 @@ from IPython.display import display
 from examples.text_generation.config import PRESETS
 
 # %% [markdown]
-# `tiny` is a short play that comes with the code. `quick` is one megabyte of Shakespeare: a minute or two on a GPU,
-# eight minutes on two processor cores. Any setting can be changed here; unfold the cell above for all of them and
-# their reasons.
+# `tiny` is a short play that comes with the code. `quick` is one megabyte of Shakespeare: eight minutes on two
+# processor cores. Any setting can be changed here; unfold the cell above for all of them and their reasons.
 
 # %%
 PRESET = "tiny"  # @param ["tiny", "quick", "full"]
@@ -65,6 +68,7 @@ from examples.text_generation.train import build_model, train
 # %% [markdown]
 # ### Check the untrained model
 #
+# The model answers with *logits*: for each place a score for every character, of which softmax makes probabilities.
 # Before any training the loss should be that of guessing, $\ln V$. It is worth a look whenever you change the model.
 
 # %%

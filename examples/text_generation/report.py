@@ -9,9 +9,10 @@ from examples.text_generation.demo import read_samples
 
 def write_report(run: Run) -> Path:
     """Write `report.html` from what the run directory holds by now, and return its path."""
+    lead = "A recurrent network that reads one character at a time, learned to write from nothing but the text."
     drawn = run.figures / "surprise.png"
     if not drawn.exists():  # stopped within the first epoch
-        return report.write_page(run.report, "Text generation", "Not trained yet.", [report.section_on_run(run)])
+        return report.write_report(run, "Text generation", lead, [])
     learning = [
         report.Picture(run.figures / "learning_curve.png", "Loss by epoch, in nats per character"),
         report.Picture(run.figures / "training.gif", "The same prompt continued after every epoch"),
@@ -21,8 +22,5 @@ def write_report(run: Run) -> Path:
         report.section_on_evaluation(run),
         report.Section("Learning to write", pictures=learning, listings=read_samples(run)),
         report.Section("Where it knows and where it doesn't", pictures=[report.Picture(drawn, alt)]),
-        report.section_on_run(run),
     ]
-    data = run.read_config()["settings"]["data"]
-    lead = "A recurrent network that reads one character at a time, learned to write from nothing but the text."
-    return report.write_page(run.report, f"Text generation: {Path(data).name}", lead, [s for s in sections if s])
+    return report.write_report(run, "Text generation", lead, sections)

@@ -16,6 +16,7 @@ import keras
 from common import figures, training
 from common.download import cache_dir
 from common.run import Run
+from common.schedule import WarmUpAndDecay
 
 # %% tags=["module"]
 from examples.text_generation.config import Config
@@ -43,16 +44,13 @@ def build_model(config: Config, vocabulary_size: int) -> TrainableCharRNN:
     return model
 
 
-def build_optimizer(config: Config, total_steps: int) -> keras.optimizers.Optimizer:
-    """Return Adam with warm-up and cosine decay over `total_steps`, clipping, and decoupled weight decay if any."""
-    warmup_steps = min(config.warmup_steps, total_steps // 2)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=config.learning_rate / max(1, warmup_steps),
-        warmup_target=config.learning_rate if warmup_steps else None,
-        warmup_steps=warmup_steps,
-        decay_steps=max(1, total_steps - warmup_steps),
-        alpha=config.learning_rate_floor,
-    )
+def build_schedule(config: Config, total_steps: int) -> WarmUpAndDecay:
+    """Return the learning rate of a run of so many steps."""
+    return WarmUpAndDecay(config.learning_rate, total_steps, config.warmup_steps, config.learning_rate_floor)
+
+
+def build_optimizer(config: Config, schedule: WarmUpAndDecay) -> keras.optimizers.Optimizer:
+    """Return Adam at the rate of `schedule`, with clipping, and decoupled weight decay if any."""
     return keras.optimizers.Adam(
         schedule, beta_2=config.beta_2, weight_decay=config.weight_decay or None, global_clipnorm=config.clip_norm
     )
@@ -82,7 +80,8 @@ def train(config: Config) -> Run:
     batches = partial(training_batches, corpus.train, config.batch_size, config.window, config.seed)
     steps_per_epoch = min(config.steps_per_epoch or len(batches(0)), len(batches(0)))
     model = build_model(config, len(corpus.vocabulary))
-    model.compile(build_optimizer(config, config.epochs * steps_per_epoch))
+    schedule = build_schedule(config, config.epochs * steps_per_epoch)
+    model.compile(build_optimizer(config, schedule))
     announce(config, corpus, model)
     training.Trainer(
         model,
@@ -92,6 +91,7 @@ def train(config: Config) -> Run:
         patience=config.patience,
         callbacks=[SampleEveryEpoch(run.samples, corpus.vocabulary, config.prompt, config.sample_length)],
         eager=config.eager,
+        schedule=schedule,
         max_minutes=config.max_minutes,
         checkpoint_seconds=config.checkpoint_seconds,
     ).fit(batches, contiguous_batches(corpus.held_out, VALIDATION_STREAMS, config.window))

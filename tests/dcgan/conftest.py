@@ -8,14 +8,6 @@ from examples.dcgan.data import load_images
 from tests.dcgan.tiny import SETTINGS
 
 
-@pytest.fixture(scope="session", autouse=True)
-def own_cache(tmp_path_factory):
-    """Keep the classifiers out of the user's cache."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
     """A run of the tiny preset, three epochs long."""

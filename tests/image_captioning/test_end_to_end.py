@@ -1,5 +1,4 @@
 import json
-import signal
 
 import pytest
 import tensorflow as tf
@@ -8,20 +7,10 @@ from PIL import Image
 from common.cli import main
 from common.run import Run
 from examples.image_captioning.__main__ import VERBS
-from tests.image_captioning.tiny import FLAGS
-from tests.kills import assert_same_run, train_until
 
 
 def command(*arguments):
     return main("python -m examples.image_captioning", "", VERBS, [str(argument) for argument in arguments])
-
-
-def test_killed_it_ends_with_the_same_numbers_and_weights(trained, tmp_path):
-    run = Run(tmp_path / "run")
-    same = ["image_captioning", "--preset", "tiny", *FLAGS, "--checkpoint-seconds", 0, "--run-dir", run.path]
-    assert train_until("epoch 1/2", *same) == -signal.SIGKILL
-    assert train_until("never", *same) == 0
-    assert_same_run(run, trained)
 
 
 def test_photos_of_ones_own_go_through_a_frozen_network(album, tmp_path, capsys):

@@ -1,48 +1,13 @@
-import os
-import signal
-import subprocess
-import sys
-import time
-
 import pytest
 
-from common.checkpoints import find
 from common.cli import main
 from common.run import Run
 from examples.nmt_attention.__main__ import VERBS
 from examples.nmt_attention.grammar import tiny_pairs
-from tests.kills import assert_same_run
-
-SHORT = ["train", "--preset", "tiny", "--epochs", "2", "--steps-per-epoch", "12", "--checkpoint-seconds", "0"]
 
 
 def command(*arguments):
     return main("python -m examples.nmt_attention", "", VERBS, [str(argument) for argument in arguments])
-
-
-def train_and_kill_at(step, run):
-    """Train in a process of its own and kill it with SIGKILL as soon as it has saved this step."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "examples.nmt_attention", *SHORT, "--run-dir", str(run.path)],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    while process.poll() is None and not any(int(path.name[-8:]) >= step for path in find(run.checkpoints, "latest")):
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    return int(find(run.checkpoints, "latest")[0].name[-8:])
-
-
-def test_killed_in_mid_epoch_it_ends_with_the_same_numbers_and_weights(tmp_path, capsys):
-    whole, run = Run(tmp_path / "whole"), Run(tmp_path / "killed")
-    assert 12 < train_and_kill_at(15, run) < 24
-    for each in (whole, run):
-        assert command(*SHORT, "--run-dir", each.path) == 0
-        assert ("resuming at step" in capsys.readouterr().out) == (each is run)
-    assert_same_run(run, whole)
-    assert [path.read_text() for path in sorted(run.samples.iterdir())] == [
-        path.read_text() for path in sorted(whole.samples.iterdir())
-    ]
 
 
 def test_training_leaves_a_complete_run_directory(trained):

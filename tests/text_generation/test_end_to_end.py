@@ -1,28 +1,13 @@
-import signal
-
 import pytest
 
 from common.cli import main
 from common.run import Run
 from examples.text_generation.__main__ import VERBS
-from tests.kills import assert_same_run, train_until
 from tests.text_generation.tiny import FLAGS
 
 
 def command(*arguments):
     return main("python -m examples.text_generation", "", VERBS, [str(argument) for argument in arguments])
-
-
-def test_killed_twice_it_ends_with_the_same_numbers_and_weights(trained, tmp_path):
-    run = Run(tmp_path / "run")
-    same = ["text_generation", "--preset", "tiny", *FLAGS, "--checkpoint-seconds", 0, "--run-dir", run.path]
-    assert train_until("epoch 1/3", *same) == -signal.SIGKILL
-    assert train_until("epoch 2/3", *same) == -signal.SIGKILL
-    assert train_until("never", *same) == 0
-    assert_same_run(run, trained)
-    assert [path.read_text() for path in sorted(run.samples.iterdir())] == [
-        path.read_text() for path in sorted(trained.samples.iterdir())
-    ]
 
 
 def test_training_leaves_a_complete_run_directory(tmp_path, capsys):

@@ -11,9 +11,10 @@ V, B, T, U = 11, 3, 7, 6
 rng = np.random.default_rng(0)
 
 
-def make(cls=CharRNN, *streams, layers=2, cell="gru", dropout=0.0, seed=1):
+def make(cls=CharRNN, *streams, layers=2, cell="gru", dropout=0.0, plain_gru=False, seed=1):
     training.prepare(seed, "float32")
-    model = cls(V, *streams, embedding_dim=5, units=U, layers=layers, cell=cell, dropout=dropout).build_weights()
+    shape = {"embedding_dim": 5, "units": U, "layers": layers}
+    model = cls(V, *streams, **shape, cell=cell, dropout=dropout, plain_gru=plain_gru).build_weights()
     model.logits.kernel.assign(rng.normal(size=model.logits.kernel.shape))  # zero would make all tests of logits pass
     return model
 
@@ -43,8 +44,9 @@ def numpy_gru(model, ids):
     return x @ model.logits.kernel.numpy() + model.logits.bias.numpy()
 
 
-def test_the_logits_are_those_of_the_equations():
-    model, ids = make(), some_ids()
+@pytest.mark.parametrize("plain_gru", [False, True])
+def test_the_logits_are_those_of_the_equations(plain_gru):
+    model, ids = make(plain_gru=plain_gru), some_ids()
     logits, _ = model(ids, model.initial_state(B))
     np.testing.assert_allclose(logits, numpy_gru(model, ids), atol=1e-5)
 
@@ -65,9 +67,9 @@ def test_reading_in_pieces_is_reading_at_once(cell):
 def test_one_character_at_a_time_is_the_same(cell):
     model, ids = make(cell=cell), some_ids()
     whole, _ = model(ids, model.initial_state(B))
-    state = model.initial_state(B)
+    state, read = model.initial_state(B), model.reader()
     for t in range(T):
-        logits, state = model.next_character(ids[:, t], state)
+        logits, state = read(ids[:, t], state)
         np.testing.assert_allclose(logits, whole[:, t], atol=1e-5)
 
 
@@ -104,7 +106,7 @@ def train_one_step(model, batch):
 
 
 def test_the_step_follows_the_gradient_of_plain_keras():
-    model, twin = make(TrainableCharRNN, B, 2), make()
+    model, twin = make(TrainableCharRNN, B, 2), make(plain_gru=True)
     for weight, other in zip(twin.trainable_weights, model.trainable_weights, strict=True):
         weight.assign(other)
     ids = some_ids(T + 1)

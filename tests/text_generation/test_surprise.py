@@ -20,7 +20,7 @@ def test_surprise_is_what_the_model_gave_to_each_character(trained):
     assert surprise.text == text[6:] and len(surprise.bits) == len(surprise.guesses) == len(text) - 6
     state, ids = generator.model.initial_state(1), generator.vocabulary.encode(text)
     for t, character_id in enumerate(ids[:-1]):
-        logits, state = generator.model.next_character(np.array([character_id]), state)
+        logits, state = generator.model.reader()(np.array([character_id]), state)
         if t + 1 >= 6:
             probabilities = np.exp(logits[0]) / np.exp(logits[0]).sum()
             assert surprise.bits[t + 1 - 6] == pytest.approx(-np.log2(probabilities[ids[t + 1]]), rel=1e-3)

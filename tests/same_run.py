@@ -1,27 +1,8 @@
-"""Training in a process of its own, killed at a moment of the test's choice, and what the last checkpoint holds."""
-
-import os
-import signal
-import subprocess
-import sys
+"""What the last checkpoint of a run holds, and whether two runs are the same."""
 
 import tensorflow as tf
 
 from common.checkpoints import find
-
-
-def train_until(line_start, example, *flags):
-    """Train; kill the process with SIGKILL as soon as a line of its output starts so. Return how it ended."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", f"examples.{example}", "train", *map(str, flags)],
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    for line in process.stdout:
-        if line.decode().startswith(line_start):
-            os.kill(process.pid, signal.SIGKILL)
-            break
-    process.stdout.close()
-    return process.wait()
 
 
 def saved_variables(run):

@@ -1,0 +1,416 @@
+"""Group B: an archive appears whole and inside its target, or it is refused and nothing appears."""
+
+import errno
+import gzip
+import hashlib
+import os
+import random
+import shutil
+import stat
+import tarfile
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from common import archives
+from common.errors import UserError
+from tests.archive_files import (
+    CONTENT,
+    MANY,
+    WRITERS,
+    refusal,
+    snapshot,
+    special,
+    unpack,
+    write_special,
+    write_tar,
+    write_tar_gz,
+    write_zip,
+)
+from tests.downloads import start_process
+
+
+def test_control_without_the_check_of_names_a_member_lands_outside(path, monkeypatch):
+    monkeypatch.setattr(archives, "_name_fault", lambda *_: None)
+    unpack(write_zip(path, [("../x", b"bad")]))
+    assert (path.parent / "x").exists()
+
+
+NAMES = {
+    "parent": "../x",
+    "hidden parent": "a/../../x",
+    "harmless parent": "a/../x",
+    "absolute": "/x",
+    "drive": "C:\\x",
+    "drive, slashes": "C:/x",
+    "backslash": "..\\x",
+    "empty": "",
+    "empty part": "a//x",
+    "dot": "./x",
+    "newline": "a\nb",
+    "escape": "\x1b[31mred",
+    "bell": "a\x07",
+    "direction": "a\u202etxt.exe",
+    "too long": "x" * 300,
+    "too long in bytes": "\u00fc" * 128,
+    "too deep": "x/" * 10_000 + "x",
+}
+
+
+@WRITERS
+@pytest.mark.parametrize("name", NAMES.values(), ids=NAMES.keys())
+def test_b01_name_that_is_not_plain(path, write, name):
+    message = refusal(write(path, [("good", b"good"), (name, b"bad"), ("good too", b"good")]))
+    assert repr(name[:80]) in message
+
+
+def test_b01_name_with_nul(path):
+    assert r"'a\x00b'" in refusal(write_zip(path, [("a\0b", b"bad")]))
+    info = special("x", tarfile.REGTYPE)
+    info.pax_headers = {"path": "a\0b"}
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as archive:
+        archive.addfile(info)
+    refusal(path)
+
+
+def test_b01_name_that_is_not_text(path):
+    refusal(write_special(path, special("\udcff", tarfile.REGTYPE)))
+
+
+LINKS = {
+    "symlink outside": [special("link", tarfile.SYMTYPE, "/etc"), special("link/x", tarfile.REGTYPE)],
+    "relative symlink": [special("link", tarfile.SYMTYPE, "../.."), special("link/x", tarfile.REGTYPE)],
+    "symlink inside": [special("a", tarfile.REGTYPE), special("link", tarfile.SYMTYPE, "a")],
+    "chain": [special("a", tarfile.SYMTYPE, "."), special("a/b", tarfile.SYMTYPE, ".."), special("a/b/x", b"0")],
+    "hard link outside": [special("link", tarfile.LNKTYPE, "../outside")],
+    "hard link by an outside name": [special("a", tarfile.REGTYPE), special("../x", tarfile.LNKTYPE, "a")],
+    "character device": [special("device", tarfile.CHRTYPE)],
+    "block device": [special("device", tarfile.BLKTYPE)],
+    "pipe": [special("pipe", tarfile.FIFOTYPE)],
+    "contiguous file": [special("file", tarfile.CONTTYPE)],
+    "path longer than the system's": [
+        *(special("/".join(["d" * 200] * depth), tarfile.DIRTYPE) for depth in range(1, 4)),
+        special("/".join(["d" * 200] * 3 + ["l"]), tarfile.SYMTYPE, "../" * 100),
+        special("/".join(["d" * 200] * 3 + ["l", "x"]), tarfile.REGTYPE),
+    ],
+}
+
+
+@pytest.mark.parametrize("infos", LINKS.values(), ids=LINKS.keys())
+def test_b02_neither_links_nor_devices(path, infos):
+    assert "is a link, a device" in refusal(write_special(path, *infos))
+
+
+@pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFCHR, stat.S_IFIFO])
+def test_b02_neither_links_nor_devices_in_zip(path, kind):
+    info = zipfile.ZipInfo("link")
+    info.create_system, info.external_attr = 3, (kind | 0o777) << 16
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("good", b"good")
+        archive.writestr(info, b"/etc/hostname")
+    assert "'link' is a link or a device" in refusal(path)
+
+
+def test_b03_no_sparse_file(path):
+    info = special("holes", tarfile.REGTYPE)
+    info.pax_headers = {"GNU.sparse.map": "0,1", "GNU.sparse.size": "1"}
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as archive:
+        archive.addfile(info)
+    assert "or a sparse file" in refusal(path)
+
+
+@pytest.mark.parametrize("mode", [0o4777, 0o000, 0o644])
+def test_b03_modes_are_plain(path, mode):
+    before = os.umask(0o022)
+    try:
+        target = unpack(write_special(path, special("d", tarfile.DIRTYPE, mode=mode), special("d/f", b"0", mode=mode)))
+    finally:
+        os.umask(before)
+    modes = [stat.S_IMODE(entry.stat().st_mode) for entry in (target, target / "d", target / "d/f")]
+    assert modes == [0o755, 0o755, 0o644]
+
+
+def test_b04_every_truncation(path):
+    for write in (write_zip, write_tar_gz):
+        whole = write(path, MANY[:3]).read_bytes()
+        for length in [*range(0, len(whole), 701), len(whole) - 1]:
+            path.write_bytes(whole[:length])
+            assert "no readable zip or tar" in refusal(path)
+
+
+@pytest.mark.parametrize("compress", [bytes, gzip.compress], ids=["tar", "tar.gz"])
+@pytest.mark.parametrize("members", [1, 10, 19])
+def test_b04_tar_cut_between_members(path, compress, members):
+    whole = write_tar(path, MANY).read_bytes()
+    path.write_bytes(compress(whole[: members * (512 + 3072)]))
+    refusal(path)
+
+
+def test_b04_tar_with_a_damaged_header_in_the_middle(path):
+    whole = bytearray(write_tar(path, MANY).read_bytes())
+    whole[10 * (512 + 3072)] ^= 1
+    path.write_bytes(whole)
+    refusal(path)
+
+
+def test_b04_tar_with_more_after_its_end(path):
+    path.write_bytes(write_tar(path, MANY).read_bytes() + b"hidden")
+    refusal(path)
+
+
+def test_b04_wrong_checksums(path):
+    whole = bytearray(write_tar_gz(path, MANY).read_bytes())
+    whole[-8] ^= 1  # in the CRC that ends every gzip file
+    path.write_bytes(whole)
+    refusal(path)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a", b"content")
+    path.write_bytes(path.read_bytes().replace(b"content", b"contend"))
+    assert "CRC" in refusal(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>Please log in</html>" * 50, b"\x1f\x8b", b"PK", bytes(2000)])
+def test_b05_no_archive_at_all(path, content):
+    path.write_bytes(content)
+    refusal(path)
+
+
+def test_b05_no_file_at_all(path):
+    message = refusal(path)
+    assert message.startswith(str(path)) and "No such file" in message
+
+
+def test_b05_zip_name_that_is_not_unicode(path):
+    path.write_bytes(write_zip(path, [("\u00fc", b"u")]).read_bytes().replace("\u00fc".encode(), b"\xff\xff"))
+    refusal(path)
+
+
+@WRITERS
+def test_b05_archive_without_members(path, write):
+    refusal(write(path, []))
+
+
+def test_b05_encrypted_zip(path):
+    content = bytearray(write_zip(path, [("a", b"secret")]).read_bytes())
+    content[6] |= 1
+    content[content.index(b"PK\1\2") + 8] |= 1
+    path.write_bytes(content)
+    refusal(path)
+
+
+def test_b05_random_damage_never_surfaces_as_anything_but_a_refusal(path):
+    chance = random.Random(1)
+    for write in (write_zip, write_tar):
+        whole = write(path, MANY[:3]).read_bytes()
+        for _ in range(150):
+            damaged = bytearray(whole)
+            start = chance.choice([0, 0, len(whole) - 400, chance.randrange(len(whole))])
+            for _ in range(chance.randrange(1, 4)):
+                damaged[chance.randrange(start, min(start + 400, len(whole)))] = chance.randrange(256)
+            path.write_bytes(damaged)
+            try:
+                shutil.rmtree(unpack(path))
+            except UserError as error:
+                assert "\n" not in str(error)
+            assert os.listdir(path.parent) == ["archive"]
+
+
+@pytest.fixture
+def most_on_disk(monkeypatch) -> Callable[[], int]:
+    """The bytes that stood in the temporary folder when it was given up."""
+    sizes = [0]
+    rmtree = shutil.rmtree
+
+    def weigh(folder: Path, **options: bool) -> None:
+        sizes.append(sum(entry.stat().st_size for entry in Path(folder).rglob("*")))
+        rmtree(folder, **options)
+
+    monkeypatch.setattr(archives.shutil, "rmtree", weigh)
+    return lambda: max(sizes)
+
+
+@WRITERS
+def test_b06_bomb(path, write, most_on_disk):
+    write(path, [("a", b"a"), ("bomb", bytes(30_000_000))])
+    assert "'bomb' goes beyond the 2000000 bytes" in refusal(path, max_bytes=2_000_000)
+    assert most_on_disk() < 2_200_000 + 4096 * 2
+
+
+@WRITERS
+def test_b06_budget_is_for_all_files_together(path, write):
+    write(path, [(f"{number}", bytes(1000)) for number in range(10)])
+    assert "'9' goes beyond" in refusal(path, max_bytes=9999)
+    unpack(path, max_bytes=10_000)
+
+
+@WRITERS
+def test_b06_too_many_members(path, write):
+    write(path, [(f"{number}", b"") for number in range(500)])
+    assert "one more than the 499 members" in refusal(path, max_members=499)
+
+
+def test_b06_zip_header_that_lies_about_the_size(path, most_on_disk):
+    content = bytearray(write_zip(path, [("bomb", bytes(5_000_000))]).read_bytes())
+    for signature, offset in ((b"PK\3\4", 22), (b"PK\1\2", 24)):
+        start = content.index(signature) + offset
+        content[start : start + 4] = (10).to_bytes(4, "little")
+    path.write_bytes(content)
+    refusal(path)
+    assert most_on_disk() < 1_100_000
+
+
+@pytest.mark.parametrize("size", [b"77777777777", b"\xff" * 10 + b"\x00\x00"], ids=["huge", "negative"])
+@pytest.mark.parametrize("kind", [b"L", b"K", b"x", b"g"])
+def test_b06_tar_header_that_lies_about_the_size(path, kind, size):
+    block = bytearray(special("a", kind).tobuf())
+    block[124 : 124 + len(size)] = size
+    block[148:156] = b"%06o\0 " % (sum(block) - sum(block[148:156]) + 8 * 32)
+    path.write_bytes(gzip.compress(bytes(block) + bytes(3_000_000)))
+    assert "header of impossible size" in refusal(path)
+
+
+def test_b07_parts_of_killed_runs_are_swept(path):
+    stale = archives.part_path(path.parent / "target")
+    stale.mkdir()
+    (stale / "half").touch()
+    other = archives.part_path(path.parent / "target.old")
+    other.mkdir()
+    unpack(write_zip(path, MANY))
+    assert not stale.exists() and other.exists()
+
+
+def test_b07_interrupt_leaves_nothing(path, monkeypatch):
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    write_zip(path, MANY)
+    monkeypatch.setattr(archives.os, "rename", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        unpack(path)
+    assert os.listdir(path.parent) == ["archive"]
+
+
+@pytest.mark.parametrize("swept", [False, True])
+def test_b08_slower_process_uses_the_folder_of_the_faster(path, monkeypatch, swept):
+    rename = os.rename
+
+    def lose(part: Path, target: Path) -> None:
+        shutil.copytree(part, target)
+        (target / "by the other").touch()
+        if swept:
+            shutil.rmtree(part)
+        rename(part, target)
+
+    write_zip(path, MANY)
+    monkeypatch.setattr(archives.os, "rename", lose)
+    assert (unpack(path) / "by the other").exists()
+    assert sorted(os.listdir(path.parent)) == ["archive", "target"]
+
+
+def test_b09_second_run_touches_nothing(path):
+    target = unpack(write_zip(path, list(CONTENT.items())))
+    before = [(entry, entry.stat().st_ino, entry.stat().st_mtime_ns) for entry in sorted(target.rglob("*"))]
+    path.write_bytes(b"not even read")
+    unpack(path)
+    assert before == [(entry, entry.stat().st_ino, entry.stat().st_mtime_ns) for entry in sorted(target.rglob("*"))]
+
+
+CLASHES = {
+    "twice": ["a", "a"],
+    "case": ["a/Read.me", "a/read.ME"],
+    "case of a folder": ["Data/a", "data/b"],
+    "composition": ["\u00e9", "e\u0301"],
+    "file, then folder": ["a", "a/b"],
+    "folder, then file": ["a/b", "a"],
+}
+
+
+@WRITERS
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("names", CLASHES.values(), ids=CLASHES.keys())
+def test_b10_names_that_clash(path, write, names):
+    assert "comes twice" in refusal(write(path, [(name, name.encode()) for name in names]))
+
+
+def test_b11_own_files_in_the_target_stay(path):
+    target = path.parent / "target"
+    target.mkdir()
+    (target / "mine").write_bytes(b"mine")
+    path.write_bytes(b"no archive")
+    assert unpack(path) == target
+    assert snapshot(target) == {"mine": hashlib.sha256(b"mine").hexdigest()}
+
+
+def test_b11_a_file_in_the_place_of_the_target_stays(path):
+    (path.parent / "target").write_bytes(b"mine")
+    assert "cannot extract" in refusal(write_zip(path, MANY))
+
+
+def test_b11_disk_full(path, monkeypatch):
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    write_zip(path, MANY)
+    monkeypatch.setattr(archives.os, "fsync", full)
+    assert "No space left on device" in refusal(path)
+
+
+def start_extraction(*lines, archive):
+    return start_process(
+        "from pathlib import Path",
+        "from common import archives",
+        "folder = Path(archive).parent",
+        "def unpack(): return archives.extract(Path(archive), folder / 'target', max_bytes=10**7, max_members=100)",
+        *lines,
+        archive=str(archive),
+    )
+
+
+def test_b07_kills_at_random_points_each_followed_by_another_run(path):
+    chance = random.Random(1)
+    process = start_extraction(
+        "import shutil",
+        "def unpack_and_die(point):",
+        "    if isinstance(point, str):",
+        "        setattr(os, point, lambda *_: os.kill(os.getpid(), signal.SIGKILL))",
+        "    unpack()",
+        "    os._exit(0)",
+        "killed = 0",
+        f"for point in {['fsync', 'rename', 0.0, *(chance.uniform(0, 0.02) for _ in range(9))]}:",
+        "    pid = os.fork() or unpack_and_die(point)",
+        "    if not isinstance(point, str):",
+        "        time.sleep(point)",
+        "        os.kill(pid, signal.SIGKILL)",
+        "    killed += os.waitpid(pid, 0)[1] == signal.SIGKILL",
+        "    assert len(os.listdir(folder)) <= 2",  # beside the archive either the target or one part
+        "    assert len(os.listdir(unpack() / 'set')) == 20",
+        "    assert sorted(os.listdir(folder)) == ['archive', 'target']",
+        "    shutil.rmtree(folder / 'target')",
+        "assert killed >= 3",
+        archive=write_zip(path, MANY),
+    )
+    assert process.wait() == 0, process.communicate()[1]
+
+
+def test_b08_eight_processes_at_once_and_a_reader(path):
+    process = start_extraction(
+        "begin = time.time() + 0.5",
+        "children = []",
+        "for _ in range(8):",
+        "    pid = os.fork()",
+        "    if not pid:",
+        "        time.sleep(max(0, begin - time.time()))",
+        "        os._exit(len(os.listdir(unpack() / 'set')) != 20)",
+        "    children.append(pid)",
+        "sys.exit(max(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children))",
+        archive=write_zip(path, MANY),
+    )
+    target = path.parent / "target"
+    while process.poll() is None:
+        assert not target.exists() or len(os.listdir(target / "set")) == 20
+        time.sleep(0.001)
+    assert process.returncode == 0, process.communicate()[1]
+    assert sorted(os.listdir(path.parent)) == ["archive", "target"]

@@ -1,0 +1,397 @@
+"""Group C: a run that was killed, stopped or damaged goes on where it was, or says in one line why it cannot."""
+
+import json
+import os
+import resource as limits
+import shutil
+import signal
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from common import checkpoints
+from common.checkpoints import Checkpoints, find, verify
+from common.errors import Interrupted, UserError
+from common.run import Run
+from examples.__main__ import example_names
+from tests.downloads import ROOT
+from tests.faults import random_kills
+from tests.same_run import assert_same_run
+from tests.toy import (
+    BATCHES,
+    EPOCHS,
+    Recorder,
+    build,
+    fit,
+    make_trainer,
+    same,
+    saved_steps,
+    start_run,
+    train_data,
+    validation_data,
+    without_seconds,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("die_after", [1, 2, BATCHES, BATCHES + 3, EPOCHS * BATCHES])
+def test_c01_a_killed_run_goes_on_as_if_nothing_had_happened(tmp_path, uninterrupted, die_after):
+    before, _ = fit(tmp_path, die_after)
+    after, weights = fit(tmp_path)
+    losses, final_weights, rows = uninterrupted
+    repeated = len(before) + len(after) - len(losses)
+    assert repeated == 1  # the step that was never saved
+    assert before + after[1:] == losses and after[0] == before[-1]
+    assert same(weights, final_weights)
+    assert without_seconds(Run(tmp_path).read_metrics()) == without_seconds(rows)
+    assert Run(tmp_path).metrics.read_text().startswith("epoch,step,seconds,loss,val_loss\n")
+
+
+def test_c02_control_without_the_random_state_losses_differ(tmp_path, uninterrupted, monkeypatch):
+    """Control: without the random state in the checkpoint, resumed losses differ."""
+    everything = checkpoints.named_variables
+
+    def without_seeds(model):
+        return {name: variable for name, variable in everything(model).items() if "seed_generator" not in name}
+
+    monkeypatch.setattr(checkpoints, "named_variables", without_seeds)
+    before, _ = fit(tmp_path, die_after=4)
+    after, _ = fit(tmp_path)
+    assert before + after[1:] != uninterrupted[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("example", example_names())
+def test_c03_random_kills_leave_no_trace(tmp_path, example):
+    """Two kills; `python -m tests.faults.random_kills` does any number."""
+    whole, run = random_kills.uninterrupted(example, tmp_path), Run(tmp_path / "killed")
+    random_kills.survive(example, run, random_kills.newest_step(whole), kills=2, seed=3)
+    assert_same_run(run, whole)
+    random_kills.assert_nothing_left(run)
+    for kind in ("*.txt", "*.png"):
+        samples, others = ([path.read_bytes() for path in sorted(each.samples.glob(kind))] for each in (run, whole))
+        assert samples == others
+
+
+def killed_saves(folder, *arguments):
+    command = [sys.executable, "-m", "tests.faults.killed_saves", str(folder), *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_c04_kill_at_every_call_of_one_save(tmp_path):
+    """Wherever a save is killed, the one before or that one is restored, the next one works, and nothing stays."""
+    steps_restored = killed_saves(tmp_path, "--at-every-call")
+    assert len(steps_restored) > 10 and set(steps_restored) == {3, 4}  # the new one counts after the rename only
+    assert steps_restored == sorted(steps_restored)
+
+
+@pytest.mark.slow
+def test_c11_fifty_kills_leave_no_litter(tmp_path):
+    """Kills at random moments of saves back to back: no acknowledged save is lost, the next start sweeps."""
+    report = killed_saves(tmp_path, "--kills", "50")
+    assert report["lost"] == 0 and report["most_names"] <= 4  # two, the one written, the one deleted
+
+
+class Send(keras.callbacks.Callback):
+    """Sends this process a signal at the first such moment of the second epoch."""
+
+    def __init__(self, signum, moment):
+        super().__init__()
+        self.signum, self.epoch = signum, 0
+        setattr(self, moment, self.send)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def send(self, batch, logs=None):
+        if self.epoch == 1 and batch == 0:
+            os.kill(os.getpid(), self.signum)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("moment", ["on_train_batch_begin", "on_test_batch_begin"])
+def test_c05_a_signal_saves_at_the_step_and_the_same_call_resumes(tmp_path, uninterrupted, signum, moment):
+    recorder = Recorder()
+    trainer = make_trainer(tmp_path, build(), recorder, Send(signum, moment), checkpoint_seconds=1e9)
+    with pytest.raises(Interrupted) as stopped:
+        trainer.fit(train_data, validation_data())
+    step = BATCHES + 1 if moment == "on_train_batch_begin" else 2 * BATCHES
+    assert stopped.value.signum == signum and f"step {step} " in str(stopped.value)
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL  # handed back
+    after, weights = fit(tmp_path)
+    assert recorder.losses + after == uninterrupted[0] and same(weights, uninterrupted[1])
+
+
+def test_c05_a_signal_during_a_save_waits_for_its_end(tmp_path, uninterrupted, monkeypatch):
+    save = Checkpoints.save
+
+    def interrupted_save(self, kind, step, state, **options):
+        os.kill(os.getpid(), signal.SIGTERM)
+        monkeypatch.undo()
+        return save(self, kind, step, state, **options)
+
+    recorder = Recorder()
+    trainer = make_trainer(tmp_path, build(), recorder)
+    monkeypatch.setattr(Checkpoints, "save", interrupted_save)
+    with pytest.raises(Interrupted):
+        trainer.fit(train_data, validation_data())
+    after, weights = fit(tmp_path)
+    assert recorder.losses + after == uninterrupted[0] and same(weights, uninterrupted[1])
+
+
+@pytest.mark.slow
+def test_c05_the_command_line_ends_with_143_and_says_where_it_stands(tmp_path):
+    process = random_kills.start("text_generation", Run(tmp_path / "run"))
+    for line in process.stdout:
+        if line.startswith("epoch 1/"):
+            process.terminate()
+            break
+    _, errors = process.communicate()
+    assert process.returncode == 143 and "stopped by SIGTERM: saved at step" in errors and "Traceback" not in errors
+    assert "the same command resumes there" in errors
+
+
+def test_c05_a_signal_after_the_last_batch_is_not_lost(tmp_path, uninterrupted):
+    class SendLate(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == EPOCHS - 1:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Interrupted):
+        make_trainer(tmp_path, build(), SendLate()).fit(train_data, validation_data())
+    losses, weights = fit(tmp_path)
+    assert losses == [] and same(weights, uninterrupted[1])
+
+
+def test_c15_a_finished_run_is_left_alone(tmp_path, capsys):
+    _, weights = fit(tmp_path)
+    losses, again = fit(tmp_path)
+    assert losses == [] and same(weights, again)
+    assert "nothing left to do" in capsys.readouterr().out
+
+
+def test_c16_a_loss_that_is_no_number_stops_training_and_keeps_the_last_good_checkpoint(tmp_path):
+    class Poison(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            if batch == 3:
+                self.model.out.bias.assign([np.nan])
+
+    model = build()
+    with pytest.raises(UserError, match=r"loss is nan at step 4 \(epoch 1, batch 4\)"):
+        make_trainer(tmp_path, model, Poison()).fit(train_data)
+    good = checkpoints.Checkpoints(tmp_path / "checkpoints", **checkpoints.training_state(model)).restore("latest")
+    assert good["step"] == 3 and np.isfinite(model.out.bias.numpy()).all()
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def halve(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+
+
+@pytest.mark.parametrize("damage", [cut, halve, empty, flip, os.remove])
+@pytest.mark.parametrize("name", ["variables.index", "variables.data-00000-of-00001", "state.json"])
+def test_c06_a_damaged_checkpoint_is_named_kept_aside_and_passed_over(tmp_path, capsys, damage, name):
+    checkpoints, variable = saved_steps(tmp_path)
+    damage(tmp_path / "latest-00000003" / name)
+    assert checkpoints.restore("latest") == {"step": 2} and variable.numpy() == 2.0
+    assert "latest-00000003: damaged" in capsys.readouterr().err
+    assert (tmp_path / "damaged-latest-00000003").is_dir()
+
+
+def test_control_without_the_digests_of_the_files_damage_reaches_the_variables(tmp_path, monkeypatch):
+    restored, variable = saved_steps(tmp_path)
+    for name in ("variables.index", "variables.data-00000-of-00001"):
+        shutil.copy(tmp_path / "latest-00000002" / name, tmp_path / "latest-00000003" / name)
+    monkeypatch.setattr(checkpoints, "verify", lambda path: {"step": int(path.name[-8:])})
+    assert restored.restore("latest") == {"step": 3} and variable.numpy() == 2.0
+
+
+def test_c07_no_good_checkpoint_left_never_means_a_silent_fresh_start(tmp_path):
+    checkpoints, _ = saved_steps(tmp_path)
+    for path in find(tmp_path, "latest"):
+        flip(path / "variables.index")
+    for _ in range(2):  # again when all are renamed
+        with pytest.raises(UserError, match="--fresh"):
+            checkpoints.restore("latest")
+
+
+def test_c10_a_full_disk_is_told_and_harms_nothing(tmp_path, monkeypatch):
+    checkpoints, _ = saved_steps(tmp_path)
+
+    def full(*_, **__):
+        raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
+
+    monkeypatch.setattr(tf.train.Checkpoint, "write", full)
+    with pytest.raises(UserError, match="latest-00000004: cannot save .*No space left.* MB free"):
+        checkpoints.save("latest", 4, {"step": 4})
+    assert list(tmp_path.glob("*.tmp")) == [] and checkpoints.restore("latest") == {"step": 3}
+
+
+def test_c20_the_newest_is_told_by_step_not_by_clock(tmp_path):
+    checkpoints, _ = saved_steps(tmp_path)
+    os.utime(tmp_path / "latest-00000003", (0, 0))
+    assert checkpoints.restore("latest") == {"step": 3}
+
+
+def test_c09_a_folder_that_was_moved_restores(tmp_path):
+    saved_steps(tmp_path / "here")
+    (tmp_path / "here").rename(tmp_path / "there")
+    variable = tf.Variable(0.0)
+    assert Checkpoints(tmp_path / "there", model={"value": variable}).restore("latest") == {"step": 3}
+    assert variable.numpy() == 3.0
+
+
+def test_c08_a_state_that_was_edited_is_refused(tmp_path):
+    saved_steps(tmp_path)
+    path = tmp_path / "latest-00000003" / "state.json"
+    entry = json.loads(path.read_text())
+    path.write_text(json.dumps(entry | {"sealed": entry["sealed"].replace('"step": 3', '"step": 9')}))
+    with pytest.raises(ValueError, match=r"state.json"):
+        verify(path.parent)
+
+
+@pytest.mark.parametrize(
+    ("change", "difference"),
+    [
+        ({"settings": {"seed": 4}}, "seed 3 there, 4 now"),
+        ({"settings": {"seed": 3, "batch_size": 8}}, "batch_size None there, 8 now"),
+        ({"data": {"sha256": "cd"}}, "sha256 None there, 'cd' now"),
+    ],
+)
+def test_c14_other_settings_or_data_are_refused_and_named(tmp_path, change, difference):
+    fit(tmp_path, die_after=2)
+    with pytest.raises(UserError, match=f"{difference}.*--fresh"):
+        Run.start(tmp_path, "toy", **{"settings": {"seed": 3}, "data": {}, "data_dir": tmp_path} | change)
+
+
+def test_c08_a_run_without_its_config_is_no_empty_folder(tmp_path):
+    """There is no state file to damage: names tell what is newest. But there is config.json."""
+    fit(tmp_path, epochs=1)
+    Run(tmp_path).config.unlink()
+    with pytest.raises(UserError, match="holds files that are no run"):
+        start_run(tmp_path)
+
+
+def test_c08_metrics_are_written_again_from_the_checkpoint(tmp_path, uninterrupted):
+    fit(tmp_path, die_after=2 * BATCHES + 1)
+    Run(tmp_path).metrics.write_text("epoch,step\n\0damaged")
+    fit(tmp_path)
+    assert without_seconds(Run(tmp_path).read_metrics()) == without_seconds(uninterrupted[2])
+
+
+def test_c10_a_file_that_may_not_grow_and_the_next_save_after_it_may(tmp_path):
+    large = tf.Variable(tf.zeros([100_000]))
+    restored = Checkpoints(tmp_path, model={"large": large})
+    restored.save("latest", 1, {"step": 1})
+    before = limits.getrlimit(limits.RLIMIT_FSIZE)
+    limits.setrlimit(limits.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(
+            UserError, match="latest-00000002: cannot save .*; earlier ones are intact: free some space"
+        ):
+            restored.save("latest", 2, {"step": 2})
+    finally:
+        limits.setrlimit(limits.RLIMIT_FSIZE, before)
+    assert [path.name for path in tmp_path.iterdir()] == ["latest-00000001"]
+    assert restored.restore("latest") == {"step": 1}
+    restored.save("latest", 2, {"step": 2})
+    assert restored.restore("latest") == {"step": 2}
+
+
+def test_c12_a_second_trainer_is_refused_until_the_first_is_gone(tmp_path):
+    start_run(tmp_path)
+    code = (
+        "import sys, time\nfrom pathlib import Path\nfrom common.lock import exclusive\n"
+        "with exclusive(Path(sys.argv[1])):\n print('held', flush=True)\n time.sleep(600)"
+    )
+    first = subprocess.Popen(
+        [sys.executable, "-c", code, str(Run(tmp_path).lock)], stdout=subprocess.PIPE, cwd=ROOT, text=True
+    )
+    assert first.stdout.readline() == "held\n"
+    refusal = f"process {first.pid} is training there"
+    with pytest.raises(UserError, match=refusal):
+        fit(tmp_path)
+    with pytest.raises(UserError, match=refusal):
+        Run.start(tmp_path, "toy", {"seed": 4}, {}, tmp_path, fresh=True)
+    assert not find(tmp_path / "checkpoints", "latest")
+    first.kill()
+    first.wait()
+    assert len(fit(tmp_path)[0]) == EPOCHS * BATCHES
+    first.stdout.close()
+
+
+def test_c12_a_reader_meets_whole_checkpoints_while_another_process_trains(tmp_path, monkeypatch, capsys):
+    trained, variable = saved_steps(tmp_path)
+    check = checkpoints.verify
+
+    def replaced_meanwhile(path):
+        monkeypatch.undo()
+        variable.assign(9.0)
+        trained.save("latest", 9, {"step": 9}, keep=1)
+        return check(path)
+
+    monkeypatch.setattr(checkpoints, "verify", replaced_meanwhile)
+    mine = tf.Variable(0.0)
+    assert Checkpoints(tmp_path, model={"value": mine}).restore("latest") == {"step": 9} and mine.numpy() == 9.0
+    assert capsys.readouterr().err == "" and [path.name for path in tmp_path.iterdir()] == ["latest-00000009"]
+
+
+@pytest.mark.parametrize(
+    ("model", "difference"),
+    [
+        ({"value": tf.Variable([0.0, 0.0])}, r"model/value: shape \[\] there, \[2\] here"),
+        ({"value": tf.Variable(0.0), "a/b.c": tf.Variable(0.0)}, r"model/a/b\.\.c: shape missing there, \[\] here"),
+        ({}, None),  # to use a model takes less than to train it
+    ],
+)
+def test_c13_another_model_is_refused_by_the_first_variable_that_differs(tmp_path, model, difference):
+    saved_steps(tmp_path)
+    if difference is None:
+        assert Checkpoints(tmp_path, model=model).restore("latest") == {"step": 3}
+        return
+    with pytest.raises(UserError, match=f"another version of the model .{difference}"):
+        Checkpoints(tmp_path, model=model).restore("latest")
+
+
+def test_c13_another_optimizer_is_refused(tmp_path):
+    fit(tmp_path, die_after=2)
+    model = build()
+    model.compile(keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(0.02, 9)))
+    with pytest.raises(UserError, match=r"optimizer/1: shape \[4, 8\] there, missing here"):
+        make_trainer(tmp_path, model).fit(train_data)
+
+
+def test_c14_control_settings_that_only_say_how_may_change(tmp_path, uninterrupted):
+    first, _ = fit(tmp_path, die_after=3)
+    rest, weights = fit(tmp_path, checkpoint_seconds=1e9)
+    assert first + rest[1:] == uninterrupted[0] and same(weights, uninterrupted[1])
+
+
+def test_c17_a_checkpoint_holds_variables_and_counters_whatever_the_data_set_holds(tmp_path):
+    """No position of an iterator, with all that shuffling and caching hold: the order of data is computed again."""
+    x = np.zeros((2000, 4), "float32")
+    shuffled = tf.data.Dataset.from_tensor_slices((x, x[:, :1])).cache().shuffle(2000).batch(500)
+    model = build()
+    make_trainer(tmp_path, model, epochs=1).fit(lambda epoch: shuffled)
+    variables = (*model.variables, *model.optimizer.variables)
+    needed = sum(np.asarray(variable).nbytes for variable in variables)
+    [newest, *_] = find(tmp_path / "checkpoints", "latest")
+    assert random_kills.size(newest) < needed + 20_000 < x.nbytes
