@@ -48,21 +48,22 @@ class Config(TrainOptions):
     embedding_dim: int = 256
     """Width of a word's vector."""
     units: int = 512
-    """Width of the decoder's state, of what is seen in a cell, and of the layer before the words."""
+    """Width of the decoder's state, of the first impression, and of the layer before the words."""
     attention_units: int = 256
     """Width of the layer in which question and places meet."""
     dropout: float = 0.5
     """Share of the layer before the words set to zero in training; this, not time, is what limits on 6,000 photos."""
     input_dropout: float = 0.3
-    """The same for word vectors and for the channels of the values."""
+    """The same for word vectors, for what was looked at and for the first impression."""
     gate: bool = True
-    """Let the decoder say, word by word, how much what it looks at counts (Xu et al. 2015, section 4.2.1)."""
+    """Let the decoder say, word by word, how much the photo counts (Xu et al. 2015, section 4.2.1)."""
     penalty: float = 0.0
     """Weight of the doubly stochastic penalty of Xu et al. 2015, equation 14: every place should be looked at once in
     a caption. It works against pointing; see the README."""
-    looking: float = 0.3
-    """Weight of the looking loss: the word should be guessed from what is looked at alone. Without it the first
-    impression of the whole photo is enough to make a caption, and attention points at nothing in particular."""
+    looking: float = 0.0
+    """Weight of the looking loss: the word should be guessed from the word before and from what is looked at alone. For
+    drawn scenes: their captions can be made from the first impression of the whole, and attention would point at
+    nothing in particular. Photos do not need it."""
     label_smoothing: float = 0.1
     """Share of the target's probability that is spread over all words: captions differ, and so should certainty."""
     learning_rate: float = 1.5e-3
