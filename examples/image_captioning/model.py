@@ -30,7 +30,7 @@ import tensorflow as tf
 from common.recurrent import GRU
 
 # %% tags=["module"]
-from examples.image_captioning.data import END, SPECIAL
+from examples.image_captioning.data import END, SPECIAL, UNKNOWN
 from examples.image_captioning.encoder import Encoder
 from examples.image_captioning.eyes import FrozenEyes, TinyEyes
 
@@ -92,6 +92,7 @@ class Captioner(keras.Model):
         attention_units: int,
         dropout: float = 0.0,
         input_dropout: float = 0.0,
+        word_dropout: float = 0.0,
         gate: bool = True,
     ):
         """Lay out the layers; the arguments are the settings of the same names.
@@ -104,6 +105,7 @@ class Captioner(keras.Model):
             attention_units: A.
             dropout: before the words.
             input_dropout: of word vectors and of all that was seen.
+            word_dropout: of whole words that are read, for which <unk> is read instead.
             gate: whether there is one.
         """
         super().__init__()
@@ -124,6 +126,7 @@ class Captioner(keras.Model):
         small = keras.initializers.VarianceScaling(0.1, "fan_in")  # so that an untrained loss is close to ln V
         self.logits = keras.layers.Dense(vocabulary_size, kernel_initializer=small)
         self.dropout = keras.layers.Dropout(dropout)
+        self.word_dropout = keras.layers.Dropout(word_dropout)
         self.input_dropout = keras.layers.Dropout(input_dropout)
 
     def look(self, source: tf.Tensor, training: bool = False) -> tuple[Memory, tf.Tensor]:
@@ -149,6 +152,8 @@ class Captioner(keras.Model):
     def read(self, source: tf.Tensor, inputs: tf.Tensor, training: bool) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Do as `call`, and also return what the looking loss has to guess each word from, [B, T, C + E]."""
         (*memory, overview), state = self.look(source, training)
+        heard = self.word_dropout(tf.ones(tf.shape(inputs)), training=training) > 0  # B T; the rest the photo must tell
+        inputs = tf.where(heard, inputs, UNKNOWN)  # B T
         words = self.input_dropout(self.embedding(inputs), training=training)  # B T E
         states = self.reader(words, initial_state=state, training=training)  # B T U
         seen, weights = self.attention(states, *memory)  # B T L
