@@ -56,7 +56,7 @@ class TinyEyes(keras.layers.Layer):
         self.places = self.add_weight(
             name="places",
             shape=(self.side, self.side, self.channels),
-            initializer=keras.initializers.RandomNormal(stddev=0.2),
+            initializer=keras.initializers.RandomNormal(stddev=0.5),
         )
 
     def call(self, pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -68,7 +68,8 @@ class TinyEyes(keras.layers.Layer):
             x = convolution(x)  # B S/2 S/2 ., B S/4 S/4 ., B S/8 S/8 C
         # What is there may be told from further away, with the neighbours. After this mixing "red" and "on the left"
         # are "red on the left", which even the mean over all cells still knows.
-        what = self.mix(x + tf.cast(self.places, self.compute_dtype))  # B S/8 S/8 C
+        x += tf.cast(self.places, self.compute_dtype)
+        what = self.mix(x)  # B S/8 S/8 C
         # A shape can be told as well from the cell beside it, which sees half of it. For looking, what a cell sees
         # counts as far as the shape is in the cell itself.
         where = x * filled**2  # B S/8 S/8 C

@@ -155,7 +155,8 @@ class Captioner(keras.Model):
         heard = self.word_dropout(tf.ones(tf.shape(inputs)), training=training) > 0  # B T; the rest the photo must tell
         inputs = tf.where(heard, inputs, UNKNOWN)  # B T
         words = self.input_dropout(self.embedding(inputs), training=training)  # B T E
-        states = self.reader(words, initial_state=state, training=training)  # B T U
+        told = tf.repeat(overview[:, None], tf.shape(inputs)[1], axis=1)  # B T U
+        states = self.reader(tf.concat([words, told], axis=-1), initial_state=state, training=training)  # B T U
         seen, weights = self.attention(states, *memory)  # B T L
         seen = tuple(self.input_dropout(part, training=training) for part in seen)
         return self.say(words, states, seen, overview, training), weights, tf.concat([seen[0], words], axis=-1)
@@ -173,7 +174,7 @@ class Captioner(keras.Model):
         """
         *memory, overview = memory
         words = self.embedding(ids)  # B E
-        state, _ = self.reader.cell(words, [state])  # B U
+        state, _ = self.reader.cell(tf.concat([words, overview], axis=-1), [state])  # B U
         seen, weights = self.attention(state[:, None], *memory)  # B 1 L
         logits = self.say(words[:, None], state[:, None], seen, overview)  # B 1 V
         is_word = tf.range(tf.shape(logits)[-1]) >= len(SPECIAL)  # V
