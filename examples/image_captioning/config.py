@@ -37,7 +37,7 @@ class Config(TrainOptions):
     tiny (8 x 8) is a small network trained along."""
     encoder_weights: str = "imagenet"
     """imagenet (downloaded by Keras), random, or the path of a weights file without the top. No matter for tiny."""
-    epochs: int = 10
+    epochs: int = 8
     """Passes over all captions; the learning rate is planned to fall to nothing over exactly these."""
     batch_size: int = 64
     """Captions to a step."""
@@ -102,7 +102,7 @@ class Config(TrainOptions):
 PRESETS = {
     "quick": Config(),
     "tiny": Config(
-        preset="tiny", data="tiny", encoder="tiny", encoder_weights="random", epochs=13, batch_size=32, word_count=1,
+        preset="tiny", data="tiny", encoder="tiny", encoder_weights="random", epochs=10, batch_size=32, word_count=1,
         embedding_dim=32, units=128, attention_units=64, dropout=0.1, input_dropout=0.0, word_dropout=0.0, looking=1.0,
         label_smoothing=0.0, learning_rate=3e-3, warmup_steps=50,
     ),

@@ -49,15 +49,6 @@ class TinyEyes(keras.layers.Layer):
             )
             for filters in (32, 64, channels)
         ]
-        self.mix = keras.layers.Conv2D(channels, 3, padding="same", activation="relu")
-
-    def build(self, input_shape: tuple[int, ...]) -> None:
-        """Create the vector that tells each cell where it is: a convolution alone does not know left from right."""
-        self.places = self.add_weight(
-            name="places",
-            shape=(self.side, self.side, self.channels),
-            initializer=keras.initializers.RandomNormal(stddev=0.5),
-        )
 
     def call(self, pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Map uint8 [B, S, S, 3] to where and what, both [B, L, C]."""
@@ -66,11 +57,11 @@ class TinyEyes(keras.layers.Layer):
         filled = tf.nn.avg_pool2d(2 * colour, 8, 8, "VALID")  # B S/8 S/8 1; about 1 where a shape fills the cell
         for convolution in self.convolutions:
             x = convolution(x)  # B S/2 S/2 ., B S/4 S/4 ., B S/8 S/8 C
-        # What is there may be told from further away, with the neighbours. After this mixing "red" and "on the left"
-        # are "red on the left", which even the mean over all cells still knows.
-        x += tf.cast(self.places, self.compute_dtype)
-        what = self.mix(x)  # B S/8 S/8 C
+        # A convolution alone does not know left from right. A feature times its place, averaged over all cells, is where
+        # that feature is in the picture.
+        line = tf.cast(tf.linspace(-1.0, 1.0, self.side), x.dtype)  # S/8
+        what = tf.concat([x, x * line[:, None], x * line[:, None, None]], axis=-1)  # B S/8 S/8 3C
         # A shape can be told as well from the cell beside it, which sees half of it. For looking, what a cell sees
         # counts as far as the shape is in the cell itself.
         where = x * filled**2  # B S/8 S/8 C
-        return tuple(tf.reshape(grid, [-1, self.side**2, self.channels]) for grid in (where, what))  # B L C, B L C
+        return tuple(tf.reshape(grid, [-1, self.side**2, grid.shape[-1]]) for grid in (where, what))  # B L C, B L 3C

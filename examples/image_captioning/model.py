@@ -118,7 +118,7 @@ class Captioner(keras.Model):
             vocabulary_size, embedding_dim, embeddings_initializer=keras.initializers.RandomNormal(stddev=1.0)
         )
         self.reader = GRU(units, return_sequences=True)
-        self.gate = keras.layers.Dense(1, activation="sigmoid") if gate else None
+        self.gate = keras.layers.Dense(units, activation="sigmoid") if gate else None
         self.from_state = keras.layers.Dense(units, use_bias=False)
         self.from_seen = keras.layers.Dense(units, use_bias=False)
         self.from_overview = keras.layers.Dense(units, use_bias=False)
@@ -187,7 +187,7 @@ class Captioner(keras.Model):
         """Map words [B, T, E], the states after them [B, T, U], what was seen and the overview to logits [B, T, V]."""
         photo = self.from_seen(tf.concat(seen, axis=-1)) + self.from_overview(overview)[:, None]  # B T U
         if self.gate is not None:
-            photo *= self.gate(states)  # B T U, one gate for all units
+            photo *= self.gate(states)  # B T U
         mixed = tf.tanh(self.from_state(states) + photo + self.from_word(words))  # B T U
         return tf.cast(self.logits(self.dropout(mixed, training=training)), tf.float32)  # B T V, float32
 
