@@ -57,7 +57,7 @@ class TinyEyes(keras.layers.Layer):
         filled = tf.nn.avg_pool2d(2 * colour, 8, 8, "VALID")  # B S/8 S/8 1; about 1 where a shape fills the cell
         for convolution in self.convolutions:
             x = convolution(x)  # B S/2 S/2 ., B S/4 S/4 ., B S/8 S/8 C
-        # A convolution alone does not know left from right. A feature times its place, averaged over all cells, is where
+        # A convolution does not know left from right. A feature times its place, averaged over all cells, tells where
         # that feature is in the picture.
         line = tf.cast(tf.linspace(-1.0, 1.0, self.side), x.dtype)  # S/8
         what = tf.concat([x, x * line[:, None], x * line[:, None, None]], axis=-1)  # B S/8 S/8 3C
