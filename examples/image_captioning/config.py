@@ -37,7 +37,7 @@ class Config(TrainOptions):
     tiny (8 x 8) is a small network trained along."""
     encoder_weights: str = "imagenet"
     """imagenet (downloaded by Keras), random, or the path of a weights file without the top. No matter for tiny."""
-    epochs: int = 8
+    epochs: int = 10
     """Passes over all captions; the learning rate is planned to fall to nothing over exactly these."""
     batch_size: int = 64
     """Captions to a step."""

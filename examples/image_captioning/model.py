@@ -7,16 +7,17 @@
 # $$\alpha_t = \mathrm{softmax}_l\left(w^\top \tanh(K v_l + Q h_t)\right) \qquad z_t = \sum_l \alpha_{tl}\, [v_l, u_l]$$
 #
 # $v_l$ says *where* something is, $u_l$ *what* is there (see `encoder.py`), and $\alpha_{tl}$ is the **attention** that
-# cell $l$ gets for word $t$ (Bahdanau et al. 2014). A **gate** $\beta_t = \sigma(b^\top h_t)$, one number, says how
-# much the photo matters for this word: not at all for the *of* in *a couple of*. The word comes from what was looked
-# at, from a first impression $g$ of the whole photo, from the state, and from the word before:
+# cell $l$ gets for word $t$ (Bahdanau et al. 2014). A **gate** $\beta_t = \sigma(B h_t)$ says how much the photo
+# matters for this word: not at all for the *of* in *a couple of*. The word comes from what was looked at, from a first
+# impression $g$ of the whole photo, from the state, and from the word before:
 #
-# $$p(y_t) = \mathrm{softmax}(W_o \tanh(W_h h_t + \beta_t W_z [z_t, g] + W_e y_{t-1}))$$
+# $$p(y_t) = \mathrm{softmax}(W_o \tanh(W_h h_t + \beta_t \odot W_z [z_t, g] + W_e y_{t-1}))$$
 #
 # This is Xu et al. 2015, *Show, attend and tell*, with two changes. They choose where to look *before* the word
 # $y_{t-1}$ is read, and feed what was seen back into the recurrence. Here the word is read first, as in Lu et al. 2017,
 # so that the question knows what has just been said; and in training, all words of a caption look at the photo at once.
-# And since $g$ tells what the photo is about, attention is free to look at one thing.
+# And the first impression is told to the recurrence with every word, or else it would be forgotten: since $g$ says what
+# the photo is about, attention is free to look at one thing.
 #
 # Letters in shape comments: B captions side by side, T words, L cells, C and D channels, A attention, E embedding,
 # U units, V vocabulary.
