@@ -4,9 +4,8 @@ import pytest
 import tensorflow as tf
 
 from common import training
-from examples.image_captioning.data import END, START
+from examples.image_captioning.data import END, START, UNKNOWN
 from examples.image_captioning.encoder import Encoder
-from examples.image_captioning.eyes import FrozenEyes
 from examples.image_captioning.model import (
     Captioner,
     TrainableCaptioner,
@@ -112,14 +111,6 @@ def test_attention_adds_up_to_one_and_depends_on_the_photo_and_on_what_was_said(
     assert np.abs(attention[:, 1:] - other[:, 1:]).max() > 1e-3
 
 
-def test_each_cell_is_scaled_alike_whatever_its_strength():
-    kept = np.concatenate([np.array([[[1.0, 2.0], [10.0, 20.0], [0.0, 0.0]]]), np.ones((1, 3, 1))], axis=-1)
-    where, what = FrozenEyes(2)(kept.astype("float16"))
-    np.testing.assert_allclose(where[0, 0], where[0, 1], atol=1e-3)
-    np.testing.assert_allclose(tf.reduce_mean(where**2, axis=-1), [[1, 1, 0]], atol=1e-3)
-    assert what.shape == (1, 3, 1)
-
-
 def test_an_untrained_model_costs_the_logarithm_of_the_vocabulary():
     training.prepare(1, "float32")
     encoder = small_encoder()
@@ -155,6 +146,13 @@ def test_where_to_look_is_not_learned_from_what_is_there():
             total = tf.reduce_sum(seen[part] ** 2)
         gradient = tape.gradient(total, model.attention.question.kernel)
         assert (gradient is not None) == is_learned_from
+
+
+def test_words_that_are_not_heard_are_read_as_unknown_ones_in_training_only():
+    (source, inputs, *_), model = make_batch(), make(word_dropout=0.999999)
+    unknown = np.full_like(inputs, UNKNOWN)
+    np.testing.assert_allclose(model(source, inputs, training=True)[0], model(source, unknown)[0], atol=1e-5)
+    assert np.abs(model(source, inputs)[0] - model(source, unknown)[0]).max() > 1e-3
 
 
 def test_label_smoothing_is_keras_own():
