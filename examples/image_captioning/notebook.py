@@ -39,8 +39,8 @@ from examples.image_captioning.config import PRESETS
 
 # %% [markdown]
 # `tiny` are scenes that the code draws. `quick` is Flickr8k, 8,000 photos with five captions each: a download of 1.1
-# GB and then, on one busy processor core, 39 minutes. Any setting can be changed here; unfold the cell above for all
-# of them and their reasons.
+# GB and then, on two processor cores, a quarter of an hour. Any setting can be changed here; unfold the cell above for
+# all of them and their reasons.
 
 # %%
 PRESET = "tiny"  # @param ["tiny", "quick", "full"]
