@@ -70,7 +70,7 @@ def _read_json(listing: Path) -> list[object]:
 
 def _read_tsv(listing: Path) -> Iterator[object]:
     captions: dict[str, list[str]] = {}
-    for line in read_text(listing).splitlines():
+    for line in read_text(listing).split("\n"):
         image, tab, caption = line.partition("\t")
         if line.strip():
             captions.setdefault(image.strip(), []).extend([caption] if tab else [])
