@@ -169,7 +169,7 @@ def read_coco_captions(path: Path) -> dict[str, list[str]]:
         captions: dict[str, list[str]] = {}
         for annotation in content["annotations"]:
             captions.setdefault(names[annotation["image_id"]], []).append(str(annotation["caption"]))
-    except (ValueError, LookupError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise UserError(f"{path}: not in the format of COCO's captions ({error!r}); download it again") from error
     outside = [name for name in captions if Path(name).name != name]
     if outside:
