@@ -53,13 +53,6 @@ def test_only_runs_of_the_example_open(tmp_path):
         Run.open(tmp_path, "other")
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"example": "toy"'])
-def test_a_damaged_config_is_named(tmp_path, content):
-    start(tmp_path).config.write_text(content)
-    with pytest.raises(UserError, match=r"config.json: damaged"):
-        Run.open(tmp_path, "toy")
-
-
 def test_metrics_keep_every_digit(tmp_path):
     run = start(tmp_path)
     assert run.read_metrics() == []
