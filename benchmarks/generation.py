@@ -64,8 +64,8 @@ def main(turns: int = 20) -> None:
     Table(
         f"Writing: GRU of {config.units:,} units",
         f"Characters a second, medians of {turns} turns; here {LENGTH:,} characters by `generate`, sampled at "
-        f"temperature 0.8, decoding to text included; a step at a time: {PLAIN_LENGTH} characters, Keras' layers called "
-        "in a loop in Python.",
+        f"temperature 0.8, decoding to text included; a step at a time: {PLAIN_LENGTH} characters, Keras' layers "
+        "called in a loop in Python.",
         ["precision", "way", "characters a second", "times a compiled step at a time"],
         rows,
     ).save()
