@@ -64,8 +64,8 @@ def main(turns: int = 20) -> None:
     Table(
         f"Writing: GRU of {config.units:,} units",
         f"Characters a second, medians of {turns} turns. Here: {LENGTH:,} characters by `generate`, of 64 texts "
-        f"{MANY_LENGTH} each, at temperature 0.8, decoding to text included. A step at a time: {PLAIN_LENGTH} characters "
-        "by Keras' layers called in a loop in Python.",
+        f"{MANY_LENGTH} each, at temperature 0.8, decoding to text included. A step at a time: {PLAIN_LENGTH} "
+        "characters by Keras' layers called in a loop in Python.",
         ["precision", "way", "characters a second", "times a compiled step at a time"],
         rows,
     ).save()
