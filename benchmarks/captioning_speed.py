@@ -36,13 +36,13 @@ def plain_step(model: TrainableCaptioner, batch) -> tf.Tensor:
     """Take the same step word by word: one turn of a Python loop for each, and for each the keys of all cells."""
     source, inputs, targets, mask = batch
     with tf.GradientTape() as tape:
-        (where, what, _), state = model.look(source, training=True)
+        (where, what, _, overview), state = model.look(source, training=True)
         logits = []
         for t in range(inputs.shape[1]):
             words = model.embedding(inputs[:, t])
-            new, state = model.reader.cell(words, state)
-            seen, _ = model.attention(new[:, None], where, what, model.attention.key(where))
-            logits.append(model.say(words[:, None], new[:, None], seen, training=True))
+            state, _ = model.reader.cell(words, [state])
+            seen, _ = model.attention(state[:, None], where, what, model.attention.key(where))
+            logits.append(model.say(words[:, None], state[:, None], seen, overview, training=True))
         loss = masked_mean(cross_entropy(tf.concat(logits, axis=1), targets, model.label_smoothing), mask)
     gradients = tape.gradient(loss, model.trainable_variables)
     gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
@@ -86,9 +86,8 @@ def main(
     network = load_encoder(encoder, encoder_weights)
     vocabulary = Vocabulary([*SPECIAL, *(f"word{number}" for number in range(VOCABULARY - len(SPECIAL)))])
 
-    def make_model(looking: float) -> TrainableCaptioner:
-        losses = config.losses() | {"looking": looking}
-        model = TrainableCaptioner(VOCABULARY, network, **losses, **config.architecture())
+    def make_model() -> TrainableCaptioner:
+        model = TrainableCaptioner(VOCABULARY, network, **config.losses(), **config.architecture())
         model.build_weights(network).compile(build_optimizer(config, build_schedule(config, 1000)))
         return model
 
@@ -96,7 +95,7 @@ def main(
     ids = rng.integers(len(SPECIAL), VOCABULARY, size=(config.batch_size, LENGTH + 1)).astype("int32")
     source = rng.uniform(0, 3, size=(config.batch_size, *network.shape)).astype("float16")
     batch = tuple(map(tf.constant, (source, ids[:, :-1], ids[:, 1:], np.ones((config.batch_size, LENGTH), bool))))
-    model, plain = make_model(config.looking), make_model(0.0)
+    model, plain = make_model(), make_model()
     model.optimizer.build(model.trainable_variables)
     plain.optimizer.build(plain.trainable_variables)
     step, eager = tf.function(model.train_step), lambda: plain_step(plain, batch)

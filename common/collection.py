@@ -10,7 +10,7 @@ from typing import Any
 from tqdm import tqdm
 
 from common.archives import part_path
-from common.download import _body, _FailedTry, _open, _Session
+from common.download import FailedTry, body, open_url
 from common.errors import UserError
 
 _WORKERS = 16
@@ -61,7 +61,7 @@ def _fetch_one(path: Path, url: str, check: Callable[[Path], Any]) -> str | None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             return _try_one(path, url, check)
-        except _FailedTry as failure:
+        except FailedTry as failure:
             fault = failure.reason
             if failure.tries == 1:
                 break
@@ -73,16 +73,16 @@ def _fetch_one(path: Path, url: str, check: Callable[[Path], Any]) -> str | None
 def _try_one(path: Path, url: str, check: Callable[[Path], Any]) -> None:
     part = part_path(path)
     try:
-        with open(part, "xb") as file, _Session() as session, _open(session, url) as response:
+        with open(part, "xb") as file, open_url(url) as response:
             expected = int(response.headers.get("Content-Length", _MOST_BYTES))
-            for chunk in _body(response, min(expected, _MOST_BYTES)):
+            for chunk in body(response, min(expected, _MOST_BYTES)):
                 file.write(chunk)
         if part.stat().st_size > _MOST_BYTES:
-            raise _FailedTry(f"{url} sent more than {_MOST_BYTES} bytes")
+            raise FailedTry(f"{url} sent more than {_MOST_BYTES} bytes")
         try:
             check(part)
         except UserError as error:
-            raise _FailedTry(f"{url} sent no good file ({error})".replace(str(part), path.name), _TRIES) from error
+            raise FailedTry(f"{url} sent no good file ({error})".replace(str(part), path.name), _TRIES) from error
         os.replace(part, path)
     finally:
         with contextlib.suppress(OSError):

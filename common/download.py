@@ -93,7 +93,7 @@ def fetch(resource: Resource, data_dir: str | os.PathLike[str] | None = None) ->
         return path
     try:
         _download(resource, path)
-    except _FailedTry as failure:
+    except FailedTry as failure:
         raise UserError(_explain(resource, path, fault, failure.reason)) from failure
     except OSError as error:
         if _fault_at(path, resource) is not None:  # or else a faster process has put it there, and swept this part
@@ -110,8 +110,8 @@ def fetch(resource: Resource, data_dir: str | os.PathLike[str] | None = None) ->
 
 
 @dataclass(eq=False)
-class _FailedTry(Exception):
-    """A try that failed, how many tries such a failure is worth, and how many seconds the server asks to wait."""
+class FailedTry(Exception):
+    """A download that failed, how many tries such a failure is worth, and how many seconds the server asks to wait."""
 
     reason: str
     tries: int = 1
@@ -166,14 +166,14 @@ def _members_fault(path: Path, members: Mapping[str, str | None]) -> str | None:
 
 
 def _download(resource: Resource, path: Path) -> None:
-    """Put the verified resource at `path`, or raise a _FailedTry worth no other, or OSError if it cannot be written."""
+    """Put the verified resource at `path`, or raise a FailedTry worth no other, or OSError if it cannot be written."""
     if os.environ.get("EAGER_EXAMPLES_OFFLINE", "0") not in ("", "0"):
-        raise _FailedTry("EAGER_EXAMPLES_OFFLINE is set")
+        raise FailedTry("EAGER_EXAMPLES_OFFLINE is set")
     path.parent.mkdir(parents=True, exist_ok=True)
     for number in itertools.count(1):
         try:
             return _try_download(resource, path)
-        except _FailedTry as failure:
+        except FailedTry as failure:
             if number >= failure.tries:
                 raise
             wait = max(failure.wait, _BACKOFF * 2 ** (number - 1))
@@ -183,7 +183,7 @@ def _download(resource: Resource, path: Path) -> None:
 def _try_download(resource: Resource, path: Path) -> None:
     part = part_path(path)
     try:
-        with open(part, "xb") as file, _Session() as session, _open(session, resource.url) as response:
+        with open(part, "xb") as file, open_url(resource.url) as response:
             size, digest = _receive(response, file, resource)
             file.flush()
             os.fsync(file.fileno())
@@ -196,21 +196,31 @@ def _try_download(resource: Resource, path: Path) -> None:
 
 
 class _Session(requests.Session):
-    """Leaves redirects to `_open`: requests would first read the body of each, however long."""
+    """Leaves redirects to `_follow`: requests would first read the body of each, however long."""
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         return None
 
 
-def _open(session: _Session, url: str) -> requests.Response:
-    """Return the good answer to a request, of which the body is yet to be read."""
+@contextlib.contextmanager
+def open_url(url: str) -> Iterator[requests.Response]:
+    """Give the good answer to a request, redirects followed; `body` reads what it holds.
+
+    Raises:
+        FailedTry: there is no good answer.
+    """
+    with _Session() as session, _follow(session, url) as response:
+        yield response
+
+
+def _follow(session: _Session, url: str) -> requests.Response:
     for _ in range(_MOST_REDIRECTS + 1):
         response = _get(session, url)
         if not response.is_redirect:
             return response
         response.close()
         url = _redirected(url, response.headers["Location"])
-    raise _FailedTry(f"more than {_MOST_REDIRECTS} redirects, the last to {url}")
+    raise FailedTry(f"more than {_MOST_REDIRECTS} redirects, the last to {url}")
 
 
 def _get(session: _Session, url: str) -> requests.Response:
@@ -219,17 +229,17 @@ def _get(session: _Session, url: str) -> requests.Response:
         response = session.get(url, stream=True, timeout=_TIMEOUT, headers={"Accept-Encoding": "identity"})
     except OSError as error:  # the base of all that requests raises
         tries = _TRIES if isinstance(error, (requests.ConnectionError, requests.Timeout)) else 1
-        raise _FailedTry(f"no connection to {urlsplit(url).hostname} ({_cause(error)})", tries) from error
+        raise FailedTry(f"no connection to {urlsplit(url).hostname} ({_cause(error)})", tries) from error
     status = response.status_code
     if status == 200 or response.is_redirect:
         return response
     response.close()
     if status not in (408, 429) and status < 500:
-        raise _FailedTry(f"{url} answered {status}")
+        raise FailedTry(f"{url} answered {status}")
     wait = None
     with contextlib.suppress(urllib3.exceptions.InvalidHeader):
         wait = urllib3.Retry().get_retry_after(response.raw)
-    raise _FailedTry(f"{url} answered {status}", _TRIES, wait or 0.0)
+    raise FailedTry(f"{url} answered {status}", _TRIES, wait or 0.0)
 
 
 def _redirected(url: str, location: str) -> str:
@@ -238,22 +248,26 @@ def _redirected(url: str, location: str) -> str:
         target = urljoin(url, location)
         if urlsplit(target).scheme in (urlsplit(url).scheme, "https"):
             return target
-    raise _FailedTry(f"{url} redirects to {location!r}, which is not followed")
+    raise FailedTry(f"{url} redirects to {location!r}, which is not followed")
 
 
 def _receive(response: requests.Response, file: BinaryIO, resource: Resource) -> tuple[int, str]:
     """Write the body to `file`; return its size and digest."""
     digest = hashlib.new(resource.digest[0])
     with tqdm(desc=resource.path, total=resource.size, unit="B", unit_scale=True, disable=None) as progress:
-        for chunk in _body(response, resource.size):
+        for chunk in body(response, resource.size):
             file.write(chunk)
             digest.update(chunk)
             progress.update(len(chunk))
     return file.tell(), digest.hexdigest()
 
 
-def _body(response: requests.Response, expected: int) -> Iterator[bytes]:
-    """Yield the body as it comes, at most one chunk beyond the expected size."""
+def body(response: requests.Response, expected: int) -> Iterator[bytes]:
+    """Yield the body of an answer as it comes, at most one chunk beyond the expected size in bytes.
+
+    Raises:
+        FailedTry: it breaks off, or comes too slowly.
+    """
     host = urlsplit(response.url).hostname
     size, window_start, window_bytes = 0, time.monotonic(), 0
     try:
@@ -265,10 +279,10 @@ def _body(response: requests.Response, expected: int) -> Iterator[bytes]:
             seconds = time.monotonic() - window_start
             if seconds >= _WINDOW:
                 if window_bytes < _LEAST_RATE * seconds:
-                    raise _FailedTry(f"{host} is too slow: {window_bytes} bytes in {seconds:.0f} seconds", _TRIES)
+                    raise FailedTry(f"{host} is too slow: {window_bytes} bytes in {seconds:.0f} seconds", _TRIES)
                 window_start, window_bytes = time.monotonic(), 0
     except urllib3.exceptions.HTTPError as error:
-        raise _FailedTry(f"got {size} of {expected} bytes from {host} ({_cause(error)})", _TRIES) from error
+        raise FailedTry(f"got {size} of {expected} bytes from {host} ({_cause(error)})", _TRIES) from error
 
 
 def _check(part: Path, size: int, digest: str, resource: Resource, response: requests.Response) -> None:
@@ -278,7 +292,7 @@ def _check(part: Path, size: int, digest: str, resource: Resource, response: req
     complete = size >= resource.size or response.headers.get("Content-Length") == str(size)
     page = "text/html" in response.headers.get("Content-Type", "")
     hint = "; it is an HTML page: does a login or proxy page stand in the way?" if page else ""
-    raise _FailedTry(f"{response.url} sent another file ({fault}{hint})", _TRIES_WRONG if complete else _TRIES)
+    raise FailedTry(f"{response.url} sent another file ({fault}{hint})", _TRIES_WRONG if complete else _TRIES)
 
 
 def _cause(error: BaseException) -> str:

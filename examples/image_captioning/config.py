@@ -37,7 +37,7 @@ class Config(TrainOptions):
     tiny (8 x 8) is a small network trained along."""
     encoder_weights: str = "imagenet"
     """imagenet (downloaded by Keras), random, or the path of a weights file without the top. No matter for tiny."""
-    epochs: int = 8
+    epochs: int = 10
     """Passes over all captions; the learning rate is planned to fall to nothing over exactly these."""
     batch_size: int = 64
     """Captions to a step."""
@@ -48,21 +48,24 @@ class Config(TrainOptions):
     embedding_dim: int = 256
     """Width of a word's vector."""
     units: int = 512
-    """Width of the decoder's state, of what is seen in a cell, and of the layer before the words."""
+    """Width of the decoder's state, of the first impression, and of the layer before the words."""
     attention_units: int = 256
     """Width of the layer in which question and places meet."""
     dropout: float = 0.5
     """Share of the layer before the words set to zero in training; this, not time, is what limits on 6,000 photos."""
     input_dropout: float = 0.3
-    """The same for word vectors and for the channels of the values."""
+    """The same for word vectors, for what was looked at and for the first impression."""
+    word_dropout: float = 0.1
+    """Share of the words read that are unknown words in training, so that more must be learned from the photo."""
     gate: bool = True
-    """Let the decoder say, word by word, how much what it looks at counts (Xu et al. 2015, section 4.2.1)."""
+    """Let the decoder say, word by word, how much the photo counts (Xu et al. 2015, section 4.2.1)."""
     penalty: float = 0.0
     """Weight of the doubly stochastic penalty of Xu et al. 2015, equation 14: every place should be looked at once in
     a caption. It works against pointing; see the README."""
-    looking: float = 0.3
-    """Weight of the looking loss: the word should be guessed from what is looked at alone. Without it the first
-    impression of the whole photo is enough to make a caption, and attention points at nothing in particular."""
+    looking: float = 0.0
+    """Weight of the looking loss: the word should be guessed from the word before and from what is looked at alone. For
+    drawn scenes: their captions can be made from the first impression of the whole, and attention would point at
+    nothing in particular. Photos do not need it."""
     label_smoothing: float = 0.1
     """Share of the target's probability that is spread over all words: captions differ, and so should certainty."""
     learning_rate: float = 1.5e-3
@@ -81,14 +84,14 @@ class Config(TrainOptions):
         super().__post_init__()
         require_at_least(1, self, "images", "word_count", "most_words", "embedding_dim", "units", "attention_units")
         require_at_least(0, self, "penalty", "looking", "warmup_steps")
-        require_share(self, "dropout", "input_dropout", "label_smoothing")
+        require_share(self, "dropout", "input_dropout", "word_dropout", "label_smoothing")
         require_positive(self, "learning_rate", "clip_norm")
         if self.data == "tiny" and self.encoder != "tiny":
             raise UserError("--data tiny: the scenes are for --encoder tiny; or use photos")
 
     def architecture(self) -> dict[str, Any]:
         """Return the settings that `Captioner` takes."""
-        names = ("embedding_dim", "units", "attention_units", "dropout", "input_dropout", "gate")
+        names = ("embedding_dim", "units", "attention_units", "dropout", "input_dropout", "word_dropout", "gate")
         return {name: getattr(self, name) for name in names}
 
     def losses(self) -> dict[str, float]:
@@ -100,7 +103,7 @@ PRESETS = {
     "quick": Config(),
     "tiny": Config(
         preset="tiny", data="tiny", encoder="tiny", encoder_weights="random", epochs=13, batch_size=32, word_count=1,
-        embedding_dim=32, units=128, attention_units=64, dropout=0.1, input_dropout=0.0, looking=1.0,
+        embedding_dim=32, units=128, attention_units=64, dropout=0.1, input_dropout=0.0, word_dropout=0.0, looking=1.0,
         label_smoothing=0.0, learning_rate=3e-3, warmup_steps=50,
     ),
     "full": Config(preset="full", encoder="inception_v3", epochs=12),

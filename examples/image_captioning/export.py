@@ -43,5 +43,6 @@ def export(captioner: PhotoCaptioner, folder: Path) -> Path:
         attention = tf.reshape(found.kept[0, 0, :count], [count, side, side])  # T R R
         return {"caption": tf.strings.reduce_join(words, separator=" "), "words": words, "attention": attention}
 
-    tf.saved_model.save(module, str(folder), signatures={"serving_default": caption})
+    without_gradients = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    tf.saved_model.save(module, str(folder), signatures={"serving_default": caption}, options=without_gradients)
     return folder

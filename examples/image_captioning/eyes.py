@@ -41,11 +41,13 @@ class TinyEyes(keras.layers.Layer):
         """Lay out the convolutions."""
         super().__init__()
         self.side, self.channels = image_size // 8, channels
-        # Even kernels keep the middle of what a cell sees in the middle of the cell; and with these it sees 14 x 14
-        # pixels, not much more than its own 8 x 8. Could it see further, attention would find things from beside them.
+        # Even kernels keep the middle of what a cell sees in the middle of the cell. It sees 22 x 22 pixels: the whole
+        # of a shape that begins in it.
         self.convolutions = [
-            keras.layers.Conv2D(filters, kernel, strides=2, padding="same", activation="relu")
-            for filters, kernel in ((32, 4), (64, 4), (channels, 2))
+            keras.layers.Conv2D(
+                filters, 4, strides=2, padding="same", activation="relu", kernel_initializer="he_normal"
+            )
+            for filters in (32, 64, channels)
         ]
         self.mix = keras.layers.Conv2D(channels, 3, padding="same", activation="relu")
 
@@ -59,11 +61,15 @@ class TinyEyes(keras.layers.Layer):
 
     def call(self, pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Map uint8 [B, S, S, 3] to where and what, both [B, L, C]."""
-        x = tf.cast(pixels, self.compute_dtype) / 127.5 - 1  # B S S 3
+        x = 1 - tf.cast(pixels, self.compute_dtype) / 255  # B S S 3; paper is nearly 0, like the padding
+        colour = tf.reduce_max(x, axis=-1, keepdims=True) - tf.reduce_min(x, axis=-1, keepdims=True)  # B S S 1
+        filled = tf.nn.avg_pool2d(2 * colour, 8, 8, "VALID")  # B S/8 S/8 1; about 1 where a shape fills the cell
         for convolution in self.convolutions:
             x = convolution(x)  # B S/2 S/2 ., B S/4 S/4 ., B S/8 S/8 C
-        x += tf.cast(self.places, self.compute_dtype)  # B S/8 S/8 C
         # What is there may be told from further away, with the neighbours. After this mixing "red" and "on the left"
         # are "red on the left", which even the mean over all cells still knows.
-        what = self.mix(x)  # B S/8 S/8 C
-        return tuple(tf.reshape(grid, [-1, self.side**2, self.channels]) for grid in (x, what))  # B L C, B L C
+        what = self.mix(x + tf.cast(self.places, self.compute_dtype))  # B S/8 S/8 C
+        # A shape can be told as well from the cell beside it, which sees half of it. For looking, what a cell sees
+        # counts as far as the shape is in the cell itself.
+        where = x * filled**2  # B S/8 S/8 C
+        return tuple(tf.reshape(grid, [-1, self.side**2, self.channels]) for grid in (where, what))  # B L C, B L C

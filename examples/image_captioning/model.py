@@ -7,18 +7,19 @@
 # $$\alpha_t = \mathrm{softmax}_l\left(w^\top \tanh(K v_l + Q h_t)\right) \qquad z_t = \sum_l \alpha_{tl}\, [v_l, u_l]$$
 #
 # $v_l$ says *where* something is, $u_l$ *what* is there (see `encoder.py`), and $\alpha_{tl}$ is the **attention** that
-# cell $l$ gets for word $t$ (Bahdanau et al. 2014). A **gate** $\beta_t = \sigma(B h_t)$ says how much the photo
-# matters for this word: not at all for the *of* in *a couple of*. The word comes from what was looked at, from the
-# state, and from the word before:
+# cell $l$ gets for word $t$ (Bahdanau et al. 2014). A **gate** $\beta_t = \sigma(b^\top h_t)$, one number, says how
+# much the photo matters for this word: not at all for the *of* in *a couple of*. The word comes from what was looked
+# at, from a first impression $g$ of the whole photo, from the state, and from the word before:
 #
-# $$p(y_t) = \mathrm{softmax}(W_o \tanh(W_h h_t + W_z (\beta_t \odot z_t) + W_e y_{t-1}))$$
+# $$p(y_t) = \mathrm{softmax}(W_o \tanh(W_h h_t + \beta_t W_z [z_t, g] + W_e y_{t-1}))$$
 #
-# This is Xu et al. 2015, *Show, attend and tell*, with a change: they choose where to look *before* the word $y_{t-1}$
-# is read, and feed what was seen back into the recurrence. Here the word is read first, as in Lu et al. 2017, so that
-# the question knows what has just been said; and in training, all words of a caption look at the photo at once.
+# This is Xu et al. 2015, *Show, attend and tell*, with two changes. They choose where to look *before* the word
+# $y_{t-1}$ is read, and feed what was seen back into the recurrence. Here the word is read first, as in Lu et al. 2017,
+# so that the question knows what has just been said; and in training, all words of a caption look at the photo at once.
+# And since $g$ tells what the photo is about, attention is free to look at one thing.
 #
 # Letters in shape comments: B captions side by side, T words, L cells, C and D channels, A attention, E embedding,
-# U units, W = U/2, V vocabulary.
+# U units, V vocabulary.
 
 # %%
 """Step 3: the captioner, its losses, and one step of training and of testing, with the tape in plain sight."""
@@ -26,20 +27,19 @@
 import keras
 import tensorflow as tf
 
+from common.recurrent import GRU
+
 # %% tags=["module"]
-from examples.image_captioning.data import END, SPECIAL
+from examples.image_captioning.data import END, SPECIAL, UNKNOWN
 from examples.image_captioning.encoder import Encoder
 from examples.image_captioning.eyes import FrozenEyes, TinyEyes
 
 # %%
-State = list[tf.Tensor]
-"""The decoder's state: two tensors [B, U]"""
-
-Memory = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
-"""What there is to look at: where [B, L, W], what [B, L, U], and keys [B, L, A]"""
+Memory = tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]
+"""What there is to look at: where [B, L, C], what [B, L, D], keys [B, L, A], and a first impression of it all [B, U]"""
 
 Seen = tuple[tf.Tensor, tf.Tensor]
-"""What was seen for each word: where [B, T, W], what [B, T, U]"""
+"""What was seen for each word: where [B, T, C], what [B, T, D]"""
 
 Batch = tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]
 """source float16 [B, L, C + D] or uint8 [B, S, S, 3], inputs int32 [B, T], targets int32 [B, T], mask bool [B, T]"""
@@ -67,12 +67,12 @@ class Attention(keras.layers.Layer):
 
         Args:
             states: [B, T, U].
-            where: [B, L, W].
-            what: [B, L, U]; no gradient flows from it to the weights, so that where to look is learned from `where`.
+            where: [B, L, C].
+            what: [B, L, D]; no gradient flows from it to the weights, so that where to look is learned from `where`.
             keys: [B, L, A], from `self.key`, the same for all words.
 
         Returns:
-            what was seen, [B, T, W] and [B, T, U], and the weights float32 [B, T, L], which add up to one over L.
+            what was seen, [B, T, C] and [B, T, D], and the weights float32 [B, T, L], which add up to one over L.
         """
         met = tf.tanh(keys[:, None] + self.question(states)[:, :, None])  # B T L A
         weights = tf.nn.softmax(tf.cast(self.score(met)[..., 0], tf.float32))  # B T L
@@ -81,7 +81,7 @@ class Attention(keras.layers.Layer):
 
 
 class Captioner(keras.Model):
-    """Eyes, an LSTM that reads the words, attention, and the deep output layer of Xu et al. 2015, equation 7."""
+    """Eyes, a GRU that reads the words, attention, and the deep output layer of Xu et al. 2015, equation 7."""
 
     def __init__(
         self,
@@ -92,6 +92,7 @@ class Captioner(keras.Model):
         attention_units: int,
         dropout: float = 0.0,
         input_dropout: float = 0.0,
+        word_dropout: float = 0.0,
         gate: bool = True,
     ):
         """Lay out the layers; the arguments are the settings of the same names.
@@ -103,38 +104,36 @@ class Captioner(keras.Model):
             units: U.
             attention_units: A.
             dropout: before the words.
-            input_dropout: of word vectors and of the values' channels.
+            input_dropout: of word vectors and of all that was seen.
+            word_dropout: of whole words that are read, for which <unk> is read instead.
             gate: whether there is one.
         """
         super().__init__()
         tiny = encoder.network is None
         self.eyes = TinyEyes(encoder.image_size) if tiny else FrozenEyes(encoder.grid[1])
-        self.where = keras.layers.Dense(units // 2, activation="relu", name="where")
-        self.what = keras.layers.Dense(units, activation="relu", name="what")
         self.attention = Attention(attention_units)
         self.overview = keras.layers.Dense(units, activation="relu", name="overview")
-        self.initial = [keras.layers.Dense(units, activation="tanh", name=f"initial_{part}") for part in "hc"]
+        self.initial = keras.layers.Dense(units, activation="tanh", name="initial")
         self.embedding = keras.layers.Embedding(
             vocabulary_size, embedding_dim, embeddings_initializer=keras.initializers.RandomNormal(stddev=1.0)
         )
-        self.reader = keras.layers.LSTM(units, return_sequences=True)
-        self.gate = keras.layers.Dense(units // 2 + units, activation="sigmoid") if gate else None
+        self.reader = GRU(units, return_sequences=True)
+        self.gate = keras.layers.Dense(1, activation="sigmoid") if gate else None
         self.from_state = keras.layers.Dense(units, use_bias=False)
         self.from_seen = keras.layers.Dense(units, use_bias=False)
+        self.from_overview = keras.layers.Dense(units, use_bias=False)
         self.from_word = keras.layers.Dense(units)
-        small = keras.initializers.VarianceScaling(0.5, "fan_in")  # so that an untrained loss is close to ln V
+        small = keras.initializers.VarianceScaling(0.1, "fan_in")  # so that an untrained loss is close to ln V
         self.logits = keras.layers.Dense(vocabulary_size, kernel_initializer=small)
         self.dropout = keras.layers.Dropout(dropout)
-        self.word_dropout = keras.layers.Dropout(input_dropout)
-        self.channel_dropout = keras.layers.Dropout(input_dropout, noise_shape=(None, 1, None))  # alike in all cells
+        self.word_dropout = keras.layers.Dropout(word_dropout)
+        self.input_dropout = keras.layers.Dropout(input_dropout)
 
-    def look(self, source: tf.Tensor, training: bool = False) -> tuple[Memory, State]:
-        """Return what there is to look at, and the state before the first word: a first impression of the whole."""
+    def look(self, source: tf.Tensor, training: bool = False) -> tuple[Memory, tf.Tensor]:
+        """Return what there is to look at, and the state [B, U] before the first word."""
         where, what = self.eyes(source)  # B L C, B L D
-        impression = self.word_dropout(self.overview(tf.reduce_mean(what, axis=1)), training=training)  # B U
-        where = self.channel_dropout(self.where(where), training=training)  # B L W
-        what = self.channel_dropout(self.what(what), training=training)  # B L U
-        return (where, what, self.attention.key(where)), [layer(impression) for layer in self.initial]
+        overview = self.input_dropout(self.overview(tf.reduce_mean(what, axis=1)), training=training)  # B U
+        return (where, what, self.attention.key(where), overview), self.initial(overview)
 
     def call(self, source: tf.Tensor, inputs: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         """Read whole captions.
@@ -150,15 +149,18 @@ class Captioner(keras.Model):
         logits, weights, _ = self.read(source, inputs, training)
         return logits, weights
 
-    def read(self, source: tf.Tensor, inputs: tf.Tensor, training: bool) -> tuple[tf.Tensor, tf.Tensor, Seen]:
-        """Do as `call`, and also return what was seen for each word."""
-        memory, state = self.look(source, training)
-        words = self.word_dropout(self.embedding(inputs), training=training)  # B T E
+    def read(self, source: tf.Tensor, inputs: tf.Tensor, training: bool) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Do as `call`, and also return what the looking loss has to guess each word from, [B, T, C + E]."""
+        (*memory, overview), state = self.look(source, training)
+        heard = self.word_dropout(tf.ones(tf.shape(inputs)), training=training) > 0  # B T; the rest the photo must tell
+        inputs = tf.where(heard, inputs, UNKNOWN)  # B T
+        words = self.input_dropout(self.embedding(inputs), training=training)  # B T E
         states = self.reader(words, initial_state=state, training=training)  # B T U
         seen, weights = self.attention(states, *memory)  # B T L
-        return self.say(words, states, seen, training), weights, seen
+        seen = tuple(self.input_dropout(part, training=training) for part in seen)
+        return self.say(words, states, seen, overview, training), weights, tf.concat([seen[0], words], axis=-1)
 
-    def next_word(self, ids: tf.Tensor, state: State, memory: Memory) -> tuple[tf.Tensor, State, tf.Tensor]:
+    def next_word(self, ids: tf.Tensor, state: tf.Tensor, memory: Memory) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Read one word a row: the same as `call` on captions of one word, for `common.decoding.beam_search`.
 
         Args:
@@ -169,21 +171,24 @@ class Captioner(keras.Model):
         Returns:
             logits float32 [B, V], minus infinity for what is no word and not <end>; the new state; attention [B, L].
         """
+        *memory, overview = memory
         words = self.embedding(ids)  # B E
-        new, state = self.reader.cell(words, state)  # B U
-        seen, weights = self.attention(new[:, None], *memory)  # B 1 L
-        logits = self.say(words[:, None], new[:, None], seen)  # B 1 V
+        state, _ = self.reader.cell(words, [state])  # B U
+        seen, weights = self.attention(state[:, None], *memory)  # B 1 L
+        logits = self.say(words[:, None], state[:, None], seen, overview)  # B 1 V
         is_word = tf.range(tf.shape(logits)[-1]) >= len(SPECIAL)  # V
         is_end = tf.range(tf.shape(logits)[-1]) == END  # V
-        return tf.where(is_word | is_end, logits[:, 0], -float("inf")), list(state), weights[:, 0]
+        return tf.where(is_word | is_end, logits[:, 0], -float("inf")), state, weights[:, 0]
 
-    def say(self, words: tf.Tensor, states: tf.Tensor, seen: Seen, training: bool = False) -> tf.Tensor:
-        """Map words [B, T, E], the states after them [B, T, U] and what was seen to float32 logits [B, T, V]."""
-        seen = tf.concat(seen, axis=-1)  # B T W+U
+    def say(
+        self, words: tf.Tensor, states: tf.Tensor, seen: Seen, overview: tf.Tensor, training: bool = False
+    ) -> tf.Tensor:
+        """Map words [B, T, E], the states after them [B, T, U], what was seen and the overview to logits [B, T, V]."""
+        photo = self.from_seen(tf.concat(seen, axis=-1)) + self.from_overview(overview)[:, None]  # B T U
         if self.gate is not None:
-            seen = self.gate(states) * seen  # B T W+U
-        mixed = tf.tanh(self.from_state(states) + self.from_seen(seen) + self.from_word(words))  # B T U
-        return tf.cast(self.logits(self.dropout(mixed, training=training)), tf.float32)  # B T V
+            photo *= self.gate(states)  # B T U, one gate for all units
+        mixed = tf.tanh(self.from_state(states) + photo + self.from_word(words))  # B T U
+        return tf.cast(self.logits(self.dropout(mixed, training=training)), tf.float32)  # B T V, float32
 
     def build_weights(self, encoder: Encoder) -> "Captioner":
         """Create all variables, so that they can be restored or counted before the first batch; return self."""
@@ -202,9 +207,10 @@ class Captioner(keras.Model):
 # - **The doubly stochastic penalty** of Xu et al. (equation 14) wants the attention that a cell gets over the whole
 # caption to be 1: $\sum_l (1 - \sum_t \alpha_{tl})^2$. It makes the model look everywhere once, and so at nothing in
 # particular.
-# - **The looking loss** asks for each word to be guessed from what was looked at *alone*, without the state, by the
-# part of it that knows where things are. The state has a first impression of the whole photo, and what to say can be
-# told from that; where to look cannot. This loss is what makes attention point.
+# - **The looking loss** asks for each word to be guessed from the word before and from what was looked at *alone*, by
+# the part of it that knows where things are, without the first impression of the whole. A drawn scene of two shapes can
+# be described from that impression; where to look cannot be learned from it. Real photos are not that simple: with them
+# attention points without this loss.
 
 
 # %%
@@ -223,27 +229,26 @@ class TrainableCaptioner(Captioner):
         """Lay out the network and what only training needs; the arguments are the settings of the same names."""
         super().__init__(vocabulary_size, encoder, **architecture)
         self.label_smoothing, self.penalty, self.looking = label_smoothing, penalty, looking
-        # Guesses the word from what was seen.
         self.guess = keras.layers.Dense(vocabulary_size, name="guess") if looking else None
         self.mean_loss = keras.metrics.Mean(name="loss")
 
     def call(self, source: tf.Tensor, inputs: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         """Read whole captions, as `Captioner.call`; the first call also creates what only training needs."""
-        logits, weights, seen = self.read(source, inputs, training)
+        logits, weights, evidence = self.read(source, inputs, training)
         if self.guess is not None and not self.guess.built:
-            self.guess(seen[0])
+            self.guess(evidence)
         return logits, weights
 
     def train_step(self, batch: Batch) -> dict[str, tf.Tensor]:
         """Learn from one batch; return its loss, the mean of -ln p(word) in nats."""
         source, inputs, targets, mask = batch
         with tf.GradientTape() as tape:
-            logits, weights, seen = self.read(source, inputs, training=True)
+            logits, weights, evidence = self.read(source, inputs, training=True)
             loss = masked_mean(cross_entropy(logits, targets), mask)
             aim = masked_mean(cross_entropy(logits, targets, self.label_smoothing), mask)
             aim += self.penalty * stochastic_penalty(weights, mask)
             if self.guess is not None:
-                guesses = tf.cast(self.guess(self.word_dropout(seen[0], training=True)), tf.float32)  # B T V
+                guesses = tf.cast(self.guess(evidence), tf.float32)  # B T V
                 aim += self.looking * masked_mean(cross_entropy(guesses, targets), mask)
             scaled = self.optimizer.scale_loss(aim)  # larger in float16, whose small gradients would be zero
         gradients = tape.gradient(scaled, self.trainable_variables)

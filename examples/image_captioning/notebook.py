@@ -154,7 +154,7 @@ for number in range(1, 4):
 # again. With photos, replace `picture` by `read_image(Path("/content/mine.jpg")).convert("RGB")`.
 
 # %%
-mine = Scene([Thing("yellow", "circle", (14, 20, 26, 32)), Thing("purple", "square", (40, 22, 52, 34))], "left of")
+mine = Scene([Thing("yellow", "circle", (8, 20, 25, 37)), Thing("purple", "square", (40, 22, 57, 39))], "left of")
 picture = mine.draw()
 captioner = PhotoCaptioner.load(run)
 described = captioner.caption_image(picture, Search(beam=3))
@@ -190,6 +190,6 @@ for name, value in flat(evaluate(run)).items():
 # - **Things it never saw together**: the held-out scenes show such pairs only. In the next cell, add a third thing.
 
 # %%
-crowded = Scene([*mine.things, Thing("red", "triangle", (27, 44, 39, 56))]).draw()
+crowded = Scene([*mine.things, Thing("red", "triangle", (24, 44, 41, 61))]).draw()
 described = captioner.caption_image(crowded, Search(beam=3))
 display(spotlight.sheet(crowded, described.words, described.attention, described.text))

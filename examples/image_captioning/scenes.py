@@ -113,13 +113,13 @@ def _pair(draw: np.random.Generator, kind: tuple[str, str], other: tuple[str, st
     relation = str(draw.choice(list(RELATIONS)))
     across, down = RELATIONS[relation]
     centre = (SIZE / 2 + draw.uniform(-12, 12) * (down != 0), SIZE / 2 + draw.uniform(-12, 12) * (across != 0))
-    places = [(centre[0] + side * 15 * across, centre[1] + side * 15 * down) for side in (1, -1)]
+    places = [(centre[0] + side * 16 * across, centre[1] + side * 16 * down) for side in (1, -1)]
     return Scene(
         [_place(draw, which, place, spread=3) for which, place in zip((kind, other), places, strict=True)], relation
     )
 
 
 def _place(draw: np.random.Generator, kind: tuple[str, str], centre: tuple[float, float], spread: float) -> Thing:
-    radius = draw.uniform(5, 6.5)
+    radius = draw.uniform(7.5, 9)
     x, y = (position + draw.uniform(-spread, spread) for position in centre)
     return Thing(*kind, (x - radius, y - radius, x + radius, y + radius))

@@ -56,22 +56,23 @@ def numpy_captioner(model, source, inputs):
         cells = source[b].astype("float64")
         where, what = cells[:, :C], cells[:, C:]
         where = where / np.sqrt((where**2).mean(axis=1, keepdims=True))
-        v, u = np.maximum(dense(model.where, where), 0), np.maximum(dense(model.what, what), 0)
-        impression = np.maximum(dense(model.overview, what.mean(axis=0)), 0)
-        h, c = (np.tanh(dense(layer, impression)) for layer in model.initial)
+        overview = np.maximum(dense(model.overview, what.mean(axis=0)), 0)
+        h = np.tanh(dense(model.initial, overview))
         for t in range(T):
             word = model.embedding.embeddings.numpy()[inputs[b, t]]
             cell = model.reader.cell
-            i, f, g, o = np.split(word @ cell.kernel.numpy() + h @ cell.recurrent_kernel.numpy() + cell.bias.numpy(), 4)
-            c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
-            h = sigmoid(o) * np.tanh(c)
-            met = np.tanh(dense(model.attention.key, v) + dense(model.attention.question, h))
+            bias, recurrent_bias = cell.bias.numpy()
+            from_word, from_state = word @ cell.kernel.numpy() + bias, h @ cell.recurrent_kernel.numpy() + recurrent_bias
+            z, r = np.split(sigmoid(from_word + from_state)[: 2 * U], 2)
+            h = z * h + (1 - z) * np.tanh(from_word[2 * U :] + r * from_state[2 * U :])
+            met = np.tanh(dense(model.attention.key, where) + dense(model.attention.question, h))
             scores = dense(model.attention.score, met)[:, 0]
             weights = np.exp(scores) / np.exp(scores).sum()
-            seen = np.concatenate([weights @ v, weights @ u])
+            seen = np.concatenate([weights @ where, weights @ what])
+            photo = dense(model.from_seen, seen) + dense(model.from_overview, overview)
             if model.gate is not None:
-                seen = sigmoid(dense(model.gate, h)) * seen
-            mixed = np.tanh(dense(model.from_state, h) + dense(model.from_seen, seen) + dense(model.from_word, word))
+                photo = sigmoid(dense(model.gate, h)) * photo
+            mixed = np.tanh(dense(model.from_state, h) + photo + dense(model.from_word, word))
             logits[b, t], attention[b, t] = dense(model.logits, mixed), weights
     return logits, attention
 
@@ -145,12 +146,14 @@ def test_the_step_follows_the_gradient_and_ignores_padding():
 
 
 def test_where_to_look_is_not_learned_from_what_is_there():
-    model, (source, inputs, *_) = make(), make_batch()
-    with tf.GradientTape() as tape:
-        _, what = model.read(source, inputs, training=False)[2]
-        total = tf.reduce_sum(what**2)
-    keys = model.attention.trainable_variables
-    assert all(gradient is None for gradient in tape.gradient(total, keys))
+    model, (source, *_) = make(), make_batch()
+    (*memory, _), state = model.look(source)
+    for part, is_learned_from in ((0, True), (1, False)):
+        with tf.GradientTape() as tape:
+            seen, _ = model.attention(state[:, None], *memory)
+            total = tf.reduce_sum(seen[part] ** 2)
+        gradient = tape.gradient(total, model.attention.question.kernel)
+        assert (gradient is not None) == is_learned_from
 
 
 def test_label_smoothing_is_keras_own():
