@@ -22,7 +22,7 @@ test-oldest: .venv-oldest/contributor
 	.venv-oldest/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 bench: .venv/user
-	$(BIN)/python -m benchmarks.initial_values
+	$(BIN)/python -m benchmarks
 
 .venv/user: requirements.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -23,6 +23,7 @@ import tensorflow as tf
 
 from common.errors import UserError
 
+DAMAGED = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)  # what `verify` raises
 _KEEP = 2  # so that one damaged checkpoint costs minutes, not the run
 
 
@@ -141,7 +142,7 @@ class Checkpoints:
                 state = verify(newest)
                 self._read(newest)
                 return state
-            except (OSError, ValueError, LookupError, TypeError, AttributeError, tf.errors.OpError) as error:
+            except (*DAMAGED, tf.errors.OpError) as error:
                 if newest.exists():  # or else the training that goes on has put a newer one in its place
                     damaged.add(newest)
                     _set_aside(newest, error)
@@ -216,8 +217,7 @@ def verify(checkpoint: Path) -> dict[str, Any]:
     """Return the state saved in a checkpoint after checking every byte of it.
 
     Raises:
-        ValueError, LookupError, TypeError, AttributeError: the content is not what was written.
-        OSError: a file is missing or cannot be read.
+        DAMAGED: one of these; the content is not what was written, or a file is missing or cannot be read.
     """
     entry = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
     if hashlib.sha256(entry["sealed"].encode()).hexdigest() != entry["seal"]:

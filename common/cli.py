@@ -180,7 +180,7 @@ def main(program: str, summary: str, verbs: Mapping[str, Verb], argv: Sequence[s
     except UserError as error:
         if "--debug" in arguments:
             raise
-        print(f"error: {error}", file=sys.stderr)
+        _complain(error)
         return 2
     except Interrupted as error:
         print(f"stopped by {error}", file=sys.stderr)
@@ -194,9 +194,14 @@ def main(program: str, summary: str, verbs: Mapping[str, Verb], argv: Sequence[s
     except Exception as error:
         if "--debug" in arguments or not (shortage := _shortage(error)):
             raise
-        print(f"error: {shortage}", file=sys.stderr)
+        _complain(shortage)
         return 2
     return 0
+
+
+def _complain(what: object) -> None:
+    """Write one line, in which names out of files cannot drive the terminal."""
+    print("error:", "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(what)), file=sys.stderr)
 
 
 def _shortage(error: Exception) -> str:

@@ -106,20 +106,6 @@ def test_settings_leave_out_how_a_run_is_carried_out():
         Config.from_settings(settings | {"depth": 1})
 
 
-def test_a_reader_that_leaves_is_no_error():
-    code = (
-        "import sys\nfrom common.cli import Options, Verb, main\n"
-        "verb = Verb('', Options, lambda options: [print('x' * 1000) for _ in range(1000)])\n"
-        "sys.exit(main('p', '', {'go': verb}, ['go']))"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ
-    )
-    process.stdout.readline()
-    process.stdout.close()
-    assert process.wait() == 141 and process.stderr.read() == b""
-
-
 def test_tensorflow_starts_in_silence():
     """And stays silent about what it finds later, such as operations without an optimised version."""
     code = (
@@ -131,15 +117,6 @@ def test_tensorflow_starts_in_silence():
     environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"11\n", b"")
-
-
-def test_a_terminal_without_accents_is_no_error():
-    code = (
-        "import sys\nfrom common.cli import Options, Verb, main\n"
-        "sys.exit(main('p', '', {'go': Verb('', Options, lambda options: print('é'))}, ['go']))"
-    )
-    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment).stdout == b"\\xe9\n"
 
 
 def test_help_does_not_import_tensorflow():

@@ -19,23 +19,6 @@ def test_a_folder_is_read_in_the_order_of_names(tmp_path):
     assert read_text(tmp_path) == "first\nsecond\nthird"
 
 
-def test_bytes_that_are_not_utf8_are_located(tmp_path):
-    path = tmp_path / "latin.txt"
-    path.write_bytes("erste\nzweite\nf\xfcnfte".encode("latin-1"))
-    with pytest.raises(UserError, match=r"latin.txt: line 3, byte offset 14: expected UTF-8, got byte 0xfc.*iconv"):
-        read_text(path)
-
-
-def test_nothing_to_read_is_an_error(tmp_path):
-    with pytest.raises(UserError, match="cannot be read"):
-        read_text(tmp_path / "missing.txt")
-    with pytest.raises(UserError, match="holds no .txt"):
-        read_text(tmp_path)
-    (tmp_path / "blank.txt").write_text("\ufeff \r\n")
-    with pytest.raises(UserError, match="empty"):
-        read_text(tmp_path / "blank.txt")
-
-
 def test_encoding_and_decoding_are_inverse():
     text = "né à l'Île, 42 €\n🙂"
     vocabulary = Vocabulary(sorted(set(text)))
@@ -52,13 +35,6 @@ def test_a_saved_vocabulary_is_the_same(tmp_path):
     vocabulary = Vocabulary(["\n", '"', "é", "🙂", "\u2028"])
     vocabulary.save(tmp_path / "v.json")
     assert Vocabulary.load(tmp_path / "v.json").symbols == vocabulary.symbols
-
-
-@pytest.mark.parametrize("content", ["", "{}", "[]", '["a", "a"]', '["a", 1]', "[1"])
-def test_a_damaged_vocabulary_is_named(tmp_path, content):
-    (tmp_path / "v.json").write_text(content)
-    with pytest.raises(UserError, match=r"v.json: expected a JSON list"):
-        Vocabulary.load(tmp_path / "v.json")
 
 
 def test_control_characters_cannot_reach_the_terminal():

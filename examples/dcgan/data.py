@@ -11,6 +11,7 @@
 
 import gzip
 import hashlib
+import math
 import sys
 import zlib
 from collections.abc import Sequence
@@ -70,9 +71,9 @@ def read_idx(path: Path) -> np.ndarray:
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"{path}: no readable gzip file ({error}); delete it to have it downloaded again") from error
     zeros, kind, axes = content[:2], content[2:3], content[3] if len(content) > 3 else 0
-    shape = np.frombuffer(content, ">u4", axes, offset=4) if len(content) >= 4 + 4 * axes else ()
+    shape = np.frombuffer(content, ">u4", axes, offset=4).tolist() if len(content) >= 4 + 4 * axes else ()
     values = content[4 + 4 * axes :]
-    if zeros != b"\0\0" or kind != b"\x08" or not axes or len(values) != np.prod(shape):
+    if zeros != b"\0\0" or kind != b"\x08" or not 1 <= axes <= 4 or len(values) != math.prod(shape):
         raise UserError(f"{path}: not an idx file of bytes, or cut off; delete it to have it downloaded again")
     return np.frombuffer(values, np.uint8).reshape(shape)
 

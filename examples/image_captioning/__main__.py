@@ -27,6 +27,7 @@ def caption(options: CaptionOptions) -> None:
     """
     from common.errors import UserError
     from common.run import Run
+    from common.text import printable
     from examples.image_captioning.demo import PhotoCaptioner, Search, find_photos
     from examples.image_captioning.pictures import draw_caption
 
@@ -43,7 +44,7 @@ def caption(options: CaptionOptions) -> None:
         if options.json:
             print(json.dumps({"photo": str(path), **described.as_json()}), flush=True)
         else:
-            print(f"{path}: {described.text}  ({', '.join(map(str, drawn))})", flush=True)
+            print(printable(f"{path}: {described.text}  ({', '.join(map(str, drawn))})"), flush=True)
     if failures:
         raise UserError(f"{len(failures)} of the photos cannot be read: " + "; ".join(failures))
 

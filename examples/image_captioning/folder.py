@@ -61,7 +61,7 @@ def load_folder(path: Path, left_out: LeftOut) -> list[Photo]:
 def _read_json(listing: Path) -> list[object]:
     try:
         entries = json.loads(read_text(listing))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{listing}: no JSON ({error}); expected a list of {{image, captions, split}}") from error
     if not isinstance(entries, list):
         raise UserError(f"{listing}: expected a list of {{image, captions, split}}, got {type(entries).__name__}")
@@ -70,7 +70,7 @@ def _read_json(listing: Path) -> list[object]:
 
 def _read_tsv(listing: Path) -> Iterator[object]:
     captions: dict[str, list[str]] = {}
-    for line in read_text(listing).splitlines():
+    for line in read_text(listing).split("\n"):
         image, tab, caption = line.partition("\t")
         if line.strip():
             captions.setdefault(image.strip(), []).extend([caption] if tab else [])
@@ -89,11 +89,16 @@ def _photo(entry: object, folder: Path) -> Photo:
     captions = [caption for caption in captions if caption.strip()]
     if not captions:
         raise UserError(f"{name}: no caption")
+    path = folder / name
+    try:
+        "".join([name, *captions]).encode()
+        is_inside = path.resolve().is_relative_to(folder.resolve())
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UserError(f"{name!r}: no name or caption that can be written ({error})") from error
+    if not is_inside:
+        raise UserError(f"{name}: leads out of {folder}, where nothing is read")
     split = entry.get("split") or split_by_name(name)
-    split = {"val": "validation", "dev": "validation"}.get(split, split)
+    split = "validation" if split in ("val", "dev") else split
     if split not in get_args(Split):
         raise UserError(f"{name}: expected the split train, validation or test, got {split!r}")
-    path = folder / name
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise UserError(f"{name}: leads out of {folder}, where nothing is read")
     return Photo(name, captions, split, path)

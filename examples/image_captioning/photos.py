@@ -20,6 +20,7 @@ from PIL import Image
 
 from common.errors import UserError
 from common.images import read_image
+from common.text import printable
 
 # %% tags=["module"]
 from examples.image_captioning.scenes import Scene
@@ -87,7 +88,7 @@ class LeftOut:
 
     def add(self, reason: object) -> None:
         """Note one; `reason` names it."""
-        self.reasons.append(" ".join(str(reason).split()))
+        self.reasons.append(printable(" ".join(str(reason).split())))
 
     def report(self, total: int, what: str) -> None:
         """Print how many of `total` are left out, and the first of them by name.

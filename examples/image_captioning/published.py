@@ -65,7 +65,7 @@ def load_flickr8k(data_dir: Path | None = None) -> list[Photo]:
     """
     photos_folder, text_folder = (_extracted(fetch(zipped, data_dir)) for zipped in (FLICKR8K_PHOTOS, FLICKR8K_TEXT))
     captions: dict[str, list[str]] = {}
-    for line in read_text(text_folder / FLICKR8K_CAPTIONS).splitlines():
+    for line in read_text(text_folder / FLICKR8K_CAPTIONS).removesuffix("\n").split("\n"):
         name, _, caption = line.partition("\t")
         captions.setdefault(name.partition("#")[0], []).append(caption)
     there = {path.name: path for path in photos_folder.rglob("*.jpg")}
@@ -169,7 +169,7 @@ def read_coco_captions(path: Path) -> dict[str, list[str]]:
         captions: dict[str, list[str]] = {}
         for annotation in content["annotations"]:
             captions.setdefault(names[annotation["image_id"]], []).append(str(annotation["caption"]))
-    except (ValueError, LookupError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise UserError(f"{path}: not in the format of COCO's captions ({error!r}); download it again") from error
     outside = [name for name in captions if Path(name).name != name]
     if outside:

@@ -22,9 +22,9 @@ class Config(TrainOptions):
     data: str = "shakespeare"
     """shakespeare, tiny (embedded), tfds:tiny_shakespeare, or the path of a UTF-8 text file or a folder of .txt.
     The first 90 % of the characters train, the last 10 % validate."""
-    epochs: int = 5
+    epochs: int = 6
     """Passes over the training text; the learning rate is planned to fall to its floor over exactly these."""
-    batch_size: int = 128
+    batch_size: int = 64
     """Text streams read side by side; each step advances all of them by one window."""
     window: int = 100
     """Characters per step and stream: as far back as gradients flow. The state is carried on and reaches further."""
@@ -34,15 +34,15 @@ class Config(TrainOptions):
     """Recurrent cell."""
     plain_gru: bool = False
     """Use Keras' own GRU layer: the same equations and weights, about half as fast on a processor."""
-    units: int = 640
+    units: int = 1024
     """Width of the recurrent state: the capacity of the model."""
     layers: int = 1
     """Recurrent layers, one above the other."""
-    dropout: float = 0.2
+    dropout: float = 0.3
     """Share of each recurrent layer's outputs set to zero in training; more when the validation loss turns up."""
-    learning_rate: float = 4e-3
+    learning_rate: float = 2e-3
     """Adam's step size at its peak."""
-    warmup_steps: int = 20
+    warmup_steps: int = 50
     """Steps over which the learning rate climbs from 0; without them this rate diverges."""
     learning_rate_floor: float = 0.03
     """Share of the peak that is left at the end of the cosine decay."""
@@ -82,10 +82,10 @@ PRESETS = {
     "quick": Config(),
     "tiny": Config(
         preset="tiny", data="tiny", epochs=20, batch_size=8, window=40, embedding_dim=64, units=192,
-        dropout=0.5, learning_rate=5e-3, sample_length=200,
+        dropout=0.5, learning_rate=5e-3, warmup_steps=20, sample_length=200,
     ),
     "full": Config(
-        preset="full", epochs=12, batch_size=64, units=1024, dropout=0.5, learning_rate=2e-3, weight_decay=0.1,
+        preset="full", epochs=12, dropout=0.5, weight_decay=0.1,
     ),
 }  # fmt: skip
 

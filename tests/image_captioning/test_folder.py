@@ -40,43 +40,6 @@ def test_a_table_of_two_columns_gathers_the_captions_of_a_photo(tmp_path):
     assert len(left_out.reasons) == 1 and "bare.jpg: no caption" in left_out.reasons[0]
 
 
-GOOD = {"image": "good.jpg", "captions": ["x"]}
-
-
-@pytest.mark.parametrize(
-    ("entry", "message"),
-    [
-        ({"image": "../x.jpg", "captions": ["x"]}, "leads out of"),
-        ({"image": "/etc/passwd", "captions": ["x"]}, "leads out of"),
-        ({"image": "a.jpg", "captions": []}, "no caption"),
-        ({"image": "a.jpg", "captions": ["  "]}, "no caption"),
-        ({"image": "a.jpg", "captions": [1]}, "list of strings"),
-        ({"image": "a.jpg"}, "list of strings"),
-        ({"captions": ["x"]}, "expected {image"),
-        ("text", "expected {image"),
-        ({"image": "a.jpg", "captions": ["x"], "split": "later"}, "'later'"),
-        (GOOD, "listed twice"),
-    ],
-)
-def test_a_bad_entry_is_named_and_left_out(tmp_path, entry, message):
-    photos, [reason] = load(tmp_path, [GOOD, entry])
-    assert [photo.name for photo in photos] == ["good.jpg"] and "entry 2" in reason and message in reason
-
-
-def test_a_link_out_of_the_folder_is_not_followed(tmp_path):
-    (tmp_path / "album").mkdir()
-    (tmp_path / "secret.jpg").write_bytes(b"x")
-    (tmp_path / "album" / "link.jpg").symlink_to(tmp_path / "secret.jpg")
-    _, [reason] = load(tmp_path / "album", [GOOD, {"image": "link.jpg", "captions": ["x"]}])
-    assert "leads out of" in reason
-
-
-@pytest.mark.parametrize("content", ["{", "{}", "[]", "[1]"])
-def test_a_list_that_is_none_is_an_error(tmp_path, content):
-    with pytest.raises(UserError, match="captions.json"):
-        load(tmp_path, content)
-
-
 def test_a_folder_without_a_list_is_an_error(tmp_path):
     with pytest.raises(UserError, match="captions.json or a captions.tsv"):
         load_folder(tmp_path, LeftOut())

@@ -6,7 +6,7 @@ from PIL import Image
 
 from common.errors import UserError
 from examples.image_captioning import published
-from examples.image_captioning.published import FLICKR8K_LISTS, load_coco, load_flickr8k, read_coco_captions
+from examples.image_captioning.published import FLICKR8K_LISTS, load_coco, load_flickr8k
 from tests.http_server import FaultServer
 
 
@@ -96,17 +96,3 @@ def test_coco_without_any_photo_says_where_to_put_them(tmp_path):
     write_coco(tmp_path)
     with pytest.raises(UserError, match="no photo of val2017 can be had"):
         load_coco(3, tmp_path, only_val=True)
-
-
-@pytest.mark.parametrize("content", ["[]", '{"images": [{"id": 1}], "annotations": []}', "{"])
-def test_annotations_that_are_none_are_refused(tmp_path, content):
-    (tmp_path / "a.json").write_text(content)
-    with pytest.raises(UserError, match="a.json"):
-        read_coco_captions(tmp_path / "a.json")
-
-
-def test_a_file_name_out_of_the_folder_is_refused(tmp_path):
-    content = {"images": [{"id": 1, "file_name": "../x.jpg"}], "annotations": [{"image_id": 1, "caption": "x"}]}
-    (tmp_path / "a.json").write_text(json.dumps(content))
-    with pytest.raises(UserError, match="leads out"):
-        read_coco_captions(tmp_path / "a.json")

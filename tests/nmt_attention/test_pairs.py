@@ -1,8 +1,5 @@
 import random
 
-import pytest
-
-from common.errors import UserError
 from examples.nmt_attention.pairs import clean_pairs, group_names, split_pairs
 
 GOOD = [["Hello.", "Hola."]] * 400
@@ -20,22 +17,6 @@ def test_columns_are_chosen_cleaned_and_extra_ones_ignored():
 
 def test_the_same_pair_counts_once():
     assert cleaned(GOOD) == [("Hola.", "Hello.")]
-
-
-def test_what_is_no_pair_is_skipped_with_its_line_numbers(capsys):
-    rows = [*GOOD, ["no tab"], ["", "empty"], ["x" * 100_000, "y"], ["a " * 11, "b"]]
-    assert cleaned(rows) == [("Hola.", "Hello.")]
-    assert capsys.readouterr().err == (
-        "--data x.tsv: 4 of 404 rows are no pair of sentences (no tab: line 401; an empty side: line 402; "
-        "longer than 10 tokens: line 403, 404); they are skipped\n"
-    )
-
-
-def test_more_than_one_in_a_hundred_is_an_error():
-    with pytest.raises(UserError, match=r"5 of 405 rows .*no tab: line 401, 402.*--columns"):
-        cleaned([*GOOD, *[["no tab"]] * 5])
-    with pytest.raises(UserError, match=r"fewer than 3 columns: line 1, 2, .* and 390 more"):
-        cleaned(GOOD, columns=(1, 3))
 
 
 def some_pairs(count=3000):

@@ -136,9 +136,3 @@ def test_a_text_in_any_script_brings_its_own_prompt(tmp_path):
 )
 def test_a_prompt_is_whole_words_where_there_are_some(text, prompt):
     assert first_words(text) == prompt
-
-
-def test_a_text_shorter_than_one_window_is_an_error(tmp_path):
-    (tmp_path / "short.txt").write_text("too short for a window")
-    with pytest.raises(UserError, match="22 characters are too few.*window of 40"):
-        load_corpus(str(tmp_path / "short.txt"), window=40)

@@ -1,0 +1,64 @@
+"""Run the benchmarks one after the other, each in a process of its own, and write RESULTS.md from what they saved.
+
+python -m benchmarks                                         all that need no trained run
+python -m benchmarks --only start_up generation              some anew, the others as they were saved
+"""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import tyro
+
+from benchmarks.measure import RESULTS, Table
+
+PARTS = {  # name: whether it takes --data-dir
+    "character_gru": False,
+    "equal_losses": True,
+    "generation": False,
+    "translation_2018": True,
+    "pipeline": True,
+    "scaling": False,
+    "start_up": False,
+}
+PAGE = Path(__file__).parent / "RESULTS.md"
+HEAD = """# Results
+
+Written by `python -m benchmarks`, each table by one of its modules. Ways of doing the same take turns in one process.
+Compare rows of one table, not times of two: a machine is slower when others use it.
+
+"""
+
+
+def write_page() -> None:
+    """Write RESULTS.md from all tables saved."""
+    tables = [RESULTS / f"{part}.json" for part in PARTS]
+    sections = [Table(**json.loads(path.read_text(encoding="utf-8"))).markdown() for path in tables if path.exists()]
+    PAGE.write_text(HEAD + "\n".join(sections), encoding="utf-8")
+    print(f"written: {PAGE}")
+
+
+def main(only: tuple[str, ...] = (), data_dir: Path | None = None) -> int:
+    """Measure, write the page, and return how many parts failed.
+
+    Args:
+        only: names of parts to measure anew; all if none is named.
+        data_dir: the download cache.
+    """
+    failed = 0
+    for part, takes_data in PARTS.items():
+        if only and part not in only:
+            continue
+        started = time.monotonic()
+        flags = ["--data-dir", str(data_dir)] if takes_data and data_dir else []
+        code = subprocess.run([sys.executable, "-m", f"benchmarks.{part}", *flags]).returncode
+        failed += code != 0
+        print(f"{part}: {'failed' if code else 'done'} in {time.monotonic() - started:.0f} s", file=sys.stderr)
+    write_page()
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(tyro.cli(main))

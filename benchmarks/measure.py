@@ -1,0 +1,100 @@
+"""What all benchmarks share: ways of doing the same, side by side in one process, and a table of what came out.
+
+Other work on a machine slows a measurement by anything up to a factor of ten. So the ways take turns, and what counts
+are ratios between times of the same turn.
+"""
+
+import json
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+
+import tensorflow as tf
+
+RESULTS = Path(__file__).parent / "results"
+
+
+@dataclass
+class Table:
+    """A finding: what was done, and a row of figures for each way of doing it."""
+
+    title: str
+    rule: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    figure: str = ""  # file name of a picture beside RESULTS.md
+    measured: str = field(default_factory=lambda: f"{time.strftime('%Y-%m-%d')}, {machine()}")
+
+    def markdown(self) -> str:
+        """Return title, rule, table, figure, and what it was measured on."""
+        lines = [f"## {self.title}", "", self.rule, ""]
+        lines += ["| " + " | ".join(row) + " |" for row in (self.header, ["---"] * len(self.header), *self.rows)]
+        lines += ["", f"![{self.title}]({self.figure})"] if self.figure else []
+        return "\n".join([*lines, "", f"*{self.measured}*", ""])
+
+    def save(self) -> None:
+        """Print the table, and keep it as `results/PART.json`, named after the module that runs."""
+        part = Path(sys.modules["__main__"].__file__).stem
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / f"{part}.json").write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+        print(self.markdown())
+
+
+def alternate(ways: Mapping[str, Callable[[], object]], turns: int = 20) -> dict[str, list[float]]:
+    """Return the seconds that each way took in each of so many turns; before them each runs once, to compile."""
+    for way in ways.values():
+        way()
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(turns):
+        for name, way in ways.items():
+            started = time.perf_counter()
+            way()
+            seconds[name].append(time.perf_counter() - started)
+    return seconds
+
+
+def ratio(seconds: Sequence[float], others: Sequence[float]) -> float:
+    """Return how many times as fast the first is as the second: the median over turns."""
+    return statistics.median(other / mine for mine, other in zip(seconds, others, strict=True))
+
+
+def product(dtype: tf.DType | str, rows: int = 6400, inner: int = 1024, columns: int = 3072) -> tuple[Callable, float]:
+    """Return a matrix multiplication, and its billions of floating-point operations: the limit that others approach."""
+    a, b = tf.cast(tf.random.normal([rows, inner]), dtype), tf.cast(tf.random.normal([inner, columns]), dtype)
+    return lambda: tf.matmul(a, b), 2e-9 * rows * inner * columns
+
+
+def machine() -> str:
+    """Return the machine in one line: processor, cores in use, memory, versions."""
+    info = Path("/proc/cpuinfo").read_text(encoding="utf-8") if os.path.exists("/proc/cpuinfo") else ""
+    names = [line.split(":", 1)[1].strip() for line in info.splitlines() if line.startswith("model name")]
+    flags = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if f" {flag}" in info]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return (
+        f"{cores} cores of {names[0] if names else platform.processor()} ({', '.join(flags)}), {memory:.0f} GiB, "
+        f"load {os.getloadavg()[0]:.1f}; Python {platform.python_version()}, TensorFlow {version('tensorflow')}, "
+        f"Keras {version('keras')}"
+    )
+
+
+def peak_memory(module: str, way: str) -> float:
+    """Return the largest resident size in MiB of a process that runs twice what `module.ways()` calls `way`."""
+    code = f"from {module} import ways; from benchmarks.measure import run_twice; run_twice(ways, {way!r})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return float(done.stdout.split()[-1])
+
+
+def run_twice(ways: Callable[[], Mapping[str, Callable[[], object]]], way: str) -> None:
+    """Run one way twice in this process, and print the process's largest resident size in MiB, as Linux knows it."""
+    chosen = ways(way)[way]
+    chosen(), chosen()
+    print(int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))[1]) / 1024)

@@ -1,0 +1,34 @@
+from importlib import import_module
+
+import pytest
+
+from common.cli import main
+from common.run import Run
+
+
+@pytest.fixture
+def command():
+    """Give the command line of an example, in this process; return its exit code."""
+
+    def give(example, *arguments):
+        verbs = import_module(f"examples.{example}.__main__").VERBS
+        return main(f"python -m examples.{example}", "", verbs, [str(argument) for argument in arguments])
+
+    return give
+
+
+@pytest.fixture(scope="module")
+def barely_trained(tmp_path_factory):
+    """A run of each example that asks for it, two steps long; not to be changed."""
+    runs = {}
+
+    def train(example):
+        if example not in runs:
+            verbs = import_module(f"examples.{example}.__main__").VERBS
+            run = Run(tmp_path_factory.mktemp("runs") / example)
+            flags = ["--preset", "tiny", "--epochs", "1", "--steps-per-epoch", "2", "--run-dir", str(run.path)]
+            assert main("prog", "", verbs, ["train", *flags]) == 0
+            runs[example] = run
+        return runs[example]
+
+    return train

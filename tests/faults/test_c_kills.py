@@ -1,0 +1,59 @@
+"""Group C, in processes that are killed: nothing that was saved is lost, and nothing is left lying about."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from common.run import Run
+from examples.__main__ import example_names
+from tests.downloads import ROOT
+from tests.faults import random_kills
+from tests.same_run import assert_same_run
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("example", example_names())
+def test_c03_random_kills_leave_no_trace(tmp_path, example):
+    """Two kills; `python -m tests.faults.random_kills` does any number."""
+    whole, run = random_kills.uninterrupted(example, tmp_path), Run(tmp_path / "killed")
+    random_kills.survive(example, run, random_kills.newest_step(whole), kills=2, seed=3)
+    assert_same_run(run, whole)
+    random_kills.assert_nothing_left(run)
+    for kind in ("*.txt", "*.png"):
+        samples, others = ([path.read_bytes() for path in sorted(each.samples.glob(kind))] for each in (run, whole))
+        assert samples == others
+
+
+def killed_saves(folder, *arguments):
+    command = [sys.executable, "-m", "tests.faults.killed_saves", str(folder), *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_c04_kill_at_every_call_of_one_save(tmp_path):
+    """Wherever a save is killed, the one before or that one is restored, the next one works, and nothing stays."""
+    steps_restored = killed_saves(tmp_path, "--at-every-call")
+    assert len(steps_restored) > 10 and set(steps_restored) == {3, 4}  # the new one counts after the rename only
+    assert steps_restored == sorted(steps_restored)
+
+
+@pytest.mark.slow
+def test_c11_fifty_kills_leave_no_litter(tmp_path):
+    """Kills at random moments of saves back to back: no acknowledged save is lost, the next start sweeps."""
+    report = killed_saves(tmp_path, "--kills", "50")
+    assert report["lost"] == 0 and report["most_names"] <= 4  # two, the one written, the one deleted
+
+
+@pytest.mark.slow
+def test_c05_the_command_line_ends_with_143_and_says_where_it_stands(tmp_path):
+    process = random_kills.start("text_generation", Run(tmp_path / "run"))
+    for line in process.stdout:
+        if line.startswith("epoch 1/"):
+            process.terminate()
+            break
+    _, errors = process.communicate()
+    assert process.returncode == 143 and "stopped by SIGTERM: saved at step" in errors and "Traceback" not in errors
+    assert "the same command resumes there" in errors

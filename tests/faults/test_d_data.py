@@ -1,0 +1,361 @@
+"""Group D, data: what cannot be read is named, counted, and left out or refused; what can, means what it should."""
+
+import hashlib
+import json
+import subprocess
+import sys
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from common.errors import UserError
+from common.images import read_image
+from common.run import Run
+from common.text import Vocabulary, read_text
+from examples.dcgan.data import load_images
+from examples.image_captioning.folder import load_folder
+from examples.image_captioning.photos import LeftOut, Photo, survey
+from examples.image_captioning.published import read_coco_captions
+from examples.nmt_attention import data as pairs_data
+from examples.nmt_attention.pairs import clean_pairs
+from examples.text_generation import data as text_data
+from tests.downloads import ROOT
+
+
+def written(path, content):
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+# Text.
+
+
+def lines(path):
+    return read_text(path).split("\n")
+
+
+def sentence_pairs(path):
+    return pairs_data.load_rows(str(path))[1]
+
+
+def captions(path):
+    return [(photo.name, photo.captions) for photo in load_folder(path, LeftOut())]
+
+
+READERS = pytest.mark.parametrize(
+    ("read", "name", "row"),
+    [
+        (lines, "text.txt", "line {} é"),
+        (sentence_pairs, "pairs.tsv", "hé {}.\tél {}."),
+        (captions, "captions.tsv", "{}.jpg\tA dög."),
+    ],
+    ids=["text", "pairs", "captions"],
+)
+
+
+@READERS
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda clean: b"\xef\xbb\xbf" + clean,
+        lambda clean: clean.replace(b"\n", b"\r\n"),
+        lambda clean: clean.replace(b"\n", b"\r"),
+        lambda clean: clean.replace("é".encode(), "e\u0301".encode()),
+    ],
+    ids=["byte order mark", "CRLF", "lone CR", "decomposed"],
+)
+def test_d01_the_same_text_written_in_another_way_reads_the_same(tmp_path, read, name, row, change):
+    clean = "".join(row.replace("{}", str(number)) + "\n" for number in range(300)).encode()
+    expected = read(written(tmp_path / "clean" / name, clean))
+    assert len(expected) >= 300
+    assert read(written(tmp_path / "other" / name, change(clean))) == expected
+    without_end = read(written(tmp_path / "open" / name, clean.removesuffix(b"\n")))
+    assert without_end == expected[: len(without_end)] and len(without_end) >= 300
+
+
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\0"], ids=ascii)
+def test_d01_only_line_ends_end_lines(tmp_path, separator):
+    row = f"a{separator}b"
+    assert sentence_pairs(written(tmp_path / "p.tsv", f"x\t{row}\ny\tz\n".encode())) == [["x", row], ["y", "z"]]
+    content = f"x.jpg\t{row}\n".encode()
+    assert captions(written(tmp_path / "captions.tsv", content)) == [("x.jpg", [row])]
+
+
+@READERS
+@pytest.mark.parametrize("content", [b"", b"\n\r\n  \n", b"\xef\xbb\xbf"], ids=["empty", "blank lines", "mark only"])
+def test_d01_nothing_in_the_file(tmp_path, read, name, row, content):
+    with pytest.raises(UserError, match=f"{name}: empty"):
+        read(written(tmp_path / name, content))
+
+
+@READERS
+@pytest.mark.parametrize(
+    ("content", "place"),
+    [
+        ("eins\tzwei\nf\xfcnf\tsechs\n".encode("latin-1"), "line 2, byte offset 11"),
+        ("eins\tzwei\n".encode("utf-16"), "line 1, byte offset 0"),
+        (b"x\ty\xc3", "line 1, byte offset 3"),
+    ],
+    ids=["Latin-1", "UTF-16", "cut"],
+)
+def test_d02_other_encodings_are_located(tmp_path, read, name, row, content, place):
+    with pytest.raises(UserError, match=f"{name}: {place}: expected UTF-8"):
+        read(written(tmp_path / name, content))
+
+
+def test_d01_nothing_to_read(tmp_path):
+    with pytest.raises(UserError, match="cannot be read"):
+        read_text(tmp_path / "missing.txt")
+    with pytest.raises(UserError, match="holds no .txt"):
+        read_text(tmp_path)
+    (tmp_path / "blank.txt").write_text("\ufeff \r\n")
+    with pytest.raises(UserError, match="empty"):
+        read_text(tmp_path / "blank.txt")
+
+
+GOOD_ROWS = [["Hello.", "Hola."]] * 400
+
+
+def clean(rows, columns=(2, 1)):
+    return clean_pairs(rows, columns, 10, "--data x.tsv")
+
+
+def test_d03_what_is_no_pair_is_skipped_with_its_line_numbers(capsys):
+    rows = [*GOOD_ROWS, ["no tab"], ["", "empty"], ["x" * 100_000, "y"], ["a " * 11, "b"]]
+    assert clean(rows) == [("Hola.", "Hello.")]
+    assert capsys.readouterr().err == (
+        "--data x.tsv: 4 of 404 rows are no pair of sentences (no tab: line 401; an empty side: line 402; "
+        "longer than 10 tokens: line 403, 404); they are skipped\n"
+    )
+
+
+def test_d03_more_than_one_in_a_hundred_is_an_error():
+    with pytest.raises(UserError, match=r"5 of 405 rows .*no tab: line 401, 402.*--columns"):
+        clean([*GOOD_ROWS, *[["no tab"]] * 5])
+    with pytest.raises(UserError, match=r"fewer than 3 columns: line 1, 2, .* and 390 more"):
+        clean(GOOD_ROWS, columns=(1, 3))
+
+
+def test_d04_a_text_shorter_than_one_window_is_an_error(tmp_path):
+    (tmp_path / "short.txt").write_text("too short for a window")
+    with pytest.raises(UserError, match="22 characters are too few.*window of 40"):
+        text_data.load_corpus(str(tmp_path / "short.txt"), window=40)
+
+
+def half_red(mode="RGB"):
+    """A picture of 6 x 4 pixels whose left half is red, whose right half is white."""
+    picture = Image.new("RGB", (6, 4), "white")
+    picture.paste("red", (0, 0, 3, 4))
+    return picture.convert(mode)
+
+
+def saved(folder, picture, name, **options):
+    picture.save(folder / name, **options)
+    return folder / name
+
+
+def pixel(path, x, y):
+    return read_image(path).getpixel((x, y))
+
+
+# Pictures.
+
+
+@pytest.mark.parametrize("name", ["p.png", "p.gif", "p.bmp", "p.webp"])
+def test_d05_every_format_gives_the_same_picture(tmp_path, name):
+    path = saved(tmp_path, half_red(), name, **({"lossless": True} if name.endswith("webp") else {}))
+    assert read_image(path).mode == "RGB"
+    assert (pixel(path, 0, 0), pixel(path, 5, 0)) == ((255, 0, 0), (255, 255, 255))
+
+
+def test_d05_cmyk_jpeg_keeps_its_colours(tmp_path):
+    red, green, blue = pixel(saved(tmp_path, half_red("CMYK").resize((60, 40)), "p.jpg"), 5, 5)
+    assert red > 200 and green < 60 and blue < 60
+
+
+@pytest.mark.parametrize("mode", ["1", "L"])
+def test_d05_grey_stays_grey(tmp_path, mode):
+    assert read_image(saved(tmp_path, Image.new(mode, (3, 3)), "p.png")).mode == "L"
+
+
+def test_d05_sixteen_bits_are_scaled_not_clipped(tmp_path):
+    values = np.array([[0, 0x1234, 0x8000, 0xFFFF]], np.uint16)
+    path = saved(tmp_path, Image.fromarray(values), "p.png")
+    assert [pixel(path, x, 0) for x in range(4)] == [0, 0x12, 0x80, 0xFF]
+
+
+def test_d05_transparent_parts_are_white(tmp_path):
+    assert pixel(saved(tmp_path, Image.new("RGBA", (2, 2), (255, 0, 0, 0)), "p.png"), 0, 0) == (255, 255, 255)
+    assert pixel(saved(tmp_path, Image.new("RGBA", (2, 2), (0, 0, 0, 128)), "h.png"), 0, 0) == (127, 127, 127)
+    assert pixel(saved(tmp_path, Image.new("LA", (2, 2), (0, 0)), "g.png"), 0, 0) == 255
+    palette = Image.new("P", (2, 2), 1)
+    palette.putpalette([0, 0, 0, 255, 0, 0])
+    assert pixel(saved(tmp_path, palette, "q.png", transparency=1), 0, 0) == (255, 255, 255)
+
+
+def test_d05_it_is_turned_as_the_camera_was(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # held so that it must be turned a quarter clockwise
+    path = saved(tmp_path, half_red(), "p.png", exif=exif)
+    assert read_image(path).size == (4, 6)
+    assert (pixel(path, 0, 0), pixel(path, 0, 5)) == ((255, 0, 0), (255, 255, 255))
+
+
+def test_d05_a_name_does_not_say_what_is_inside(tmp_path):
+    half_red().save(tmp_path / "p.jpg", "PNG")
+    assert pixel(tmp_path / "p.jpg", 0, 0) == (255, 0, 0)
+
+
+def test_d05_the_first_frame_of_many(tmp_path):
+    frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
+    frames[0].save(tmp_path / "p.gif", save_all=True, append_images=frames[1:])
+    assert pixel(tmp_path / "p.gif", 0, 0) == (255, 0, 0)
+
+
+def test_d05_a_single_pixel(tmp_path):
+    Image.new("RGB", (1, 1), "red").save(tmp_path / "p.png")
+    assert load_images(str(tmp_path), image_size=8).train.shape == (1, 8, 8, 3)
+
+
+def test_d05_bombs_go_off_in_little_memory(tmp_path):
+    """8000 x 8000 in 60 KB of PNG, and a header that claims 65000 x 65000, where 100 MB are left."""
+    bomb(tmp_path / "large.png")
+    png = bytearray((tmp_path / "large.png").read_bytes())
+    png[16:24] = (65000).to_bytes(4, "big") * 2
+    png[29:33] = zlib.crc32(png[12:29]).to_bytes(4, "big")
+    (tmp_path / "claims.png").write_bytes(png)
+    assert (tmp_path / "large.png").stat().st_size < 100_000
+    code = (
+        "import resource, sys\nfrom pathlib import Path\nfrom common.errors import UserError\n"
+        "from common.images import read_image\n"
+        "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (used + 100_000_000,) * 2)\n"
+        "for name in ('large.png', 'claims.png'):\n"
+        "    try: read_image(Path(sys.argv[1]) / name)\n"
+        "    except UserError as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    large, claims = done.stdout.splitlines()
+    assert "large.png: 8000 x 8000 pixels" in large and "claims.png: claims an absurd number of pixels" in claims
+
+
+def write(content):
+    return lambda path: path.write_bytes(content)
+
+
+def cut_off(path):
+    Image.effect_noise((64, 64), 50).save(path, "PNG")
+    path.write_bytes(path.read_bytes()[:500])
+
+
+def bomb(path):
+    Image.new("L", (8000, 8000)).save(path, "PNG")
+
+
+BAD = {
+    "empty": (write(b""), "is empty"),
+    "html": (write(b"<!DOCTYPE html><p>Please log in"), "HTML"),
+    "noise": (write(bytes(range(256))), "not a picture"),
+    "cut off": (cut_off, "cut off"),
+    "too large": (bomb, "8000 x 8000 pixels, more than the 50 million"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_d05_bad_files_are_refused_by_name(tmp_path, case):
+    make, message = BAD[case]
+    path = tmp_path / "bad.png"
+    make(path)
+    with pytest.raises(UserError) as refusal:
+        read_image(path)
+    assert str(path) in str(refusal.value) and message in str(refusal.value)
+
+
+def test_d05_no_format_beyond_the_list_is_tried(tmp_path):
+    Image.new("L", (2, 2)).save(tmp_path / "p.png", "TIFF")
+    with pytest.raises(UserError, match="not a picture"):
+        read_image(tmp_path / "p.png")
+
+
+GOOD = {"image": "good.jpg", "captions": ["x"]}
+
+
+def load(folder, entries):
+    (folder / "captions.json").write_text(entries if isinstance(entries, str) else json.dumps(entries))
+    left_out = LeftOut()
+    return load_folder(folder, left_out), left_out.reasons
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"image": "../x.jpg", "captions": ["x"]}, "leads out of"),
+        ({"image": "/etc/passwd", "captions": ["x"]}, "leads out of"),
+        ({"image": "a.jpg", "captions": []}, "no caption"),
+        ({"image": "a.jpg", "captions": ["  "]}, "no caption"),
+        ({"image": "a.jpg", "captions": [1]}, "list of strings"),
+        ({"image": "a.jpg"}, "list of strings"),
+        ({"captions": ["x"]}, "expected {image"),
+        ("text", "expected {image"),
+        ({"image": "a.jpg", "captions": ["x"], "split": "later"}, "'later'"),
+        (GOOD, "listed twice"),
+    ],
+)
+def test_d06_a_bad_entry_is_named_and_left_out(tmp_path, entry, message):
+    photos, [reason] = load(tmp_path, [GOOD, entry])
+    assert [photo.name for photo in photos] == ["good.jpg"] and "entry 2" in reason and message in reason
+
+
+def test_d06_a_link_out_of_the_folder_is_not_followed(tmp_path):
+    (tmp_path / "album").mkdir()
+    (tmp_path / "secret.jpg").write_bytes(b"x")
+    (tmp_path / "album" / "link.jpg").symlink_to(tmp_path / "secret.jpg")
+    _, [reason] = load(tmp_path / "album", [GOOD, {"image": "link.jpg", "captions": ["x"]}])
+    assert "leads out of" in reason
+
+
+@pytest.mark.parametrize("content", ["{", "{}", "[]", "[1]"])
+def test_d06_a_list_that_is_none_is_an_error(tmp_path, content):
+    with pytest.raises(UserError, match="captions.json"):
+        load(tmp_path, content)
+
+
+@pytest.mark.parametrize("content", ["[]", '{"images": [{"id": 1}], "annotations": []}', "{"])
+def test_d06_annotations_that_are_none_are_refused(tmp_path, content):
+    (tmp_path / "a.json").write_text(content)
+    with pytest.raises(UserError, match="a.json"):
+        read_coco_captions(tmp_path / "a.json")
+
+
+def test_d06_a_file_name_out_of_the_folder_is_refused(tmp_path):
+    content = {"images": [{"id": 1, "file_name": "../x.jpg"}], "annotations": [{"image_id": 1, "caption": "x"}]}
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match="leads out"):
+        read_coco_captions(tmp_path / "a.json")
+
+
+def test_d06_a_survey_names_what_is_missing_and_digests_what_is_there(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"content")
+    photos = [Photo(name, ["x"], "train", tmp_path / name) for name in ("a.png", "gone.png")]
+    left_out = LeftOut()
+    [found] = survey(photos, left_out)
+    assert found.name == "a.png" and found.digest == hashlib.sha256(b"content").hexdigest()
+    assert len(left_out.reasons) == 1 and "gone.png" in left_out.reasons[0]
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '["a", "a"]', '["a", 1]', "[1"])
+def test_d07_a_damaged_vocabulary_is_named(tmp_path, content):
+    (tmp_path / "v.json").write_text(content)
+    with pytest.raises(UserError, match=r"v.json: expected a JSON list"):
+        Vocabulary.load(tmp_path / "v.json")
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"example": "toy"'])
+def test_d07_a_damaged_config_is_named(tmp_path, content):
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(UserError, match=r"config.json: damaged"):
+        Run.open(tmp_path, "toy")
