@@ -40,7 +40,7 @@ def plain_step(model: TrainableCaptioner, batch) -> tf.Tensor:
         logits = []
         for t in range(inputs.shape[1]):
             words = model.embedding(inputs[:, t])
-            state, _ = model.reader.cell(tf.concat([words, overview], axis=-1), [state])
+            state, _ = model.reader.cell(model.tell(words, overview), [state])
             seen, _ = model.attention(state[:, None], where, what, model.attention.key(where))
             logits.append(model.say(words[:, None], state[:, None], seen, overview, training=True))
         loss = masked_mean(cross_entropy(tf.concat(logits, axis=1), targets, model.label_smoothing), mask)

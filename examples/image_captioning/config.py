@@ -57,8 +57,12 @@ class Config(TrainOptions):
     """The same for word vectors, for what was looked at and for the first impression."""
     word_dropout: float = 0.1
     """Share of the words read that are unknown words in training, so that more must be learned from the photo."""
-    gate: bool = True
-    """Let the decoder say, word by word, how much the photo counts (Xu et al. 2015, section 4.2.1)."""
+    gate: Literal["none", "scalar", "vector"] = "scalar"
+    """Let the decoder say, word by word, how much the photo counts (Xu et al. 2015, section 4.2.1): as a whole, or each
+    unit of what it tells by itself."""
+    remind: bool = False
+    """Tell the recurrence the first impression with every word, and not only at the beginning. The relation in a drawn
+    scene depends on it; photos were described a little worse with it."""
     penalty: float = 0.0
     """Weight of the doubly stochastic penalty of Xu et al. 2015, equation 14: every place should be looked at once in
     a caption. It works against pointing; see the README."""
@@ -91,8 +95,8 @@ class Config(TrainOptions):
 
     def architecture(self) -> dict[str, Any]:
         """Return the settings that `Captioner` takes."""
-        names = ("embedding_dim", "units", "attention_units", "dropout", "input_dropout", "word_dropout", "gate")
-        return {name: getattr(self, name) for name in names}
+        names = "embedding_dim units attention_units dropout input_dropout word_dropout gate remind"
+        return {name: getattr(self, name) for name in names.split()}
 
     def losses(self) -> dict[str, float]:
         """Return the settings that `TrainableCaptioner` takes besides."""
@@ -103,8 +107,8 @@ PRESETS = {
     "quick": Config(),
     "tiny": Config(
         preset="tiny", data="tiny", encoder="tiny", encoder_weights="random", epochs=10, batch_size=32, word_count=1,
-        embedding_dim=32, units=128, attention_units=64, dropout=0.1, input_dropout=0.0, word_dropout=0.0, looking=1.0,
-        label_smoothing=0.0, learning_rate=3e-3, warmup_steps=50,
+        embedding_dim=32, units=128, attention_units=64, dropout=0.1, input_dropout=0.0, word_dropout=0.0,
+        gate="vector", remind=True, looking=1.0, label_smoothing=0.0, learning_rate=3e-3, warmup_steps=50,
     ),
     "full": Config(preset="full", encoder="inception_v3", epochs=12),
 }  # fmt: skip

@@ -7,17 +7,16 @@
 # $$\alpha_t = \mathrm{softmax}_l\left(w^\top \tanh(K v_l + Q h_t)\right) \qquad z_t = \sum_l \alpha_{tl}\, [v_l, u_l]$$
 #
 # $v_l$ says *where* something is, $u_l$ *what* is there (see `encoder.py`), and $\alpha_{tl}$ is the **attention** that
-# cell $l$ gets for word $t$ (Bahdanau et al. 2014). A **gate** $\beta_t = \sigma(B h_t)$ says how much the photo
-# matters for this word: not at all for the *of* in *a couple of*. The word comes from what was looked at, from a first
-# impression $g$ of the whole photo, from the state, and from the word before:
+# cell $l$ gets for word $t$ (Bahdanau et al. 2014). A **gate** $\beta_t = \sigma(b^\top h_t)$, one number, says how
+# much the photo matters for this word: not at all for the *of* in *a couple of*. The word comes from what was looked
+# at, from a first impression $g$ of the whole photo, from the state, and from the word before:
 #
-# $$p(y_t) = \mathrm{softmax}(W_o \tanh(W_h h_t + \beta_t \odot W_z [z_t, g] + W_e y_{t-1}))$$
+# $$p(y_t) = \mathrm{softmax}(W_o \tanh(W_h h_t + \beta_t W_z [z_t, g] + W_e y_{t-1}))$$
 #
 # This is Xu et al. 2015, *Show, attend and tell*, with two changes. They choose where to look *before* the word
 # $y_{t-1}$ is read, and feed what was seen back into the recurrence. Here the word is read first, as in Lu et al. 2017,
 # so that the question knows what has just been said; and in training, all words of a caption look at the photo at once.
-# And the first impression is told to the recurrence with every word, or else it would be forgotten: since $g$ says what
-# the photo is about, attention is free to look at one thing.
+# And since $g$ tells what the photo is about, attention is free to look at one thing.
 #
 # Letters in shape comments: B captions side by side, T words, L cells, C and D channels, A attention, E embedding,
 # U units, V vocabulary.
@@ -94,7 +93,8 @@ class Captioner(keras.Model):
         dropout: float = 0.0,
         input_dropout: float = 0.0,
         word_dropout: float = 0.0,
-        gate: bool = True,
+        gate: str = "scalar",
+        remind: bool = False,
     ):
         """Lay out the layers; the arguments are the settings of the same names.
 
@@ -107,7 +107,8 @@ class Captioner(keras.Model):
             dropout: before the words.
             input_dropout: of word vectors and of all that was seen.
             word_dropout: of whole words that are read, for which <unk> is read instead.
-            gate: whether there is one.
+            gate: "none", "scalar", one for all units, or "vector", one for each.
+            remind: whether the recurrence gets the first impression with every word.
         """
         super().__init__()
         tiny = encoder.network is None
@@ -119,7 +120,9 @@ class Captioner(keras.Model):
             vocabulary_size, embedding_dim, embeddings_initializer=keras.initializers.RandomNormal(stddev=1.0)
         )
         self.reader = GRU(units, return_sequences=True)
-        self.gate = keras.layers.Dense(units, activation="sigmoid") if gate else None
+        self.gate = None
+        if gate != "none":
+            self.gate = keras.layers.Dense(units if gate == "vector" else 1, activation="sigmoid")
         self.from_state = keras.layers.Dense(units, use_bias=False)
         self.from_seen = keras.layers.Dense(units, use_bias=False)
         self.from_overview = keras.layers.Dense(units, use_bias=False)
@@ -127,6 +130,7 @@ class Captioner(keras.Model):
         small = keras.initializers.VarianceScaling(0.1, "fan_in")  # so that an untrained loss is close to ln V
         self.logits = keras.layers.Dense(vocabulary_size, kernel_initializer=small)
         self.dropout = keras.layers.Dropout(dropout)
+        self.remind = remind
         self.word_dropout = keras.layers.Dropout(word_dropout)
         self.input_dropout = keras.layers.Dropout(input_dropout)
 
@@ -156,8 +160,8 @@ class Captioner(keras.Model):
         heard = self.word_dropout(tf.ones(tf.shape(inputs)), training=training) > 0  # B T; the rest the photo must tell
         inputs = tf.where(heard, inputs, UNKNOWN)  # B T
         words = self.input_dropout(self.embedding(inputs), training=training)  # B T E
-        told = tf.repeat(overview[:, None], tf.shape(inputs)[1], axis=1)  # B T U
-        states = self.reader(tf.concat([words, told], axis=-1), initial_state=state, training=training)  # B T U
+        told = self.tell(words, overview[:, None])  # B T E or E+U
+        states = self.reader(told, initial_state=state, training=training)  # B T U
         seen, weights = self.attention(states, *memory)  # B T L
         seen = tuple(self.input_dropout(part, training=training) for part in seen)
         return self.say(words, states, seen, overview, training), weights, tf.concat([seen[0], words], axis=-1)
@@ -175,12 +179,19 @@ class Captioner(keras.Model):
         """
         *memory, overview = memory
         words = self.embedding(ids)  # B E
-        state, _ = self.reader.cell(tf.concat([words, overview], axis=-1), [state])  # B U
+        state, _ = self.reader.cell(self.tell(words, overview), [state])  # B U
         seen, weights = self.attention(state[:, None], *memory)  # B 1 L
         logits = self.say(words[:, None], state[:, None], seen, overview)  # B 1 V
         is_word = tf.range(tf.shape(logits)[-1]) >= len(SPECIAL)  # V
         is_end = tf.range(tf.shape(logits)[-1]) == END  # V
         return tf.where(is_word | is_end, logits[:, 0], -float("inf")), state, weights[:, 0]
+
+    def tell(self, words: tf.Tensor, overview: tf.Tensor) -> tf.Tensor:
+        """Return what the recurrence gets: words [B, ..., E], with `remind` each beside the overview [B, ..., U]."""
+        if not self.remind:
+            return words
+        shape = tf.concat([tf.shape(words)[:-1], tf.shape(overview)[-1:]], axis=0)
+        return tf.concat([words, tf.broadcast_to(overview, shape)], axis=-1)  # B ... E+U
 
     def say(
         self, words: tf.Tensor, states: tf.Tensor, seen: Seen, overview: tf.Tensor, training: bool = False

@@ -186,7 +186,7 @@ for name, value in flat(evaluate(run)).items():
 # - **No reason to look**: `config = replace(PRESETS[PRESET], looking=0.0, fresh=True)`. The captions may stay right.
 #   Do the maps?
 # - **The paper's penalty**: `penalty=1.0`, in the same place, wants every cell looked at. What becomes of pointing?
-# - **No gate**: `gate=False`.
+# - **No gate**: `gate="none"`.
 # - **Things it never saw together**: the held-out scenes show such pairs only. In the next cell, add a third thing.
 
 # %%

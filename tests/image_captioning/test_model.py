@@ -61,7 +61,8 @@ def numpy_captioner(model, source, inputs):
             word = model.embedding.embeddings.numpy()[inputs[b, t]]
             cell = model.reader.cell
             bias, recurrent_bias = cell.bias.numpy()
-            from_word = np.concatenate([word, overview]) @ cell.kernel.numpy() + bias
+            told = np.concatenate([word, overview]) if model.remind else word
+            from_word = told @ cell.kernel.numpy() + bias
             from_state = h @ cell.recurrent_kernel.numpy() + recurrent_bias
             z, r = np.split(sigmoid(from_word + from_state)[: 2 * U], 2)
             h = z * h + (1 - z) * np.tanh(from_word[2 * U :] + r * from_state[2 * U :])
@@ -77,17 +78,18 @@ def numpy_captioner(model, source, inputs):
     return logits, attention
 
 
-@pytest.mark.parametrize("gate", [True, False])
-def test_logits_and_attention_are_those_of_the_equations(gate):
-    model, (source, inputs, *_) = make(gate=gate), make_batch()
+@pytest.mark.parametrize(("gate", "remind"), [("none", False), ("scalar", True), ("vector", False)])
+def test_logits_and_attention_are_those_of_the_equations(gate, remind):
+    model, (source, inputs, *_) = make(gate=gate, remind=remind), make_batch()
     logits, attention = model(source, inputs)
     expected_logits, expected_attention = numpy_captioner(model, source, inputs)
     np.testing.assert_allclose(attention, expected_attention, atol=1e-5)
     np.testing.assert_allclose(logits, expected_logits, atol=1e-4)
 
 
-def test_one_word_at_a_time_is_the_same():
-    model, (source, inputs, *_) = make(), make_batch()
+@pytest.mark.parametrize("remind", [True, False])
+def test_one_word_at_a_time_is_the_same(remind):
+    model, (source, inputs, *_) = make(remind=remind), make_batch()
     logits, attention = model(source, inputs)
     memory, state = model.look(source)
     for t in range(T):
