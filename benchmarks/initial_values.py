@@ -2,7 +2,7 @@
 
 python -m benchmarks.initial_values --data-dir ../shared/data
 
-Trains the `quick` model of examples.text_generation with one thing changed at a time, from the same seed on the same
+Trains the model of examples.text_generation with one thing changed at a time, from the same seed on the same
 batches, and prints the held-out loss on the way. Losses depend on the step, not on the speed of the machine.
 """
 
@@ -58,7 +58,7 @@ def train_step(model: TrainableCharRNN, batch, dense_gradient: bool) -> None:
 
 def measure(variant: Variant, data_dir: Path | None, units: int, marks: list[int]) -> list[float]:
     """Return the held-out loss of a variant, untrained and after each number of steps in `marks`."""
-    config = replace(PRESETS["quick"], units=units)
+    config = replace(PRESETS["quick"], units=units, batch_size=128, learning_rate=4e-3, warmup_steps=20, dropout=0.2)
     training.prepare(config.seed, config.precision)
     corpus = load_corpus(config.data, config.window, data_dir)
     batches = training_batches(corpus.train, config.batch_size, config.window, config.seed, epoch=0).repeat()

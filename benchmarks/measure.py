@@ -66,7 +66,7 @@ def ratio(seconds: Sequence[float], others: Sequence[float]) -> float:
     return statistics.median(other / mine for mine, other in zip(seconds, others, strict=True))
 
 
-def product(dtype: tf.DType, rows: int = 6400, inner: int = 1024, columns: int = 3072) -> tuple[Callable, float]:
+def product(dtype: tf.DType | str, rows: int = 6400, inner: int = 1024, columns: int = 3072) -> tuple[Callable, float]:
     """Return a matrix multiplication, and its billions of floating-point operations: the limit that others approach."""
     a, b = tf.cast(tf.random.normal([rows, inner]), dtype), tf.cast(tf.random.normal([inner, columns]), dtype)
     return lambda: tf.matmul(a, b), 2e-9 * rows * inner * columns

@@ -22,7 +22,7 @@ from examples.text_generation import config as writing
 from examples.text_generation import data as writing_data
 from examples.text_generation import train as writing_train
 
-STEPS = 6
+STEPS = 3
 
 
 def prepare_writing(data_dir: Path | None):

@@ -123,8 +123,8 @@ def main(data_dir: Path | None = None, turns: int = 20) -> None:
     most = ", ".join(f"{length}" for length in pairs.lengths.max(axis=0))
     Table(
         "Translation: training at the sizes of 2018",
-        f"Pairs a second, medians of {turns} turns of {STEPS} steps: the {len(shortest):,} pairs with the shortest "
-        f"targets (source and target {means} tokens in the mean, {most} at most; {sizes[0]:,} and {sizes[1]:,} words), "
+        f"Pairs a second, medians of {turns} turns of {STEPS} steps, of the {len(shortest):,} pairs with the shortest "
+        f"targets (source and target {means} tokens in the mean, {most} at most; {sizes[0]:,} and {sizes[1]:,} words); "
         f"embedding {EMBEDDING}, {UNITS:,} units, batches of {BATCH_SIZE}, Adam. As in 2018: padded to the longest of "
         "all, keys and logits inside a loop over words. Here: batches of like length, keys and logits outside.",
         ["way", "pairs a second", "times 2018"],

@@ -38,7 +38,7 @@ class PlainDecoder(Decoder):
         def step(before, word):
             again = memory._replace(keys=self.attention.project_keys(values))
             state, context, weights = self.step(self.word_gates(word), before[0], again)
-            return state, self.logits(word, state, context), weights
+            return state, self.logits(word, state, context, self.output_table()), weights
 
         empty = tf.zeros([tf.shape(words)[0], self.embedding.input_dim])
         start = (state, empty, tf.zeros_like(mask, tf.float32))
@@ -108,9 +108,9 @@ def translate_plainly(translator: SentenceTranslator, sentence: str) -> list[int
     ids = words.encode(words.true_case(tokenise(clean(sentence))))[None]
     mask = tf.ones(ids.shape, bool)
     memory, state = model.decoder.remember(model.encoder(tf.constant(ids), mask), mask)
-    written = [START]
+    written, read = [START], model.decoder.reader()
     while written[-1] != END and len(written) < 2 * ids.shape[1] + 10:
-        logits, state, _ = model.decoder.next_word(tf.constant(written[-1:]), state, memory)
+        logits, state, _ = read(tf.constant(written[-1:]), state, memory)
         written.append(int(tf.argmax(logits[0])))
     return written
 

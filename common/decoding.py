@@ -52,7 +52,9 @@ def sample(logits: tf.Tensor, temperature: tf.Tensor, top_k: tf.Tensor, top_p: t
     Returns:
         ids, int32 [B].
     """
-    scaled = restrict_logits(logits / tf.maximum(temperature, 1e-6), top_k, top_p)
+    scaled = logits / tf.maximum(temperature, 1e-6)
+    is_restricted = (top_k > 0) | (top_p < 1)  # sorting takes longer than all the rest
+    scaled = tf.cond(is_restricted, lambda: restrict_logits(scaled, top_k, top_p), lambda: scaled)
     drawn = tf.random.stateless_categorical(scaled, 1, seed=seed, dtype=tf.int32)[:, 0]  # B
     likeliest = tf.argmax(logits, axis=-1, output_type=tf.int32)  # B
     return tf.where(temperature > 0, drawn, likeliest)

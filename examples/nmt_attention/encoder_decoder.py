@@ -7,6 +7,7 @@
 # %%
 """Step 3, continued: what reads the source, and what writes the translation with its eyes on the source."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import keras
@@ -121,27 +122,33 @@ class Decoder(keras.layers.Layer):
         new = tf.tanh(new + reset * new_state)  # B D, what the state would become
         return update * state + (1 - update) * new, context, weights
 
-    def logits(self, embedded: tf.Tensor, state: tf.Tensor, context: tf.Tensor, training: bool = False) -> tf.Tensor:
+    def output_table(self) -> tf.Tensor:
+        """Return what the read-out is multiplied by, [E, V]: the target embedding, turned round once for many words."""
+        return tf.transpose(tf.cast(self.embedding.embeddings, self.compute_dtype))
+
+    def logits(
+        self, embedded: tf.Tensor, state: tf.Tensor, context: tf.Tensor, table: tf.Tensor, training: bool = False
+    ) -> tf.Tensor:
         """Return float32 logits [..., V] of the next word from what was read, remembered and seen, each [..., *]."""
         x = self.readout(tf.concat([embedded, state, context], axis=-1))  # ... E
         x = self.dropout(x, training=training) * x.shape[-1] ** -0.5
-        table = tf.cast(self.embedding.embeddings, x.dtype)  # V E
-        return tf.cast(tf.tensordot(x, table, [[-1], [-1]]), tf.float32)  # ... V
+        return tf.cast(tf.tensordot(x, table, 1), tf.float32)  # ... V
 
-    def next_word(self, words: tf.Tensor, state: tf.Tensor, memory: Memory) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Read one word a row: the same as `call` on translations of one word, without the loop.
+    def reader(self) -> Callable[[tf.Tensor, tf.Tensor, Memory], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
+        """Return a function that reads one word a row: as `call` on translations of one word, without the loop.
 
-        Args:
-            words: int32 [B].
-            state: [B, D].
-            memory: of the source.
-
-        Returns:
-            logits float32 [B, V] of the word after it, the new state, and the attention weights float32 [B, S].
+        It maps words int32 [B], the state [B, D] and the memory of the source to the logits float32 [B, V] of the word
+        after it, the new state, and the attention weights float32 [B, S]. What is the same for all words is computed
+        here, so call this once, before a loop.
         """
-        embedded = tf.cast(self.embedding(words), self.compute_dtype)  # B E
-        state, context, weights = self.step(self.word_gates(embedded), state, memory)
-        return self.logits(embedded, state, context), state, weights
+        table = self.output_table()
+
+        def read(words: tf.Tensor, state: tf.Tensor, memory: Memory) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            embedded = tf.cast(self.embedding(words), self.compute_dtype)  # B E
+            state, context, weights = self.step(self.word_gates(embedded), state, memory)
+            return self.logits(embedded, state, context, table), state, weights
+
+        return read
 
     def call(
         self, words: tf.Tensor, values: tf.Tensor, mask: tf.Tensor, training: bool = False
@@ -165,4 +172,4 @@ class Decoder(keras.layers.Layer):
             initializer=(state, tf.zeros_like(values[:, 0]), tf.zeros_like(mask, tf.float32)),
         )  # T B D, T B 2U, T B S
         states, contexts, weights = (tf.transpose(x, [1, 0, 2]) for x in (states, contexts, weights))  # B T *
-        return self.logits(embedded, states, contexts, training), weights
+        return self.logits(embedded, states, contexts, self.output_table(), training), weights

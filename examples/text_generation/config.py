@@ -22,7 +22,7 @@ class Config(TrainOptions):
     data: str = "shakespeare"
     """shakespeare, tiny (embedded), tfds:tiny_shakespeare, or the path of a UTF-8 text file or a folder of .txt.
     The first 90 % of the characters train, the last 10 % validate."""
-    epochs: int = 8
+    epochs: int = 6
     """Passes over the training text; the learning rate is planned to fall to its floor over exactly these."""
     batch_size: int = 64
     """Text streams read side by side; each step advances all of them by one window."""

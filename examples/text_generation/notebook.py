@@ -33,8 +33,8 @@ from IPython.display import display
 from examples.text_generation.config import PRESETS
 
 # %% [markdown]
-# `tiny` is a short play that comes with the code. `quick` is one megabyte of Shakespeare: eight minutes on two
-# processor cores. Any setting can be changed here; unfold the cell above for all of them and their reasons.
+# `tiny` is a short play that comes with the code. `quick` is one megabyte of Shakespeare: ten minutes or more on
+# two processor cores. Any setting can be changed here; unfold the cell above for all of them and their reasons.
 
 # %%
 PRESET = "tiny"  # @param ["tiny", "quick", "full"]

@@ -62,10 +62,8 @@ def numpy_captioner(model, source, inputs):
             word = model.embedding.embeddings.numpy()[inputs[b, t]]
             cell = model.reader.cell
             bias, recurrent_bias = cell.bias.numpy()
-            from_word, from_state = (
-                word @ cell.kernel.numpy() + bias,
-                h @ cell.recurrent_kernel.numpy() + recurrent_bias,
-            )
+            from_word = word @ cell.kernel.numpy() + bias
+            from_state = h @ cell.recurrent_kernel.numpy() + recurrent_bias
             z, r = np.split(sigmoid(from_word + from_state)[: 2 * U], 2)
             h = z * h + (1 - z) * np.tanh(from_word[2 * U :] + r * from_state[2 * U :])
             met = np.tanh(dense(model.attention.key, where) + dense(model.attention.question, h))

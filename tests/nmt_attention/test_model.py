@@ -85,7 +85,7 @@ def test_step_by_step_it_says_the_same_as_with_teacher_forcing():
     logits, weights = model(source, words)
     memory, state = model.decoder.remember(model.encoder(source, mask), mask)
     for t in range(target.shape[1]):
-        step_logits, state, step_weights = model.decoder.next_word(words[:, t], state, memory)
+        step_logits, state, step_weights = model.decoder.reader()(words[:, t], state, memory)
         np.testing.assert_allclose(step_logits, logits[:, t], atol=1e-5)
         np.testing.assert_allclose(step_weights, weights[:, t], atol=1e-6)
 

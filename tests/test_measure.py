@@ -1,0 +1,28 @@
+import json
+
+from benchmarks import __main__ as page
+from benchmarks import measure
+from benchmarks.measure import Table, alternate, ratio
+
+
+def test_ways_take_turns_after_each_ran_once():
+    calls = []
+    seconds = alternate({"one": lambda: calls.append(1), "two": lambda: calls.append(2)}, turns=3)
+    assert calls == [1, 2] * 4 and [len(times) for times in seconds.values()] == [3, 3]
+
+
+def test_a_ratio_compares_times_of_the_same_turn():
+    assert ratio([1.0, 10.0, 3.0], [2.0, 20.0, 9.0]) == 2.0  # the second turn was slow for both
+
+
+def test_the_page_is_made_of_what_the_parts_saved(tmp_path, monkeypatch):
+    table = Table("Start-up", "Seconds.", ["example", "help"], [["dcgan", "0.1"]], measured="today, here")
+    for module in (measure, page):
+        monkeypatch.setattr(module, "RESULTS", tmp_path)
+    monkeypatch.setattr(page, "PAGE", tmp_path / "RESULTS.md")
+    monkeypatch.setattr(measure.sys.modules["__main__"], "__file__", "benchmarks/start_up.py")
+    table.save()
+    assert json.loads((tmp_path / "start_up.json").read_text())["rows"] == [["dcgan", "0.1"]]
+    page.write_page()
+    text = (tmp_path / "RESULTS.md").read_text()
+    assert "## Start-up\n\nSeconds.\n\n| example | help |\n| --- | --- |\n| dcgan | 0.1 |" in text and "today" in text
