@@ -1,4 +1,5 @@
 import json
+import os
 
 import pytest
 
@@ -69,3 +70,20 @@ def test_an_evaluation_carries_its_rule(tmp_path):
     assert json.loads(run.evaluation.read_text()) == {
         "split": "test", "rule": "the rule", "seconds": 1.3, "metrics": {"bleu": 40.5},
     }  # fmt: skip
+
+
+def test_a_file_that_cannot_be_replaced_stays_and_nothing_is_left(tmp_path, monkeypatch):
+    run = start(tmp_path)
+    run.write_metrics([{"epoch": 1}])
+    monkeypatch.setattr(os, "replace", lambda *_: os.stat(tmp_path / "not there"))
+    with pytest.raises(OSError):
+        run.write_metrics([{"epoch": 2}])
+    assert run.read_metrics() == [{"epoch": 1}] and not list(tmp_path.glob(".*.tmp"))
+
+
+def test_what_killed_processes_left_half_written_is_swept(tmp_path):
+    run = start(tmp_path)
+    for half in (tmp_path / ".metrics.csv.7.tmp", run.samples / ".epoch_0001.txt.7.tmp"):
+        half.write_text("ha")
+    run.sweep()
+    assert not list(tmp_path.rglob("*.tmp")) and run.config.exists()
