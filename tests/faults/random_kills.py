@@ -18,26 +18,26 @@ from common.run import Run
 from tests.same_run import assert_same_run
 
 FLAGS = {
-    "text_generation": ["--epochs", "3", "--steps-per-epoch", "20"],
-    "dcgan": ["--epochs", "3", "--steps-per-epoch", "20", "--width", "4"],
-    "nmt_attention": ["--epochs", "3", "--steps-per-epoch", "20"],
-    "image_captioning": ["--epochs", "2", "--steps-per-epoch", "25"],
+    "text_generation": ["--epochs", "3"],
+    "dcgan": ["--epochs", "3", "--width", "4"],
+    "nmt_attention": ["--epochs", "3"],
+    "image_captioning": ["--epochs", "2"],
 }
 
 
-def start(example: str, run: Run) -> subprocess.Popen:
+def start(example: str, run: Run, steps_per_epoch: int = 20) -> subprocess.Popen:
     """Start a `train` command that saves after every step."""
     command = [sys.executable, "-m", f"examples.{example}", "train", "--preset", "tiny", *FLAGS[example]]
-    command += ["--checkpoint-seconds", "0", "--run-dir", str(run.path)]
+    command += ["--steps-per-epoch", str(steps_per_epoch), "--checkpoint-seconds", "0", "--run-dir", str(run.path)]
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"}
     )
 
 
-def uninterrupted(example: str, folder: Path) -> Run:
+def uninterrupted(example: str, folder: Path, **options: int) -> Run:
     """Train in peace."""
     run = Run(folder / "uninterrupted")
-    finish(start(example, run))
+    finish(start(example, run, **options))
     return run
 
 
@@ -46,7 +46,7 @@ def newest_step(run: Run) -> int:
     return max((int(path.name[-8:]) for path in find(run.checkpoints, "latest")), default=0)
 
 
-def survive(example: str, run: Run, steps: int, kills: int, seed: int) -> dict[str, int]:
+def survive(example: str, run: Run, steps: int, kills: int, seed: int, **options: int) -> dict[str, int]:
     """Start the same command until it ends by itself, and kill it before that so many times.
 
     The moments are random: three of four come after the first step of a sitting, spread over what is left of the run
@@ -58,6 +58,7 @@ def survive(example: str, run: Run, steps: int, kills: int, seed: int) -> dict[s
         steps: how many the whole run has.
         kills: how often, at most; fewer if the run ends first.
         seed: of the moments.
+        options: of `start`.
 
     Returns:
         "kills", "in_training": those that came after at least one more step was saved, "most_bytes": the largest size
@@ -68,7 +69,7 @@ def survive(example: str, run: Run, steps: int, kills: int, seed: int) -> dict[s
     to_first_step, pace = 10.0, 0.1  # seconds: both are measured as soon as possible
     while counts["kills"] < kills:
         before, began = newest_step(run), time.monotonic()
-        process = start(example, run)
+        process = start(example, run, **options)
         if counts["kills"] % 4 == 3:
             time.sleep(chance.uniform(0, to_first_step))
         else:
@@ -89,7 +90,7 @@ def survive(example: str, run: Run, steps: int, kills: int, seed: int) -> dict[s
         counts["most_bytes"] = max(counts["most_bytes"], size(run.checkpoints))
         if gained > 1:
             pace = (time.monotonic() - began) / gained
-    finish(start(example, run))
+    finish(start(example, run, **options))
     return counts
 
 
