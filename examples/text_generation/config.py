@@ -22,7 +22,7 @@ class Config(TrainOptions):
     data: str = "shakespeare"
     """shakespeare, tiny (embedded), tfds:tiny_shakespeare, or the path of a UTF-8 text file or a folder of .txt.
     The first 90 % of the characters train, the last 10 % validate."""
-    epochs: int = 6
+    epochs: int = 4
     """Passes over the training text; the learning rate is planned to fall to its floor over exactly these."""
     batch_size: int = 64
     """Text streams read side by side; each step advances all of them by one window."""
@@ -38,7 +38,7 @@ class Config(TrainOptions):
     """Width of the recurrent state: the capacity of the model."""
     layers: int = 1
     """Recurrent layers, one above the other."""
-    dropout: float = 0.3
+    dropout: float = 0.1
     """Share of each recurrent layer's outputs set to zero in training; more when the validation loss turns up."""
     learning_rate: float = 2e-3
     """Adam's step size at its peak."""
