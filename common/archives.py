@@ -90,7 +90,9 @@ def stale_parts(path: Path) -> list[Path]:
 
 
 def _unpack(archive: Path, folder: Path, max_bytes: int, max_members: int) -> None:
-    for count, (name, is_folder, content) in enumerate(_members(archive, max_bytes), start=1):
+    count = 0  # not what stands in `folder`: a faster process may be sweeping that by now
+    for name, is_folder, content in _members(archive, max_bytes):
+        count += 1
         if count > max_members:
             raise _refusal(archive, name, f"is one more than the {max_members} members expected")
         path = folder / name
@@ -100,7 +102,7 @@ def _unpack(archive: Path, folder: Path, max_bytes: int, max_members: int) -> No
                 file.writelines(content)
                 file.flush()
                 os.fsync(file.fileno())
-    if not any(folder.iterdir()):
+    if not count:
         raise UserError(f"{archive}: the archive is empty; delete it to have it downloaded again")
 
 

@@ -395,6 +395,18 @@ def test_b07_kills_at_random_points_each_followed_by_another_run(path):
     assert process.wait() == 0, process.communicate()[1]
 
 
+def test_b08_a_faster_process_sweeps_the_part_under_the_pen(path, monkeypatch):
+    archive, target = write_zip(path, MANY), path.parent / "target"
+
+    def fsync_and_be_swept(_file):
+        (target / "set").mkdir(parents=True, exist_ok=True)
+        for part in archives.stale_parts(target):
+            shutil.rmtree(part / "set", ignore_errors=True)
+
+    monkeypatch.setattr(os, "fsync", fsync_and_be_swept)
+    assert archives.extract(archive, target, max_bytes=10**7, max_members=100) == target
+
+
 def test_b08_eight_processes_at_once_and_a_reader(path):
     process = start_extraction(
         "begin = time.time() + 0.5",
