@@ -40,9 +40,13 @@ class Config(TrainOptions):
     """Recurrent layers, one above the other."""
     dropout: float = 0.1
     """Share of each recurrent layer's outputs set to zero in training; more when the validation loss turns up."""
+    optimizer: Literal["muon", "adam"] = "muon"
+    """What steps the matrices of the recurrent layers: Muon learns as much in half the steps. Adam does the rest."""
     learning_rate: float = 2e-3
     """Adam's step size at its peak."""
-    warmup_steps: int = 50
+    matrix_step: float = 1.2
+    """Muon's step: the root mean square of its entries, in units of the learning rate. Adam's is about 0.2."""
+    warmup_steps: int = 25
     """Steps over which the learning rate climbs from 0; without them this rate diverges."""
     learning_rate_floor: float = 0.03
     """Share of the peak that is left at the end of the cosine decay."""
@@ -68,7 +72,7 @@ class Config(TrainOptions):
         require_at_least(1, self, "window", "embedding_dim", "units", "layers", "sample_length")
         require_at_least(0, self, "warmup_steps", "weight_decay", "learning_rate_floor")
         require_share(self, "dropout", "beta_2")
-        require_positive(self, "learning_rate", "clip_norm")
+        require_positive(self, "learning_rate", "matrix_step", "clip_norm")
         if self.prompt == "":
             raise UserError("--prompt: expected at least one character, got none")
 

@@ -15,6 +15,7 @@ import keras
 
 from common import figures, training
 from common.download import cache_dir
+from common.muon import Muon
 from common.run import Run
 from common.schedule import WarmUpAndDecay
 
@@ -50,9 +51,17 @@ def build_schedule(config: Config, total_steps: int) -> WarmUpAndDecay:
 
 
 def build_optimizer(config: Config, schedule: WarmUpAndDecay) -> keras.optimizers.Optimizer:
-    """Return Adam at the rate of `schedule`, with clipping, and decoupled weight decay if any."""
-    return keras.optimizers.Adam(
-        schedule, beta_2=config.beta_2, weight_decay=config.weight_decay or None, global_clipnorm=config.clip_norm
+    """Return Muon or Adam at the rate of `schedule`, with clipping, and decoupled weight decay if any."""
+    common = {"global_clipnorm": config.clip_norm, "weight_decay": config.weight_decay or None}
+    if config.optimizer == "adam":
+        return keras.optimizers.Adam(schedule, beta_2=config.beta_2, **common)
+    return Muon(
+        schedule,
+        rms_rate=config.matrix_step,
+        adam_beta_2=config.beta_2,
+        adam_weight_decay=common["weight_decay"],
+        exclude_layers=["dense"],  # the output layer: each of its columns is a character's own
+        **common,
     )
 
 
