@@ -78,9 +78,8 @@ class CharRNN(keras.Model):
         recurrent = {"gru": keras.layers.GRU if plain_gru else GRU, "lstm": keras.layers.LSTM}[cell]
         self.recurrent = [recurrent(units, return_sequences=True, return_state=True) for _ in range(layers)]
         self.dropout = keras.layers.Dropout(dropout)
-        self.logits = keras.layers.Dense(
-            vocabulary_size, kernel_initializer=keras.initializers.VarianceScaling(0.5, "fan_in"), dtype="float32"
-        )
+        small = keras.initializers.VarianceScaling(0.5, "fan_in")
+        self.logits = keras.layers.Dense(vocabulary_size, kernel_initializer=small, dtype="float32", name="logits")
 
     def call(self, ids: tf.Tensor, state: State, training: bool = False) -> tuple[tf.Tensor, State]:
         """Read `ids` on from `state`.

@@ -33,8 +33,12 @@ from examples.text_generation.model import TrainableCharRNN
 from examples.text_generation.surprise import choose_passage, draw_surprise, read_with_surprise
 
 # %% [markdown]
-# Adam's step size climbs over the first steps, while its averages are still poor, and then falls along a cosine to
-# almost nothing at the end. The fall is worth much: the last tenth of a nat comes while the steps get small.
+# Two optimizers share the work. **Adam** moves embedding, biases and output layer. The matrices of the recurrent layers
+# are moved by **Muon** (`common/muon.py`): a step as long in every direction of the matrix, not only in the few that
+# dominate its gradient. `--optimizer adam` leaves everything to Adam, and learns as much in more than twice the steps.
+#
+# The step size climbs over the first steps, while the averages are still poor, and then falls along a cosine to almost
+# nothing at the end. The fall is worth much: the last tenth of a nat comes while the steps get small.
 
 
 # %%
@@ -52,16 +56,20 @@ def build_schedule(config: Config, total_steps: int) -> WarmUpAndDecay:
 
 def build_optimizer(config: Config, schedule: WarmUpAndDecay) -> keras.optimizers.Optimizer:
     """Return Muon or Adam at the rate of `schedule`, with clipping, and decoupled weight decay if any."""
-    common = {"global_clipnorm": config.clip_norm, "weight_decay": config.weight_decay or None}
+    decay = config.weight_decay or None
     if config.optimizer == "adam":
-        return keras.optimizers.Adam(schedule, beta_2=config.beta_2, **common)
+        return keras.optimizers.Adam(
+            schedule, beta_2=config.beta_2, weight_decay=decay, global_clipnorm=config.clip_norm
+        )
     return Muon(
         schedule,
         rms_rate=config.matrix_step,
+        ns_steps=3,  # of the usual 5: a third cheaper a step here, and it learns no worse
+        exclude_layers=["logits"],  # there each column is a character's own
         adam_beta_2=config.beta_2,
-        adam_weight_decay=common["weight_decay"],
-        exclude_layers=["dense"],  # the output layer: each of its columns is a character's own
-        **common,
+        adam_weight_decay=decay,
+        weight_decay=decay,
+        global_clipnorm=config.clip_norm,
     )
 
 

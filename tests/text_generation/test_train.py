@@ -1,0 +1,27 @@
+import keras
+import pytest
+
+from examples.text_generation.config import Config
+from examples.text_generation.train import build_model, build_optimizer, build_schedule
+
+
+def built(**settings):
+    config = Config(units=8, embedding_dim=4, batch_size=2, window=5, **settings)
+    model = build_model(config, vocabulary_size=7)
+    optimizer = build_optimizer(config, build_schedule(config, total_steps=10))
+    optimizer.build(model.trainable_variables)
+    return model, optimizer
+
+
+@pytest.mark.parametrize("layers, cell", [(1, "gru"), (2, "gru"), (1, "lstm")])
+def test_muon_steps_the_matrices_of_the_recurrent_layers_and_nothing_else(layers, cell):
+    model, optimizer = built(layers=layers, cell=cell)
+    is_muons = [second is None for second in optimizer.adam_velocities]
+    stepped = [v.path for v, is_its in zip(model.trainable_variables, is_muons, strict=True) if is_its]
+    assert len(stepped) == 2 * layers
+    assert all(f"{cell}_cell" in path and path.endswith("kernel") for path in stepped)
+
+
+def test_adam_steps_everything_when_asked():
+    _, optimizer = built(optimizer="adam", weight_decay=0.1)
+    assert type(optimizer) is keras.optimizers.Adam and optimizer.weight_decay == 0.1
