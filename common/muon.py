@@ -11,6 +11,7 @@ moves them all to between 0.7 and 1.2 in five turns (Newton and Schulz), and is 
 """
 
 import math
+from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
@@ -23,17 +24,19 @@ class Muon(keras.optimizers.Muon):
     the gates learn has little to do with each other, so each is a matrix for itself here; measured, that is worth 0.02
     nats per character. The products are in the arithmetic of the layers, and so in bfloat16 where these are.
 
-    Variables with one axis, embeddings, and those that `exclude_layers` names are left to Adam, as in Keras.
+    Biases, embeddings, and the variables that `exclude_layers` names are left to Adam.
     """
 
-    def __init__(self, learning_rate, **settings):
+    def __init__(self, learning_rate, *, exclude_layers: Sequence[str] = (), **settings):
         """Plan the steps.
 
         Args:
             learning_rate: Adam's rate; Muon's steps have `rms_rate` times this as their root mean square.
+            exclude_layers: regular expressions for the paths of variables that are left to Adam, beside all biases.
             settings: the further arguments of `keras.optimizers.Muon`.
         """
-        super().__init__(learning_rate, **settings)
+        biases = "bias"  # a GRU has two rows of them, which look like a matrix
+        super().__init__(learning_rate, exclude_layers=[*exclude_layers, biases], **settings)
         self._precision = keras.config.dtype_policy().compute_dtype
 
     def build(self, variables: list[keras.Variable]) -> None:
