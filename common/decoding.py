@@ -39,23 +39,35 @@ def restrict_logits(logits: tf.Tensor, top_k: tf.Tensor, top_p: tf.Tensor) -> tf
     return tf.where(logits >= smallest_kept, logits, -float("inf"))
 
 
-def sample(logits: tf.Tensor, temperature: tf.Tensor, top_k: tf.Tensor, top_p: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+def draw_chances(seed: tf.Tensor | int, rows: int, length: tf.Tensor | int) -> tf.Tensor:
+    """Return what decides the draws of `sample`, one number for each symbol of each row: float32 [T, B] from 0 to 1.
+
+    Those of a row depend neither on how many rows there are nor on how long they are.
+    """
+    return tf.stack([tf.random.stateless_uniform([length], tf.stack([seed, row])) for row in range(rows)], axis=1)
+
+
+def sample(
+    logits: tf.Tensor, chances: tf.Tensor, temperature: tf.Tensor, top_k: tf.Tensor, top_p: tf.Tensor
+) -> tf.Tensor:
     """Draw one symbol a row from softmax(logits / temperature), restricted by `top_k` and `top_p`.
 
     Args:
         logits: float32 [B, V].
+        chances: float32 [B], from 0 to below 1: the share of the probability that comes before the symbol drawn.
         temperature: float32 scalar; below 1 bolder, above 1 wilder, 0 always the likeliest.
         top_k: int32 scalar, see `restrict_logits`.
         top_p: float32 scalar, see `restrict_logits`.
-        seed: int32 [2]; the same seed and logits give the same draw.
 
     Returns:
         ids, int32 [B].
     """
-    scaled = logits / tf.maximum(temperature, 1e-6)
+    scaled = logits / tf.maximum(temperature, 1e-6)  # B V
     is_restricted = (top_k > 0) | (top_p < 1)  # sorting takes longer than all the rest
-    scaled = tf.cond(is_restricted, lambda: restrict_logits(scaled, top_k, top_p), lambda: scaled)
-    drawn = tf.random.stateless_categorical(scaled, 1, seed=seed, dtype=tf.int32)[:, 0]  # B
+    scaled = tf.cond(is_restricted, lambda: restrict_logits(scaled, top_k, top_p), lambda: scaled)  # B V
+    mass = tf.cumsum(tf.nn.softmax(scaled), axis=-1)  # B V
+    is_before = mass <= chances[:, None] * mass[:, -1:]  # B V
+    drawn = tf.reduce_sum(tf.cast(is_before, tf.int32), axis=-1)  # B
     likeliest = tf.argmax(logits, axis=-1, output_type=tf.int32)  # B
     return tf.where(temperature > 0, drawn, likeliest)
 
@@ -64,39 +76,33 @@ def sample_sequence(
     next_step: NextStep,
     logits: tf.Tensor,
     state: State,
-    start: tf.Tensor,
+    chances: tf.Tensor,
     length: tf.Tensor,
-    seed: tf.Tensor,
     temperature: tf.Tensor,
     top_k: tf.Tensor,
     top_p: tf.Tensor,
 ) -> tuple[tf.Tensor, tf.Tensor, State]:
     """Draw `length` symbols one after the other, each fed back to the model; call it inside a `tf.function`.
 
-    Position t draws with the seed (seed, t), so a sequence made in pieces is the same as one made at once.
-
     Args:
         next_step: one step of the model.
         logits: float32 [B, V], the model's prediction of the first symbol.
         state: the model's state that goes with them.
-        start: int32 scalar, the first position t.
-        length: int32 scalar, T.
-        seed: int32 scalar.
+        chances: float32 [T, B], from `draw_chances`.
+        length: int32 scalar, at most T; less where XLA compiles, which must know the size T of the result.
         temperature: see `sample`; likewise `top_k`, `top_p`.
 
     Returns:
-        ids int32 [B, T], and the logits and state with which the next piece goes on.
+        ids int32 [B, T], of which `length` are drawn, and the logits and state with which the next piece goes on.
     """
 
     def draw_one(t: tf.Tensor, logits: tf.Tensor, state: State, ids: tf.TensorArray):
-        drawn = sample(logits, temperature, top_k, top_p, seed=tf.stack([seed, t]))  # B
+        drawn = sample(logits, chances[t], temperature, top_k, top_p)  # B
         logits, state = next_step(drawn, state)
-        return t + 1, logits, state, ids.write(t - start, drawn)
+        return t + 1, logits, state, ids.write(t, drawn)
 
-    ids = tf.TensorArray(tf.int32, size=length, element_shape=logits.shape[:1])
-    _, logits, state, ids = tf.while_loop(
-        lambda t, *_: t < start + length, draw_one, (tf.identity(start), logits, state, ids)
-    )
+    ids = tf.TensorArray(tf.int32, tf.shape(chances)[0], element_shape=logits.shape[:1])
+    _, logits, state, ids = tf.while_loop(lambda t, *_: t < length, draw_one, (tf.constant(0), logits, state, ids))
     return tf.transpose(ids.stack()), logits, state  # B T
 
 
