@@ -136,6 +136,22 @@ def search(step, beam, max_lengths=(5, 5), length_penalty=1.0, bias=None):
     )  # fmt: skip
 
 
+def test_a_row_that_is_done_is_dropped_from_the_batch():
+    sizes = []
+
+    def step(ids, state, memory):
+        sizes.append(len(ids))
+        logits, state, kept = markov(3)(ids, state, memory)
+        assert len(logits) == len(state) == len(memory["bias"]) == len(ids)
+        return logits, state, kept
+
+    together = search(step, beam=2, max_lengths=[1, 4, 2], bias=[[-9.0, 1.0, 0.0, 0.0]] * 3)
+    assert sizes == [6, 4, 2, 2]
+    alone = search(step, beam=2, max_lengths=[4], bias=[[-9.0, 1.0, 0.0, 0.0]])
+    assert sequences(together, row=1) == sequences(alone) and (together.scores[1] == alone.scores[0]).all()
+    assert together.kept[1] == pytest.approx(alone.kept[0])
+
+
 def log_p(step, ids, bias=0.0):
     """Of a whole sequence, by the chain rule, without any search."""
     total = 0.0
