@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 import tyro
 
-from benchmarks.measure import Table, alternate, ratio
+from benchmarks.measure import Table, alternate, goal, ratio
 from common import training
 from common.pipeline import batches_of, epoch_order
 from examples.nmt_attention.data import EncodedPairs, load_corpus
@@ -119,6 +119,7 @@ def main(data_dir: Path | None = None, turns: int = 20) -> None:
     }
     seconds = alternate(ways, turns)
     baseline = next(iter(seconds.values()))
+    float32, bfloat16 = (ratio(seconds[f"here, {precision}"], baseline) for precision in ("float32", "bfloat16"))
     means = ", ".join(f"{length:.1f}" for length in pairs.lengths.mean(axis=0))
     most = ", ".join(f"{length}" for length in pairs.lengths.max(axis=0))
     Table(
@@ -131,6 +132,15 @@ def main(data_dir: Path | None = None, turns: int = 20) -> None:
         [
             [name, f"{STEPS * BATCH_SIZE / statistics.median(times):,.0f}", f"{ratio(times, baseline):.2f}"]
             for name, times in seconds.items()
+        ],
+        goals=[
+            goal(
+                "translation, training, times 2018, float32",
+                ratio(seconds["here, float32"], baseline),
+                least=4,
+                form=".1f",
+            ),
+            goal("the same in bfloat16", bfloat16, least=4, form=".1f"),
         ],
     ).save()
 
