@@ -85,6 +85,8 @@ def gigaflops(name: str) -> float:
 
 def main(turns: int = 20) -> None:
     """Measure and save the table; `turns` for each way."""
+    if not importlib.util.find_spec("torch"):
+        print("PyTorch is not installed: left out")
     limits = {precision: product(dtype) for precision, dtype in PRECISIONS.items()}
     measured = ways()
     seconds = alternate(measured | {precision: limit for precision, (limit, _) in limits.items()}, turns)
