@@ -64,7 +64,7 @@ def pytorch(precision: str, ids: np.ndarray, units: int = UNITS) -> Callable[[],
         loss = torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), targets.flatten())
         loss.backward()
         optimizer.step()
-        return float(loss)
+        return float(loss.detach())
 
     return step
 
