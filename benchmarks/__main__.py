@@ -19,6 +19,10 @@ PARTS = {  # name: whether it takes --data-dir
     "equal_losses": True,
     "generation": False,
     "translation_2018": True,
+    "translating": True,
+    "captioning_2018": False,
+    "features": True,
+    "dcgan_training": True,
     "pipeline": True,
     "scaling": False,
     "start_up": False,
@@ -27,16 +31,23 @@ PAGE = Path(__file__).parent / "RESULTS.md"
 HEAD = """# Results
 
 Written by `python -m benchmarks`, each table by one of its modules. Ways of doing the same take turns in one process.
-Compare rows of one table, not times of two: a machine is slower when others use it.
+Compare rows of one table, not times of two: a machine is slower when others use it. Goals are for 2 cores that nobody
+else uses; what else ran is seen from the load below each table.
 
 """
 
 
 def write_page() -> None:
     """Write RESULTS.md from all tables saved."""
-    tables = [RESULTS / f"{part}.json" for part in PARTS]
-    sections = [Table(**json.loads(path.read_text(encoding="utf-8"))).markdown() for path in tables if path.exists()]
-    PAGE.write_text(HEAD + "\n".join(sections), encoding="utf-8")
+    paths = [RESULTS / f"{part}.json" for part in PARTS]
+    tables = [Table(**json.loads(path.read_text(encoding="utf-8"))) for path in paths if path.exists()]
+    rows = [
+        ("goal", "measured", "wanted", "reached"),
+        ("---",) * 4,
+        *(goal for table in tables for goal in table.goals),
+    ]
+    goals = "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    PAGE.write_text("\n".join([f"{HEAD}{goals}\n", *(table.markdown() for table in tables)]), encoding="utf-8")
     print(f"written: {PAGE}")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import tensorflow as tf
 import tyro
 
-from benchmarks.measure import Table
+from benchmarks.measure import Table, goal
 from common import training
 from examples.text_generation.config import PRESETS
 from examples.text_generation.data import load_corpus, training_batches
@@ -48,6 +48,7 @@ def main(data_dir: Path | None = None, steps: int = 100) -> None:
             ["Keras' GRU", *(f"{keras[mark - 1]:.5f}" for mark in marks)],
             ["this collection's", *(f"{here[mark - 1]:.5f}" for mark in marks)],
         ],
+        goals=[goal("largest difference of a loss from Keras', nats", max(apart), most=1e-4, form=".1e")],
     ).save()
 
 

@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 import tyro
 
-from benchmarks.measure import Table, alternate, product, ratio
+from benchmarks.measure import Table, alternate, goal
 from common import training
 from common.text import Vocabulary
 from examples.text_generation.config import PRESETS
@@ -19,6 +19,7 @@ from examples.text_generation.demo import Sampling, TextGenerator
 from examples.text_generation.model import CharRNN
 
 PROMPT, LENGTH, MANY_LENGTH, PLAIN_LENGTH = "ROMEO:", 1000, 200, 30
+COMPILED, ONE, LIMIT = "a step at a time, compiled", "here, one text", "limit of one text"
 
 
 def plain_way(model: CharRNN, compiled: bool):
@@ -40,41 +41,56 @@ def plain_way(model: CharRNN, compiled: bool):
     return write
 
 
-def repeat(function: Callable[[], object]) -> None:
-    """Call it as often as a step at a time is made."""
-    for _ in range(PLAIN_LENGTH):
-        function()
+def product_alone(dtype: str, units: int) -> Callable[[], object]:
+    """Return a compiled loop over as many characters that does nothing but read the recurrent weights: the limit."""
+    kernel = tf.cast(tf.random.normal([units, 3 * units]) / units, dtype)
+
+    @tf.function(jit_compile=True)
+    def loop(state: tf.Tensor) -> tf.Tensor:
+        rows = tf.transpose(kernel)  # faster so
+
+        def step(t: tf.Tensor, state: tf.Tensor):
+            return t + 1, tf.matmul(state, rows, transpose_b=True)[:, :units]
+
+        return tf.while_loop(lambda t, _: t < LENGTH, step, (0, state))[1]
+
+    state = tf.ones([1, units], dtype)
+    return lambda: loop(state).numpy()
 
 
 def main(turns: int = 20) -> None:
     """Measure and save the table; `turns` for each way."""
     config = PRESETS["quick"]
-    rows = []
+    rows, goals = [], []
     for precision in ("float32", "bfloat16"):
         training.prepare(1, precision)
         vocabulary = Vocabulary(sorted({chr(code) for code in range(32, 96)} | {"\n"}))
         model = CharRNN(len(vocabulary), **config.architecture()).build_weights()
         generator = TextGenerator(model, vocabulary)
-        row_by_kernel, _ = product(model.compute_dtype, 1, config.units, 3 * config.units)
         ways = {
             "a step at a time, eager": (PLAIN_LENGTH, plain_way(model, compiled=False)),
-            "a step at a time, compiled": (PLAIN_LENGTH, plain_way(model, compiled=True)),
-            "here, one text": (LENGTH, partial(generator.generate, PROMPT, LENGTH, Sampling())),
+            COMPILED: (PLAIN_LENGTH, plain_way(model, compiled=True)),
+            ONE: (LENGTH, partial(generator.generate, PROMPT, LENGTH, Sampling())),
             "here, 64 texts": (64 * MANY_LENGTH, partial(generator.generate, PROMPT, MANY_LENGTH, Sampling(), 64)),
-            "the largest product of a step alone": (PLAIN_LENGTH, partial(repeat, row_by_kernel)),
+            LIMIT: (LENGTH, product_alone(precision, config.units)),
         }
         seconds = alternate({name: way for name, (_, way) in ways.items()}, turns)
-        per_character = {name: [s / ways[name][0] for s in times] for name, times in seconds.items()}
-        baseline = per_character["a step at a time, compiled"]
-        for name, times in per_character.items():
-            rows.append([precision, name, f"{1 / statistics.median(times):,.0f}", f"{ratio(times, baseline):.1f}"])
+        rates = {name: count / statistics.median(seconds[name]) for name, (count, _) in ways.items()}
+        rows += [[precision, name, f"{rate:,.0f}", f"{rate / rates[COMPILED]:.1f}"] for name, rate in rates.items()]
+        goals += [
+            goal(f"characters a second, one text, {precision}", rates[ONE], least=10_000),
+            goal("the same as a share of what reading the weights allows", rates[ONE] / rates[LIMIT], 0.7, form=".0%"),
+        ]
     Table(
         f"Writing: GRU of {config.units:,} units",
         f"Characters a second, medians of {turns} turns. Here: {LENGTH:,} characters by `generate`, of 64 texts "
         f"{MANY_LENGTH} each, at temperature 0.8, decoding to text included. A step at a time: {PLAIN_LENGTH} "
-        "characters by Keras' layers called in a loop in Python.",
+        f"characters by Keras' layers called in a loop in Python. Limit: a compiled loop of nothing but the product of "
+        f"the state with the recurrent weights, which for one text have to be read from the cache for every character: "
+        f"{3 * config.units**2 * 4 / 1e6:.1f} MB in float32.",
         ["precision", "way", "characters a second", "times a compiled step at a time"],
         rows,
+        goals=goals,
     ).save()
 
 

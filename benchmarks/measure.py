@@ -30,6 +30,7 @@ class Table:
     rule: str
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
+    goals: Sequence[Sequence[str]] = ()  # what, measured, wanted, and whether it is reached; see `goal`
     figure: str = ""  # file name of a picture beside RESULTS.md
     measured: str = field(default_factory=lambda: f"{time.strftime('%Y-%m-%d')}, {machine()}")
 
@@ -46,6 +47,18 @@ class Table:
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / f"{part}.json").write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
         print(self.markdown())
+
+
+def goal(what: str, measured: float, least: float | None = None, most: float | None = None, form: str = ",.0f"):
+    """Return a goal of a table: what, measured, wanted, and whether it is reached."""
+    wanted = f"at least {least:{form}}" if least is not None else f"at most {most:{form}}"
+    is_reached = measured >= least if least is not None else measured <= most
+    return what, f"{measured:{form}}", wanted, "yes" if is_reached else "no"
+
+
+def rates(seconds: Mapping[str, Sequence[float]], counts: Mapping[str, float]) -> dict[str, float]:
+    """Return for each way how many a second it does, the median over its turns."""
+    return {name: counts[name] / statistics.median(times) for name, times in seconds.items()}
 
 
 def alternate(ways: Mapping[str, Callable[[], object]], turns: int = 20) -> dict[str, list[float]]:

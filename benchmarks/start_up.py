@@ -12,7 +12,7 @@ from pathlib import Path
 
 import tyro
 
-from benchmarks.measure import Table
+from benchmarks.measure import Table, goal
 
 EXAMPLES = ("text_generation", "dcgan", "nmt_attention", "image_captioning")
 
@@ -45,19 +45,26 @@ def first_step_seconds(example: str) -> float:
             process.wait()
 
 
+MEASURES = (help_seconds, first_step_seconds)
+
+
 def main(turns: int = 3) -> None:
     """Measure and save the table; `turns` of each command."""
-    rows = [
-        [example, *(f"{statistics.median(measure(example) for _ in range(turns)):.1f}" for measure in measures)]
-        for measures in [(help_seconds, first_step_seconds)]
+    seconds = {
+        example: [statistics.median(measure(example) for _ in range(turns)) for measure in MEASURES]
         for example in EXAMPLES
-    ]
+    }
+    slowest_help, slowest_step = (max(column) for column in zip(*seconds.values(), strict=True))
     Table(
         "Start-up",
         f"Seconds from the command, medians of {turns}: `python -m examples.NAME --help`, and `train --preset tiny` "
         "until its first step is made and its checkpoint is on disk.",
         ["example", "help", "first step"],
-        rows,
+        [[example, *(f"{each:.1f}" for each in measured)] for example, measured in seconds.items()],
+        goals=[
+            goal("seconds to help, the slowest example", slowest_help, most=1, form=".1f"),
+            goal("seconds to the first step of `tiny`, the slowest example", slowest_step, most=15, form=".1f"),
+        ],
     ).save()
 
 

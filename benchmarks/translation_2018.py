@@ -3,6 +3,7 @@
 python -m benchmarks.translation_2018 --data-dir DIR
 """
 
+import importlib.util
 import statistics
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import keras
 import tensorflow as tf
 import tyro
 
-from benchmarks.measure import Table, alternate, ratio
+from benchmarks.measure import Table, alternate, goal, ratio
 from common import training
 from common.pipeline import batches_of, epoch_order
 from examples.nmt_attention.data import EncodedPairs, load_corpus
@@ -90,6 +91,14 @@ def here(pairs: EncodedPairs, sizes: tuple[int, int], precision: str, plain_gru:
     return some_steps(step, iter(batches.repeat()))
 
 
+def pytorch(pairs: EncodedPairs, sizes: tuple[int, int], precision: str) -> Callable[[], None]:
+    """Return some steps of the same model in PyTorch, on the same batches."""
+    from benchmarks.translation_pytorch import training_step
+
+    batches = pairs.batches(BATCH_SIZE, seed=1, epoch=0)
+    return some_steps(training_step(sizes, EMBEDDING, UNITS, precision), iter(batches.repeat()))
+
+
 def some_steps(step: Callable, batches: Iterator) -> Callable[[], None]:
     """Return a function that makes the next `STEPS` steps."""
 
@@ -117,8 +126,13 @@ def main(data_dir: Path | None = None, turns: int = 20) -> None:
         "here, float32": here(pairs, sizes, "float32"),
         "here, bfloat16": here(pairs, sizes, "bfloat16"),
     }
+    if importlib.util.find_spec("torch"):
+        ways |= {f"PyTorch, {precision}": pytorch(pairs, sizes, precision) for precision in ("float32", "bfloat16")}
+    else:
+        print("PyTorch is not installed: left out")
     seconds = alternate(ways, turns)
     baseline = next(iter(seconds.values()))
+    float32, bfloat16 = (ratio(seconds[f"here, {precision}"], baseline) for precision in ("float32", "bfloat16"))
     means = ", ".join(f"{length:.1f}" for length in pairs.lengths.mean(axis=0))
     most = ", ".join(f"{length}" for length in pairs.lengths.max(axis=0))
     Table(
@@ -131,6 +145,15 @@ def main(data_dir: Path | None = None, turns: int = 20) -> None:
         [
             [name, f"{STEPS * BATCH_SIZE / statistics.median(times):,.0f}", f"{ratio(times, baseline):.2f}"]
             for name, times in seconds.items()
+        ],
+        goals=[
+            goal(
+                "translation, training, times 2018, float32",
+                ratio(seconds["here, float32"], baseline),
+                least=4,
+                form=".1f",
+            ),
+            goal("the same in bfloat16", bfloat16, least=4, form=".1f"),
         ],
     ).save()
 

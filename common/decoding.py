@@ -39,23 +39,35 @@ def restrict_logits(logits: tf.Tensor, top_k: tf.Tensor, top_p: tf.Tensor) -> tf
     return tf.where(logits >= smallest_kept, logits, -float("inf"))
 
 
-def sample(logits: tf.Tensor, temperature: tf.Tensor, top_k: tf.Tensor, top_p: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+def draw_chances(seed: tf.Tensor | int, rows: int, length: tf.Tensor | int) -> tf.Tensor:
+    """Return what decides the draws of `sample`, one number for each symbol of each row: float32 [T, B] from 0 to 1.
+
+    Those of a row depend neither on how many rows there are nor on how long they are.
+    """
+    return tf.stack([tf.random.stateless_uniform([length], tf.stack([seed, row])) for row in range(rows)], axis=1)
+
+
+def sample(
+    logits: tf.Tensor, chances: tf.Tensor, temperature: tf.Tensor, top_k: tf.Tensor, top_p: tf.Tensor
+) -> tf.Tensor:
     """Draw one symbol a row from softmax(logits / temperature), restricted by `top_k` and `top_p`.
 
     Args:
         logits: float32 [B, V].
+        chances: float32 [B], from 0 to below 1: the share of the probability that comes before the symbol drawn.
         temperature: float32 scalar; below 1 bolder, above 1 wilder, 0 always the likeliest.
         top_k: int32 scalar, see `restrict_logits`.
         top_p: float32 scalar, see `restrict_logits`.
-        seed: int32 [2]; the same seed and logits give the same draw.
 
     Returns:
         ids, int32 [B].
     """
-    scaled = logits / tf.maximum(temperature, 1e-6)
+    scaled = logits / tf.maximum(temperature, 1e-6)  # B V
     is_restricted = (top_k > 0) | (top_p < 1)  # sorting takes longer than all the rest
-    scaled = tf.cond(is_restricted, lambda: restrict_logits(scaled, top_k, top_p), lambda: scaled)
-    drawn = tf.random.stateless_categorical(scaled, 1, seed=seed, dtype=tf.int32)[:, 0]  # B
+    scaled = tf.cond(is_restricted, lambda: restrict_logits(scaled, top_k, top_p), lambda: scaled)  # B V
+    mass = tf.cumsum(tf.nn.softmax(scaled), axis=-1)  # B V
+    is_before = mass <= chances[:, None] * mass[:, -1:]  # B V
+    drawn = tf.reduce_sum(tf.cast(is_before, tf.int32), axis=-1)  # B
     likeliest = tf.argmax(logits, axis=-1, output_type=tf.int32)  # B
     return tf.where(temperature > 0, drawn, likeliest)
 
@@ -64,39 +76,33 @@ def sample_sequence(
     next_step: NextStep,
     logits: tf.Tensor,
     state: State,
-    start: tf.Tensor,
+    chances: tf.Tensor,
     length: tf.Tensor,
-    seed: tf.Tensor,
     temperature: tf.Tensor,
     top_k: tf.Tensor,
     top_p: tf.Tensor,
 ) -> tuple[tf.Tensor, tf.Tensor, State]:
     """Draw `length` symbols one after the other, each fed back to the model; call it inside a `tf.function`.
 
-    Position t draws with the seed (seed, t), so a sequence made in pieces is the same as one made at once.
-
     Args:
         next_step: one step of the model.
         logits: float32 [B, V], the model's prediction of the first symbol.
         state: the model's state that goes with them.
-        start: int32 scalar, the first position t.
-        length: int32 scalar, T.
-        seed: int32 scalar.
+        chances: float32 [T, B], from `draw_chances`.
+        length: int32 scalar, at most T; less where XLA compiles, which must know the size T of the result.
         temperature: see `sample`; likewise `top_k`, `top_p`.
 
     Returns:
-        ids int32 [B, T], and the logits and state with which the next piece goes on.
+        ids int32 [B, T], of which `length` are drawn, and the logits and state with which the next piece goes on.
     """
 
     def draw_one(t: tf.Tensor, logits: tf.Tensor, state: State, ids: tf.TensorArray):
-        drawn = sample(logits, temperature, top_k, top_p, seed=tf.stack([seed, t]))  # B
+        drawn = sample(logits, chances[t], temperature, top_k, top_p)  # B
         logits, state = next_step(drawn, state)
-        return t + 1, logits, state, ids.write(t - start, drawn)
+        return t + 1, logits, state, ids.write(t, drawn)
 
-    ids = tf.TensorArray(tf.int32, size=length, element_shape=logits.shape[:1])
-    _, logits, state, ids = tf.while_loop(
-        lambda t, *_: t < start + length, draw_one, (tf.identity(start), logits, state, ids)
-    )
+    ids = tf.TensorArray(tf.int32, tf.shape(chances)[0], element_shape=logits.shape[:1])
+    _, logits, state, ids = tf.while_loop(lambda t, *_: t < length, draw_one, (tf.constant(0), logits, state, ids))
     return tf.transpose(ids.stack()), logits, state  # B T
 
 
@@ -127,6 +133,13 @@ class _Beam(NamedTuple):
     finished: tf.Tensor
 
 
+class _Done(NamedTuple):
+    """What is known of each hypothesis of each row in the end; both [B, K]."""
+
+    log_p: tf.Tensor
+    lengths: tf.Tensor
+
+
 def beam_search(
     step: SearchStep,
     state: State,
@@ -142,9 +155,10 @@ def beam_search(
     At each step every hypothesis is continued by its likeliest symbols, and of all continuations the best `beam` live
     on; a hypothesis that has come to its end stays as it is and competes by its score. The first place is reserved for
     the greedy choice: so `beam=1` is greedy search, and a larger beam never returns a lower score than greedy search.
+    A row whose hypotheses are all finished is dropped, and the others go on in a smaller batch.
 
     Args:
-        step: one step of the model; row b * K + k of what it is given is hypothesis k of row b.
+        step: one step of the model; row b * K + k of what it is given is hypothesis k of row b of those that go on.
         state: tensors [B, ...], the state before the first step; it follows each hypothesis.
         memory: tensors [B, ...], handed to every step as they are: what the model looks at, and its mask.
         start: the symbol before the first.
@@ -156,24 +170,52 @@ def beam_search(
     batch = tf.shape(max_lengths)[0]
     state, memory = tf.nest.map_structure(lambda x: tf.repeat(x, beam, axis=0), (state, memory))  # BK ...
 
-    def extend(t: tf.Tensor, now: _Beam, state: State, history: list[tf.TensorArray]):
-        logits, new_state, kept = step(tf.reshape(now.ids, [-1]), state, memory)  # BK V
+    def of_rows(rows: tf.Tensor, of_each: Any, hypotheses: int = 1) -> Any:
+        """Return of tensors [B * hypotheses, ...] what belongs to some rows."""
+        places = tf.reshape(rows[:, None] * hypotheses + tf.range(hypotheses), [-1])
+        return tf.nest.map_structure(lambda x: tf.gather(x, places), of_each)
+
+    def extend(t: tf.Tensor, rows: tf.Tensor, at_work: tuple, done: _Done, history: list[tf.TensorArray]):
+        now, state, memory, most = at_work
+        logits, new_state, kept = step(tf.reshape(now.ids, [-1]), state, memory)  # RK V, R being the rows that go on
         parents, new = _best_continuations(now, logits, end, length_penalty)
-        new = new._replace(finished=new.finished | (t + 1 >= max_lengths[:, None]))
-        rows = tf.reshape(parents + beam * tf.range(batch)[:, None], [-1])  # BK
-        state = tf.nest.map_structure(lambda x, old: tf.ensure_shape(tf.gather(x, rows), old.shape), new_state, state)
-        kept = tf.reshape(kept, tf.concat([[batch, beam], tf.shape(kept)[1:]], axis=0))  # B K ...
-        return t + 1, new, state, [a.write(t, x) for a, x in zip(history, (new.ids, parents, kept), strict=True)]
+        new = new._replace(finished=new.finished | (t + 1 >= most[:, None]))
+        state = of_rows(tf.reshape(parents + beam * tf.range(tf.size(rows))[:, None], [-1]), new_state)  # RK ...
+
+        done = _Done(*(tf.tensor_scatter_nd_update(x, rows[:, None], y) for x, y in zip(done, new[1:3], strict=True)))
+        kept = tf.reshape(kept, tf.concat([[tf.size(rows), beam], tf.shape(kept)[1:]], axis=0))  # R K ...
+        steps = [
+            tf.tensor_scatter_nd_update(tf.zeros([batch, beam], tf.int32) + default, rows[:, None], x)  # B K
+            for default, x in ((end, new.ids), (tf.range(beam), parents))
+        ]
+        steps.append(tf.scatter_nd(rows[:, None], kept, tf.concat([[batch], tf.shape(kept)[1:]], axis=0)))  # B K ...
+
+        def drop_finished():
+            left = tf.cast(tf.where(~tf.reduce_all(new.finished, axis=1))[:, 0], tf.int32)
+            now, most_left, rows_left = of_rows(left, (new, most, rows))
+            return rows_left, (now, *of_rows(left, (state, memory), beam), most_left)
+
+        any_finished = tf.reduce_any(tf.reduce_all(new.finished, axis=1))
+        rows, at_work = tf.cond(any_finished, drop_finished, lambda: (rows, (new, state, memory, most)))
+        return t + 1, rows, at_work, done, [array.write(t, x) for array, x in zip(history, steps, strict=True)]
 
     zeros = tf.zeros([batch, beam], tf.int32)
     only_first = tf.one_hot(0, beam, on_value=0.0, off_value=-float("inf"))  # K; all start alike, so one may go on
     now = _Beam(zeros + start, tf.zeros([batch, beam]) + only_first, zeros, zeros > 0)
-    history = [tf.TensorArray(dtype, 0, dynamic_size=True) for dtype in (tf.int32, tf.int32, tf.float32)]
-    _, now, _, history = tf.while_loop(
-        lambda t, now, *_: ~tf.reduce_all(now.finished), extend, (tf.constant(0), now, state, history)
+    at_work = (now, state, memory, max_lengths)
+    history = [
+        tf.TensorArray(dtype, 0, dynamic_size=True, element_shape=shape)
+        for dtype, shape in ((tf.int32, zeros.shape), (tf.int32, zeros.shape), (tf.float32, None))
+    ]
+    shrinking = tf.nest.map_structure(lambda x: tf.TensorShape([None, *x.shape[1:]]), (tf.range(batch), at_work))
+    _, _, _, done, history = tf.while_loop(
+        lambda t, rows, *_: tf.size(rows) > 0,
+        extend,
+        (tf.constant(0), tf.range(batch), at_work, _Done(now.log_p, zeros), history),
+        shape_invariants=(tf.TensorShape([]), *shrinking, _Done(*[zeros.shape] * 2), [tf.TensorShape(None)] * 3),
     )
     ids, parents, kept = (array.stack() for array in history)  # T B K, T B K, T B K ...
-    return _trace_back(ids, parents, kept, now.lengths, _score(now.log_p, now.lengths, length_penalty))
+    return _trace_back(ids, parents, kept, done.lengths, _score(done.log_p, done.lengths, length_penalty))
 
 
 def _score(log_p: tf.Tensor, lengths: tf.Tensor, length_penalty: tf.Tensor | float) -> tf.Tensor:

@@ -97,9 +97,12 @@ class GRU(keras.layers.GRU):
         What it needs of the weights is prepared here, so call this once, before the loop.
         """
         kernel, bias = self._recurrent_weights()
+        columns = tf.transpose(kernel)  # 3U U; one row alone is multiplied faster if what it meets lies in rows
 
         def step(projected: tf.Tensor, state: tf.Tensor) -> tf.Tensor:
-            new_state, _ = _step(projected, tf.cast(state, bias.dtype), kernel, bias)
+            h = tf.cast(state, kernel.dtype)  # B U
+            from_state = tf.matmul(h, columns, transpose_b=True) if h.shape[0] == 1 else tf.matmul(h, kernel)  # B 3U
+            new_state, _ = _step(projected, from_state, tf.cast(state, bias.dtype), bias)
             return tf.cast(new_state, kernel.dtype)
 
         return step
@@ -128,10 +131,9 @@ class GRU(keras.layers.GRU):
         return kernel, tf.cast(self.cell.bias, dtype)[1, 2 * self.units :]
 
 
-def _step(from_input: tf.Tensor, h: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tuple[tf.Tensor, _Step]:
-    """Return the new state [B, U], and what the way back needs."""
+def _step(from_input: tf.Tensor, from_state: tf.Tensor, h: tf.Tensor, bias: tf.Tensor) -> tuple[tf.Tensor, _Step]:
+    """Return the new state [B, U], and what the way back needs, from what input and state add to the gates [B, 3U]."""
     units = h.shape[-1]
-    from_state = tf.matmul(tf.cast(h, kernel.dtype), kernel)  # B 3U
     x_zr, x_n = tf.split(tf.cast(from_input, h.dtype), [2 * units, units], axis=-1)
     h_zr, h_n = tf.split(tf.cast(from_state, h.dtype), [2 * units, units], axis=-1)
     z, r = tf.split(tf.sigmoid(x_zr + h_zr), 2, axis=-1)
@@ -152,7 +154,7 @@ def _recur(
     @tf.custom_gradient
     def run(from_input, state, kernel, bias):
         def forward(t, h, states, saved):
-            new, step = _step(from_input[t], h, kernel, bias)
+            new, step = _step(from_input[t], tf.matmul(tf.cast(h, kernel.dtype), kernel), h, bias)
             h = new if mask is None else tf.where(mask[t][:, None], new, h)
             return t + 1, h, states.write(t, tf.cast(h, kernel.dtype)), _write(saved, t, step)
 

@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common.decoding import Hypotheses, beam_search, restrict_logits, sample, sample_sequence
+from common.decoding import Hypotheses, beam_search, draw_chances, restrict_logits, sample, sample_sequence
 
 LOGITS = np.log(np.array([[0.5, 0.3, 0.15, 0.05], [0.05, 0.15, 0.3, 0.5]], "float32"))
 
 
 def draw(logits=LOGITS[:1], temperature=1.0, top_k=0, top_p=1.0, count=4000, seed=1):
     rows = tf.repeat(tf.constant(logits), count, axis=0)
-    ids = sample(rows, tf.constant(temperature), tf.constant(top_k), tf.constant(top_p), tf.constant([seed, 0]))
+    chances = draw_chances(seed, 1, count)[:, 0]
+    ids = sample(rows, chances, tf.constant(temperature), tf.constant(top_k), tf.constant(top_p))
     return np.bincount(ids.numpy(), minlength=logits.shape[1]) / count
 
 
@@ -57,7 +58,7 @@ def next_step(ids, state):
 def sequence(length, start=0, logits=None, state=None, seed=1, temperature=1.0):
     ids, logits, state = sample_sequence(
         next_step, tf.zeros([2, 4]) if logits is None else logits, tf.constant(0) if state is None else state,
-        *map(tf.constant, (start, length, seed, temperature, 0, 1.0)),
+        draw_chances(seed, 2, start + length)[start:], *map(tf.constant, (length, temperature, 0, 1.0)),
     )  # fmt: skip
     return ids.numpy(), logits, state
 
@@ -79,13 +80,28 @@ def test_the_seed_decides():
     assert (sequence(30)[0] != sequence(30, seed=2)[0]).any()
 
 
-def test_compiled_it_draws_the_same():
-    assert (tf.function(lambda: sequence_tensor(12))().numpy() == sequence(12)[0]).all()
+@pytest.mark.parametrize("jit", [False, True])
+def test_compiled_it_draws_the_same(jit):
+    chances = draw_chances(1, 2, 16)
+
+    @tf.function(jit_compile=jit)
+    def compiled(length):
+        arguments = map(tf.constant, (1.0, 0, 1.0))
+        return sample_sequence(next_step, tf.zeros([2, 4]), tf.constant(0), chances, length, *arguments)[0]
+
+    assert (compiled(tf.constant(12)).numpy()[:, :12] == sequence(12)[0]).all()
 
 
-def sequence_tensor(length):
-    arguments = map(tf.constant, (0, length, 1, 1.0, 0, 1.0))
-    return sample_sequence(next_step, tf.zeros([2, 4]), tf.constant(0), *arguments)[0]
+def test_chances_of_a_row_depend_on_no_other_row_and_on_no_length():
+    few, many = draw_chances(3, 2, 5).numpy(), draw_chances(3, 4, 9).numpy()
+    assert (few == many[:5, :2]).all() and len(set(many.flatten())) == 36
+
+
+@pytest.mark.parametrize(("chance", "expected"), [(0.0, 1), (0.29, 1), (0.31, 2), (0.999999, 3)])
+def test_a_chance_is_the_share_of_probability_before_the_symbol(chance, expected):
+    logits = tf.math.log([[0.0, 0.3, 0.2, 0.5, 0.0]])
+    [drawn] = sample(logits, tf.constant([chance]), *map(tf.constant, (1.0, 0, 1.0)))
+    assert drawn == expected
 
 
 END, START = 0, 1
@@ -118,6 +134,22 @@ def search(step, beam, max_lengths=(5, 5), length_penalty=1.0, bias=None):
             step, tf.zeros([rows], tf.int32), {"bias": bias}, START, END, max_lengths, beam, length_penalty
         ))
     )  # fmt: skip
+
+
+def test_a_row_that_is_done_is_dropped_from_the_batch():
+    sizes = []
+
+    def step(ids, state, memory):
+        sizes.append(len(ids))
+        logits, state, kept = markov(3)(ids, state, memory)
+        assert len(logits) == len(state) == len(memory["bias"]) == len(ids)
+        return logits, state, kept
+
+    together = search(step, beam=2, max_lengths=[1, 4, 2], bias=[[-9.0, 1.0, 0.0, 0.0]] * 3)
+    assert sizes == [6, 4, 2, 2]
+    alone = search(step, beam=2, max_lengths=[4], bias=[[-9.0, 1.0, 0.0, 0.0]])
+    assert sequences(together, row=1) == sequences(alone) and (together.scores[1] == alone.scores[0]).all()
+    assert together.kept[1] == pytest.approx(alone.kept[0])
 
 
 def log_p(step, ids, bias=0.0):

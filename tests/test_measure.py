@@ -2,7 +2,7 @@ import json
 
 from benchmarks import __main__ as page
 from benchmarks import measure
-from benchmarks.measure import Table, alternate, ratio
+from benchmarks.measure import Table, alternate, goal, rates, ratio
 
 
 def test_ways_take_turns_after_each_ran_once():
@@ -15,8 +15,18 @@ def test_a_ratio_compares_times_of_the_same_turn():
     assert ratio([1.0, 10.0, 3.0], [2.0, 20.0, 9.0]) == 2.0  # the second turn was slow for both
 
 
+def test_a_goal_says_whether_it_is_reached():
+    assert goal("images a second", 1234.4, least=1000) == ("images a second", "1,234", "at least 1,000", "yes")
+    assert goal("apart", 0.06, most=0.05, form=".0%") == ("apart", "6%", "at most 5%", "no")
+
+
+def test_a_rate_is_of_the_median_turn():
+    assert rates({"one": [1.0, 9.0, 2.0]}, {"one": 10}) == {"one": 5.0}
+
+
 def test_the_page_is_made_of_what_the_parts_saved(tmp_path, monkeypatch):
-    table = Table("Start-up", "Seconds.", ["example", "help"], [["dcgan", "0.1"]], measured="today, here")
+    goals = [goal("seconds to help", 0.1, most=1, form=".1f")]
+    table = Table("Start-up", "Seconds.", ["example", "help"], [["dcgan", "0.1"]], goals, measured="today, here")
     for module in (measure, page):
         monkeypatch.setattr(module, "RESULTS", tmp_path)
     monkeypatch.setattr(page, "PAGE", tmp_path / "RESULTS.md")
@@ -25,4 +35,5 @@ def test_the_page_is_made_of_what_the_parts_saved(tmp_path, monkeypatch):
     assert json.loads((tmp_path / "start_up.json").read_text())["rows"] == [["dcgan", "0.1"]]
     page.write_page()
     text = (tmp_path / "RESULTS.md").read_text()
+    assert "| seconds to help | 0.1 | at most 1.0 | yes |\n\n## Start-up" in text
     assert "## Start-up\n\nSeconds.\n\n| example | help |\n| --- | --- |\n| dcgan | 0.1 |" in text and "today" in text

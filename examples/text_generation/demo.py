@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from common import figures, training
 from common.checkpoints import restore_weights
-from common.decoding import sample_sequence
+from common.decoding import draw_chances, sample_sequence
 from common.run import Run, write_atomically
 from common.text import Vocabulary
 
@@ -31,10 +31,16 @@ from examples.text_generation.model import CharRNN
 # repetitive), above 1 chances even out (wild). **Top-k** and **top-p** cut off the long tail of characters that are
 # each unlikely, but together would be drawn every few words.
 #
-# The whole loop is compiled: the next character is drawn and read in the graph, and Python only sees the result.
+# The whole loop is compiled: the next character is drawn and read in the graph, and Python only sees the result. To
+# write one text means to multiply a matrix by a vector for each character, which XLA does best; many texts at once
+# multiply matrices, which TensorFlow's own kernels do best.
 
 
 # %%
+MOST_AT_ONCE = 1024
+"""Characters that a call of the compiled loop writes at most; XLA must know it."""
+
+
 @dataclass(frozen=True)
 class Sampling:
     """How the next character is chosen; the fields are those of the `generate` command."""
@@ -52,7 +58,8 @@ class TextGenerator:
         """Compile nothing yet: that happens at the first use."""
         self.model, self.vocabulary = model, vocabulary
         self._read = tf.function(self._read_prompt, reduce_retracing=True)
-        self._write = tf.function(self._write_on, reduce_retracing=True)
+        self._write_one = tf.function(self._write, jit_compile=True)
+        self._write_many = tf.function(self._write, reduce_retracing=True)
 
     @classmethod
     def load(cls, run: Run) -> "TextGenerator":
@@ -74,37 +81,40 @@ class TextGenerator:
         Raises:
             UserError: the prompt has characters that the model never saw.
         """
-        return ["".join(pieces) for pieces in zip(*self.stream(prompt, length, sampling, samples, length), strict=True)]
+        pieces = self.stream(prompt, length, sampling, samples, MOST_AT_ONCE)
+        return ["".join(text) for text in zip(*pieces, strict=True)]
 
     def stream(
         self, prompt: str, length: int, sampling: Sampling, samples: int = 1, piece: int = 32
     ) -> Iterator[list[str]]:
-        """Yield the same continuations `piece` characters at a time, as soon as they are made.
+        """Yield the same continuations `piece` characters at a time, up to `MOST_AT_ONCE`, as soon as they are made.
 
         Raises:
             UserError: the prompt has characters that the model never saw, or none at all.
         """
         logits, state = self._read(tf.constant(self.vocabulary.encode(prompt)[None]))  # 1 V, state 1 U
         logits, state = tf.nest.map_structure(lambda x: tf.repeat(x, samples, axis=0), (logits, state))  # B V, B U
+        chances = draw_chances(sampling.seed, samples, length + MOST_AT_ONCE)  # T B
         for start in range(0, length, piece):
-            ids, logits, state = self._write(
+            count = min(piece, length - start)
+            write, room = (self._write_one, MOST_AT_ONCE) if samples == 1 else (self._write_many, count)
+            ids, logits, state = write(
                 logits,
                 state,
-                tf.constant(start),
-                tf.constant(min(piece, length - start)),
-                tf.constant(sampling.seed),
+                chances[start : start + room],
+                tf.constant(count),
                 tf.constant(sampling.temperature, tf.float32),
                 tf.constant(sampling.top_k),
                 tf.constant(sampling.top_p, tf.float32),
             )
-            yield ["".join(self.vocabulary.decode(row)) for row in ids.numpy()]
+            yield ["".join(self.vocabulary.decode(row)) for row in ids.numpy()[:, :count]]
 
     def _read_prompt(self, ids: tf.Tensor):
         logits, state = self.model(ids, self.model.initial_state(tf.shape(ids)[0]))  # B T V
         return logits[:, -1], state  # B V
 
-    def _write_on(self, logits, state, start, length, seed, temperature, top_k, top_p):
-        return sample_sequence(self.model.reader(), logits, state, start, length, seed, temperature, top_k, top_p)
+    def _write(self, logits, state, chances, length, temperature, top_k, top_p):
+        return sample_sequence(self.model.reader(), logits, state, chances, length, temperature, top_k, top_p)
 
 
 # %% [markdown]

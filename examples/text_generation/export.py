@@ -5,7 +5,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from common.checkpoints import named_variables
-from common.decoding import sample_sequence
+from common.decoding import draw_chances, sample_sequence
 from examples.text_generation.demo import TextGenerator
 
 
@@ -40,8 +40,9 @@ def export(generator: TextGenerator, folder: Path) -> Path:
         ids = _encode(prompt, module.table)  # T
         model = generator.model
         logits, state = model(ids[None], model.initial_state(1))  # 1 T V
+        chances = draw_chances(seed, 1, length)  # length 1
         drawn, _, _ = sample_sequence(
-            model.reader(), logits[:, -1], state, tf.constant(0), length, seed, temperature, top_k, top_p
+            model.reader(), logits[:, -1], state, chances, length, temperature, top_k, top_p
         )  # 1 length
         return {"text": prompt + tf.strings.reduce_join(tf.gather(module.symbols, drawn[0]))}
 
