@@ -40,9 +40,9 @@ def plain_step(model: TrainableCaptioner, batch) -> tf.Tensor:
         logits = []
         for t in range(inputs.shape[1]):
             words = model.embedding(inputs[:, t])
-            state, _ = model.reader.cell(model.tell(words, overview), [state])
-            seen, _ = model.attention(state[:, None], where, what, model.attention.key(where))
-            logits.append(model.say(words[:, None], state[:, None], seen, overview, training=True))
+            shown, state = model.reader.cell(model.tell(words, overview), state)
+            seen, _ = model.attention(shown[:, None], where, what, model.attention.key(where))
+            logits.append(model.say(words[:, None], shown[:, None], seen, overview, training=True))
         loss = masked_mean(cross_entropy(tf.concat(logits, axis=1), targets, model.label_smoothing), mask)
     gradients = tape.gradient(loss, model.trainable_variables)
     gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
