@@ -6,10 +6,11 @@
 #
 # $$\alpha_t = \mathrm{softmax}_l\left(w^\top \tanh(K v_l + Q h_t)\right) \qquad z_t = \sum_l \alpha_{tl}\, [v_l, u_l]$$
 #
-# $v_l$ says *where* something is, $u_l$ *what* is there (see `encoder.py`), and $\alpha_{tl}$ is the **attention** that
-# cell $l$ gets for word $t$ (Bahdanau et al. 2014). A **gate** $\beta_t = \sigma(b^\top h_t)$, one number, says how
-# much the photo matters for this word: not at all for the *of* in *a couple of*. The word comes from what was looked
-# at, from a first impression $g$ of the whole photo, from the state, and from the word before:
+# $v_l$ says *where* something is and $x_l$ *what* is there (see `encoder.py`), of which $u_l = \mathrm{relu}(U x_l)$ is
+# what counts for words; $\alpha_{tl}$ is the **attention** that cell $l$ gets for word $t$ (Bahdanau et al. 2014). A
+# **gate** $\beta_t = \sigma(b^\top h_t)$, one number, says how much the photo matters for this word: not at all for the
+# *of* in *a couple of*. The word comes from what was looked at, from a first impression of the whole photo, $g =
+# \frac{1}{L} \sum_l u_l$, from the state, and from the word before:
 #
 # $$p(y_t) = \mathrm{softmax}(W_o \tanh(W_h h_t + \beta_t W_z [z_t, g] + W_e y_{t-1}))$$
 #
@@ -27,8 +28,6 @@
 import keras
 import tensorflow as tf
 
-from common.recurrent import GRU
-
 # %% tags=["module"]
 from examples.image_captioning.data import END, SPECIAL, UNKNOWN
 from examples.image_captioning.encoder import Encoder
@@ -36,10 +35,13 @@ from examples.image_captioning.eyes import FrozenEyes, TinyEyes
 
 # %%
 Memory = tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]
-"""What there is to look at: where [B, L, C], what [B, L, D], keys [B, L, A], and a first impression of it all [B, U]"""
+"""What there is to look at: where [B, L, C], what [B, L, U], keys [B, L, A], and a first impression of it all [B, U]"""
+
+State = list[tf.Tensor]
+"""Of the LSTM: what it shows and what it keeps to itself, both [B, U]"""
 
 Seen = tuple[tf.Tensor, tf.Tensor]
-"""What was seen for each word: where [B, T, C], what [B, T, D]"""
+"""What was seen for each word: where [B, T, C], what [B, T, U]"""
 
 Batch = tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]
 """source float16 [B, L, C + D] or uint8 [B, S, S, 3], inputs int32 [B, T], targets int32 [B, T], mask bool [B, T]"""
@@ -68,11 +70,11 @@ class Attention(keras.layers.Layer):
         Args:
             states: [B, T, U].
             where: [B, L, C].
-            what: [B, L, D]; no gradient flows from it to the weights, so that where to look is learned from `where`.
+            what: [B, L, U]; no gradient flows from it to the weights, so that where to look is learned from `where`.
             keys: [B, L, A], from `self.key`, the same for all words.
 
         Returns:
-            what was seen, [B, T, C] and [B, T, D], and the weights float32 [B, T, L], which add up to one over L.
+            what was seen, [B, T, C] and [B, T, U], and the weights float32 [B, T, L], which add up to one over L.
         """
         met = tf.tanh(keys[:, None] + self.question(states)[:, :, None])  # B T L A
         weights = tf.nn.softmax(tf.cast(self.score(met)[..., 0], tf.float32))  # B T L
@@ -81,7 +83,7 @@ class Attention(keras.layers.Layer):
 
 
 class Captioner(keras.Model):
-    """Eyes, a GRU that reads the words, attention, and the deep output layer of Xu et al. 2015, equation 7."""
+    """Eyes, an LSTM that reads the words, attention, and the deep output layer of Xu et al. 2015, equation 7."""
 
     def __init__(
         self,
@@ -114,12 +116,12 @@ class Captioner(keras.Model):
         tiny = encoder.network is None
         self.eyes = TinyEyes(encoder.image_size) if tiny else FrozenEyes(encoder.grid[1])
         self.attention = Attention(attention_units)
-        self.overview = keras.layers.Dense(units, activation="relu", name="overview")
-        self.initial = keras.layers.Dense(units, activation="tanh", name="initial")
+        self.value = keras.layers.Dense(units, activation="relu", name="value")
+        self.initial = keras.layers.Dense(2 * units, activation="tanh", name="initial")
         self.embedding = keras.layers.Embedding(
             vocabulary_size, embedding_dim, embeddings_initializer=keras.initializers.RandomNormal(stddev=1.0)
         )
-        self.reader = GRU(units, return_sequences=True)
+        self.reader = keras.layers.LSTM(units, return_sequences=True)
         self.gate = None
         if gate != "none":
             self.gate = keras.layers.Dense(units if gate == "vector" else 1, activation="sigmoid")
@@ -134,11 +136,12 @@ class Captioner(keras.Model):
         self.word_dropout = keras.layers.Dropout(word_dropout)
         self.input_dropout = keras.layers.Dropout(input_dropout)
 
-    def look(self, source: tf.Tensor, training: bool = False) -> tuple[Memory, tf.Tensor]:
-        """Return what there is to look at, and the state [B, U] before the first word."""
+    def look(self, source: tf.Tensor, training: bool = False) -> tuple[Memory, State]:
+        """Return what there is to look at, and the state before the first word."""
         where, what = self.eyes(source)  # B L C, B L D
-        overview = self.input_dropout(self.overview(tf.reduce_mean(what, axis=1)), training=training)  # B U
-        return (where, what, self.attention.key(where), overview), self.initial(overview)
+        what = self.value(what)  # B L U
+        overview = self.input_dropout(tf.reduce_mean(what, axis=1), training=training)  # B U
+        return (where, what, self.attention.key(where), overview), tf.split(self.initial(overview), 2, axis=-1)
 
     def call(self, source: tf.Tensor, inputs: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         """Read whole captions.
@@ -166,7 +169,7 @@ class Captioner(keras.Model):
         seen = tuple(self.input_dropout(part, training=training) for part in seen)
         return self.say(words, states, seen, overview, training), weights, tf.concat([seen[0], words], axis=-1)
 
-    def next_word(self, ids: tf.Tensor, state: tf.Tensor, memory: Memory) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def next_word(self, ids: tf.Tensor, state: State, memory: Memory) -> tuple[tf.Tensor, State, tf.Tensor]:
         """Read one word a row: the same as `call` on captions of one word, for `common.decoding.beam_search`.
 
         Args:
@@ -179,12 +182,12 @@ class Captioner(keras.Model):
         """
         *memory, overview = memory
         words = self.embedding(ids)  # B E
-        state, _ = self.reader.cell(self.tell(words, overview), [state])  # B U
-        seen, weights = self.attention(state[:, None], *memory)  # B 1 L
-        logits = self.say(words[:, None], state[:, None], seen, overview)  # B 1 V
+        shown, state = self.reader.cell(self.tell(words, overview), state)  # B U
+        seen, weights = self.attention(shown[:, None], *memory)  # B 1 L
+        logits = self.say(words[:, None], shown[:, None], seen, overview)  # B 1 V
         is_word = tf.range(tf.shape(logits)[-1]) >= len(SPECIAL)  # V
         is_end = tf.range(tf.shape(logits)[-1]) == END  # V
-        return tf.where(is_word | is_end, logits[:, 0], -float("inf")), state, weights[:, 0]
+        return tf.where(is_word | is_end, logits[:, 0], -float("inf")), [*state], weights[:, 0]
 
     def tell(self, words: tf.Tensor, overview: tf.Tensor) -> tf.Tensor:
         """Return what the recurrence gets: words [B, ..., E], with `remind` each beside the overview [B, ..., U]."""

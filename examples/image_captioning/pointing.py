@@ -10,7 +10,7 @@
 """Does the attention for a word point at the thing that it names?"""
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,7 +96,7 @@ class PointingGame:
 
     def __init__(self):
         """Nothing pointed at yet."""
-        self.counts: Counter[str] = Counter()
+        self.by_photo: dict[str, Counter[str]] = defaultdict(Counter)
 
     def play(self, photo: BoxedPhoto, words: Sequence[str], attention: np.ndarray) -> None:
         """Point at whatever `words` names of the things in `photo`.
@@ -113,27 +113,34 @@ class PointingGame:
             width, height = photo.size
             row, column = np.unravel_index(np.argmax(upsample(grid, (_RASTER, _RASTER))), (_RASTER, _RASTER))
             place = ((column + 0.5) / _RASTER * width, (row + 0.5) / _RASTER * height)
-            self.counts["overlaps"] += _overlaps(photo, category, grid)
-            self.counts["named"] += 1
-            self.counts["hits"] += _is_inside(*place, photo.boxes[category])
-            self.counts["centre"] += _is_inside(width / 2, height / 2, photo.boxes[category])
-            self.counts["chance"] += _share(photo, category)
+            self.by_photo[photo.name].update(
+                named=1,
+                hits=_is_inside(*place, photo.boxes[category]),
+                overlaps=_overlaps(photo, category, grid),
+                chance=_share(photo, category),
+                centre=_is_inside(width / 2, height / 2, photo.boxes[category]),
+            )
 
     def results(self) -> dict[str, float | int]:
         """Return the shares of hits: `pointing`, and of the lazy players `pointing_chance` and `pointing_centre`.
 
-        Also `pointing_overlap`, the milder question whether the cell of the greatest weight reaches into a box at all.
+        Also `pointing_overlap`, the milder question whether the cell of the greatest weight reaches into a box at all,
+        and `pointing_error`, the standard error of `pointing` less `pointing_centre`. What is pointed at in one photo
+        hits or misses together, so it is the photos that are taken to be drawn at random, not the words.
         """
-        named = max(1, self.counts["named"])
-        shares = {
+        counts = sum(self.by_photo.values(), Counter())
+        named = max(1, counts["named"])
+        names = {
             "pointing": "hits",
             "pointing_overlap": "overlaps",
             "pointing_chance": "chance",
             "pointing_centre": "centre",
         }
-        return {"pointing_words": int(self.counts["named"])} | {
-            name: float(self.counts[key] / named) for name, key in shares.items()
-        }
+        shares = {name: float(counts[key] / named) for name, key in names.items()}
+        lead = shares["pointing"] - shares["pointing_centre"]
+        strays = [of["hits"] - of["centre"] - lead * of["named"] for of in self.by_photo.values()]
+        error = float(np.linalg.norm(strays)) / named
+        return {"pointing_words": int(counts["named"]), **shares, "pointing_error": error}
 
 
 def _is_inside(x: float, y: float, boxes: Sequence[Box]) -> bool:

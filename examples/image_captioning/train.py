@@ -141,5 +141,5 @@ def announce(config: Config, data: Data, batches: CaptionBatches, model: keras.M
         f"{config.data}: {len(data.train):,} photos with {len(batches.lengths):,} captions to train on, "
         f"{len(data.validation):,} photos to validate, {len(data.vocabulary):,} words; guessing costs "
         f"{math.log(len(data.vocabulary)):.3f} nats a word\n"
-        f"{config.encoder} and a GRU of {config.units} with attention, {weights:,} weights to learn"
+        f"{config.encoder} and an LSTM of {config.units} with attention, {weights:,} weights to learn"
     )

@@ -55,17 +55,17 @@ def numpy_captioner(model, source, inputs):
         cells = source[b].astype("float64")
         where, what = cells[:, :C], cells[:, C:]
         where = where / np.sqrt((where**2).mean(axis=1, keepdims=True))
-        overview = np.maximum(dense(model.overview, what.mean(axis=0)), 0)
-        h = np.tanh(dense(model.initial, overview))
+        what = np.maximum(dense(model.value, what), 0)
+        overview = what.mean(axis=0)
+        h, c = np.split(np.tanh(dense(model.initial, overview)), 2)
         for t in range(T):
             word = model.embedding.embeddings.numpy()[inputs[b, t]]
             cell = model.reader.cell
-            bias, recurrent_bias = cell.bias.numpy()
             told = np.concatenate([word, overview]) if model.remind else word
-            from_word = told @ cell.kernel.numpy() + bias
-            from_state = h @ cell.recurrent_kernel.numpy() + recurrent_bias
-            z, r = np.split(sigmoid(from_word + from_state)[: 2 * U], 2)
-            h = z * h + (1 - z) * np.tanh(from_word[2 * U :] + r * from_state[2 * U :])
+            gates = told @ cell.kernel.numpy() + h @ cell.recurrent_kernel.numpy() + cell.bias.numpy()
+            enter, keep, new, show = np.split(gates, 4)
+            c = sigmoid(keep) * c + sigmoid(enter) * np.tanh(new)
+            h = sigmoid(show) * np.tanh(c)
             met = np.tanh(dense(model.attention.key, where) + dense(model.attention.question, h))
             scores = dense(model.attention.score, met)[:, 0]
             weights = np.exp(scores) / np.exp(scores).sum()
@@ -144,7 +144,7 @@ def test_where_to_look_is_not_learned_from_what_is_there():
     (*memory, _), state = model.look(source)
     for part, is_learned_from in ((0, True), (1, False)):
         with tf.GradientTape() as tape:
-            seen, _ = model.attention(state[:, None], *memory)
+            seen, _ = model.attention(state[0][:, None], *memory)
             total = tf.reduce_sum(seen[part] ** 2)
         gradient = tape.gradient(total, model.attention.question.kernel)
         assert (gradient is not None) == is_learned_from

@@ -48,6 +48,17 @@ def test_hits_chance_and_centre_are_counted_by_word():
     assert results["pointing_chance"] == pytest.approx((0.04 + 0.04 + 0.36) / 3, abs=0.01)
 
 
+def test_the_error_is_that_of_the_lead_over_the_centre_between_photos():
+    game = PointingGame()
+    assert game.results()["pointing_error"] == 0
+    for corner in (0, 4):
+        photo = BoxedPhoto(f"photo {corner}", (100, 100), {"dog": [(0, 0, 20, 20)]})
+        for words in (["dog"], ["dogs"], ["nothing"]):
+            game.play(photo, words, peak_at(corner, corner)[None])
+    assert game.results()["pointing"] == 0.5 and game.results()["pointing_centre"] == 0
+    assert game.results()["pointing_error"] == pytest.approx(np.std([0, 1]) / np.sqrt(2))
+
+
 def test_coco_boxes_are_read_as_corners(tmp_path):
     content = {
         "images": [{"id": 7, "file_name": "a.jpg", "width": 100, "height": 50}],
