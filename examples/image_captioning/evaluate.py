@@ -82,7 +82,8 @@ def evaluate(
         rule = (
             f"{rule}. pointing: share of those words for which the attention's peak is in a box of what is named, if "
             "it is in the photo; chance: the boxes' share of the photo; centre: the photo's centre is in a box; "
-            "error: standard error of the lead over the centre, between photos"
+            "error: standard error of the lead over the centre, between photos; difficult: of things that cover less "
+            "than a quarter of the photo and have others beside them"
         )
     run.write_evaluation(split, rule, time.monotonic() - started, metrics)
     return metrics

@@ -4,7 +4,9 @@
 # Good captions do not show that the model looks at what it names: it may guess the ball from the lawn. So we ask: when
 # a word names a kind of thing that is in the photo, does the peak of the attention, as it is drawn, lie in a box around
 # such a thing? Two lazy players set the scale: one points anywhere (and hits as often as the boxes cover the photo),
-# the other always points at the centre, where people like to put things.
+# the other always points at the centre, where people like to put things. Large things nobody can miss, so the game is
+# counted a second time for the **difficult** ones (Zhang et al. 2016, arXiv:1608.00507): those that cover less than a
+# quarter of the photo and have something of another kind beside them.
 
 # %%
 """Does the attention for a word point at the thing that it names?"""
@@ -92,11 +94,12 @@ def read_coco_boxes(path: Path) -> list[BoxedPhoto]:
 
 
 class PointingGame:
-    """Counts hits, and those of the two lazy players."""
+    """Counts hits, and those of the two lazy players, for all that is named and again for the difficult things."""
 
     def __init__(self):
         """Nothing pointed at yet."""
-        self.by_photo: dict[str, Counter[str]] = defaultdict(Counter)
+        self.of_all: dict[str, Counter[str]] = defaultdict(Counter)
+        self.of_difficult: dict[str, Counter[str]] = defaultdict(Counter)
 
     def play(self, photo: BoxedPhoto, words: Sequence[str], attention: np.ndarray) -> None:
         """Point at whatever `words` names of the things in `photo`.
@@ -113,34 +116,38 @@ class PointingGame:
             width, height = photo.size
             row, column = np.unravel_index(np.argmax(upsample(grid, (_RASTER, _RASTER))), (_RASTER, _RASTER))
             place = ((column + 0.5) / _RASTER * width, (row + 0.5) / _RASTER * height)
-            self.by_photo[photo.name].update(
-                named=1,
-                hits=_is_inside(*place, photo.boxes[category]),
-                overlaps=_overlaps(photo, category, grid),
-                chance=_share(photo, category),
-                centre=_is_inside(width / 2, height / 2, photo.boxes[category]),
-            )
+            counts = {
+                "named": 1,
+                "hits": _is_inside(*place, photo.boxes[category]),
+                "overlaps": _overlaps(photo, category, grid),
+                "chance": _share(photo, category),
+                "centre": _is_inside(width / 2, height / 2, photo.boxes[category]),
+            }
+            self.of_all[photo.name].update(counts)
+            if counts["chance"] < 0.25 and len(photo.boxes) > 1:
+                self.of_difficult[photo.name].update(counts)
 
     def results(self) -> dict[str, float | int]:
         """Return the shares of hits: `pointing`, and of the lazy players `pointing_chance` and `pointing_centre`.
 
         Also `pointing_overlap`, the milder question whether the cell of the greatest weight reaches into a box at all,
         and `pointing_error`, the standard error of `pointing` less `pointing_centre`. What is pointed at in one photo
-        hits or misses together, so it is the photos that are taken to be drawn at random, not the words.
+        hits or misses together, so it is the photos that are taken to be drawn at random, not the words. The same as
+        `pointing_difficult` and so on for the difficult things, if any was named.
         """
-        counts = sum(self.by_photo.values(), Counter())
-        named = max(1, counts["named"])
-        names = {
-            "pointing": "hits",
-            "pointing_overlap": "overlaps",
-            "pointing_chance": "chance",
-            "pointing_centre": "centre",
-        }
-        shares = {name: float(counts[key] / named) for name, key in names.items()}
-        lead = shares["pointing"] - shares["pointing_centre"]
-        strays = [of["hits"] - of["centre"] - lead * of["named"] for of in self.by_photo.values()]
-        error = float(np.linalg.norm(strays)) / named
-        return {"pointing_words": int(counts["named"]), **shares, "pointing_error": error}
+        difficult = _shares("pointing_difficult", self.of_difficult) if self.of_difficult else {}
+        return {**_shares("pointing", self.of_all), **difficult}
+
+
+def _shares(name: str, by_photo: Mapping[str, Counter[str]]) -> dict[str, float | int]:
+    counts = sum(by_photo.values(), Counter())
+    named = max(1, counts["named"])
+    kinds = {name: "hits", f"{name}_overlap": "overlaps", f"{name}_chance": "chance", f"{name}_centre": "centre"}
+    shares = {kind: float(counts[key] / named) for kind, key in kinds.items()}
+    lead = shares[name] - shares[f"{name}_centre"]
+    strays = [of["hits"] - of["centre"] - lead * of["named"] for of in by_photo.values()]
+    error = float(np.linalg.norm(strays)) / named
+    return {f"{name}_words": int(counts["named"]), **shares, f"{name}_error": error}
 
 
 def _is_inside(x: float, y: float, boxes: Sequence[Box]) -> bool:

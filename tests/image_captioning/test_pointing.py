@@ -48,6 +48,24 @@ def test_hits_chance_and_centre_are_counted_by_word():
     assert results["pointing_chance"] == pytest.approx((0.04 + 0.04 + 0.36) / 3, abs=0.01)
 
 
+def test_small_things_beside_others_are_counted_once_more():
+    small, large = [(0, 0, 20, 20)], [(0, 0, 60, 60)]
+    for boxes, is_difficult in (
+        ({"dog": small, "cat": large}, True),
+        ({"dog": small}, False),  # nothing to be mistaken for it
+        ({"dog": large, "cat": small}, False),  # nobody can miss it
+    ):
+        game = PointingGame()
+        game.play(BoxedPhoto("x", (100, 100), boxes), ["dog"], peak_at(0, 0)[None])
+        results = game.results()
+        assert results["pointing_words"] == 1 and ("pointing_difficult" in results) is is_difficult
+    game.play(BoxedPhoto("y", (100, 100), {"dog": small, "cat": large}), ["dog", "dog"], np.stack([peak_at(0, 0)] * 2))
+    results = game.results()
+    assert results["pointing_words"] == 3 and results["pointing_difficult_words"] == 2
+    assert results["pointing_difficult"] == 1 and results["pointing_difficult_centre"] == 0
+    assert results["pointing_difficult_chance"] == pytest.approx(0.04, abs=0.005)
+
+
 def test_the_error_is_that_of_the_lead_over_the_centre_between_photos():
     game = PointingGame()
     assert game.results()["pointing_error"] == 0
