@@ -22,7 +22,7 @@ class Config(TrainOptions):
     data: str = "shakespeare"
     """shakespeare, tiny (embedded), tfds:tiny_shakespeare, or the path of a UTF-8 text file or a folder of .txt.
     The first 90 % of the characters train, the last 10 % validate."""
-    epochs: int = 4
+    epochs: int = 3
     """Passes over the training text; the learning rate is planned to fall to its floor over exactly these."""
     batch_size: int = 64
     """Text streams read side by side; each step advances all of them by one window."""
@@ -38,13 +38,13 @@ class Config(TrainOptions):
     """Width of the recurrent state: the capacity of the model."""
     layers: int = 1
     """Recurrent layers, one above the other."""
-    dropout: float = 0.1
+    dropout: float = 0.2
     """Share of each recurrent layer's outputs set to zero in training; more when the validation loss turns up."""
     optimizer: Literal["muon", "adam"] = "muon"
     """What steps the matrices of the recurrent layers: Muon learns as much in half the steps. Adam does the rest."""
     learning_rate: float = 2e-3
     """Adam's step size at its peak."""
-    matrix_step: float = 1.2
+    matrix_step: float = 0.8
     """Muon's step: the root mean square of its entries, in units of the learning rate. Adam's is about 0.2."""
     warmup_steps: int = 25
     """Steps over which the learning rate climbs from 0; without them this rate diverges."""
@@ -52,8 +52,8 @@ class Config(TrainOptions):
     """Share of the peak that is left at the end of the cosine decay."""
     beta_2: float = 0.99
     """Adam's memory of squared gradients; 0.999 reacts too slowly for runs of a few hundred steps."""
-    weight_decay: float = 0.0
-    """Decoupled weight decay (AdamW), for long runs on small texts."""
+    weight_decay: float = 0.1
+    """Decoupled weight decay (AdamW): share of the weights, times the learning rate, taken away at each step."""
     clip_norm: float = 1.0
     """Gradients longer than this are shortened to it: recurrent gradients explode now and then."""
     prompt: str | None = None
@@ -89,7 +89,7 @@ PRESETS = {
         dropout=0.5, learning_rate=5e-3, warmup_steps=20, sample_length=200,
     ),
     "full": Config(
-        preset="full", epochs=12, dropout=0.5, weight_decay=0.1,
+        preset="full", epochs=12, dropout=0.4, matrix_step=0.6,
     ),
 }  # fmt: skip
 
