@@ -41,7 +41,7 @@ class Config(TrainOptions):
     dropout: float = 0.2
     """Share of each recurrent layer's outputs set to zero in training; more when the validation loss turns up."""
     optimizer: Literal["muon", "adam"] = "muon"
-    """What steps the matrices of the recurrent layers: Muon learns as much in half the steps. Adam does the rest."""
+    """What steps the matrices of the recurrent layers: Muon learns as much in fewer steps. Adam does the rest."""
     learning_rate: float = 2e-3
     """Adam's step size at its peak."""
     matrix_step: float = 0.8

@@ -35,7 +35,7 @@ from examples.text_generation.surprise import choose_passage, draw_surprise, rea
 # %% [markdown]
 # Two optimizers share the work. **Adam** moves embedding, biases and output layer. The matrices of the recurrent layers
 # are moved by **Muon** (`common/muon.py`): a step as long in every direction of the matrix, not only in the few that
-# dominate its gradient. `--optimizer adam` leaves everything to Adam, and learns as much in more than twice the steps.
+# dominate its gradient. `--optimizer adam` leaves everything to Adam; the README compares the two.
 #
 # The step size climbs over the first steps, while the averages are still poor, and then falls along a cosine to almost
 # nothing at the end. The fall is worth much: the last tenth of a nat comes while the steps get small.
@@ -64,7 +64,7 @@ def build_optimizer(config: Config, schedule: WarmUpAndDecay) -> keras.optimizer
     return Muon(
         schedule,
         rms_rate=config.matrix_step,
-        ns_steps=3,  # of the usual 5: a third cheaper a step here, and it learns no worse
+        ns_steps=3,  # of the usual 5: cheaper, and in one short run each it learned no worse
         exclude_layers=["logits"],  # there each column is a character's own
         adam_beta_2=config.beta_2,
         adam_weight_decay=decay,
