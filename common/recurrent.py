@@ -89,7 +89,7 @@ class Recurrent:
         columns = tf.transpose(kernel)  # GU U; one row alone is multiplied faster if what it meets lies in rows
 
         def step(projected: tf.Tensor, state: Parts) -> Parts:
-            product = _product(columns, transpose_b=True) if projected.shape[0] == 1 else _product(kernel)
+            product = _product(columns, transpose_b=True) if state[0].shape[0] == 1 else _product(kernel)
             projected, *state = (tf.cast(part, _wide(kernel.dtype)) for part in (projected, *state))
             state, _ = self.forward(projected, state, product, *extra)
             return [tf.cast(part, kernel.dtype) for part in state]
