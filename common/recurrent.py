@@ -39,6 +39,8 @@ class Recurrent:
 
     `project`, `recur` and `stepper` are the parts of a call, for models that know more than a layer can: for instance
     that all inputs are rows of one small table.
+
+    The cells bring their equations: `forward` and `backward` for one step, `gradients` for what comes after the loop.
     """
 
     SAVED: ClassVar[int]
@@ -113,7 +115,7 @@ class Recurrent:
         return outputs[-1], tf.transpose(outputs, [1, 0, 2]), state
 
     def _recurrent_weights(self) -> tuple[tf.Tensor, Parts]:
-        """Return U [U, GU] in the compute dtype, and what else `forward` needs in the dtype of gates and state."""
+        """Return U [U, GU] in the compute dtype, and biases of the step, each [U], in the dtype of gates and state."""
         kernel = tf.cast(self.cell.recurrent_kernel, self.compute_dtype)
         return kernel, [tf.cast(weight, _wide(kernel.dtype)) for weight in self._biases()[1]]
 
@@ -233,7 +235,7 @@ def _recur(
     def array(dtype: tf.DType, width: int = units) -> tf.TensorArray:
         return tf.TensorArray(dtype, steps, element_shape=[batch, width], clear_after_read=False)
 
-    def where_read(t: tf.Tensor, parts: Parts, others: Parts) -> Parts:
+    def where_read(t: tf.Tensor, parts: Parts, others: Parts) -> Parts:  # the others where the state stands still
         if mask is None:
             return parts
         return [tf.where(mask[t][:, None], *pair) for pair in zip(parts, others, strict=True)]
@@ -259,6 +261,7 @@ def _recur(
                 gradients = _write(gradients, t, [tf.cast(part, kernel.dtype) for part in found])
                 return t - 1, where_read(t, d_before, d_state), gradients
 
+            # Beside D: where a bias stands inside, what comes to the input is not what comes to the state.
             gradients = [array(kernel.dtype, kernel.shape[1]), *(array(kernel.dtype) for _ in extra)]
             end = steps - 1, [tf.zeros_like(state[0]), *d_rest], gradients
             _, d_state, gradients = tf.while_loop(lambda t, *_: t >= 0, backward, end)
