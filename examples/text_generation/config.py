@@ -33,7 +33,7 @@ class Config(TrainOptions):
     cell: Literal["gru", "lstm"] = "gru"
     """Recurrent cell."""
     plain_gru: bool = False
-    """Use Keras' own GRU layer: the same equations and weights, about half as fast on a processor."""
+    """Use Keras' own GRU or LSTM layer: the same equations and weights, slower on a processor."""
     units: int = 1024
     """Width of the recurrent state: the capacity of the model."""
     layers: int = 1
