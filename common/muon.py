@@ -11,7 +11,7 @@ moves them all to between 0.7 and 1.2 in five turns (Newton and Schulz), and is 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 import tensorflow as tf
@@ -28,16 +28,25 @@ class Muon(keras.optimizers.Muon):
     Biases, embeddings, and the variables that `exclude_layers` names are left to Adam.
     """
 
-    def __init__(self, learning_rate, *, exclude_layers: Sequence[str] = (), **settings):
+    def __init__(
+        self,
+        learning_rate,
+        *,
+        rms_rate: float | Callable[[], tf.Tensor] = 0.2,
+        exclude_layers: Sequence[str] = (),
+        **settings,
+    ):
         """Plan the steps.
 
         Args:
             learning_rate: Adam's rate; Muon's steps have `rms_rate` times this as their root mean square.
+            rms_rate: a number, or a function that is asked for it, a scalar, at every step.
             exclude_layers: regular expressions for the paths of variables that are left to Adam, beside all biases.
             settings: the further arguments of `keras.optimizers.Muon`.
         """
         biases = "bias"  # a GRU has two rows of them, which look like a matrix
         super().__init__(learning_rate, exclude_layers=[*exclude_layers, biases], **settings)
+        self._rms_rate = rms_rate if callable(rms_rate) else lambda: rms_rate
         self._precision = keras.config.dtype_policy().compute_dtype
 
     def build(self, variables: list[keras.Variable]) -> None:
@@ -62,7 +71,7 @@ class Muon(keras.optimizers.Muon):
         """Return about U V^T of `matrix` [N, M] = U S V^T, scaled to a root mean square of `rms_rate`."""
         x = matrix / (tf.norm(matrix) + 1e-12)
         x = self.zeropower_via_newtonschulz5(tf.cast(x, self._precision), self.ns_steps)
-        return tf.cast(x, matrix.dtype) * self.rms_rate * math.sqrt(max(matrix.shape))
+        return tf.cast(x, matrix.dtype) * self._rms_rate() * math.sqrt(max(matrix.shape))
 
 
 def _gates(variable: keras.Variable) -> int:

@@ -1,3 +1,5 @@
+from functools import partial
+
 import keras
 import numpy as np
 import pytest
@@ -69,3 +71,11 @@ def test_in_bfloat16_only_the_iteration_is_rounded():
     finally:
         keras.config.set_dtype_policy("float32")
     assert 1e-4 < np.abs(rounded - exact).max() / np.abs(exact).max() < 0.1
+
+
+def test_the_length_of_a_step_may_be_decided_later():
+    gradient = RNG.normal(size=(8, 8)).astype("float32")
+    rate = tf.Variable(0.0)
+    later = partial(stepped, "layer", [gradient], rms_rate=lambda: rate.assign_add(0.25))
+    np.testing.assert_allclose(later(), stepped("layer", [gradient], rms_rate=0.25), rtol=1e-5)
+    np.testing.assert_allclose(later(), stepped("layer", [gradient], rms_rate=0.5), rtol=1e-5)

@@ -5,10 +5,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common.recurrent import GRU
+from common.recurrent import GRU, LSTM
 
 B, T, E, U = 3, 7, 5, 4
 rng = np.random.default_rng(0)
+
+KERAS = {GRU: keras.layers.GRU, LSTM: keras.layers.LSTM}
+STATES = {GRU: 1, LSTM: 2}
+both_cells = pytest.mark.parametrize("cell", [GRU, LSTM], ids=["gru", "lstm"])
 
 MASKS = {
     "none": None,
@@ -18,10 +22,10 @@ MASKS = {
 }
 
 
-def twins(dtype="float64", **options):
+def twins(cell, dtype="float64", **options):
     """Return this layer and Keras', with the same weights."""
     options = {"return_sequences": True, "return_state": True, "dtype": dtype} | options
-    ours, theirs = GRU(U, **options), keras.layers.GRU(U, **options)
+    ours, theirs = cell(U, **options), KERAS[cell](U, **options)
     for layer in (ours, theirs):
         layer.build((None, None, E))
     for one, other in zip(ours.weights, theirs.weights, strict=True):
@@ -36,18 +40,19 @@ def results(layer, x, state, mask=None, compiled=True, training=False):
 
     def run(x, state):
         with tf.GradientTape() as tape:
-            tape.watch([x, state])
+            tape.watch([x, *state])
             found = layer(x, initial_state=state, mask=mask, training=training)
             total = tf.add_n(
                 [tf.reduce_sum(part * tf.cast(weights.normal(size=part.shape), part.dtype)) for part in found]
             )
-        return list(found), tape.gradient(total, [x, state, *(weight.value for weight in layer.trainable_weights)])
+        return list(found), tape.gradient(total, [x, *state, *(weight.value for weight in layer.trainable_weights)])
 
     return tf.nest.flatten((tf.function(run) if compiled else run)(x, state))
 
 
-def some_input(dtype="float64", length=T):
-    return tf.constant(rng.normal(size=(B, length, E)), dtype), tf.constant(rng.normal(size=(B, U)), dtype)
+def some_input(cell, dtype="float64", length=T):
+    state = [tf.constant(rng.normal(size=(B, U)), dtype) for _ in range(STATES[cell])]
+    return tf.constant(rng.normal(size=(B, length, E)), dtype), state
 
 
 def assert_same(ours, theirs, **tolerance):
@@ -58,41 +63,46 @@ def assert_same(ours, theirs, **tolerance):
 OTHER_WAYS = [{"go_backwards": True}, {"return_sequences": False}, {"zero_output_for_mask": True}]
 
 
+@both_cells
 @pytest.mark.parametrize(
     ("mask", "options"),
     [(mask, {}) for mask in MASKS] + [("left", options) for options in OTHER_WAYS],
     ids=[*MASKS, *(next(iter(options)) for options in OTHER_WAYS)],
 )
-def test_outputs_and_every_gradient_are_those_of_keras(mask, options):
-    ours, theirs = twins(**options)
+def test_outputs_and_every_gradient_are_those_of_keras(cell, mask, options):
+    ours, theirs = twins(cell, **options)
     assert ours.is_fast
-    x, state = some_input()
+    x, state = some_input(cell)
     assert_same(results(ours, x, state, MASKS[mask]), results(theirs, x, state, MASKS[mask]), rtol=1e-9, atol=1e-12)
 
 
+@both_cells
 @pytest.mark.parametrize("length", [1, 2, 33])
-def test_any_length_will_do(length):
-    ours, theirs = twins()
-    x, state = some_input(length=length)
+def test_any_length_will_do(cell, length):
+    ours, theirs = twins(cell)
+    x, state = some_input(cell, length=length)
     assert_same(results(ours, x, state), results(theirs, x, state), rtol=1e-9, atol=1e-12)
 
 
-def test_line_by_line_is_the_same_as_compiled():
-    ours, _ = twins()
-    x, state = some_input()
+@both_cells
+def test_line_by_line_is_the_same_as_compiled(cell):
+    ours, _ = twins(cell)
+    x, state = some_input(cell)
     mask = MASKS["right"]
     assert_same(results(ours, x, state, mask, compiled=False), results(ours, x, state, mask), rtol=1e-9, atol=1e-12)
 
 
-def test_gradients_are_those_of_finite_differences():
-    ours, _ = twins()
-    x, state = some_input()
+@both_cells
+def test_gradients_are_those_of_finite_differences(cell):
+    ours, _ = twins(cell)
+    x, state = some_input(cell)
     mask = MASKS["holes, and a row of nothing"]
-    variables = [tf.Variable(x), tf.Variable(state), *(weight.value for weight in ours.trainable_weights)]
+    x, *state = (tf.Variable(part) for part in (x, *state))
+    variables = [x, *state, *(weight.value for weight in ours.trainable_weights)]
 
     def loss():
-        outputs, final = ours(variables[0], initial_state=variables[1], mask=mask)
-        return tf.reduce_sum(outputs**2) + tf.reduce_sum(final)
+        outputs, *final = ours(x, initial_state=state, mask=mask)
+        return tf.reduce_sum(outputs**2) + tf.add_n([tf.reduce_sum(part) for part in final])
 
     with tf.GradientTape() as tape:
         total = loss()
@@ -106,8 +116,9 @@ def test_gradients_are_those_of_finite_differences():
         assert (slopes[0] - slopes[1]) / 2e-6 == pytest.approx(np.sum(direction * gradient), rel=1e-6)
 
 
-def test_one_trace_serves_all_shapes():
-    ours, theirs = twins()
+@both_cells
+def test_one_trace_serves_all_shapes(cell):
+    ours, theirs = twins(cell)
     traces = []
 
     @tf.function(input_signature=[tf.TensorSpec([None, None, E], tf.float64), tf.TensorSpec([None, None], tf.bool)])
@@ -126,65 +137,91 @@ def test_one_trace_serves_all_shapes():
     assert len(traces) == 1
 
 
-def test_dropout_hits_the_inputs_of_all_steps_alike():
-    ours, theirs = twins(dropout=0.5, seed=3)
-    x, state = some_input()
+@both_cells
+def test_dropout_hits_the_inputs_of_all_steps_alike(cell):
+    ours, theirs = twins(cell, dropout=0.5, seed=3)
+    x, state = some_input(cell)
     seen = results(ours, x, state, training=True)
     assert_same(seen, results(theirs, x, state, training=True), rtol=1e-9, atol=1e-12)
     assert not np.allclose(seen[0], results(ours, x, state)[0])
 
 
-def test_low_precision_is_close_and_keeps_types():
-    ours, _ = twins("mixed_bfloat16")
-    exact, _ = twins("float32")
+@both_cells
+def test_low_precision_is_close_and_keeps_types(cell):
+    ours, _ = twins(cell, "mixed_bfloat16")
+    exact, _ = twins(cell, "float32")
     for one, other in zip(exact.weights, ours.weights, strict=True):
         one.assign(other)
-    x, state = some_input("float32")
+    x, state = some_input(cell, "float32")
     found = results(ours, x, state)
-    assert [part.dtype.name for part in found] == ["bfloat16"] * 2 + ["float32"] * 5
+    shown, given = 1 + len(state), 1 + len(state) + len(ours.weights)
+    assert [part.dtype.name for part in found] == ["bfloat16"] * shown + ["float32"] * given
     for one, other in zip(found, results(exact, x, state), strict=True):
         scale = np.abs(other).max()
         np.testing.assert_allclose(tf.cast(one, tf.float32), other, atol=0.05 * scale)
 
 
-def test_stepping_is_calling():
-    ours, _ = twins()
-    x, state = some_input()
-    outputs, _ = ours(x, initial_state=state)
-    step = ours.stepper()
-    for t in range(T):
-        state = step(ours.project(x[:, t]), state)
-        np.testing.assert_allclose(state, outputs[:, t], rtol=1e-9)
+def test_an_lstm_counts_in_low_precision():
+    """Adding little to a large cell state, again and again, is what bfloat16 cannot do: 256 + 1 = 256."""
+    layer = LSTM(1, return_state=True, dtype="mixed_bfloat16")
+    layer.build((None, None, 1))
+    layer.cell.kernel.assign([[0.0, 0.0, 20.0, 0.0]])
+    layer.cell.bias.assign([20.0, 20.0, 0.0, 0.0])  # both gates open, and every input of one adds one
+    *_, counted = layer(tf.ones([1, 300, 1]))
+    assert float(counted[0, 0]) == pytest.approx(300, rel=0.01)
 
 
-def test_weights_and_names_are_those_of_keras(tmp_path):
+@both_cells
+def test_stepping_is_calling(cell):
+    ours, _ = twins(cell)
+    x, state = some_input(cell)
+    outputs, *final = ours(x, initial_state=state)
+    for rows in (1, B):  # one row alone is multiplied in another way
+        step, at = ours.stepper(), [part[:rows] for part in state]
+        for t in range(T):
+            at = step(ours.project(x[:rows, t]), at)
+            np.testing.assert_allclose(at[0], outputs[:rows, t], rtol=1e-9)
+        assert_same(at, [part[:rows] for part in final], rtol=1e-9)
+
+
+@both_cells
+def test_weights_and_names_are_those_of_keras(cell, tmp_path):
     ours, theirs = (
-        keras.Sequential([keras.Input((None, E)), layer(U, name="gru")], name="model")
-        for layer in (GRU, keras.layers.GRU)
+        keras.Sequential([keras.Input((None, E)), layer(U, name="layer")], name="model")
+        for layer in (cell, KERAS[cell])
     )
     assert [weight.path for weight in ours.weights] == [weight.path for weight in theirs.weights]
     theirs.save_weights(tmp_path / "their.weights.h5")
     ours.load_weights(tmp_path / "their.weights.h5")
-    x, _ = some_input("float32")
+    x, _ = some_input(cell, "float32")
     np.testing.assert_allclose(ours(x), theirs(x), rtol=1e-5)
-    assert GRU.from_config(ours.layers[0].get_config()).get_config() == ours.layers[0].get_config()
+    assert cell.from_config(ours.layers[0].get_config()).get_config() == ours.layers[0].get_config()
 
 
 @pytest.mark.parametrize(
-    "options",
-    [{"activation": "relu"}, {"use_bias": False}, {"reset_after": False}, {"recurrent_dropout": 0.5}, {"unroll": True}],
-    ids=lambda options: next(iter(options)),
+    ("cell", "options"),
+    [
+        (GRU, {"activation": "relu"}),
+        (GRU, {"use_bias": False}),
+        (GRU, {"reset_after": False}),
+        (GRU, {"recurrent_dropout": 0.5}),
+        (GRU, {"unroll": True}),
+        (LSTM, {"recurrent_activation": "hard_sigmoid"}),
+        (LSTM, {"use_bias": False}),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else value.__name__.lower(),
 )
-def test_other_arguments_are_left_to_keras(options):
-    ours, theirs = twins(**options, seed=1)
+def test_other_arguments_are_left_to_keras(cell, options):
+    ours, theirs = twins(cell, **options, seed=1)
     assert not ours.is_fast
-    x, state = some_input()
+    x, state = some_input(cell)
     assert_same(results(ours, x, state), results(theirs, x, state), rtol=1e-9, atol=1e-12)
 
 
-def test_it_works_in_bidirectional_and_trains_with_fit():
+@both_cells
+def test_it_works_in_bidirectional_and_trains_with_fit(cell):
     losses = []
-    for layer in (GRU, keras.layers.GRU):
+    for layer in (cell, KERAS[cell]):
         keras.utils.set_random_seed(1)
         model = keras.Sequential([keras.Input((T, E)), keras.layers.Bidirectional(layer(U)), keras.layers.Dense(1)])
         model.compile("adam", "mse")

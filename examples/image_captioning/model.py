@@ -28,6 +28,8 @@
 import keras
 import tensorflow as tf
 
+from common.recurrent import LSTM
+
 # %% tags=["module"]
 from examples.image_captioning.data import END, SPECIAL, UNKNOWN
 from examples.image_captioning.encoder import Encoder
@@ -121,7 +123,7 @@ class Captioner(keras.Model):
         self.embedding = keras.layers.Embedding(
             vocabulary_size, embedding_dim, embeddings_initializer=keras.initializers.RandomNormal(stddev=1.0)
         )
-        self.reader = keras.layers.LSTM(units, return_sequences=True)
+        self.reader = LSTM(units, return_sequences=True)
         self.gate = None
         if gate != "none":
             self.gate = keras.layers.Dense(units if gate == "vector" else 1, activation="sigmoid")

@@ -33,7 +33,7 @@ class Config(TrainOptions):
     cell: Literal["gru", "lstm"] = "gru"
     """Recurrent cell."""
     plain_gru: bool = False
-    """Use Keras' own GRU layer: the same equations and weights, about half as fast on a processor."""
+    """Use Keras' own GRU or LSTM layer: the same equations and weights, slower on a processor."""
     units: int = 1024
     """Width of the recurrent state: the capacity of the model."""
     layers: int = 1
@@ -45,7 +45,8 @@ class Config(TrainOptions):
     learning_rate: float = 2e-3
     """Adam's step size at its peak."""
     matrix_step: float = 0.8
-    """Muon's step: the root mean square of its entries, in units of the learning rate. Adam's is about 0.2."""
+    """Muon's step in a run of 500 steps: the root mean square of its entries, in units of the learning rate. Adam's is
+    about 0.2. A run of N steps has sqrt(500 / N) times this."""
     warmup_steps: int = 25
     """Steps over which the learning rate climbs from 0; without them this rate diverges."""
     learning_rate_floor: float = 0.03
@@ -89,7 +90,7 @@ PRESETS = {
         dropout=0.5, learning_rate=5e-3, warmup_steps=20, sample_length=200,
     ),
     "full": Config(
-        preset="full", epochs=12, dropout=0.4, matrix_step=0.6,
+        preset="full", epochs=12, dropout=0.4,
     ),
 }  # fmt: skip
 

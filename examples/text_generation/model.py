@@ -25,7 +25,7 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from common.recurrent import GRU
+from common.recurrent import GRU, LSTM, Recurrent
 
 State = list[list[tf.Tensor]]
 """For each recurrent layer its state tensors, each [B, U]: one for a GRU, two for an LSTM."""
@@ -46,9 +46,9 @@ Batch = tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]
 #
 # `python -m benchmarks.initial_values` shows what each of them is worth.
 #
-# And two decide how fast a step is. The GRU is that of `common/recurrent.py`: Keras' layer, but with as little as
-# possible in its loop over time. And all that the first layer ever reads are the V rows of the embedding, so these are
-# projected to its gates, $W E$, and not the B T characters of each batch one by one.
+# And two decide how fast a step is. GRU and LSTM are those of `common/recurrent.py`: Keras' layers, but with as little
+# as possible in their loop over time. And all that the first layer ever reads are the V rows of the embedding, so these
+# are projected to its gates, $W E$, and not the B T characters of each batch one by one.
 
 
 # %%
@@ -75,7 +75,8 @@ class CharRNN(keras.Model):
         self.embedding = keras.layers.Embedding(
             vocabulary_size, embedding_dim, embeddings_initializer=keras.initializers.RandomNormal(stddev=1.0)
         )
-        recurrent = {"gru": keras.layers.GRU if plain_gru else GRU, "lstm": keras.layers.LSTM}[cell]
+        fast, plain = {"gru": (GRU, keras.layers.GRU), "lstm": (LSTM, keras.layers.LSTM)}[cell]
+        recurrent = plain if plain_gru else fast
         self.recurrent = [recurrent(units, return_sequences=True, return_state=True) for _ in range(layers)]
         self.dropout = keras.layers.Dropout(dropout)
         small = keras.initializers.VarianceScaling(0.5, "fan_in")
@@ -105,15 +106,15 @@ class CharRNN(keras.Model):
         if not self._has_table:
             x, *state = layer(self.embedding(ids), initial_state=state, training=training)  # B T U, then B U each
             return x, state
-        states = layer.recur(tf.gather(self._table(), tf.transpose(ids)), *state)  # T B U
-        return tf.transpose(states, [1, 0, 2]), [states[-1]]  # B T U, B U
+        outputs, state = layer.recur(tf.gather(self._table(), tf.transpose(ids)), state)  # T B U, B U each
+        return tf.transpose(outputs, [1, 0, 2]), state  # B T U
 
     @property
     def _has_table(self) -> bool:
-        return isinstance(self.recurrent[0], GRU) and self.recurrent[0].is_fast
+        return isinstance(self.recurrent[0], Recurrent) and self.recurrent[0].is_fast
 
     def _table(self) -> tf.Tensor:
-        """Return what each character adds to the gates of the first layer, float32 [V, 3U].
+        """Return what each character adds to the gates of the first layer, float32 [V, 3U], or 4U of an LSTM.
 
         In float32, because the gradient of a frequent character is a sum over hundreds of places.
         """
@@ -144,8 +145,8 @@ class CharRNN(keras.Model):
         table, step = self._table(), layer.stepper()
 
         def read(ids: tf.Tensor, state: list[tf.Tensor]):
-            x = step(tf.gather(table, ids), *state)  # B U
-            return x, [x]
+            state = step(tf.gather(table, ids), state)  # B U each
+            return state[0], state
 
         return read
 

@@ -105,8 +105,9 @@ def train_one_step(model, batch):
     return float(model.train_step(batch)["loss"])
 
 
-def test_the_step_follows_the_gradient_of_plain_keras():
-    model, twin = make(TrainableCharRNN, B, 2), make(plain_gru=True)
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_the_step_follows_the_gradient_of_plain_keras(cell):
+    model, twin = make(TrainableCharRNN, B, 2, cell=cell), make(cell=cell, plain_gru=True)
     for weight, other in zip(twin.trainable_weights, model.trainable_weights, strict=True):
         weight.assign(other)
     ids = some_ids(T + 1)

@@ -2,7 +2,7 @@ import keras
 import pytest
 
 from examples.text_generation.config import Config
-from examples.text_generation.train import build_model, build_optimizer, build_schedule
+from examples.text_generation.train import build_model, build_optimizer, build_schedule, matrix_step
 
 
 def built(**settings):
@@ -25,3 +25,13 @@ def test_muon_steps_the_matrices_of_the_recurrent_layers_and_nothing_else(layers
 def test_adam_steps_everything_when_asked():
     _, optimizer = built(optimizer="adam", weight_decay=0.1)
     assert type(optimizer) is keras.optimizers.Adam and optimizer.weight_decay == 0.1
+
+
+def test_muons_step_is_planned_with_the_run():
+    config = Config(matrix_step=0.8)
+    schedule = build_schedule(config, total_steps=500)
+    assert float(matrix_step(config, schedule)) == pytest.approx(0.8)
+    schedule.total_steps.assign(2000)  # as by the trainer, when it has seen how many steps the time allows
+    assert float(matrix_step(config, schedule)) == pytest.approx(0.4)
+    schedule.total_steps.assign(1)
+    assert float(matrix_step(config, schedule)) == pytest.approx(0.8 * 5**0.5), "that of 100 steps"
