@@ -2,7 +2,8 @@
 
 Sampling writes text that nobody has written before; beam search looks for the one likeliest sequence.
 
-Shapes: B batch, T length, V vocabulary, K beam, C candidates.
+Shapes: B batch, T length, V vocabulary, K beam, C candidates, R rows that go on, N all their hypotheses, A what a step
+gives to keep.
 """
 
 from collections.abc import Callable
@@ -108,7 +109,7 @@ def sample_sequence(
 
 SearchStep = Callable[[tf.Tensor, State, Any], tuple[tf.Tensor, State, tf.Tensor]]
 """One step of a model in a search: ids [N], state and memory -> logits [N, V], state, and what is to be kept of this
-step for each sequence, float32 [N, ...], for instance attention weights."""
+step for each sequence, float32 [N, A], for instance attention weights."""
 
 
 class Hypotheses(NamedTuple):
@@ -121,23 +122,19 @@ class Hypotheses(NamedTuple):
     scores: tf.Tensor
     """float32 [B, K], ln p(ids) / length ** length_penalty, falling"""
     kept: tf.Tensor
-    """float32 [B, K, T, ...], what the step gave to keep; zero beyond the length"""
+    """float32 [B, K, T, A], what the step gave to keep; zero beyond the length"""
 
 
 class _Beam(NamedTuple):
-    """The hypotheses under way, K for each row; all are [B, K]."""
+    """The hypotheses of all rows, one below the other: N = B K of them, or fewer when rows have been dropped."""
 
-    ids: tf.Tensor  # the latest symbol of each
-    log_p: tf.Tensor  # float32, ln p of all its symbols
-    lengths: tf.Tensor
-    finished: tf.Tensor
-
-
-class _Done(NamedTuple):
-    """What is known of each hypothesis of each row in the end; both [B, K]."""
-
-    log_p: tf.Tensor
-    lengths: tf.Tensor
+    ids: tf.Tensor  # N T
+    kept: tf.Tensor  # N T A
+    lengths: tf.Tensor  # N
+    log_p: tf.Tensor  # N, of all symbols of each
+    latest: tf.Tensor  # N, the symbol to be read next
+    finished: tf.Tensor  # N
+    state: State  # N ...
 
 
 def beam_search(
@@ -147,6 +144,7 @@ def beam_search(
     start: int,
     end: int,
     max_lengths: tf.Tensor,
+    room: tuple[tf.Tensor | int, tf.Tensor | int],
     beam: int = 1,
     length_penalty: tf.Tensor | float = 1.0,
 ) -> Hypotheses:
@@ -155,108 +153,109 @@ def beam_search(
     At each step every hypothesis is continued by its likeliest symbols, and of all continuations the best `beam` live
     on; a hypothesis that has come to its end stays as it is and competes by its score. The first place is reserved for
     the greedy choice: so `beam=1` is greedy search, and a larger beam never returns a lower score than greedy search.
-    A row whose hypotheses are all finished is dropped, and the others go on in a smaller batch.
+    Whenever all hypotheses of a quarter of the rows are finished, the other rows go on in a smaller batch. A batch that
+    is known to have one row keeps its shape, so XLA can compile its search.
 
     Args:
-        step: one step of the model; row b * K + k of what it is given is hypothesis k of row b of those that go on.
+        step: one step of the model.
         state: tensors [B, ...], the state before the first step; it follows each hypothesis.
         memory: tensors [B, ...], handed to every step as they are: what the model looks at, and its mask.
         start: the symbol before the first.
         end: the symbol that ends a sequence.
         max_lengths: int32 [B], at least 1; a hypothesis of so many symbols is taken as finished.
+        room: T and A, the size of the result: at least the greatest of `max_lengths`, and what a step gives to keep.
         beam: K.
         length_penalty: 0 compares log-probabilities, which favours the short; 1 compares their mean a symbol.
     """
-    batch = tf.shape(max_lengths)[0]
-    state, memory = tf.nest.map_structure(lambda x: tf.repeat(x, beam, axis=0), (state, memory))  # BK ...
-
-    def of_rows(rows: tf.Tensor, of_each: Any, hypotheses: int = 1) -> Any:
-        """Return of tensors [B * hypotheses, ...] what belongs to some rows."""
-        places = tf.reshape(rows[:, None] * hypotheses + tf.range(hypotheses), [-1])
-        return tf.nest.map_structure(lambda x: tf.gather(x, places), of_each)
-
-    def extend(t: tf.Tensor, rows: tf.Tensor, at_work: tuple, done: _Done, history: list[tf.TensorArray]):
-        now, state, memory, most = at_work
-        logits, new_state, kept = step(tf.reshape(now.ids, [-1]), state, memory)  # RK V, R being the rows that go on
-        parents, new = _best_continuations(now, logits, end, length_penalty)
-        new = new._replace(finished=new.finished | (t + 1 >= most[:, None]))
-        state = of_rows(tf.reshape(parents + beam * tf.range(tf.size(rows))[:, None], [-1]), new_state)  # RK ...
-
-        done = _Done(*(tf.tensor_scatter_nd_update(x, rows[:, None], y) for x, y in zip(done, new[1:3], strict=True)))
-        kept = tf.reshape(kept, tf.concat([[tf.size(rows), beam], tf.shape(kept)[1:]], axis=0))  # R K ...
-        steps = [
-            tf.tensor_scatter_nd_update(tf.zeros([batch, beam], tf.int32) + default, rows[:, None], x)  # B K
-            for default, x in ((end, new.ids), (tf.range(beam), parents))
-        ]
-        steps.append(tf.scatter_nd(rows[:, None], kept, tf.concat([[batch], tf.shape(kept)[1:]], axis=0)))  # B K ...
-
-        def drop_finished():
-            left = tf.cast(tf.where(~tf.reduce_all(new.finished, axis=1))[:, 0], tf.int32)
-            now, most_left, rows_left = of_rows(left, (new, most, rows))
-            return rows_left, (now, *of_rows(left, (state, memory), beam), most_left)
-
-        any_finished = tf.reduce_any(tf.reduce_all(new.finished, axis=1))
-        rows, at_work = tf.cond(any_finished, drop_finished, lambda: (rows, (new, state, memory, most)))
-        return t + 1, rows, at_work, done, [array.write(t, x) for array, x in zip(history, steps, strict=True)]
-
-    zeros = tf.zeros([batch, beam], tf.int32)
-    only_first = tf.one_hot(0, beam, on_value=0.0, off_value=-float("inf"))  # K; all start alike, so one may go on
-    now = _Beam(zeros + start, tf.zeros([batch, beam]) + only_first, zeros, zeros > 0)
-    at_work = (now, state, memory, max_lengths)
-    history = [
-        tf.TensorArray(dtype, 0, dynamic_size=True, element_shape=shape)
-        for dtype, shape in ((tf.int32, zeros.shape), (tf.int32, zeros.shape), (tf.float32, None))
-    ]
-    shrinking = tf.nest.map_structure(lambda x: tf.TensorShape([None, *x.shape[1:]]), (tf.range(batch), at_work))
-    _, _, _, done, history = tf.while_loop(
-        lambda t, rows, *_: tf.size(rows) > 0,
-        extend,
-        (tf.constant(0), tf.range(batch), at_work, _Done(now.log_p, zeros), history),
-        shape_invariants=(tf.TensorShape([]), *shrinking, _Done(*[zeros.shape] * 2), [tf.TensorShape(None)] * 3),
+    state, memory, most = tf.nest.map_structure(lambda x: tf.repeat(x, beam, axis=0), (state, memory, max_lengths))
+    places, zeros = tf.range(tf.size(most)), tf.zeros_like(most)  # N
+    now = _Beam(
+        ids=tf.fill([tf.size(most), room[0]], end),
+        kept=tf.zeros([tf.size(most), *room]),
+        lengths=zeros,
+        log_p=tf.where(places % beam == 0, 0.0, -float("inf")),  # all of a row start alike, so one may go on
+        latest=zeros + start,
+        finished=zeros > 0,
+        state=state,
     )
-    ids, parents, kept = (array.stack() for array in history)  # T B K, T B K, T B K ...
-    return _trace_back(ids, parents, kept, done.lengths, _score(done.log_p, done.lengths, length_penalty))
+
+    def going_on(now: _Beam) -> tf.Tensor:
+        return tf.reduce_any(~tf.reshape(now.finished, [-1, beam]), axis=1)  # R
+
+    def search(now: _Beam, memory: Any, most: tf.Tensor, enough: tf.Tensor | int) -> _Beam:
+        """Extend all hypotheses until at most `enough` rows go on."""
+        return tf.while_loop(
+            lambda now: tf.math.count_nonzero(going_on(now), dtype=tf.int32) > enough,
+            lambda now: [_extend(step, now, memory, most, end, beam, length_penalty)],
+            [now],
+        )[0]
+
+    def search_and_drop(places: tf.Tensor, now: _Beam, memory: Any, most: tf.Tensor, found: _Beam):
+        now = search(now, memory, most, tf.size(places) // beam * 3 // 4)
+        found = tf.nest.map_structure(lambda x, new: tf.tensor_scatter_nd_update(x, places[:, None], new), found, now)
+        left = tf.where(tf.repeat(going_on(now), beam))[:, 0]
+        return *tf.nest.map_structure(lambda x: tf.gather(x, left), (places, now, memory, most)), found
+
+    if max_lengths.shape[0] == 1:
+        return _ranked(search(now, memory, most, enough=0), beam, length_penalty)
+    at_work = places, now, memory, most
+    shrinking = tf.nest.map_structure(lambda x: tf.TensorShape([None, *x.shape[1:]]), at_work)
+    shapes = *shrinking, tf.nest.map_structure(lambda x: x.shape, now)
+    *_, found = tf.while_loop(lambda places, *_: tf.size(places) > 0, search_and_drop, (*at_work, now), shapes)
+    return _ranked(found, beam, length_penalty)
+
+
+def _extend(
+    step: SearchStep, now: _Beam, memory: Any, most: tf.Tensor, end: int, beam: int, length_penalty: tf.Tensor | float
+) -> _Beam:
+    """Return the best continuations of all hypotheses, one symbol longer unless finished."""
+    logits, state, kept = step(now.latest, now.state, memory)  # N V, N ..., N A
+    parents, symbols, log_p = _best_continuations(now, logits, beam, length_penalty)
+    now, kept = tf.nest.map_structure(lambda x: tf.gather(x, parents), (now._replace(state=state), kept))
+    grows = ~now.finished  # N
+    is_here = (tf.range(tf.shape(now.ids)[1]) == now.lengths[:, None]) & grows[:, None]  # N T
+    lengths = now.lengths + tf.cast(grows, tf.int32)
+    return _Beam(
+        ids=tf.where(is_here, symbols[:, None], now.ids),
+        kept=tf.where(is_here[..., None], kept[:, None], now.kept),
+        lengths=lengths,
+        log_p=log_p,
+        latest=symbols,
+        finished=now.finished | (symbols == end) | (lengths >= most),
+        state=now.state,
+    )
+
+
+def _best_continuations(
+    now: _Beam, logits: tf.Tensor, beam: int, length_penalty: tf.Tensor | float
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Return for each hypothesis one symbol later the place of the one that it continues, its symbol and its ln p."""
+    candidates = min(beam, logits.shape[-1])
+    log_p, symbols = tf.math.top_k(tf.nn.log_softmax(tf.cast(logits, tf.float32)), candidates)  # N C
+    # A finished hypothesis has one continuation: itself.
+    itself = tf.one_hot(0, candidates, on_value=0.0, off_value=-float("inf"))  # C
+    log_p = now.log_p[:, None] + tf.where(now.finished[:, None], itself, log_p)  # N C
+    lengths = now.lengths + tf.cast(~now.finished, tf.int32)  # N
+
+    scores = tf.reshape(_score(log_p, lengths[:, None], length_penalty), [-1, beam * candidates])  # R KC
+    # The likeliest continuation of the first hypothesis, which stands first, keeps the first place whatever its score.
+    scores = tf.concat([tf.ones_like(scores[:, :1]) * float("inf"), scores[:, 1:]], axis=1)  # R KC
+    chosen = tf.math.top_k(scores, beam).indices  # R K
+    chosen += beam * candidates * tf.range(tf.shape(scores)[0])[:, None]
+    chosen = tf.reshape(chosen, [-1])  # N, among all of N C
+    return chosen // candidates, *(tf.gather(tf.reshape(x, [-1]), chosen) for x in (symbols, log_p))
 
 
 def _score(log_p: tf.Tensor, lengths: tf.Tensor, length_penalty: tf.Tensor | float) -> tf.Tensor:
     return log_p / tf.cast(lengths, tf.float32) ** length_penalty
 
 
-def _best_continuations(
-    now: _Beam, logits: tf.Tensor, end: int, length_penalty: tf.Tensor | float
-) -> tuple[tf.Tensor, _Beam]:
-    """Return for each hypothesis one symbol later the place of the one that it continues, [B, K], and all of them."""
-    beam, candidates = now.ids.shape[1], min(now.ids.shape[1], logits.shape[-1])
-    shape = [-1, beam, candidates]
-    log_p, symbols = tf.math.top_k(tf.nn.log_softmax(tf.cast(logits, tf.float32)), candidates)  # BK C
-    log_p, symbols = tf.reshape(log_p, shape), tf.reshape(symbols, shape)  # B K C
-    # A finished hypothesis has one continuation: itself.
-    itself = tf.one_hot(0, candidates, on_value=0.0, off_value=-float("inf"))  # C
-    log_p = now.log_p[..., None] + tf.where(now.finished[..., None], itself, log_p)  # B K C
-    symbols = tf.where(now.finished[..., None], end, symbols)  # B K C
-    lengths = now.lengths + tf.cast(~now.finished, tf.int32)  # B K
-
-    scores = tf.reshape(_score(log_p, lengths[..., None], length_penalty), [-1, beam * candidates])  # B KC
-    # The likeliest continuation of the first hypothesis, which stands first, keeps the first place whatever its score.
-    scores = tf.concat([tf.ones_like(scores[:, :1]) * float("inf"), scores[:, 1:]], axis=1)  # B KC
-    chosen = tf.math.top_k(scores, beam).indices  # B K
-    parents = chosen // candidates  # B K
-    ids = tf.gather(tf.reshape(symbols, [-1, beam * candidates]), chosen, batch_dims=1)  # B K
-    log_p = tf.gather(tf.reshape(log_p, [-1, beam * candidates]), chosen, batch_dims=1)  # B K
-    finished = tf.gather(now.finished, parents, batch_dims=1) | (ids == end)
-    return parents, _Beam(ids, log_p, tf.gather(lengths, parents, batch_dims=1), finished)
-
-
-def _trace_back(
-    ids: tf.Tensor, parents: tf.Tensor, kept: tf.Tensor, lengths: tf.Tensor, scores: tf.Tensor
-) -> Hypotheses:
-    """Follow each hypothesis from its end to its start through what was written at each step, [T, B, K, ...]."""
-    order = tf.argsort(scores, direction="DESCENDING", stable=True)  # B K
-    places = tf.scan(lambda place, at: tf.gather(at, place, batch_dims=1), parents, order, reverse=True)  # T B K
-    ids = tf.gather(ids, tf.concat([places[1:], order[None]], axis=0), batch_dims=2)  # T B K; written after the choice
-    kept = tf.gather(kept, places, batch_dims=2)  # T B K ...; written before it
-    lengths, scores = (tf.gather(x, order, batch_dims=1) for x in (lengths, scores))  # B K
-    is_inside = tf.sequence_mask(lengths, tf.shape(ids)[0], tf.float32)  # B K T
-    return Hypotheses(
-        tf.transpose(ids, [1, 2, 0]), lengths, scores, tf.einsum("tbk...,bkt->bkt...", kept, is_inside)
-    )  # B K T ...
+def _ranked(found: _Beam, beam: int, length_penalty: tf.Tensor | float) -> Hypotheses:
+    """Return the hypotheses of each row, the best first."""
+    scores = _score(found.log_p, found.lengths, length_penalty)  # N
+    of_rows = [
+        tf.reshape(x, tf.concat([[-1, beam], tf.shape(x)[1:]], axis=0))  # B K ...
+        for x in (found.ids, found.lengths, scores, found.kept)
+    ]
+    order = tf.argsort(of_rows[2], direction="DESCENDING", stable=True)  # B K
+    return Hypotheses(*(tf.gather(x, order, batch_dims=1) for x in of_rows))

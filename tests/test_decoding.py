@@ -126,17 +126,16 @@ def state_of(state):
 
 
 def search(step, beam, max_lengths=(5, 5), length_penalty=1.0, bias=None):
-    max_lengths = tf.constant(max_lengths)
-    rows = len(max_lengths)
-    bias = tf.zeros([rows, 4]) if bias is None else tf.constant(bias, tf.float32)
-    return Hypotheses(
-        *(x.numpy() for x in beam_search(
-            step, tf.zeros([rows], tf.int32), {"bias": bias}, START, END, max_lengths, beam, length_penalty
-        ))
-    )  # fmt: skip
+    rows, room = len(max_lengths), (max(max_lengths), 2)
+    state, memory = (
+        tf.zeros([rows], tf.int32),
+        {"bias": tf.zeros([rows, 4]) if bias is None else tf.constant(bias, tf.float32)},
+    )
+    found = beam_search(step, state, memory, START, END, tf.constant(max_lengths), room, beam, length_penalty)
+    return Hypotheses(*(x.numpy() for x in found))
 
 
-def test_a_row_that_is_done_is_dropped_from_the_batch():
+def test_rows_that_are_done_are_dropped_when_they_are_a_quarter_of_the_batch():
     sizes = []
 
     def step(ids, state, memory):
@@ -145,11 +144,17 @@ def test_a_row_that_is_done_is_dropped_from_the_batch():
         assert len(logits) == len(state) == len(memory["bias"]) == len(ids)
         return logits, state, kept
 
-    together = search(step, beam=2, max_lengths=[1, 4, 2], bias=[[-9.0, 1.0, 0.0, 0.0]] * 3)
-    assert sizes == [6, 4, 2, 2]
-    alone = search(step, beam=2, max_lengths=[4], bias=[[-9.0, 1.0, 0.0, 0.0]])
-    assert sequences(together, row=1) == sequences(alone) and (together.scores[1] == alone.scores[0]).all()
-    assert together.kept[1] == pytest.approx(alone.kept[0])
+    lengths, endless = [1, 5, 2, 5, 4, 5, 3, 5], [-9.0, 1.0, 0.0, 0.0]
+    together = search(step, beam=2, max_lengths=lengths, bias=[endless] * 8)
+    assert sizes == [16, 16, 12, 12, 8]
+    for row, longest in enumerate(lengths):
+        alone = search(step, beam=2, max_lengths=[longest], bias=[endless])
+        assert sequences(together, row) == sequences(alone)
+        assert together.scores[row] == pytest.approx(alone.scores[0], rel=1e-6)
+        assert (
+            together.kept[row, :, :longest] == pytest.approx(alone.kept[0])
+            and not together.kept[row, :, longest:].any()
+        )
 
 
 def log_p(step, ids, bias=0.0):
@@ -212,9 +217,9 @@ def test_a_model_that_misleads_a_beam_still_does_not_bring_it_below_greedy():
     table = tf.constant(np.log(p / p.sum(axis=1, keepdims=True)))
 
     def step(ids, state, memory):
-        return tf.gather(table, ids), state, tf.zeros_like(ids, tf.float32)
+        return tf.gather(table, ids), state, tf.zeros([len(ids), 1])
 
-    one, two = (beam_search(step, (), (), START, END, tf.constant([9]), beam, 0.0) for beam in (1, 2))
+    one, two = (beam_search(step, (), (), START, END, tf.constant([9]), (9, 1), beam, 0.0) for beam in (1, 2))
     assert one.scores[0, 0] == two.scores[0, 0] and list(two.ids[0, 0][:3]) == [2, 5, END]
 
 
@@ -244,13 +249,14 @@ def test_a_length_penalty_of_zero_prefers_the_short():
     assert mean_length(0.0) < mean_length(1.0)
 
 
-def test_compiled_it_finds_the_same():
+@pytest.mark.parametrize("rows", [1, 2])
+def test_compiled_it_finds_the_same(rows):
     step = markov(2)
 
-    @tf.function
+    @tf.function(jit_compile=rows == 1)
     def compiled(max_lengths):
-        memory = {"bias": tf.zeros([2, 4])}
-        return beam_search(step, tf.zeros([2], tf.int32), memory, START, END, max_lengths, beam=3)
+        memory = {"bias": tf.zeros([rows, 4])}
+        return beam_search(step, tf.zeros([rows], tf.int32), memory, START, END, max_lengths, (5, 2), beam=3)
 
-    for mine, theirs in zip(compiled(tf.constant([5, 5])), search(step, 3), strict=True):
+    for mine, theirs in zip(compiled(tf.constant([5] * rows)), search(step, 3, [5] * rows), strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=1e-6)

@@ -77,7 +77,7 @@ class PhotoCaptioner:
     def __init__(self, model: Captioner, encoder: Encoder, vocabulary: Vocabulary, most_words: int):
         """Compile nothing yet: that happens at the first use."""
         self.model, self.encoder, self.vocabulary, self.most_words = model, encoder, vocabulary, most_words
-        self._compiled: dict[int, Any] = {}
+        self._compiled: dict[tuple[int, int | None], Any] = {}
 
     @classmethod
     def load(cls, run: Run) -> "PhotoCaptioner":
@@ -115,10 +115,13 @@ class PhotoCaptioner:
             source: what the encoder keeps of them, [B, *encoder.shape].
             search: how to look for it.
         """
-        if search.beam not in self._compiled:
-            signature = [tf.TensorSpec([None, *self.encoder.shape], self.encoder.dtype), tf.TensorSpec([], tf.float32)]
-            self._compiled[search.beam] = tf.function(partial(self.search, beam=search.beam), input_signature=signature)
-        found = self._compiled[search.beam](source, tf.constant(search.length_penalty, tf.float32))
+        rows = 1 if len(source) == 1 else None
+        if (search.beam, rows) not in self._compiled:
+            signature = [tf.TensorSpec([rows, *self.encoder.shape], self.encoder.dtype), tf.TensorSpec([], tf.float32)]
+            self._compiled[search.beam, rows] = tf.function(
+                partial(self.search, beam=search.beam), input_signature=signature, jit_compile=rows == 1
+            )
+        found = self._compiled[search.beam, rows](source, tf.constant(search.length_penalty, tf.float32))
         best = zip(found.ids[:, 0].numpy(), found.scores[:, 0].numpy(), found.kept[:, 0].numpy(), strict=True)
         return [self._describe(ids, float(score), weights) for ids, score, weights in best]
 
@@ -126,7 +129,8 @@ class PhotoCaptioner:
         """Search for captions; compiled, or part of another graph."""
         memory, state = self.model.look(source)
         most = tf.fill(tf.shape(source)[:1], self.most_words + 1)  # B; the last may be <end>
-        return beam_search(self.model.next_word, state, memory, START, END, most, beam, length_penalty)
+        room = self.most_words + 1, tf.shape(memory[0])[1]
+        return beam_search(self.model.next_word, state, memory, START, END, most, room, beam, length_penalty)
 
     def _describe(self, ids: np.ndarray, score: float, weights: np.ndarray) -> Described:
         words = decode_caption(self.vocabulary, ids)

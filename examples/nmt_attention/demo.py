@@ -7,10 +7,12 @@
 # %%
 """Step 5: translate sentences with the trained model."""
 
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -28,7 +30,8 @@ from examples.nmt_attention.text import END, PAD, SPECIALS, Words, bare, capital
 # ## Step 5: translate
 #
 # Sentences are sorted by length, batched, and searched in compiled code; each gets the translation that it would get
-# alone. Then words become text again:
+# alone. One alone is searched in a loop compiled by XLA: to multiply a matrix by a vector is what XLA does best. Then
+# words become text again:
 #
 # - A word that the model does not know comes out as `<unknown>`, with attention on the source word that it stands for.
 #   That source word is **carried over**. So names survive that were never seen in training.
@@ -51,6 +54,10 @@ class Translation:
     """float32 [tokens, source tokens]; each row adds up to 1"""
 
 
+LENGTHS_ALIKE = 16
+"""One sentence alone is filled up to a multiple of so many tokens, as XLA compiles anew for each length."""
+
+
 class SentenceTranslator:
     """Translates sentences with a trained model."""
 
@@ -58,7 +65,7 @@ class SentenceTranslator:
         """Compile nothing yet: that happens at the first use."""
         self.model, self.source_words, self.target_words = model, source_words, target_words
         self.max_tokens = max_tokens
-        self._searches: dict[int, tf.types.experimental.PolymorphicFunction] = {}
+        self._searches: dict[tuple[int, int | None], tf.types.experimental.PolymorphicFunction] = {}
 
     @classmethod
     def load(cls, run: Run) -> "SentenceTranslator":
@@ -112,22 +119,25 @@ class SentenceTranslator:
         self, batch: Sequence[list[str]], beam: int, length_penalty: float
     ) -> Iterator[list[Translation]]:
         ids = [self.source_words.encode(self.source_words.true_case(tokens)) for tokens in batch]
-        source = tf.ragged.constant(ids, tf.int32).to_tensor(PAD)  # B S
-        found = self._search(beam)(source, tf.constant(length_penalty, tf.float32))
+        rows, width = (1, LENGTHS_ALIKE) if len(batch) == 1 else (None, 1)
+        longest = math.ceil(max(map(len, ids)) / width) * width
+        source = keras.utils.pad_sequences(ids, longest, padding="post", value=PAD)  # B S
+        found = self._search(beam, rows)(source, tf.constant(length_penalty, tf.float32))
         for tokens, ids, lengths, scores, attention in zip(batch, *(x.numpy() for x in found), strict=True):
             yield [
                 self._read(tokens, ids[k, : lengths[k]], float(scores[k]), attention[k, : lengths[k], : len(tokens)])
                 for k in range(beam)
             ]
 
-    def _search(self, beam: int) -> tf.types.experimental.PolymorphicFunction:
-        """Return the search of this width, compiled once for all shapes of batches."""
-        if beam not in self._searches:
-            self._searches[beam] = tf.function(
+    def _search(self, beam: int, rows: int | None) -> tf.types.experimental.PolymorphicFunction:
+        """Return the search of this width: for one row compiled by XLA, for None once for all shapes of batches."""
+        if (beam, rows) not in self._searches:
+            self._searches[beam, rows] = tf.function(
                 lambda source, length_penalty: self.model.translate(source, beam, length_penalty),
-                input_signature=[tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([], tf.float32)],
+                input_signature=[tf.TensorSpec([rows, None], tf.int32), tf.TensorSpec([], tf.float32)],
+                jit_compile=rows == 1,
             )
-        return self._searches[beam]
+        return self._searches[beam, rows]
 
     def _read(self, source_tokens: list[str], ids: np.ndarray, score: float, attention: np.ndarray) -> Translation:
         """Turn ids into text, with what is unknown carried over from where the model looked."""

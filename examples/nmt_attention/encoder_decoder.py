@@ -123,16 +123,13 @@ class Decoder(keras.layers.Layer):
         return update * state + (1 - update) * new, context, weights
 
     def output_table(self) -> tf.Tensor:
-        """Return what the read-out is multiplied by, [E, V]: the target embedding, turned round once for many words."""
-        return tf.transpose(tf.cast(self.embedding.embeddings, self.compute_dtype))
+        """Return what a summary is multiplied with for the logits, [V, E]: the target embedding."""
+        return tf.cast(self.embedding.embeddings, self.compute_dtype)
 
-    def logits(
-        self, embedded: tf.Tensor, state: tf.Tensor, context: tf.Tensor, table: tf.Tensor, training: bool = False
-    ) -> tf.Tensor:
-        """Return float32 logits [..., V] of the next word from what was read, remembered and seen, each [..., *]."""
+    def summary(self, embedded: tf.Tensor, state: tf.Tensor, context: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Return the read-out [..., E] of what was read, remembered and seen, each [..., *], scaled for the logits."""
         x = self.readout(tf.concat([embedded, state, context], axis=-1))  # ... E
-        x = self.dropout(x, training=training) * x.shape[-1] ** -0.5
-        return tf.cast(tf.tensordot(x, table, 1), tf.float32)  # ... V
+        return self.dropout(x, training=training) * x.shape[-1] ** -0.5
 
     def reader(self) -> Callable[[tf.Tensor, tf.Tensor, Memory], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
         """Return a function that reads one word a row: as `call` on translations of one word, without the loop.
@@ -141,12 +138,15 @@ class Decoder(keras.layers.Layer):
         after it, the new state, and the attention weights float32 [B, S]. What is the same for all words is computed
         here, so call this once, before a loop.
         """
-        table = self.output_table()
+        rows = self.output_table()  # V E
+        columns = tf.transpose(rows)  # E V; one sentence alone is translated before this is worth its time
 
         def read(words: tf.Tensor, state: tf.Tensor, memory: Memory) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             embedded = tf.cast(self.embedding(words), self.compute_dtype)  # B E
             state, context, weights = self.step(self.word_gates(embedded), state, memory)
-            return self.logits(embedded, state, context, table), state, weights
+            x = self.summary(embedded, state, context)  # B E
+            logits = tf.matmul(x, rows, transpose_b=True) if x.shape[0] == 1 else tf.matmul(x, columns)  # B V
+            return tf.cast(logits, tf.float32), state, weights
 
         return read
 
@@ -172,4 +172,5 @@ class Decoder(keras.layers.Layer):
             initializer=(state, tf.zeros_like(values[:, 0]), tf.zeros_like(mask, tf.float32)),
         )  # T B D, T B 2U, T B S
         states, contexts, weights = (tf.transpose(x, [1, 0, 2]) for x in (states, contexts, weights))  # B T *
-        return self.logits(embedded, states, contexts, self.output_table(), training), weights
+        x = self.summary(embedded, states, contexts, training)  # B T E
+        return tf.cast(tf.tensordot(x, tf.transpose(self.output_table()), 1), tf.float32), weights

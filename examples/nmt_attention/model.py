@@ -78,7 +78,9 @@ class Translator(keras.Model):
         mask = source != PAD  # B S
         memory, state = self.decoder.remember(self.encoder(source, mask), mask)
         most = 2 * tf.reduce_sum(tf.cast(mask, tf.int32), axis=1) + 10  # B
-        return beam_search(self.decoder.reader(), state, memory, START, END, most, beam, length_penalty)
+        longest = tf.shape(source)[1]
+        room = 2 * longest + 10, longest
+        return beam_search(self.decoder.reader(), state, memory, START, END, most, room, beam, length_penalty)
 
     def train_step(self, batch: Batch) -> dict[str, tf.Tensor]:
         """Learn from one batch; return its loss, the mean of -ln p(word) in nats."""
