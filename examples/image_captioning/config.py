@@ -57,8 +57,6 @@ class Config(TrainOptions):
     """The same for word vectors, for what was looked at and for the first impression."""
     word_dropout: float = 0.1
     """Share of the words read that are unknown words in training, so that more must be learned from the photo."""
-    cell_dropout: float = 0.4
-    """Share of the grid's cells left out in training, others each time: a thing must be found by any part of it."""
     gate: Literal["none", "scalar", "vector"] = "scalar"
     """Let the decoder say, word by word, how much the photo counts (Xu et al. 2015, section 4.2.1): as a whole, or each
     unit of what it tells by itself."""
@@ -90,14 +88,14 @@ class Config(TrainOptions):
         super().__post_init__()
         require_at_least(1, self, "images", "word_count", "most_words", "embedding_dim", "units", "attention_units")
         require_at_least(0, self, "penalty", "looking", "warmup_steps")
-        require_share(self, "dropout", "input_dropout", "word_dropout", "cell_dropout", "label_smoothing")
+        require_share(self, "dropout", "input_dropout", "word_dropout", "label_smoothing")
         require_positive(self, "learning_rate", "clip_norm")
         if self.data == "tiny" and self.encoder != "tiny":
             raise UserError("--data tiny: the scenes are for --encoder tiny; or use photos")
 
     def architecture(self) -> dict[str, Any]:
         """Return the settings that `Captioner` takes."""
-        names = "embedding_dim units attention_units dropout input_dropout word_dropout cell_dropout gate remind"
+        names = "embedding_dim units attention_units dropout input_dropout word_dropout gate remind"
         return {name: getattr(self, name) for name in names.split()}
 
     def losses(self) -> dict[str, float]:
@@ -110,8 +108,7 @@ PRESETS = {
     "tiny": Config(
         preset="tiny", data="tiny", encoder="tiny", encoder_weights="random", epochs=10, batch_size=32, word_count=1,
         embedding_dim=32, units=128, attention_units=64, dropout=0.1, input_dropout=0.0, word_dropout=0.0,
-        cell_dropout=0.0, gate="vector", remind=True, looking=1.0, label_smoothing=0.0, learning_rate=3e-3,
-        warmup_steps=50,
+        gate="vector", remind=True, looking=1.0, label_smoothing=0.0, learning_rate=3e-3, warmup_steps=50,
     ),
     "full": Config(preset="full", encoder="inception_v3", epochs=12),
 }  # fmt: skip

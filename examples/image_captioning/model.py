@@ -97,7 +97,6 @@ class Captioner(keras.Model):
         dropout: float = 0.0,
         input_dropout: float = 0.0,
         word_dropout: float = 0.0,
-        cell_dropout: float = 0.0,
         gate: str = "scalar",
         remind: bool = False,
     ):
@@ -112,7 +111,6 @@ class Captioner(keras.Model):
             dropout: before the words.
             input_dropout: of word vectors and of all that was seen.
             word_dropout: of whole words that are read, for which <unk> is read instead.
-            cell_dropout: of whole cells.
             gate: "none", "scalar", one for all units, or "vector", one for each.
             remind: whether the recurrence gets the first impression with every word.
         """
@@ -139,24 +137,13 @@ class Captioner(keras.Model):
         self.remind = remind
         self.word_dropout = keras.layers.Dropout(word_dropout)
         self.input_dropout = keras.layers.Dropout(input_dropout)
-        self.cell_dropout = cell_dropout
-        self.cell_seed = keras.random.SeedGenerator()  # its state is saved with the weights: a resume draws on
 
     def look(self, source: tf.Tensor, training: bool = False) -> tuple[Memory, State]:
-        """Return what there is to look at, in training with fewer cells L, and the state before the first word."""
+        """Return what there is to look at, and the state before the first word."""
         where, what = self.eyes(source)  # B L C, B L D
-        if training and self.cell_dropout:
-            where, what = self.choose_cells(where, what)
         what = self.value(what)  # B L U
         overview = self.input_dropout(tf.reduce_mean(what, axis=1), training=training)  # B U
         return (where, what, self.attention.key(where), overview), tf.split(self.initial(overview), 2, axis=-1)
-
-    def choose_cells(self, *grids: tf.Tensor) -> list[tf.Tensor]:
-        """Return from grids [B, L, *] the same random share of the cells, others for each photo."""
-        batch, cells = tf.shape(grids[0])[0], grids[0].shape[1]
-        chances = keras.random.uniform([batch, cells], seed=self.cell_seed)  # B L
-        kept = tf.math.top_k(chances, round((1 - self.cell_dropout) * cells)).indices  # B (1-p)L
-        return [tf.gather(grid, kept, batch_dims=1) for grid in grids]  # B (1-p)L *
 
     def call(self, source: tf.Tensor, inputs: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         """Read whole captions.

@@ -4,7 +4,6 @@ import pytest
 import tensorflow as tf
 
 from common import training
-from common.checkpoints import named_variables
 from examples.image_captioning.data import END, START, UNKNOWN
 from examples.image_captioning.encoder import Encoder
 from examples.image_captioning.model import (
@@ -99,23 +98,6 @@ def test_one_word_at_a_time_is_the_same(remind):
         np.testing.assert_allclose(step_logits.numpy()[:, words], logits.numpy()[:, t, words], atol=1e-5)
         assert (step_logits.numpy()[:, [0, 1, 3]] == -np.inf).all()  # <pad>, <start>, <unk> are never said
         np.testing.assert_allclose(weights, attention[:, t], atol=1e-6)
-
-
-def test_in_training_some_cells_are_left_out_others_for_each_photo_and_each_time():
-    model, (source, *_) = make(cell_dropout=0.5), make_batch()
-    (all_where, all_what, *_), _ = model.look(source)
-    chosen = set()
-    for _ in range(4):
-        (where, what, *_), _ = model.look(source, training=True)
-        assert where.shape == (B, L // 2, C)
-        places = np.argmin(np.linalg.norm(where[:, :, None] - all_where[:, None], axis=-1), axis=-1)  # B L/2
-        np.testing.assert_array_equal(where, np.take_along_axis(all_where.numpy(), places[..., None], axis=1))
-        np.testing.assert_allclose(what, np.take_along_axis(all_what.numpy(), places[..., None], axis=1), atol=1e-5)
-        chosen |= {(photo, *sorted(set(of_photo))) for photo, of_photo in enumerate(places)}
-    assert all(len(places) == 1 + L // 2 for places in chosen), "no cell twice"
-    assert len(chosen) > 2 * B
-    saved = [variable.name for variable in named_variables(model).values()]
-    assert model.cell_seed.state.value.name in saved, "a resumed run must draw on"
 
 
 def test_attention_adds_up_to_one_and_depends_on_the_photo_and_on_what_was_said():
