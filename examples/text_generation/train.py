@@ -62,7 +62,7 @@ def build_schedule(config: Config, total_steps: int) -> WarmUpAndDecay:
 def matrix_step(config: Config, schedule: WarmUpAndDecay) -> tf.Tensor:
     """Return Muon's step, a float32 scalar, in units of the learning rate, for the steps planned by now."""
     steps = tf.maximum(tf.cast(schedule.total_steps, tf.float32), 100)  # not measured below
-    return config.matrix_step * tf.sqrt(500 / steps)
+    return config.matrix_step * tf.sqrt(471 / steps)
 
 
 def build_optimizer(config: Config, schedule: WarmUpAndDecay) -> keras.optimizers.Optimizer:
