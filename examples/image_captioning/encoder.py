@@ -26,6 +26,7 @@ import tensorflow as tf
 from common.errors import UserError
 
 # %% tags=["module"]
+from examples.image_captioning.folding import fold_batch_norm
 from examples.image_captioning.scenes import SIZE
 
 
@@ -53,7 +54,7 @@ class Encoder:
     name: str
     image_size: int
     network: keras.Model | None = None
-    """maps pictures to the middle layer [B, R, R, C] and the last one [B, R, R, D]"""
+    """maps pictures to the middle layer [B, R, R, C] and the last one [B, R, R, D]; its batch norm is folded away"""
     base: keras.Model | None = None
     """the network as published, without its top"""
 
@@ -126,7 +127,7 @@ def load_encoder(name: str, weights: str) -> Encoder:
             include_top=False, weights=None if weights == "random" else weights, input_shape=(size, size, 3)
         )
         middle = keras.layers.AveragePooling2D(recipe.pool)(whole.get_layer(recipe.middle_layer).output)
-        network = keras.Model(whole.input, [middle, whole.output], name=name)
+        network = fold_batch_norm(keras.Model(whole.input, [middle, whole.output], name=name))
     except Exception as error:  # of many kinds: no network, no such file, no HDF5, other shapes
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(
