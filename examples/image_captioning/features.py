@@ -9,6 +9,7 @@
 # %%
 """Frozen features of photos in sharded float16 files: bounded memory, resumable, read back row by row."""
 
+import itertools
 import json
 import os
 from collections.abc import Sequence
@@ -116,16 +117,17 @@ def _write_shard(path: Path, photos: Sequence[Photo], encoder: Encoder, store: F
     part = part_path(path)
     try:
         with open(part, "xb") as file, ThreadPoolExecutor() as pool:
+            decoded = pool.map(lambda photo: _decode(photo, encoder.image_size), photos)  # while others are encoded
             for start in range(0, len(photos), BATCH):
-                chunk = photos[start : start + BATCH]
-                pixels = np.zeros((len(chunk), encoder.image_size, encoder.image_size, 3), np.uint8)
-                for number, decoded in enumerate(pool.map(lambda photo: _decode(photo, encoder.image_size), chunk)):
-                    if isinstance(decoded, UserError):
-                        faults[start + number] = str(decoded)
+                count = min(BATCH, len(photos) - start)
+                pixels = np.zeros((count, encoder.image_size, encoder.image_size, 3), np.uint8)
+                for number, picture in enumerate(itertools.islice(decoded, count)):
+                    if isinstance(picture, UserError):
+                        faults[start + number] = str(picture)
                     else:
-                        pixels[number] = decoded
+                        pixels[number] = picture
                 file.write(np.ascontiguousarray(encoder(pixels), store.dtype))
-                bar.update(len(chunk))
+                bar.update(count)
             file.flush()
             os.fsync(file.fileno())
         write_atomically(_notes(path), json.dumps(faults))
