@@ -21,6 +21,7 @@ from examples.image_captioning.photos import squeeze
 from examples.image_captioning.pointing import BoxedPhoto, read_coco_boxes
 
 LAYERS = ["block_6_expand_relu", "block_10_expand_relu", "block_13_expand_relu", "block_16_expand_relu", "out_relu"]
+SIDES = [7, 14]  # every layer is averaged to a grid of so many by so many cells, if it has as many
 FOLDS = 10
 
 
@@ -52,14 +53,13 @@ def pointing(features: np.ndarray, labels: np.ndarray) -> float:
     return hits / len(features)
 
 
-def main(instances: Path, encoder_weights: str, kind: str = "person", side: int = 7) -> None:
+def main(instances: Path, encoder_weights: str, kind: str = "person") -> None:
     """Print a table.
 
     Args:
         instances: a file of COCO's instances, beside the folder of its photos.
         encoder_weights: of MobileNetV2, without its top.
         kind: the category to point at.
-        side: every layer is averaged to a grid of so many by so many cells.
     """
     encoder = load_encoder("mobilenet_v2", encoder_weights)
     folder = instances.parent.parent / instances.stem.removeprefix("instances_")
@@ -72,15 +72,20 @@ def main(instances: Path, encoder_weights: str, kind: str = "person", side: int 
             raise SystemExit(f"error: {error}") from error
     network = keras.Model(encoder.base.input, [encoder.base.get_layer(name).output for name in LAYERS])
     outputs = network.predict(np.stack(pixels) / 127.5 - 1, batch_size=16, verbose=0)
-    labels = np.stack([inside(photo, kind, side) for photo in photos])
-    centre = labels[:, side * side // 2].mean()
-    print(f"{len(photos)} photos with a {kind}; cells in a box {labels.mean():.2f}, the middle cell {centre:.2f}\n")
-    print("| layer | points at it |\n|---|---|")
+    labels = {side: np.stack([inside(photo, kind, side) for photo in photos]) for side in SIDES}
+    share, centre = labels[SIDES[-1]].mean(), np.mean([inside(photo, kind, 1) for photo in photos])
+    print(f"{len(photos)} photos with a {kind}; cells in a box {share:.2f}, the photo's centre {centre:.2f}\n")
+    print(f"| layer | {' | '.join(f'{side} x {side} cells' for side in SIDES)} |\n|---{'|---' * len(SIDES)}|")
     for name, output in zip(LAYERS, outputs, strict=True):
-        pool = output.shape[1] // side
-        grid = tf.nn.avg_pool2d(output, pool, pool, "VALID").numpy().reshape(len(photos), side * side, -1)
-        grid /= np.linalg.norm(grid, axis=-1, keepdims=True) + 1e-6
-        print(f"| {name} | {pointing(grid.astype('float64'), labels):.2f} |", flush=True)
+        hits = [f"{pointing(averaged(output, side), labels[side]):.2f}" for side in SIDES if side <= output.shape[1]]
+        print(f"| {' | '.join([name, *hits, *[''] * (len(SIDES) - len(hits))])} |", flush=True)
+
+
+def averaged(output: np.ndarray, side: int) -> np.ndarray:
+    """Return a layer's output [photos, R, R, channels] on a grid, float64 [photos, side * side, channels], length 1."""
+    pool = output.shape[1] // side
+    grid = tf.nn.avg_pool2d(output, pool, pool, "VALID").numpy().reshape(len(output), side * side, -1)
+    return (grid / (np.linalg.norm(grid, axis=-1, keepdims=True) + 1e-6)).astype("float64")
 
 
 if __name__ == "__main__":

@@ -20,11 +20,20 @@ def test_a_cell_at_the_border_weighs_no_more_than_one_inside():
     assert other.max() <= 1.1 * one.max() and other[30, 70] > 0.9 * other.max()
 
 
+def test_a_cells_weight_is_spread_as_far_whatever_the_grid():
+    for side in (3, 9):
+        grid = np.zeros((side, side))
+        grid[side // 2, side // 2] = 1
+        weights = spotlight.upsample(grid, (225, 225))
+        assert weights[112, 112] == weights.max()
+        np.testing.assert_allclose(weights[112, 112 + 20], np.exp(-0.5), rtol=0.01)
+
+
 def test_what_is_looked_at_is_lit_and_the_rest_dimmed():
     grid = np.zeros((2, 2))
     grid[0, 0] = 1
     lit = np.asarray(spotlight.shine(Image.new("RGB", (80, 40), (200, 200, 200)), grid))
-    assert lit[5, 10].min() > 180 and lit[35, 70].max() < 60
+    assert lit[10, 20].min() > 180 and lit[35, 70].max() < 60
 
 
 def make(words=12):

@@ -30,11 +30,11 @@ class Config(TrainOptions):
     images: int = 1000
     """With coco: photos to train on; a tenth as many more validate. About 160 kB each, fetched one by one."""
     features_dir: Path | None = None
-    """Where the features of photos are kept, to be computed only once: 182 kB a photo with mobilenet_v2, 360 kB with
+    """Where the features of photos are kept, to be computed only once: 351 kB a photo with mobilenet_v2, 360 kB with
     inception_v3. [default: in the user's cache folder]"""
     encoder: Literal["inception_v3", "mobilenet_v2", "tiny"] = "mobilenet_v2"
-    """What sees. inception_v3 (8 x 8 cells) and mobilenet_v2 (7 x 7), trained on ImageNet, are used as they are;
-    tiny (8 x 8) is a small network trained along."""
+    """What sees. inception_v3 (looks at 8 x 8 cells) and mobilenet_v2 (14 x 14), trained on ImageNet, are used as they
+    are; tiny (8 x 8) is a small network trained along."""
     encoder_weights: str = "imagenet"
     """imagenet (downloaded by Keras), random, or the path of a weights file without the top. No matter for tiny."""
     epochs: int = 10
@@ -49,7 +49,7 @@ class Config(TrainOptions):
     """Width of a word's vector."""
     units: int = 512
     """Width of the decoder's state, of the first impression, and of the layer before the words."""
-    attention_units: int = 256
+    attention_units: int = 64
     """Width of the layer in which question and places meet."""
     dropout: float = 0.5
     """Share of the layer before the words set to zero in training; this, not time, is what limits on 6,000 photos."""
@@ -110,7 +110,7 @@ PRESETS = {
         embedding_dim=32, units=128, attention_units=64, dropout=0.1, input_dropout=0.0, word_dropout=0.0,
         gate="vector", remind=True, looking=1.0, label_smoothing=0.0, learning_rate=3e-3, warmup_steps=50,
     ),
-    "full": Config(preset="full", encoder="inception_v3", epochs=12),
+    "full": Config(preset="full", encoder="inception_v3", epochs=12, attention_units=256),
 }  # fmt: skip
 
 

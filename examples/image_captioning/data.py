@@ -140,7 +140,7 @@ class PhotoSet:
         return len(self.photos)
 
     def read(self, photos: np.ndarray) -> np.ndarray:
-        """Return what is kept of the photos of these numbers: float16 [B, L, C + D], or pixels uint8 [B, S, S, 3]."""
+        """Return what is kept of the photos of these numbers: float16 [B, L C + M D], or pixels uint8 [B, S, S, 3]."""
         return self.store.read(self.rows[photos])
 
     def captions(self) -> list[list[list[str]]]:
@@ -193,7 +193,7 @@ class CaptionBatches:
         """Return one epoch in the order that `seed` and `epoch` decide.
 
         Returns:
-            Batches (source float16 [B, L, C + D] or uint8 [B, S, S, 3], inputs int32 [B, T], targets int32 [B, T], mask
+            Batches (source float16 [B, L C + M D] or uint8 [B, S, S, 3], inputs int32 [B, T], targets int32 [B, T], mask
             bool [B, T]): inputs are <start> and the words, targets the words and <end>, the mask is False on padding.
         """
         return batches_of(length_buckets(self.lengths, self.batch_size, seed, epoch), self._make_batch)

@@ -2,18 +2,18 @@
 # ### Encoders: from pixels to a grid of features
 #
 # A network trained to classify photos is good at seeing. We take it from `keras.applications` and leave it as it is
-# (*frozen*), so what we need of each photo has to be computed only once: for each cell of a grid over the photo, two
-# vectors.
+# (*frozen*), so what we need of each photo has to be computed only once: two grids of vectors over the photo.
 #
 # Why two? The last layer knows best *what* is there, but hardly *where*: in MobileNetV2 a changed patch of 32 x 32
 # pixels changes nearly half of its 7 x 7 cells, and even a classifier trained on the boxes around people does not find
-# them by it. A layer in the middle (`block_13_expand_relu`, here averaged to 7 x 7 as well) knows less, but knows
-# where. So the decoder decides by the middle layer where to look, and gets to see both.
+# them by it. A layer in the middle (`block_13_expand_relu`, 14 x 14 cells) knows less, but knows where. So the decoder
+# decides by the middle layer where to look, and gets to see both.
 
 # %%
 """Frozen encoders from keras.applications, and the one that hands on pixels to a small network trained along."""
 
 import hashlib
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -38,12 +38,12 @@ class Network:
     make: Callable[..., keras.Model]
     image_size: int
     middle_layer: str
-    pool: int  # so many by so many cells of that layer are averaged to one
+    pool: int  # so many by so many cells of that layer are averaged to one; what is left is 1 or 2 to one of the last
 
 
 NETWORKS = {
-    "mobilenet_v2": Network(keras.applications.MobileNetV2, 224, "block_13_expand_relu", pool=2),  # 7 x 7 cells
-    "inception_v3": Network(keras.applications.InceptionV3, 299, "mixed7", pool=2),  # 8 x 8 cells
+    "mobilenet_v2": Network(keras.applications.MobileNetV2, 224, "block_13_expand_relu", pool=1),  # 14 x 14, 7 x 7
+    "inception_v3": Network(keras.applications.InceptionV3, 299, "mixed7", pool=2),  # 8 x 8 cells both
 }
 
 
@@ -54,23 +54,22 @@ class Encoder:
     name: str
     image_size: int
     network: keras.Model | None = None
-    """maps pictures to the middle layer [B, R, R, C] and the last one [B, R, R, D]; its batch norm is folded away"""
+    """maps pictures to the middle layer [B, R, R, C] and the last one [B, Q, Q, D]; its batch norm is folded away"""
     base: keras.Model | None = None
     """the network as published, without its top"""
 
     @property
-    def grid(self) -> tuple[int, int, int]:
-        """Cells L and the channels C and D of their two vectors."""
-        (_, rows, columns, channels), (*_, last_channels) = self.network.output_shape
-        return rows * columns, channels, last_channels
+    def grids(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Cells and channels of the two layers: (L, C) of the middle one and (M, D) of the last."""
+        middle, last = ((rows * columns, channels) for _, rows, columns, channels in self.network.output_shape)
+        return middle, last
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of what is kept of a picture: (L, C + D), the two vectors of each cell, or (size, size, 3)."""
+        """The shape of what is kept of a picture: (L C + M D), both grids end to end, or (size, size, 3)."""
         if self.network is None:
             return (self.image_size, self.image_size, 3)
-        cells, channels, last_channels = self.grid
-        return (cells, channels + last_channels)
+        return (sum(cells * channels for cells, channels in self.grids),)
 
     @property
     def dtype(self) -> str:
@@ -79,11 +78,12 @@ class Encoder:
 
     @cached_property
     def key(self) -> str:
-        """What identifies its results: the name, the picture's size, and a digest of all weights."""
+        """What identifies its results: the name, the sizes of a picture and of what is kept, a digest of all weights."""
         digest = hashlib.sha256()
         for weight in self.network.get_weights() if self.network else ():
             digest.update(np.ascontiguousarray(weight))
-        return f"{self.name}-{self.image_size}-{digest.hexdigest()[:16]}"
+        kept = "x".join(map(str, self.shape))
+        return f"{self.name}-{self.image_size}-{kept}-{digest.hexdigest()[:16]}"
 
     def __call__(self, pixels: tf.Tensor) -> tf.Tensor:
         """Map pixels, uint8 [B, S, S, 3], to what is kept of them, [B, *shape]; compiled."""
@@ -98,8 +98,9 @@ class Encoder:
         """Do the same, for use inside another graph."""
         if self.network is None:
             return pixels
-        middle, last = self.network(tf.cast(pixels, tf.float32) / 127.5 - 1, training=False)  # both networks want ±1
-        return tf.cast(tf.reshape(tf.concat([middle, last], axis=-1), [-1, *self.shape]), tf.float16)  # B L C+D
+        layers = self.network(tf.cast(pixels, tf.float32) / 127.5 - 1, training=False)  # both networks want ±1
+        flat = [tf.reshape(layer, [-1, math.prod(layer.shape[1:])]) for layer in layers]  # B LC, B MD
+        return tf.cast(tf.concat(flat, axis=-1), tf.float16)  # B LC+MD
 
 
 def load_encoder(name: str, weights: str) -> Encoder:
@@ -126,7 +127,9 @@ def load_encoder(name: str, weights: str) -> Encoder:
         whole = recipe.make(
             include_top=False, weights=None if weights == "random" else weights, input_shape=(size, size, 3)
         )
-        middle = keras.layers.AveragePooling2D(recipe.pool)(whole.get_layer(recipe.middle_layer).output)
+        middle = whole.get_layer(recipe.middle_layer).output
+        if recipe.pool > 1:
+            middle = keras.layers.AveragePooling2D(recipe.pool)(middle)
         network = fold_batch_norm(keras.Model(whole.input, [middle, whole.output], name=name))
     except Exception as error:  # of many kinds: no network, no such file, no HDF5, other shapes
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,7 +1,7 @@
 # %% [markdown]
 # ### Eyes: what the decoder gets to see of a photo
 #
-# For each of the L cells of a grid over the photo two vectors, one that knows **where** things are and one that knows
+# Two grids over the photo: L vectors that know **where** things are, and M, as many or a quarter as many, that know
 # **what** they are. For real photos both were computed beforehand by a frozen network (see `encoder.py`) and only need
 # to be told apart. For the drawn scenes a small network is trained along.
 
@@ -16,22 +16,24 @@ import tensorflow as tf
 
 # %%
 class FrozenEyes(keras.layers.Layer):
-    """Tells apart the two vectors that `encoder.Encoder` kept of each cell."""
+    """Tells apart the two grids that `encoder.Encoder` kept end to end."""
 
-    def __init__(self, channels: int):
-        """The first `channels` of a cell are those of the middle layer."""
+    def __init__(self, where: tuple[int, int], what: tuple[int, int]):
+        """Each grid is told by its cells and channels: (L, C) and (M, D)."""
         super().__init__(autocast=False)
-        self.channels = channels
+        self.where, self.what = where, what
 
     def call(self, kept: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Map float16 [B, L, C + D] to where [B, L, C] and what [B, L, D].
+        """Map float16 [B, L C + M D] to where [B, L, C] and what [B, M, D].
 
         Each `where` is scaled to a mean square of one: networks trained to name one thing a photo have strong features
         in the middle and weak ones at the border, and unscaled, the middle would be looked at for its strength.
         """
-        where = tf.cast(kept[..., : self.channels], tf.float32)  # B L C
-        where = math.sqrt(self.channels) * tf.nn.l2_normalize(where, axis=-1)  # B L C
-        return tf.cast(where, self.compute_dtype), tf.cast(kept[..., self.channels :], self.compute_dtype)
+        where, what = tf.split(kept, [math.prod(self.where), math.prod(self.what)], axis=-1)
+        where = tf.reshape(where, [-1, *self.where])  # B L C
+        what = tf.reshape(what, [-1, *self.what])  # B M D
+        where = math.sqrt(self.where[1]) * tf.nn.l2_normalize(tf.cast(where, tf.float32), axis=-1)  # B L C
+        return tf.cast(where, self.compute_dtype), tf.cast(what, self.compute_dtype)
 
 
 class TinyEyes(keras.layers.Layer):

@@ -4,13 +4,15 @@
 # The **decoder** is a recurrent network that reads the words said so far and keeps them in a state $h_t$. Before it
 # says the next word, it asks a question of every cell of a grid over the photo, and looks where the answer is best:
 #
-# $$\alpha_t = \mathrm{softmax}_l\left(w^\top \tanh(K v_l + Q h_t)\right) \qquad z_t = \sum_l \alpha_{tl}\, [v_l, u_l]$$
+# $$\alpha_t = \mathrm{softmax}_l\left(w^\top \tanh(K v_l + Q h_t)\right) \qquad
+#   z_t = \sum_l \alpha_{tl}\, [v_l, u_{m(l)}]$$
 #
-# $v_l$ says *where* something is and $x_l$ *what* is there (see `encoder.py`), of which $u_l = \mathrm{relu}(U x_l)$ is
-# what counts for words; $\alpha_{tl}$ is the **attention** that cell $l$ gets for word $t$ (Bahdanau et al. 2014). A
-# **gate** $\beta_t = \sigma(b^\top h_t)$, one number, says how much the photo matters for this word: not at all for the
-# *of* in *a couple of*. The word comes from what was looked at, from a first impression of the whole photo, $g =
-# \frac{1}{L} \sum_l u_l$, from the state, and from the word before:
+# $v_l$ says *where* something is, and $x_m$, on a grid that may be coarser, *what* is there (see `encoder.py`), of
+# which $u_m = \mathrm{relu}(U x_m)$ is what counts for words; $m(l)$ is the coarse cell that has cell $l$ in it, and
+# $\alpha_{tl}$ is the **attention** that cell $l$ gets for word $t$ (Bahdanau et al. 2014). A **gate** $\beta_t =
+# \sigma(b^\top h_t)$, one number, says how much the photo matters for this word: not at all for the *of* in *a couple
+# of*. The word comes from what was looked at, from a first impression of the whole photo, $g = \frac{1}{M} \sum_m
+# u_m$, from the state, and from the word before:
 #
 # $$p(y_t) = \mathrm{softmax}(W_o \tanh(W_h h_t + \beta_t W_z [z_t, g] + W_e y_{t-1}))$$
 #
@@ -19,8 +21,8 @@
 # so that the question knows what has just been said; and in training, all words of a caption look at the photo at once.
 # And since $g$ tells what the photo is about, attention is free to look at one thing.
 #
-# Letters in shape comments: B captions side by side, T words, L cells, C and D channels, A attention, E embedding,
-# U units, V vocabulary.
+# Letters in shape comments: B captions side by side, T words, L cells, M coarse cells, C and D channels, A attention,
+# E embedding, U units, V vocabulary.
 
 # %%
 """Step 3: the captioner, its losses, and one step of training and of testing, with the tape in plain sight."""
@@ -31,59 +33,26 @@ import tensorflow as tf
 from common.recurrent import LSTM
 
 # %% tags=["module"]
+from examples.image_captioning.attention import Attention, Seen
 from examples.image_captioning.data import END, SPECIAL, UNKNOWN
 from examples.image_captioning.encoder import Encoder
 from examples.image_captioning.eyes import FrozenEyes, TinyEyes
 
 # %%
 Memory = tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]
-"""What there is to look at: where [B, L, C], what [B, L, U], keys [B, L, A], and a first impression of it all [B, U]"""
+"""What there is to look at: where [B, L, C], what [B, M, U], keys [B, L, A], and a first impression of it all [B, U]"""
 
 State = list[tf.Tensor]
 """Of the LSTM: what it shows and what it keeps to itself, both [B, U]"""
 
-Seen = tuple[tf.Tensor, tf.Tensor]
-"""What was seen for each word: where [B, T, C], what [B, T, U]"""
-
 Batch = tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]
-"""source float16 [B, L, C + D] or uint8 [B, S, S, 3], inputs int32 [B, T], targets int32 [B, T], mask bool [B, T]"""
+"""source float16 [B, L C + M D] or uint8 [B, S, S, 3], inputs int32 [B, T], targets int32 [B, T], mask bool [B, T]"""
 
 # %% [markdown]
 # ## Step 3: define the model by subclassing
-#
-# **Attention**, in a layer of its own. It is asked for one word (when a caption is made) or for all words of a caption
-# at once (in training), and returns what it saw *and where it looked*.
 
 
 # %%
-class Attention(keras.layers.Layer):
-    """Additive attention over the cells of a grid (Bahdanau et al. 2014, arXiv:1409.0473, section A.1.2)."""
-
-    def __init__(self, units: int):
-        """Lay out the layers; `units` is A."""
-        super().__init__()
-        self.key = keras.layers.Dense(units)
-        self.question = keras.layers.Dense(units, use_bias=False)
-        self.score = keras.layers.Dense(1, use_bias=False)
-
-    def call(self, states: tf.Tensor, where: tf.Tensor, what: tf.Tensor, keys: tf.Tensor) -> tuple[Seen, tf.Tensor]:
-        """Look at the grid from each state.
-
-        Args:
-            states: [B, T, U].
-            where: [B, L, C].
-            what: [B, L, U]; no gradient flows from it to the weights, so that where to look is learned from `where`.
-            keys: [B, L, A], from `self.key`, the same for all words.
-
-        Returns:
-            what was seen, [B, T, C] and [B, T, U], and the weights float32 [B, T, L], which add up to one over L.
-        """
-        met = tf.tanh(keys[:, None] + self.question(states)[:, :, None])  # B T L A
-        weights = tf.nn.softmax(tf.cast(self.score(met)[..., 0], tf.float32))  # B T L
-        shares = tf.cast(weights, where.dtype)  # B T L
-        return (tf.matmul(shares, where), tf.matmul(tf.stop_gradient(shares), what)), weights
-
-
 class Captioner(keras.Model):
     """Eyes, an LSTM that reads the words, attention, and the deep output layer of Xu et al. 2015, equation 7."""
 
@@ -116,7 +85,7 @@ class Captioner(keras.Model):
         """
         super().__init__()
         tiny = encoder.network is None
-        self.eyes = TinyEyes(encoder.image_size) if tiny else FrozenEyes(encoder.grid[1])
+        self.eyes = TinyEyes(encoder.image_size) if tiny else FrozenEyes(*encoder.grids)
         self.attention = Attention(attention_units)
         self.value = keras.layers.Dense(units, activation="relu", name="value")
         self.initial = keras.layers.Dense(2 * units, activation="tanh", name="initial")
@@ -140,8 +109,8 @@ class Captioner(keras.Model):
 
     def look(self, source: tf.Tensor, training: bool = False) -> tuple[Memory, State]:
         """Return what there is to look at, and the state before the first word."""
-        where, what = self.eyes(source)  # B L C, B L D
-        what = self.value(what)  # B L U
+        where, what = self.eyes(source)  # B L C, B M D
+        what = self.value(what)  # B M U
         overview = self.input_dropout(tf.reduce_mean(what, axis=1), training=training)  # B U
         return (where, what, self.attention.key(where), overview), tf.split(self.initial(overview), 2, axis=-1)
 

@@ -73,11 +73,10 @@ from examples.image_captioning.eyes import TinyEyes
 # %% [markdown]
 # ## The model
 #
-# It begins with the part that looks: attention compares what has been said so far with every cell of a grid over the
-# picture, and turns the comparison into shares that add up to one.
+# It begins with the part that looks.
 
 # %% tags=["include"]
-from examples.image_captioning.model import Attention, TrainableCaptioner, cross_entropy, masked_mean
+from examples.image_captioning.attention import Attention
 
 # %% [markdown]
 # ### Try attention alone
@@ -92,6 +91,9 @@ questions = tf.random.stateless_normal([1, 2, 6], seed=[3, 4])  # B T U
 (seen_where, seen_what), weights = attention(questions, cells, cells, attention.key(cells))
 print("seen", seen_where.shape, "= pictures, words, channels; weights", weights.shape, "= pictures, words, cells")
 print(weights.numpy().round(3))
+
+# %% tags=["include"]
+from examples.image_captioning.model import TrainableCaptioner, cross_entropy, masked_mean
 
 # %% tags=["include"]
 from examples.image_captioning.train import load_data, train

@@ -13,17 +13,20 @@ def encoder():
     return load_encoder("mobilenet_v2", "random")
 
 
-def test_a_cell_has_the_averaged_middle_layer_and_the_last_one(encoder):
+def test_what_is_kept_is_the_middle_layer_and_the_last_one_end_to_end(encoder):
     pixels = np.random.default_rng(1).integers(255, size=(2, 224, 224, 3), dtype=np.uint8)
     kept = encoder(tf.constant(pixels)).numpy()
-    assert (
-        encoder.grid == (49, 576, 1280) and encoder.shape == (49, 1856) == kept.shape[1:] and kept.dtype == np.float16
-    )
+    assert encoder.grids == ((196, 576), (49, 1280)) and kept.dtype == np.float16
+    assert encoder.shape == (196 * 576 + 49 * 1280,) == kept.shape[1:] and f"-{kept.shape[1]}-" in encoder.key
     outputs = [encoder.base.get_layer(name).output for name in (NETWORKS["mobilenet_v2"].middle_layer, "out_relu")]
     middle, last = keras.Model(encoder.base.input, outputs)(pixels / 127.5 - 1, training=False)
-    averaged = np.reshape(middle, (2, 7, 2, 7, 2, 576)).mean(axis=(2, 4)).reshape(2, 49, 576)
-    np.testing.assert_allclose(kept[..., :576], averaged, atol=2e-3)
-    np.testing.assert_allclose(kept[..., 576:], np.reshape(last, (2, 49, 1280)), atol=2e-3)
+    flat = np.concatenate([np.reshape(layer, (2, -1)) for layer in (middle, last)], axis=1)
+    np.testing.assert_allclose(kept, flat, atol=2e-3)
+
+
+def test_a_layer_too_fine_is_averaged():
+    encoder = load_encoder("inception_v3", "random")
+    assert encoder.grids == ((64, 768), (64, 2048))
 
 
 def test_saved_weights_make_the_same_encoder_under_any_policy(encoder, tmp_path):

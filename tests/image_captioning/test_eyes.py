@@ -20,11 +20,11 @@ def eyes():
 
 
 def test_each_cell_is_scaled_alike_whatever_its_strength():
-    kept = np.concatenate([np.array([[[1.0, 2.0], [10.0, 20.0], [0.0, 0.0]]]), np.ones((1, 3, 1))], axis=-1)
-    where, what = FrozenEyes(2)(kept.astype("float16"))
+    kept = np.array([[1.0, 2.0, 10.0, 20.0, 0.0, 0.0, 7.0, 8.0, 9.0]])
+    where, what = FrozenEyes((3, 2), (1, 3))(kept.astype("float16"))
     np.testing.assert_allclose(where[0, 0], where[0, 1], atol=1e-3)
     np.testing.assert_allclose(tf.reduce_mean(where**2, axis=-1), [[1, 1, 0]], atol=1e-3)
-    assert what.shape == (1, 3, 1)
+    np.testing.assert_array_equal(what, [[[7, 8, 9]]])
 
 
 def test_for_looking_there_is_only_what_fills_a_cell(eyes):

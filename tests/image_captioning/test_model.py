@@ -14,15 +14,15 @@ from examples.image_captioning.model import (
     stochastic_penalty,
 )
 
-V, B, T, L, C, D, E, U, A = 11, 3, 5, 4, 6, 7, 5, 8, 3
+V, B, T, L, M, C, D, E, U, A = 11, 3, 5, 16, 4, 6, 7, 5, 8, 3
 rng = np.random.default_rng(0)
 
 
 def small_encoder():
-    """Stands for a frozen network with a grid of 2 x 2 cells; nothing is computed with it."""
+    """Stands for a frozen network with grids of 4 x 4 and 2 x 2 cells; nothing is computed with it."""
     picture = keras.Input([4, 4, 3])
-    pooled = keras.layers.AveragePooling2D(2)(picture)
-    return Encoder("small", 4, keras.Model(picture, [keras.layers.Conv2D(n, 1)(pooled) for n in (C, D)]))
+    layers = keras.layers.Conv2D(C, 1)(picture), keras.layers.Conv2D(D, 2, strides=2)(picture)
+    return Encoder("small", 4, keras.Model(picture, layers))
 
 
 def make(cls=Captioner, seed=1, precision="float32", **settings):
@@ -35,7 +35,7 @@ def make(cls=Captioner, seed=1, precision="float32", **settings):
 
 
 def make_batch(lengths=(T, T, 2)):
-    source = rng.normal(size=(B, L, C + D)).astype("float16")
+    source = rng.normal(size=(B, L * C + M * D)).astype("float16")
     ids = rng.integers(4, V, size=(B, T + 1)).astype("int32")
     ids[:, 0] = START
     return source, ids[:, :-1], ids[:, 1:], np.arange(T) < np.array(lengths)[:, None]
@@ -52,8 +52,8 @@ def numpy_captioner(model, source, inputs):
 
     logits, attention = np.zeros((B, T, V)), np.zeros((B, T, L))
     for b in range(B):
-        cells = source[b].astype("float64")
-        where, what = cells[:, :C], cells[:, C:]
+        where, what = np.split(source[b].astype("float64"), [L * C])
+        where, what = where.reshape(L, C), what.reshape(M, D)
         where = where / np.sqrt((where**2).mean(axis=1, keepdims=True))
         what = np.maximum(dense(model.value, what), 0)
         overview = what.mean(axis=0)
@@ -69,7 +69,8 @@ def numpy_captioner(model, source, inputs):
             met = np.tanh(dense(model.attention.key, where) + dense(model.attention.question, h))
             scores = dense(model.attention.score, met)[:, 0]
             weights = np.exp(scores) / np.exp(scores).sum()
-            seen = np.concatenate([weights @ where, weights @ what])
+            under = np.arange(M).reshape(2, 2).repeat(2, axis=0).repeat(2, axis=1).reshape(L)  # the coarse cell of each
+            seen = np.concatenate([weights @ where, weights @ what[under]])
             photo = dense(model.from_seen, seen) + dense(model.from_overview, overview)
             if model.gate is not None:
                 photo = sigmoid(dense(model.gate, h)) * photo
