@@ -38,7 +38,9 @@ def test_a_step_goes_as_far_in_every_direction(shape):
     assert np.sqrt(np.mean(step**2)) == pytest.approx(0.5, rel=0.2)
 
 
-@pytest.mark.parametrize("cell, scales", [("gru_cell", (1, 30, 0.01)), ("lstm_cell", (1, 30, 0.01, 5))])
+@pytest.mark.parametrize(
+    "cell, scales", [("gru_cell", (1, 30, 0.01)), ("state_gates", (1, 30, 0.01)), ("lstm_cell", (1, 30, 0.01, 5))]
+)
 def test_every_gate_is_a_matrix_for_itself(cell, scales):
     gates = [RNG.normal(size=(8, 8)).astype("float32") * scale for scale in scales]
     step = stepped(cell, [np.concatenate(gates, axis=1)])
@@ -53,6 +55,15 @@ def test_momentum_looks_one_step_ahead():
     ahead_of_first, ahead_of_second = first + 0.5 * first, second + 0.5 * (second + 0.5 * first)
     alone = sum(stepped("layer", [ahead], momentum=0.0) for ahead in (ahead_of_first, ahead_of_second))
     np.testing.assert_allclose(both, alone, atol=1e-4)
+
+
+def test_a_step_every_other_time_goes_twice_as_far_with_all_that_was_gathered():
+    first, second, third = (RNG.normal(size=(8, 8)).astype("float32") for _ in range(3))
+    assert not stepped("layer", [first], every=2, momentum=0.5).any()
+    ahead = second + 0.5 * (second + 0.5 * first)
+    expected = 2 * stepped("layer", [ahead], momentum=0.0)
+    for gradients in ([first, second], [first, second, third]):
+        np.testing.assert_allclose(stepped("layer", gradients, every=2, momentum=0.5), expected, atol=1e-4)
 
 
 def test_biases_embeddings_and_named_layers_are_left_to_adam():

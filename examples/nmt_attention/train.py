@@ -14,6 +14,7 @@ import keras
 
 from common import figures, training
 from common.download import cache_dir
+from common.muon import Muon
 from common.run import Run
 from common.schedule import WarmUpAndDecay
 
@@ -25,8 +26,13 @@ from examples.nmt_attention.pairs import Pair
 from examples.nmt_attention.showing import ShowEveryEpoch, choose_sentences, draw_attention_maps, draw_training_gif
 
 # %% [markdown]
-# Adam's step size climbs over the first steps, while its averages are still poor, and then falls along a cosine to
-# nothing at the end. The fall is worth much: most of the last points of BLEU come while the steps get small.
+# Two optimizers share the work. **Adam** moves the embeddings, of which a batch touches few rows, and the biases. All
+# other matrices are moved by **Muon** (`common/muon.py`): a step as long in every direction of the matrix, not only in
+# the few that dominate its gradient. That takes time, so it is done at every other step, twice as far; in 2,400 steps
+# as much was learned so as at every step (1.421 and 1.418 nats a token), and more than by Adam alone (1.470).
+#
+# The step size climbs over the first steps, while the averages are still poor, and then falls along a cosine to nothing
+# at the end. The fall is worth much: most of the last points of BLEU come while the steps get small.
 
 
 # %%
@@ -41,8 +47,20 @@ def build_schedule(config: Config, total_steps: int) -> WarmUpAndDecay:
 
 
 def build_optimizer(config: Config, schedule: WarmUpAndDecay) -> keras.optimizers.Optimizer:
-    """Return Adam at the rate of `schedule`, with clipping."""
-    return keras.optimizers.Adam(schedule, beta_2=config.beta_2, global_clipnorm=config.clip_norm)
+    """Return Muon or Adam at the rate of `schedule`, with clipping."""
+    if config.optimizer == "adam":
+        return keras.optimizers.Adam(schedule, beta_2=config.beta_2, global_clipnorm=config.clip_norm)
+    return Muon(
+        schedule,
+        rms_rate=config.matrix_step,
+        every=2,
+        ns_steps=3,  # of the usual 5, as in text generation
+        exclude_layers=["score"],  # a single column, which has one direction anyway
+        adam_beta_2=config.beta_2,
+        adam_weight_decay=None,
+        weight_decay=None,
+        global_clipnorm=config.clip_norm,
+    )
 
 
 def train(config: Config) -> Run:
