@@ -21,9 +21,9 @@ class Muon(keras.optimizers.Muon):
     """`keras.optimizers.Muon` for recurrent layers: every gate has a step of its own.
 
     A GRU keeps the matrices of its three gates side by side in one variable [*, 3U], an LSTM those of its four; a layer
-    of your own whose name ends in `_gates` is taken to hold three. What the gates learn has little to do with each other, so each is a matrix for itself here: 1.497 nats per character
-    instead of 1.521 after 245 steps of a GRU of 1,024 units, one seed each. The products are in the arithmetic of the
-    layers, and so in bfloat16 where these are.
+    of your own whose name ends in `_gates` is taken to hold three. What the gates learn has little to do with each
+    other, so each is a matrix for itself here: 1.497 nats per character instead of 1.521 after 245 steps of a GRU of
+    1,024 units, one seed each. The products are in the arithmetic of the layers, and so in bfloat16 where these are.
 
     Biases, embeddings, and the variables that `exclude_layers` names are left to Adam.
     """

@@ -193,8 +193,9 @@ class CaptionBatches:
         """Return one epoch in the order that `seed` and `epoch` decide.
 
         Returns:
-            Batches (source float16 [B, L C + M D] or uint8 [B, S, S, 3], inputs int32 [B, T], targets int32 [B, T], mask
-            bool [B, T]): inputs are <start> and the words, targets the words and <end>, the mask is False on padding.
+            Batches (source float16 [B, L C + M D] or uint8 [B, S, S, 3], inputs int32 [B, T], targets int32 [B, T],
+            mask bool [B, T]): inputs are <start> and the words, targets the words and <end>; the mask is False on
+            padding.
         """
         return batches_of(length_buckets(self.lengths, self.batch_size, seed, epoch), self._make_batch)
 

@@ -78,7 +78,7 @@ class Encoder:
 
     @cached_property
     def key(self) -> str:
-        """What identifies its results: the name, the sizes of a picture and of what is kept, a digest of all weights."""
+        """What identifies its results: the name, how much it reads and keeps of a picture, a digest of the weights."""
         digest = hashlib.sha256()
         for weight in self.network.get_weights() if self.network else ():
             digest.update(np.ascontiguousarray(weight))
