@@ -73,6 +73,16 @@ def test_biases_embeddings_and_named_layers_are_left_to_adam():
         np.testing.assert_allclose(step, 2 * np.sign(gradient), rtol=1e-4)  # Adam's first steps are of length 1
 
 
+def test_what_is_left_to_adam_steps_as_keras_own():
+    gradients = [RNG.normal(size=(4, 6)).astype("float32") * scale for scale in (1, 30, 0.01)]
+    theirs = keras.Variable(np.zeros((4, 6), "float32"))
+    adam = keras.optimizers.Adam(1.0, beta_2=0.9, global_clipnorm=20.0)
+    for gradient in gradients:
+        adam.apply([tf.constant(gradient)], [theirs])
+    ours = stepped("embedding", gradients, adam_beta_2=0.9, global_clipnorm=20.0)
+    np.testing.assert_allclose(ours, -theirs.numpy(), rtol=1e-5)
+
+
 def test_in_bfloat16_only_the_iteration_is_rounded():
     gradient = RNG.normal(size=(16, 16)).astype("float32")
     exact = stepped("layer", [gradient])
