@@ -31,6 +31,10 @@ from examples.nmt_attention.showing import ShowEveryEpoch, choose_sentences, dra
 # the few that dominate its gradient. That takes time, so it is done at every fourth step, four times as far. In 2,400
 # steps that came to 1.427 nats a token; at every step to 1.418, in a third more time; with Adam alone to 1.470.
 #
+# Now that the matrices have a step of their own, the word vectors can have theirs, and want a far larger one than a GRU
+# would bear: with the matrices' step as it was and Adam's rate at 4, 6, 10 and 20 thousandths instead of 3, the loss of
+# 1.427 fell to 1.381, 1.324, 1.245 and 1.168.
+#
 # The step size climbs over the first steps, while the averages are still poor, and then falls along a cosine to nothing
 # at the end. The fall is worth much: most of the last points of BLEU come while the steps get small.
 
