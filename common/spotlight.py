@@ -21,7 +21,7 @@ def upsample(grid: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         size: width and height of the picture, of which the grid covers the whole, whatever its proportions.
 
     Returns:
-        float64 [height, width], not negative.
+        float64 [height, width], not negative; less at the border, as there are no cells beyond it.
     """
     (width, height), (rows, columns) = size, np.shape(grid)
     return _bumps(rows, height) @ np.asarray(grid, float) @ _bumps(columns, width).T
