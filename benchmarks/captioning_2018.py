@@ -135,7 +135,7 @@ def main(turns: int = 20) -> None:
     Table(
         "Captioning: training at the sizes of 2018, and making captions",
         f"Captions a second, medians of {turns} turns. Training: {CELLS} x {CHANNELS} features in 2018, with "
-        f"{large.grid[1]} more of the middle layer here; embedding {EMBEDDING}, {UNITS} units, batches of "
+        f"{large.grids[0][1]} more of the middle layer here; embedding {EMBEDDING}, {UNITS} units, batches of "
         f"{BATCH_SIZE}, {VOCABULARY:,} words, Adam; captions of {mean:.1f} tokens in the mean, padded to {LONGEST} as "
         f"in 2018, and in batches of like length here. Making: {WORDS_OF_A_SEARCH} words each, by an untrained model "
         "of the `quick` preset on MobileNetV2's features.",
