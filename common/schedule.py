@@ -37,9 +37,9 @@ class WarmUpAndDecay(keras.optimizers.schedules.LearningRateSchedule):
 class TimePlan:
     """Tells, once the first steps are timed, how many more fit into the time."""
 
-    _TIMED = 12  # steps; those before, while TensorFlow compiles, do not count
+    _TIMED = 24  # steps; those before, while TensorFlow compiles, do not count
     _COMPILING = 2
-    _SHARE = 0.9  # of the time is for steps, the rest for validation, samples and checkpoints
+    _SHARE = 0.94  # of the time is for steps, the rest for validation, samples and checkpoints
 
     def __init__(self, deadline: float, most: int):
         """Plan until `deadline`, in seconds of `time.monotonic`, for `most` steps at most."""

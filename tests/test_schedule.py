@@ -24,15 +24,15 @@ def test_a_short_run_spends_at_most_half_on_the_climb():
 
 def test_the_plan_fits_the_time_and_does_not_count_compilation():
     plan = TimePlan(deadline=130.0, most=10_000)
-    ends = [50.0, 51.0, *(51.0 + 0.5 * step for step in range(1, 13))]  # seconds; the first two steps were compiled
+    ends = [50.0, 51.0, *(51.0 + 0.5 * step for step in range(1, 25))]  # seconds; the first two steps were compiled
     decisions = [plan.steps_that_fit(now) for now in ends]
-    assert decisions == [0] * 13 + [int(0.9 * (130 - 57) / 0.5)]
+    assert decisions == [0] * 25 + [int(0.94 * (130 - 63) / 0.5)]
 
 
 def test_the_plan_is_never_longer_than_the_run_and_never_empty():
     def decide(**plan):
         plan = TimePlan(**plan)
-        return [plan.steps_that_fit(float(now)) for now in range(14)][-1]
+        return [plan.steps_that_fit(float(now)) for now in range(26)][-1]
 
-    assert decide(deadline=1e9, most=100) == 86
+    assert decide(deadline=1e9, most=100) == 74
     assert decide(deadline=5.0, most=100) == 1

@@ -29,9 +29,9 @@ def test_adam_steps_everything_when_asked():
 
 def test_muons_step_is_planned_with_the_run():
     config = Config(matrix_step=0.8)
-    schedule = build_schedule(config, total_steps=471)
+    schedule = build_schedule(config, total_steps=942)
     assert float(matrix_step(config, schedule)) == pytest.approx(0.8)
-    schedule.total_steps.assign(4 * 471)  # as by the trainer, when it has seen how many steps the time allows
+    schedule.total_steps.assign(4 * 942)  # as by the trainer, when it has seen how many steps the time allows
     assert float(matrix_step(config, schedule)) == pytest.approx(0.4)
     schedule.total_steps.assign(1)
-    assert float(matrix_step(config, schedule)) == pytest.approx(0.8 * 4.71**0.5), "that of 100 steps"
+    assert float(matrix_step(config, schedule)) == pytest.approx(0.8 * 4.71**0.5), "that of 200 steps"
