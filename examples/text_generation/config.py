@@ -38,7 +38,7 @@ class Config(TrainOptions):
     """Width of the recurrent state: the capacity of the model."""
     layers: int = 1
     """Recurrent layers, one above the other."""
-    dropout: float = 0.1
+    dropout: float = 0.05
     """Share of each recurrent layer's outputs set to zero in training; more when the validation loss turns up."""
     optimizer: Literal["muon", "adam"] = "muon"
     """What steps the matrices of the recurrent layers: Muon learns as much in fewer steps. Adam does the rest."""
