@@ -34,8 +34,8 @@ class Config(TrainOptions):
     """Recurrent cell."""
     plain_gru: bool = False
     """Use Keras' own GRU or LSTM layer: the same equations and weights, slower on a processor."""
-    units: int = 1024
-    """Width of the recurrent state: the capacity of the model."""
+    units: int = 768
+    """Width of the recurrent state: the capacity of the model. More learns more of each character, and takes longer."""
     layers: int = 1
     """Recurrent layers, one above the other."""
     dropout: float = 0.05
@@ -90,7 +90,7 @@ PRESETS = {
         dropout=0.5, learning_rate=5e-3, matrix_step=0.57, warmup_steps=20, sample_length=200,
     ),
     "full": Config(
-        preset="full", epochs=12, dropout=0.4,
+        preset="full", epochs=12, units=1024, dropout=0.4,
     ),
 }  # fmt: skip
 
