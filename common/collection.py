@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,13 +17,14 @@ from common.errors import UserError
 _WORKERS = 16
 _TRIES = 2  # each; the next run tries again
 _MOST_BYTES = 50_000_000
+_HOPELESS = 32  # failures in a row: without a network, each name server asked may take its time to say so
 
 
 def fetch_all(urls: Mapping[Path, str], check: Callable[[Path], Any], what: str = "files") -> dict[Path, str]:
     """Download each URL to its path, several at a time, except to paths where there is a file already.
 
     As with `fetch`, a file appears by a rename once it is complete and checked. What fails is told, not
-    raised: of ten thousand photos some are always gone.
+    raised: of ten thousand photos some are always gone. When nothing comes any more, the rest is not asked for.
 
     Args:
         urls: maps each path to its URL.
@@ -36,11 +38,19 @@ def fetch_all(urls: Mapping[Path, str], check: Callable[[Path], Any], what: str 
     if os.environ.get("EAGER_EXAMPLES_OFFLINE", "0") not in ("", "0"):
         return dict.fromkeys(missing, "EAGER_EXAMPLES_OFFLINE is set")
     failed: dict[Path, str] = {}
+    hopeless, in_a_row = threading.Event(), 0
+
+    def fetch_one(entry: tuple[Path, str]) -> str | None:
+        return f"not asked for after {_HOPELESS} failures in a row" if hopeless.is_set() else _fetch_one(*entry, check)
+
     with ThreadPoolExecutor(_WORKERS) as pool:
-        faults = pool.map(lambda entry: _fetch_one(*entry, check), missing.items())
+        faults = pool.map(fetch_one, missing.items())
         for path, fault in zip(missing, tqdm(faults, what, len(missing), disable=None), strict=True):
+            in_a_row = in_a_row + 1 if fault else 0
             if fault:
                 failed[path] = fault
+            if in_a_row == _HOPELESS:
+                hopeless.set()
     _sweep(urls)
     return failed
 

@@ -48,6 +48,24 @@ def test_several_at_a_time(tmp_path, photo):
         assert len(fetch_all({tmp_path / f"{n}.jpg": server.url("slow") for n in range(30)}, read_image)) == 0
 
 
+def test_when_nothing_comes_any_more_the_rest_is_not_asked_for(tmp_path, photo, monkeypatch):
+    monkeypatch.setattr(collection, "_HOPELESS", 8)
+    with FaultServer(photo) as server:
+        urls = {tmp_path / f"{number}.jpg": server.url("404") for number in range(300)}
+        failed = fetch_all(urls, read_image)
+        assert list(failed) == list(urls) and len(server.log) < 150
+    assert "404" in failed[tmp_path / "0.jpg"]
+    assert failed[tmp_path / "299.jpg"] == "not asked for after 8 failures in a row"
+
+
+def test_failures_with_successes_between_them_stop_nothing(tmp_path, photo, monkeypatch):
+    monkeypatch.setattr(collection, "_HOPELESS", 8)
+    with FaultServer(photo) as server:
+        urls = {tmp_path / f"{n}.jpg": server.url("404" if n % 8 else "ok") for n in range(64)}
+        failed = fetch_all(urls, read_image)
+        assert len(failed) == 56 and all("404" in reason for reason in failed.values())
+
+
 def test_offline_nothing_is_asked(tmp_path, photo, monkeypatch):
     monkeypatch.setenv("EAGER_EXAMPLES_OFFLINE", "1")
     (tmp_path / "there.jpg").write_bytes(photo)
