@@ -42,8 +42,8 @@ from examples.text_generation.surprise import choose_passage, draw_surprise, rea
 # half of that (1.497 and 1.530 nats per character), of 628 more with the half (1.431 and 1.465). So the step is planned
 # with the run, as one over the square root of the number of steps. It is taken at every second batch, twice as far.
 #
-# Now that the matrices have a step of their own, Adam's rate can be three times what a GRU would bear: in a short run
-# that came to 1.487 instead of 1.506.
+# Now that the matrices have a step of their own, Adam's rate can be chosen for the rest alone: three times as large, it
+# came to 1.487 instead of 1.506 in a short run.
 #
 # The step size climbs over the first steps, while the averages are still poor, and then falls along a cosine to almost
 # nothing at the end. The fall is worth much: the last tenth of a nat comes while the steps get small.
