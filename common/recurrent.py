@@ -149,10 +149,9 @@ class GRU(Recurrent, keras.layers.GRU):
     @staticmethod
     def forward(from_input: tf.Tensor, state: Parts, product: Product, b: tf.Tensor) -> tuple[Parts, Parts]:
         """Return the new state, and what the way back needs, from what the input adds to the gates [B, 3U]."""
-        [h], units = state, state[0].shape[-1]
-        x_zr, x_n = tf.split(from_input, [2 * units, units], axis=-1)
-        h_zr, h_n = tf.split(product(h), [2 * units, units], axis=-1)
-        z, r = tf.split(tf.sigmoid(x_zr + h_zr), 2, axis=-1)
+        [h] = state
+        (x_z, x_r, x_n), (h_z, h_r, h_n) = (tf.split(part, 3, axis=-1) for part in (from_input, product(h)))
+        z, r = tf.sigmoid(x_z + h_z), tf.sigmoid(x_r + h_r)
         q = h_n + b
         n = tf.tanh(x_n + r * q)
         ahead = h - n
@@ -160,20 +159,19 @@ class GRU(Recurrent, keras.layers.GRU):
 
     @staticmethod
     def backward(d_state: Parts, saved: Parts, product: Product) -> tuple[Parts, Parts]:
-        """Return what `gradients` takes, [dz dr dq] first, and the gradient of the state before."""
+        """Return what `gradients` takes, [dz dr dq] and [dz dr dn], and the gradient of the state before."""
         [dh], (z, r, n, q, ahead) = d_state, saved
         dn = dh * (1 - z) * (1 - n * n)
         dz = dh * ahead * z * (1 - z)
         dr = dn * q * r * (1 - r)
-        d_gates = tf.concat([dz, dr, dn * r], axis=-1)  # B 3U
-        return [d_gates, dn], [dh * z + product(d_gates)]
+        d_gates, d_input = (tf.concat([dz, dr, last], axis=-1) for last in (dn * r, dn))  # B 3U
+        return [d_gates, d_input], [dh * z + product(d_gates)]
 
     @staticmethod
-    def gradients(d_gates: tf.Tensor, dn: tf.Tensor) -> tuple[tf.Tensor, Parts]:
+    def gradients(d_gates: tf.Tensor, d_input: tf.Tensor) -> tuple[tf.Tensor, Parts]:
         """Return the gradients of what the inputs add to the gates [T, B, 3U], and of b."""
-        units = dn.shape[-1]
-        dzr, dq = tf.split(d_gates, [2 * units, units], axis=-1)
-        return tf.concat([dzr, dn], axis=-1), [tf.reduce_sum(tf.cast(dq, _wide(dq.dtype)), axis=[0, 1])]
+        dq = d_gates[..., -d_gates.shape[-1] // 3 :]  # T B U
+        return d_input, [tf.reduce_sum(tf.cast(dq, _wide(dq.dtype)), axis=[0, 1])]
 
 
 @keras.saving.register_keras_serializable("eager_examples")
@@ -262,13 +260,13 @@ def _recur(
                 return t - 1, where_read(t, d_before, d_state), gradients
 
             # Beside D: where a bias stands inside, what comes to the input is not what comes to the state.
-            gradients = [array(kernel.dtype, kernel.shape[1]), *(array(kernel.dtype) for _ in extra)]
+            gradients = [array(kernel.dtype, kernel.shape[1]) for _ in [kernel, *extra]]
             end = steps - 1, [tf.zeros_like(state[0]), *d_rest], gradients
             _, d_state, gradients = tf.while_loop(lambda t, *_: t >= 0, backward, end)
-            d_gates, *beside = (part.stack() for part in gradients)  # T B GU, T B U each
-            before = tf.concat([tf.cast(state[0], kernel.dtype)[None], outputs[:-1]], axis=0)  # T B U
-            rows = (tf.reshape(part, [-1, part.shape[-1]]) for part in (before, d_gates))
-            d_kernel = tf.matmul(*rows, transpose_a=True)  # U GU
+            d_gates, *beside = (part.stack() for part in gradients)  # T B GU each
+            first = tf.matmul(tf.cast(state[0], kernel.dtype), d_gates[0], transpose_a=True)  # U GU
+            rows = (tf.reshape(part, [-1, part.shape[-1]]) for part in (outputs[:-1], d_gates[1:]))  # TB U, TB GU
+            d_kernel = first + tf.matmul(*rows, transpose_a=True)  # U GU
             d_input, d_extra = cell.gradients(d_gates, *beside)
             return tf.cast(d_input, from_input.dtype), d_state, d_kernel, d_extra
 

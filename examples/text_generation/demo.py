@@ -92,8 +92,8 @@ class TextGenerator:
         Raises:
             UserError: the prompt has characters that the model never saw, or none at all.
         """
-        logits, state = self._read(tf.constant(self.vocabulary.encode(prompt)[None]))  # 1 V, state 1 U
-        logits, state = tf.nest.map_structure(lambda x: tf.repeat(x, samples, axis=0), (logits, state))  # B V, B U
+        ids = tf.constant(self.vocabulary.encode(prompt)[None])  # 1 T
+        logits, state = self._read(ids, tf.constant(samples))  # B V, state B U
         chances = draw_chances(sampling.seed, samples, length + MOST_AT_ONCE)  # T B
         for start in range(0, length, piece):
             count = min(piece, length - start)
@@ -109,9 +109,9 @@ class TextGenerator:
             )
             yield ["".join(self.vocabulary.decode(row)) for row in ids.numpy()[:, :count]]
 
-    def _read_prompt(self, ids: tf.Tensor):
-        logits, state = self.model(ids, self.model.initial_state(tf.shape(ids)[0]))  # B T V
-        return logits[:, -1], state  # B V
+    def _read_prompt(self, ids: tf.Tensor, samples: tf.Tensor):
+        logits, state = self.model(ids, self.model.initial_state(1))  # 1 T V, state 1 U
+        return tf.nest.map_structure(lambda x: tf.repeat(x, samples, axis=0), (logits[:, -1], state))  # B V, B U
 
     def _write(self, logits, state, chances, length, temperature, top_k, top_p):
         return sample_sequence(self.model.reader(), logits, state, chances, length, temperature, top_k, top_p)
