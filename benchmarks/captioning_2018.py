@@ -14,6 +14,7 @@ import tyro
 
 from benchmarks.measure import Table, alternate, goal, ratio
 from common import training
+from common.adam import Adam
 from common.pipeline import length_buckets
 from common.text import Vocabulary
 from examples.image_captioning.config import PRESETS
@@ -85,7 +86,7 @@ def here(encoder: Encoder, ids: list[np.ndarray], precision: str) -> Callable[[]
     """Return a step of the example at the same sizes, on batches of captions of like lengths."""
     training.prepare(1, precision)
     model = TrainableCaptioner(VOCABULARY, encoder, embedding_dim=EMBEDDING, units=UNITS, attention_units=UNITS)
-    model.build_weights(encoder).compile(keras.optimizers.Adam())
+    model.build_weights(encoder).compile(Adam())
     model.optimizer.build(model.trainable_variables)
     source = tf.cast(tf.random.uniform([BATCH_SIZE, *encoder.shape], 0, 3), encoder.dtype)
     batches = []

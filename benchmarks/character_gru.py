@@ -14,6 +14,7 @@ import tyro
 
 from benchmarks.measure import Table, alternate, goal, peak_memory, product, ratio
 from common import training
+from common.adam import Adam
 from examples.text_generation.model import TrainableCharRNN
 
 VOCABULARY, EMBEDDING, UNITS, STREAMS, WINDOW = 66, 256, 1024, 64, 100
@@ -30,7 +31,7 @@ def here(precision: str, ids: np.ndarray, units: int = UNITS) -> Callable[[], ob
     """Return a training step of the example, its optimizer included."""
     training.prepare(1, precision)
     model = TrainableCharRNN(VOCABULARY, len(ids), 1, embedding_dim=EMBEDDING, units=units).build_weights()
-    model.compile(keras.optimizers.Adam())
+    model.compile(Adam())
     model.optimizer.build(model.trainable_variables)
     step = tf.function(model.train_step)
     mask = np.ones(ids[:, 1:].shape, bool)

@@ -14,6 +14,7 @@ import tyro
 
 from benchmarks.measure import Table, alternate, goal, ratio
 from common import training
+from common.adam import Adam
 from common.pipeline import batches_of, epoch_order
 from examples.nmt_attention.data import EncodedPairs, load_corpus
 from examples.nmt_attention.model import Translator
@@ -84,7 +85,7 @@ def here(pairs: EncodedPairs, sizes: tuple[int, int], precision: str, plain_gru:
     """Return some steps of the example at the same sizes, on batches of like lengths."""
     training.prepare(1, precision)
     model = Translator(*sizes, EMBEDDING, UNITS // 2, UNITS, UNITS, plain_gru=plain_gru).build_weights()
-    model.compile(keras.optimizers.Adam())
+    model.compile(Adam())
     model.optimizer.build(model.trainable_variables)
     batches = pairs.batches(BATCH_SIZE, seed=1, epoch=0)
     step = tf.function(model.train_step, input_signature=[batches.element_spec])

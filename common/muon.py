@@ -16,6 +16,8 @@ from collections.abc import Callable, Sequence
 import keras
 import tensorflow as tf
 
+from common import adam
+
 
 class Muon(keras.optimizers.Muon):
     """`keras.optimizers.Muon` for recurrent layers: every gate has a step of its own.
@@ -63,7 +65,8 @@ class Muon(keras.optimizers.Muon):
         index = self._get_variable_index(variable)
         momentum, velocity = self.momentums[index], self.adam_velocities[index]
         if velocity is not None:
-            self._adam_step(gradient, variable, learning_rate * self.adam_lr_ratio, momentum, velocity)
+            rate, betas = learning_rate * self.adam_lr_ratio, (self.adam_beta_1, self.adam_beta_2)
+            adam.step(variable, gradient, (momentum, velocity), self.iterations, rate, betas, self.epsilon)
             return
         self.assign(momentum, gradient + self.momentum * momentum)
 
@@ -74,29 +77,6 @@ class Muon(keras.optimizers.Muon):
 
         is_due = tf.cast(self.iterations, tf.int32) % self._every == self._every - 1
         tf.cond(is_due, step, lambda: None)
-
-    def _adam_step(
-        self,
-        gradient: tf.Tensor,
-        variable: tf.Variable,
-        learning_rate: tf.Tensor,
-        momentum: keras.Variable,
-        velocity: keras.Variable,
-    ) -> None:
-        """Step as Keras' Adam does, but in one pass over all weights: a dozen passes take long for large embeddings."""
-        steps = tf.cast(self.iterations + 1, variable.dtype)
-        tf.raw_ops.ResourceApplyAdam(
-            var=variable.handle,
-            m=momentum.value.handle,
-            v=velocity.value.handle,
-            beta1_power=self.adam_beta_1**steps,
-            beta2_power=self.adam_beta_2**steps,
-            lr=learning_rate,
-            beta1=self.adam_beta_1,
-            beta2=self.adam_beta_2,
-            epsilon=self.epsilon,
-            grad=gradient,
-        )
 
     def orthogonalise(self, matrix: tf.Tensor) -> tf.Tensor:
         """Return about U V^T of `matrix` [N, M] = U S V^T, scaled to a root mean square of `rms_rate`."""

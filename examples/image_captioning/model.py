@@ -231,8 +231,8 @@ class TrainableCaptioner(Captioner):
         source, inputs, targets, mask = batch
         with tf.GradientTape() as tape:
             logits, weights, evidence = self.read(source, inputs, training=True)
-            loss = masked_mean(cross_entropy(logits, targets), mask)
-            aim = masked_mean(cross_entropy(logits, targets, self.label_smoothing), mask)
+            surprise = cross_entropy(logits, targets)  # B T
+            aim = masked_mean(smoothed(surprise, logits, self.label_smoothing), mask)
             aim += self.penalty * stochastic_penalty(weights, mask)
             if self.guess is not None:
                 guesses = tf.cast(self.guess(evidence), tf.float32)  # B T V
@@ -241,6 +241,7 @@ class TrainableCaptioner(Captioner):
         gradients = tape.gradient(scaled, self.trainable_variables)
         gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]  # sums the embedding's sparse rows
         self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
+        loss = masked_mean(surprise, mask)
         self.mean_loss.update_state(loss)  # which is what fit() shows
         return {"loss": loss}
 
@@ -253,13 +254,17 @@ class TrainableCaptioner(Captioner):
         return {"loss": self.mean_loss.result()}
 
 
-def cross_entropy(logits: tf.Tensor, targets: tf.Tensor, smoothing: float = 0.0) -> tf.Tensor:
-    """Return -ln p(target) in nats, float32 [B, T]; of it a share `smoothing` is the mean over all words instead."""
-    exact = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=targets, logits=logits)  # B T
-    if not smoothing:
-        return exact
+def cross_entropy(logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+    """Return the surprise at each word, -ln p(target) in nats, float32 [B, T]."""
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=targets, logits=logits)
+
+
+def smoothed(surprise: tf.Tensor, logits: tf.Tensor, share: float) -> tf.Tensor:
+    """Return `surprise` [B, T] with a share of it the mean of -ln p over all words instead (label smoothing)."""
+    if not share:
+        return surprise
     spread = tf.reduce_logsumexp(logits, axis=-1) - tf.reduce_mean(logits, axis=-1)  # B T
-    return (1 - smoothing) * exact + smoothing * spread
+    return (1 - share) * surprise + share * spread
 
 
 def masked_mean(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:

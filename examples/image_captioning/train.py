@@ -16,6 +16,7 @@ from typing import Any
 import keras
 
 from common import training
+from common.adam import Adam
 from common.download import cache_dir
 from common.run import Run
 from common.schedule import WarmUpAndDecay
@@ -74,7 +75,7 @@ def build_schedule(config: Config, total_steps: int) -> WarmUpAndDecay:
 
 def build_optimizer(config: Config, schedule: WarmUpAndDecay) -> keras.optimizers.Optimizer:
     """Return Adam at the rate of `schedule`, with clipping."""
-    return keras.optimizers.Adam(schedule, global_clipnorm=config.clip_norm)
+    return Adam(schedule, global_clipnorm=config.clip_norm)
 
 
 def train(config: Config) -> Run:

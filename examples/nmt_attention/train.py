@@ -13,6 +13,7 @@ from functools import partial
 import keras
 
 from common import figures, training
+from common.adam import Adam
 from common.download import cache_dir
 from common.muon import Muon
 from common.run import Run
@@ -53,7 +54,7 @@ def build_schedule(config: Config, total_steps: int) -> WarmUpAndDecay:
 def build_optimizer(config: Config, schedule: WarmUpAndDecay) -> keras.optimizers.Optimizer:
     """Return Muon or Adam at the rate of `schedule`, with clipping."""
     if config.optimizer == "adam":
-        return keras.optimizers.Adam(schedule, beta_2=config.beta_2, global_clipnorm=config.clip_norm)
+        return Adam(schedule, beta_2=config.beta_2, global_clipnorm=config.clip_norm)
     return Muon(
         schedule,
         rms_rate=config.matrix_step,

@@ -15,6 +15,7 @@ import keras
 import tensorflow as tf
 
 from common import figures, training
+from common.adam import Adam
 from common.download import cache_dir
 from common.muon import Muon
 from common.run import Run
@@ -72,9 +73,7 @@ def build_optimizer(config: Config, schedule: WarmUpAndDecay) -> keras.optimizer
     """Return Muon or Adam at the rate of `schedule`, with clipping, and decoupled weight decay if any."""
     decay = config.weight_decay or None
     if config.optimizer == "adam":
-        return keras.optimizers.Adam(
-            schedule, beta_2=config.beta_2, weight_decay=decay, global_clipnorm=config.clip_norm
-        )
+        return Adam(schedule, beta_2=config.beta_2, weight_decay=decay, global_clipnorm=config.clip_norm)
     return Muon(
         schedule,
         rms_rate=partial(matrix_step, config, schedule),

@@ -1,6 +1,6 @@
-import keras
 import pytest
 
+from common.adam import Adam
 from examples.text_generation.config import Config
 from examples.text_generation.train import build_model, build_optimizer, build_schedule, matrix_step
 
@@ -24,7 +24,7 @@ def test_muon_steps_the_matrices_of_the_recurrent_layers_and_nothing_else(layers
 
 def test_adam_steps_everything_when_asked():
     _, optimizer = built(optimizer="adam", weight_decay=0.1)
-    assert type(optimizer) is keras.optimizers.Adam and optimizer.weight_decay == 0.1
+    assert type(optimizer) is Adam and optimizer.weight_decay == 0.1
 
 
 def test_muons_step_is_planned_with_the_run():
