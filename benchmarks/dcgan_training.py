@@ -1,4 +1,4 @@
-"""Images a second in training a DCGAN on MNIST: the example, Keras' `fit` on its networks, and the public tutorial.
+"""Images a second in training a DCGAN on MNIST: the example, Keras' `fit` on its networks, and the public tutorials.
 
 python -m benchmarks.dcgan_training --data-dir DIR
 """
@@ -11,7 +11,7 @@ import tensorflow as tf
 import tyro
 
 from benchmarks.measure import Table, alternate, goal, product, ratio
-from benchmarks.plain_dcgan import BATCH_SIZE, PlainDCGAN
+from benchmarks.plain_dcgan import BATCH_SIZE, IN_2018, TODAY, PlainDCGAN
 from common import training
 from examples.dcgan.config import PRESETS
 from examples.dcgan.data import ImageSet, load_images, training_batches
@@ -46,10 +46,10 @@ def here(precision: str, images: ImageSet, with_fit: bool = False) -> Callable[[
     return some_steps(tf.function(model.train_step, input_signature=[batches.element_spec]), batches, config.batch_size)
 
 
-def tutorial(precision: str, images: ImageSet) -> Callable[[], None]:
-    """Return steps of the public tutorial."""
+def tutorial(precision: str, images: ImageSet, sizes: tuple) -> Callable[[], None]:
+    """Return steps of the public tutorial, of today or of 2018."""
     training.prepare(1, precision)
-    model = PlainDCGAN()
+    model = PlainDCGAN(sizes)
     return some_steps(
         tf.function(model.train_step), training_batches(images.train, BATCH_SIZE, seed=1, epoch=0), BATCH_SIZE
     )
@@ -65,7 +65,8 @@ def main(data_dir: Path | None = None, turns: int = 20) -> None:
     images = load_images("mnist", data_dir=data_dir)
     ways = {"the example, Keras' `fit`, float32": here("float32", images, with_fit=True)}
     for precision in PRECISIONS:
-        ways[f"the public tutorial, {precision}"] = tutorial(precision, images)
+        ways[f"the public tutorial, {precision}"] = tutorial(precision, images, TODAY)
+        ways[f"the notebook of 2018, {precision}"] = tutorial(precision, images, IN_2018)
         ways[f"the example, {precision}"] = here(precision, images)
     limits = {precision: product(dtype) for precision, dtype in PRECISIONS.items()}
     seconds = alternate(ways | {precision: limit for precision, (limit, _) in limits.items()}, turns)
@@ -81,14 +82,14 @@ def main(data_dir: Path | None = None, turns: int = 20) -> None:
     Table(
         "DCGAN: training on MNIST",
         f"Images a second, medians of {turns} turns of {IMAGES:,} images. The example: its `quick` preset, batches of "
-        f"{PRESETS['quick'].batch_size}. The public tutorial: its larger networks, batches of {BATCH_SIZE}. Limit: "
-        f"their {TUTORIAL_GIGAFLOPS:.2f} billion operations an image against a product of 6,400 x 1,024 by 1,024 x "
-        "3,072 of that precision.",
+        f"{PRESETS['quick'].batch_size}. The public tutorial, and the notebook of 2018 with its smaller generator: "
+        f"batches of {BATCH_SIZE}. Limit: the tutorial's {TUTORIAL_GIGAFLOPS:.2f} billion operations an image against "
+        "a product of 6,400 x 1,024 by 1,024 x 3,072 of that precision.",
         ["way", "images a second", "times the tutorial in float32", "of the limit"],
         rows,
         goals=[
             goal(f"DCGAN, images a second, {name}", rates[name], least=1000)
-            for name in ("the example, bfloat16", "the public tutorial, bfloat16")
+            for name in ("the example, bfloat16", "the notebook of 2018, bfloat16", "the public tutorial, bfloat16")
         ],
     ).save()
 

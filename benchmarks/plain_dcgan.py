@@ -2,6 +2,7 @@
 
 Its networks and hyper-parameters, described at tensorflow.org/tutorials/generative/dcgan: 5 x 5 kernels, LeakyReLU
 everywhere, Keras' initial values, dropout in the discriminator, Adam at 1e-4 with beta_1 left at 0.9, batches of 256.
+The notebook of 2018 was the same with a smaller generator, and with ReLU there.
 """
 
 import keras
@@ -9,15 +10,17 @@ import tensorflow as tf
 from keras import layers
 
 BATCH_SIZE, NOISE_DIM = 256, 100
+TODAY, IN_2018 = ((256, 128, 64), 0.3), ((64, 64, 32), 0.0)
+"""Channels of the generator's maps, and what its activation makes of a negative number."""
 
 
-def generator() -> keras.Model:
+def generator(widths: tuple[int, int, int], slope: float) -> keras.Model:
     """Return the network from noise float32 [B, 100] to images float32 [B, 28, 28, 1] in [-1, 1]."""
-    stack = [keras.Input([NOISE_DIM]), layers.Dense(7 * 7 * 256, use_bias=False)]
-    stack += [layers.BatchNormalization(), layers.LeakyReLU(0.3), layers.Reshape([7, 7, 256])]
-    for filters, strides in ((128, 1), (64, 2)):
+    stack = [keras.Input([NOISE_DIM]), layers.Dense(7 * 7 * widths[0], use_bias=False)]
+    stack += [layers.BatchNormalization(), layers.LeakyReLU(slope), layers.Reshape([7, 7, widths[0]])]
+    for filters, strides in ((widths[1], 1), (widths[2], 2)):
         stack.append(layers.Conv2DTranspose(filters, 5, strides, padding="same", use_bias=False))
-        stack += [layers.BatchNormalization(), layers.LeakyReLU(0.3)]
+        stack += [layers.BatchNormalization(), layers.LeakyReLU(slope)]
     stack.append(layers.Conv2DTranspose(1, 5, 2, padding="same", use_bias=False, activation="tanh"))
     return keras.Sequential(stack)
 
@@ -35,10 +38,10 @@ class PlainDCGAN(keras.Model):
 
     noise_dim = NOISE_DIM
 
-    def __init__(self):
+    def __init__(self, sizes: tuple[tuple[int, int, int], float] = TODAY):
         """Build networks and optimizers."""
         super().__init__()
-        self.generator, self.discriminator = generator(), discriminator()
+        self.generator, self.discriminator = generator(*sizes), discriminator()
         self.optimizers = [keras.optimizers.Adam(1e-4), keras.optimizers.Adam(1e-4)]
         for optimizer, network in zip(self.optimizers, (self.generator, self.discriminator), strict=True):
             optimizer.build(network.trainable_variables)

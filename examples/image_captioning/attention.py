@@ -47,7 +47,7 @@ class Attention(keras.layers.Layer):
             what was seen, [B, T, C] and [B, T, U], and the weights float32 [B, T, L], which add up to one over L.
         """
         met = tf.tanh(keys[:, None] + self.question(states)[:, :, None])  # B T L A
-        weights = tf.nn.softmax(tf.cast(self.score(met)[..., 0], tf.float32))  # B T L
+        weights = tf.nn.softmax(tf.cast(tf.squeeze(self.score(met), -1), tf.float32))  # B T L
         shares = tf.cast(weights, where.dtype)  # B T L
         coarse = tf.stop_gradient(add_up_cells(shares, what.shape[1]))  # B T M
         return (tf.matmul(shares, where), tf.matmul(coarse, what)), weights

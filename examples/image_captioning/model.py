@@ -231,12 +231,12 @@ class TrainableCaptioner(Captioner):
         source, inputs, targets, mask = batch
         with tf.GradientTape() as tape:
             logits, weights, evidence = self.read(source, inputs, training=True)
-            surprise = cross_entropy(logits, targets)  # B T
-            aim = masked_mean(smoothed(surprise, logits, self.label_smoothing), mask)
+            surprise, spread = cross_entropy(logits, targets)  # B T
+            aim = masked_mean((1 - self.label_smoothing) * surprise + self.label_smoothing * spread, mask)
             aim += self.penalty * stochastic_penalty(weights, mask)
             if self.guess is not None:
                 guesses = tf.cast(self.guess(evidence), tf.float32)  # B T V
-                aim += self.looking * masked_mean(cross_entropy(guesses, targets), mask)
+                aim += self.looking * masked_mean(cross_entropy(guesses, targets)[0], mask)
             scaled = self.optimizer.scale_loss(aim)  # larger in float16, whose small gradients would be zero
         gradients = tape.gradient(scaled, self.trainable_variables)
         gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]  # sums the embedding's sparse rows
@@ -250,21 +250,15 @@ class TrainableCaptioner(Captioner):
         source, inputs, targets, mask = batch
         logits, _ = self(source, inputs)
         # Word by word: with weights instead, Keras averages each row first, and a wide batch would count for less.
-        self.mean_loss.update_state(tf.boolean_mask(cross_entropy(logits, targets), mask))
+        self.mean_loss.update_state(tf.boolean_mask(cross_entropy(logits, targets)[0], mask))
         return {"loss": self.mean_loss.result()}
 
 
-def cross_entropy(logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
-    """Return the surprise at each word, -ln p(target) in nats, float32 [B, T]."""
-    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=targets, logits=logits)
-
-
-def smoothed(surprise: tf.Tensor, logits: tf.Tensor, share: float) -> tf.Tensor:
-    """Return `surprise` [B, T] with a share of it the mean of -ln p over all words instead (label smoothing)."""
-    if not share:
-        return surprise
-    spread = tf.reduce_logsumexp(logits, axis=-1) - tf.reduce_mean(logits, axis=-1)  # B T
-    return (1 - share) * surprise + share * spread
+def cross_entropy(logits: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return -ln p(target) in nats, and the mean of -ln p over all words, both float32 [B, T]."""
+    normaliser = tf.reduce_logsumexp(logits, axis=-1)  # B T
+    surprise = normaliser - tf.gather(logits, targets, batch_dims=2)  # B T
+    return surprise, normaliser - tf.reduce_mean(logits, axis=-1)
 
 
 def masked_mean(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:

@@ -114,7 +114,7 @@ for read, expected in zip(inputs[:2].numpy(), targets[:2].numpy(), strict=True):
 model = TrainableCaptioner(len(loaded.vocabulary), loaded.encoder, **config.losses(), **config.architecture())
 logits, weights = model(source, inputs)
 print(f"logits {logits.shape} = captions, words, vocabulary; attention {weights.shape} = captions, words, cells")
-loss = masked_mean(cross_entropy(logits, targets), mask)
+loss = masked_mean(cross_entropy(logits, targets)[0], mask)
 print(f"loss {loss:.3f}, guessing {math.log(len(loaded.vocabulary)):.3f}")
 
 # %% tags=["include"]
