@@ -10,7 +10,11 @@ import tensorflow as tf
 
 
 class Adam(keras.optimizers.Adam):
-    """Drop-in for `keras.optimizers.Adam`: the same arguments, variables and steps (to rounding)."""
+    """Drop-in for `keras.optimizers.Adam`: the same arguments, variables and steps (to rounding).
+
+    One step differs: the rows of a sparse gradient that stand for the same index, such as a frequent word of an
+    embedding, are summed before they are squared, as the mathematics wants. Keras' squares them one by one.
+    """
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
         """Step one variable."""
@@ -43,5 +47,5 @@ def step(
         beta1=betas[0],
         beta2=betas[1],
         epsilon=epsilon,
-        grad=gradient,
+        grad=tf.convert_to_tensor(gradient),
     )

@@ -36,3 +36,16 @@ def test_it_steps_as_keras_own_and_keeps_the_same_variables(settings, dtype):
     for mine, other in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(mine, other, rtol=2e-5, atol=2e-5)
     assert not np.allclose(ours[0], 1)
+
+
+def test_rows_of_a_sparse_gradient_with_the_same_index_are_summed():
+    often = tf.IndexedSlices(tf.ones([5, 6]), tf.constant([2, 2, 2, 0, 2]), tf.constant([4, 6]))
+    dense, sparse = (keras.Variable(np.zeros((4, 6), "float32")) for _ in range(2))
+    for variable, gradient, make in (
+        (dense, tf.convert_to_tensor(often), keras.optimizers.Adam),
+        (sparse, often, Adam),
+    ):
+        optimizer = make(0.1, epsilon=1.0)
+        optimizer.apply([gradient], [variable])
+    np.testing.assert_allclose(sparse, dense, rtol=1e-5)
+    assert dense.numpy()[2, 0] < dense.numpy()[0, 0] < dense.numpy()[1, 0] == 0
