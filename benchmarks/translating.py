@@ -19,7 +19,7 @@ from examples.nmt_attention.text import END, START, clean, tokenise
 from examples.nmt_attention.train import build_model, build_optimizer, build_schedule
 
 STEPS, FEW, MANY = 300, 20, 320
-PLAIN, ONE, BATCHES = "plain, one at a time", "{}, one at a time", "{}, batches of 64"
+PLAIN, ONE, BATCHES = "plain, one at a time", "{}, one at a time", "{}, batches of 128"
 
 
 def briefly_trained(corpus: Corpus) -> SentenceTranslator:
@@ -69,7 +69,7 @@ def main(data_dir: Path | None = None, turns: int = 20) -> None:
     }
     for name, beam in (("greedy", 1), ("beam 5", 5)):
         ways[ONE.format(name)] = FEW, lambda b=beam: [translator.translate([sentence], b) for sentence in few]
-        ways[BATCHES.format(name)] = MANY, lambda b=beam: translator.translate(sentences, b, batch_size=64)
+        ways[BATCHES.format(name)] = MANY, lambda b=beam: translator.translate(sentences, b)
     seconds = alternate({name: way for name, (_, way) in ways.items()}, turns)
     rates = {name: count / statistics.median(seconds[name]) for name, (count, _) in ways.items()}
     tokens = statistics.mean(len(best.tokens) for best, *_ in translator.translate(sentences))

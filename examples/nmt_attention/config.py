@@ -130,12 +130,12 @@ class TranslateOptions(RunOptions):
     file: Path | None = None
     """UTF-8 file, a sentence a line."""
     beam: int = 1
-    """Candidates side by side; 1 takes the likeliest word each time, 5 is worth a point of BLEU and takes longer."""
+    """Candidates side by side; 1 takes the likeliest word each time, 5 is worth two points of BLEU and takes longer."""
     length_penalty: float = 1.0
     """0 compares candidates by their probability, which favours short ones; 1 by its mean over the words."""
     n_best: int = 1
     """Write so many translations for each sentence, with their scores before a tab; at most --beam."""
-    batch_size: int = 64
+    batch_size: int = 128
     """Sentences translated together; 1 answers each line of standard input at once."""
     attention: Path | None = None
     """Folder for a heat map of each translation: 0001.png and so on."""

@@ -87,7 +87,7 @@ class SentenceTranslator:
         return cls(model, source_words, target_words, config.max_tokens)
 
     def translate(
-        self, sentences: Sequence[str], beam: int = 1, length_penalty: float = 1.0, batch_size: int = 64
+        self, sentences: Sequence[str], beam: int = 1, length_penalty: float = 1.0, batch_size: int = 128
     ) -> list[list[Translation]]:
         """Return for each sentence its `beam` best translations, the best first; none for one without any words.
 
