@@ -194,7 +194,7 @@ def test_weights_and_names_are_those_of_keras(cell, tmp_path):
     theirs.save_weights(tmp_path / "their.weights.h5")
     ours.load_weights(tmp_path / "their.weights.h5")
     x, _ = some_input(cell, "float32")
-    np.testing.assert_allclose(ours(x), theirs(x), rtol=1e-5)
+    np.testing.assert_allclose(ours(x), theirs(x), rtol=1e-5, atol=1e-6)  # of numbers below one, some near zero
     assert cell.from_config(ours.layers[0].get_config()).get_config() == ours.layers[0].get_config()
 
 
