@@ -72,5 +72,9 @@ class BahdanauAttention(keras.layers.Layer):
         query = self.query_projection(query)[:, None]  # B 1 A
         scores = self.score(tf.tanh(query + keys))[..., 0]  # B S
         weights = tf.nn.softmax(tf.where(mask, tf.cast(scores, tf.float32), -float("inf")))  # B S
-        context = tf.reduce_sum(tf.cast(weights, values.dtype)[..., None] * values, axis=1)  # B D
-        return context, weights
+        return mixture(weights, values), weights
+
+
+def mixture(weights: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+    """Return the sum over the source of `values` [B, S, D], each times its weight of [B, S]: [B, D]."""
+    return tf.matmul(tf.cast(weights, values.dtype)[:, None], values)[:, 0]  # B 1 S by B S D: B 1 D, then B D

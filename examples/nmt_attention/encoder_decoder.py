@@ -16,7 +16,7 @@ import tensorflow as tf
 from common.recurrent import GRU
 
 # %% tags=["module"]
-from examples.nmt_attention.attention import BahdanauAttention
+from examples.nmt_attention.attention import BahdanauAttention, mixture
 
 
 # %%
@@ -25,6 +25,8 @@ class Memory(NamedTuple):
 
     values: tf.Tensor
     """[B, S, 2U], a vector for each source word in its sentence"""
+    gates: tf.Tensor
+    """[B, S, 3D], what each vector would add to the gates of the decoder, were it all the context"""
     keys: tf.Tensor
     """[B, S, A], the same projected for the comparison"""
     mask: tf.Tensor
@@ -73,6 +75,13 @@ class Encoder(keras.layers.Layer):
 # states have to be computed one after the other. Everything else waits until the loop is done: the logits of all words,
 # by far the largest product, are one matrix multiplication.
 #
+# Something leaves the loop at its other end too: what the context $c$ adds to the gates, its product with a matrix $C$.
+#
+# $$c\,C = \Big(\sum_j \alpha_j h_j\Big) C = \sum_j \alpha_j\,(h_j C)$$
+#
+# So all $h_j$ are multiplied by $C$ at once before the first word, and each step mixes these products as it mixes the
+# $h_j$ themselves.
+#
 # `step` is the loop's body in training, and all that decoding needs. There is one code path and one set of weights.
 #
 # The output layer reuses the target embedding (Press and Wolf 2017, arXiv:1608.05859): a word is likely if its vector
@@ -102,7 +111,7 @@ class Decoder(keras.layers.Layer):
         """Return the memory of a source sentence, and the state [B, D] in which to begin: tanh of its mean vector."""
         weights = tf.cast(mask, values.dtype)[..., None]  # B S 1
         mean = tf.reduce_sum(values * weights, axis=1) / tf.reduce_sum(weights, axis=1)  # B 2U
-        return Memory(values, self.attention.project_keys(values), mask), self.initial(mean)
+        return Memory(values, self.context_gates(values), self.attention.project_keys(values), mask), self.initial(mean)
 
     def step(self, from_word: tf.Tensor, state: tf.Tensor, memory: Memory) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Look, then move on by one word: attention and the equations of a GRU.
@@ -116,7 +125,8 @@ class Decoder(keras.layers.Layer):
             the new state [B, D], the context [B, 2U] and the attention weights float32 [B, S].
         """
         context, weights = self.attention(state, memory.keys, memory.values, memory.mask)
-        update, reset, new = tf.split(from_word + self.context_gates(context), 3, axis=-1)  # B D each
+        from_context = mixture(weights, memory.gates)  # B 3D, as `context_gates` of the context
+        update, reset, new = tf.split(from_word + from_context, 3, axis=-1)  # B D each
         update_state, reset_state, new_state = tf.split(self.state_gates(state), 3, axis=-1)  # B D each
         update, reset = tf.sigmoid(update + update_state), tf.sigmoid(reset + reset_state)  # B D, shares from 0 to 1
         new = tf.tanh(new + reset * new_state)  # B D, what the state would become
