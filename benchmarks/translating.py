@@ -18,7 +18,7 @@ from examples.nmt_attention.demo import SentenceTranslator
 from examples.nmt_attention.text import END, START, clean, tokenise
 from examples.nmt_attention.train import build_model, build_optimizer, build_schedule
 
-STEPS, FEW, MANY = 300, 20, 320
+STEPS, FEW, MANY = 300, 20, 1280
 PLAIN, ONE, BATCHES = "plain, one at a time", "{}, one at a time", "{}, batches of 128"
 
 
@@ -75,7 +75,7 @@ def main(data_dir: Path | None = None, turns: int = 20) -> None:
     tokens = statistics.mean(len(best.tokens) for best, *_ in translator.translate(sentences))
     Table(
         "Translating",
-        f"Sentences a second, medians of {turns} turns of {MANY} sentences of the test split, one at a time of {FEW} "
+        f"Sentences a second, medians of {turns} turns of {MANY:,} sentences of the test split, one at a time of {FEW} "
         f"of them; {tokens:.1f} tokens a translation in the mean. A model of the `quick` preset, trained for {STEPS} "
         "steps, in float32. Plain: word by word, eagerly.",
         ["way", "sentences a second", "times plain"],
