@@ -231,7 +231,7 @@ def _recur(
 ) -> Parts:
     """Return all outputs [T, B, U], in the dtype of `kernel`, and the last state without its output."""
     steps, (batch, units), wide = tf.shape(from_input)[0], state[0].shape, state[0].dtype
-    is_narrow = kernel.dtype != wide  # then rows are multiplied sooner by what lies in rows; measured, 5 to 15 %
+    is_narrow = kernel.dtype != wide  # then rows are multiplied sooner by what lies in rows too: measured, by a tenth
 
     def array(dtype: tf.DType, width: int = units) -> tf.TensorArray:
         return tf.TensorArray(dtype, steps, element_shape=[batch, width], clear_after_read=False)
