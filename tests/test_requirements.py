@@ -1,8 +1,16 @@
+import ast
+import sys
+from importlib.metadata import packages_distributions
 from pathlib import Path
+
+import pytest
+from packaging.utils import canonicalize_name
 
 from tools.install_missing import read_requirements
 
 ROOT = Path(__file__).parent.parent
+OWN = {"common", "examples", "tools", "tests", "benchmarks"}
+OPTIONAL = {"torch"}  # for a comparison that says how to install it
 
 
 def read(name):
@@ -17,3 +25,39 @@ def test_the_oldest_versions_are_the_lower_ends_of_all_ranges():
     for name, version in oldest.items():
         [least] = [bound.version for bound in ranges[name] if bound.operator == ">="]
         assert version == least or version.startswith(f"{least}."), f"{name}: {version}, not {least}"
+
+
+def imports_of(path):
+    """Return the top-level packages that a module imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield node.module.partition(".")[0]
+
+
+def sources(*folders):
+    return [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+
+
+USERS = [path for path in sources("common", "examples") if path.name != "notebook.py"]  # those are for the notebooks
+USERS.append(ROOT / "tools" / "install_missing.py")
+
+
+@pytest.mark.parametrize(
+    ("paths", "listings"),
+    [
+        (USERS, ["requirements.txt"]),
+        (sources(*OWN), ["requirements.txt", "requirements-dev.txt"]),
+    ],
+    ids=["users", "contributors"],
+)
+def test_whatever_is_imported_is_listed(paths, listings):
+    """A package that only another one brings along may be of any version, or gone with the next release."""
+    listed = {canonicalize_name(one.name) for listing in listings for one in read(listing)}
+    packages = {name for path in paths for name in imports_of(path)} - OWN - OPTIONAL - sys.stdlib_module_names
+    distributions = packages_distributions()
+    missing = {
+        name for name in packages if not listed & {canonicalize_name(found) for found in distributions.get(name, [])}
+    }
+    assert {"numpy", "urllib3", "tensorflow"} <= packages and missing == set()
