@@ -5,7 +5,6 @@ that leads out of the target is no reason to skip a member but to refuse the arc
 """
 
 import contextlib
-import glob
 import gzip
 import hashlib
 import os
@@ -13,7 +12,6 @@ import shutil
 import stat
 import tarfile
 import unicodedata
-import uuid
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -22,9 +20,12 @@ from pathlib import Path
 from typing import IO
 
 from common.errors import UserError
+from common.files import part_path, stale_parts
 
 _CHUNK = 1 << 15  # bytes; also the most that one tar header may take
 _DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, ValueError, RuntimeError, OSError)
+_MAX_DEPTH = 32  # folders one in the other
+_DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("COM", "LPT") for n in range(1, 10))}  # of Windows
 _Listing = Iterator[tuple[str, bool, Callable[[], IO[bytes]]]]  # each member's name, is it a folder, what opens it
 
 
@@ -38,7 +39,7 @@ def extract(archive: Path, target: Path, *, max_bytes: int, max_members: int) ->
         archive: the file; its content tells of which kind it is.
         target: the folder to create, with its parents.
         max_bytes: the most that all files together may hold, whatever their headers say.
-        max_members: the most files and folders that the archive may list.
+        max_members: the most files and folders that may come of it, those on the way to listed ones included.
 
     Raises:
         UserError: the archive is damaged, too large or holds what is not allowed, or `target` cannot be written.
@@ -63,14 +64,16 @@ def extract(archive: Path, target: Path, *, max_bytes: int, max_members: int) ->
     return target
 
 
-def member_digests(archive: Path, names: Iterable[str], *, max_bytes: int = 1 << 32) -> dict[str, str | None]:
+def member_digests(
+    archive: Path, names: Iterable[str], *, max_bytes: int = 1 << 32, max_members: int = 1 << 20
+) -> dict[str, str | None]:
     """Return the sha256 of each of the named files in an archive, None for one that is not in it.
 
     Raises:
-        UserError: `extract` would refuse the archive too, or the named files hold more than `max_bytes`.
+        UserError: `extract` would refuse the archive too, with the same limits.
     """
     digests: dict[str, str | None] = dict.fromkeys(names)
-    for name, is_folder, content in _members(archive, max_bytes):
+    for name, is_folder, content in _members(archive, max_bytes, max_members):
         if name in digests and not is_folder:
             digest = hashlib.sha256()
             for chunk in content:
@@ -79,22 +82,9 @@ def member_digests(archive: Path, names: Iterable[str], *, max_bytes: int = 1 <<
     return digests
 
 
-def part_path(path: Path) -> Path:
-    """Return a name beside `path` that nobody else uses, under which to prepare what is then renamed to `path`."""
-    return path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-
-
-def stale_parts(path: Path) -> list[Path]:
-    """Return what stands under names of `part_path`: once `path` is complete, of no use even to those who write it."""
-    return list(path.parent.glob(f".{glob.escape(path.name)}.{'?' * 32}.part"))
-
-
 def _unpack(archive: Path, folder: Path, max_bytes: int, max_members: int) -> None:
-    count = 0  # not what stands in `folder`: a faster process may be sweeping that by now
-    for name, is_folder, content in _members(archive, max_bytes):
-        count += 1
-        if count > max_members:
-            raise _refusal(archive, name, f"is one more than the {max_members} members expected")
+    name = None
+    for name, is_folder, content in _members(archive, max_bytes, max_members):
         path = folder / name
         (path if is_folder else path.parent).mkdir(parents=True, exist_ok=True)
         if not is_folder:
@@ -102,11 +92,11 @@ def _unpack(archive: Path, folder: Path, max_bytes: int, max_members: int) -> No
                 file.writelines(content)
                 file.flush()
                 os.fsync(file.fileno())
-    if not count:
+    if name is None:
         raise UserError(f"{archive}: the archive is empty; delete it to have it downloaded again")
 
 
-def _members(archive: Path, max_bytes: int) -> Iterator[tuple[str, bool, Iterator[bytes]]]:
+def _members(archive: Path, max_bytes: int, max_members: int) -> Iterator[tuple[str, bool, Iterator[bytes]]]:
     """Yield name, is it a folder, and content of each member; the content is to be read before the next member."""
     left = max_bytes
     taken: dict[str, tuple[str, bool]] = {}
@@ -124,6 +114,8 @@ def _members(archive: Path, max_bytes: int) -> Iterator[tuple[str, bool, Iterato
         for name, is_folder, open_member in _listing(archive):
             if fault := _name_fault(name, is_folder, taken):
                 raise _refusal(archive, name, fault)
+            if len(taken) > max_members:
+                raise _refusal(archive, name, f"is one more than the {max_members} files and folders expected")
             yield name, is_folder, content(name, open_member)
 
 
@@ -144,10 +136,10 @@ def _refusal(archive: Path, name: str, why: str) -> UserError:
 def _name_fault(name: str, is_folder: bool, taken: dict[str, tuple[str, bool]]) -> str | None:
     """Enter a name, and the folders on its way, in `taken`; say so if it cannot mean the same on every system."""
     parts = name.split("/")
-    if not name.isprintable() or any(part in ("", ".", "..") or {*"\\:"} & {*part} for part in parts):
-        return "is no plain name inside the target folder"
-    if len(name) > 1000 or max(len(part.encode()) for part in parts) > 255:
+    if len(name) > 1000 or len(parts) > _MAX_DEPTH or max(len(part.encode(errors="replace")) for part in parts) > 255:
         return "is too long a name"
+    if not name.isprintable() or not all(map(_is_portable, parts)):
+        return "is no plain name inside the target folder, on every system"
     for depth in range(1, len(parts) + 1):
         entry = ("/".join(parts[:depth]), is_folder or depth < len(parts))
         key = unicodedata.normalize("NFC", entry[0]).casefold()
@@ -155,6 +147,12 @@ def _name_fault(name: str, is_folder: bool, taken: dict[str, tuple[str, bool]]) 
             return "comes twice, or differs from another name only by case"
         taken[key] = entry
     return None
+
+
+def _is_portable(part: str) -> bool:
+    """Say whether a name of a file or folder means one and the same on Linux, macOS and Windows."""
+    is_device = part.partition(".")[0].rstrip().upper() in _DEVICES
+    return part.strip() != "" and part[-1] not in ". " and not is_device and not {*'\\:*?"<>|'} & {*part}
 
 
 def _listing(archive: Path) -> _Listing:

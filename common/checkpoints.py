@@ -1,39 +1,57 @@
 """Checkpoints that can be trusted: verified before use, with an older one to fall back on, complete for exact resume.
 
-A checkpoint is one folder, `latest-00000550/` or `best-00000440/` (the number is the step), that holds what
-`tf.train.Checkpoint` writes and `state.json`: counters, history, and the sha256 of every file beside it. It is written
-under a temporary name, flushed to disk, and renamed: under its final name it is complete or it is not there. Which one
-is the newest is told by the names alone, so there is no index file that could be damaged.
+A checkpoint is one folder, `latest-00000550/` or `best-00000440/` (the number is the step). It holds all variables in
+`variables.safetensors`, and in `state.json` counters, history, and the sha256 of the variables. It is written under a
+temporary name, flushed to disk, and renamed: under its final name it is complete, or it is not there. Which one is the
+newest is told by the names alone, so there is no index file that could be damaged.
+
+`tf.train.Checkpoint` is not used: it takes `[`, `]`, `*`, `?` and a backslash in the path of a run for a pattern, and a
+file that was made for it can end the process.
 """
 
-import contextlib
 import hashlib
 import itertools
 import json
-import os
 import re
 import shutil
-import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from common.errors import UserError
+from common.files import delete, delete_whole, is_part, read_plain, replacing, write_atomically
+from common.records import Json, Sha256, checked
+from common.tensors import tensor_bytes, tensors_from
+from common.terminal import warn
 
-DAMAGED = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)  # what `verify` raises
 _KEEP = 2  # so that one damaged checkpoint costs minutes, not the run
+_MAX_STATE_BYTES = 1 << 26
+_VARIABLES, _STATE = "variables.safetensors", "state.json"
+
+
+class DamagedError(ValueError):
+    """The bytes of a checkpoint contradict its own digests."""
+
+
+@dataclass(frozen=True)
+class _Sealed:
+    """What `state.json` holds under its seal."""
+
+    variables: Sha256
+    state: Json
 
 
 def named_variables(model: keras.Model) -> dict[str, tf.Variable]:
     """Return every variable of a built model under a name that is the same in every process.
 
-    `tf.train.Checkpoint(model)` is not enough with Keras 3: without a word it passes over layers that are kept in a
-    list, and over the random state of dropout layers, so that a restored model has untrained parts and a resumed run
-    repeats its dropout masks. `model.variables` has them all, but its names number layers by how many were made before
-    in the process (gru_2); here they are numbered within the model, in the order in which it lists them.
+    `model.variables` has all of them, layers kept in a list and the random state of dropout layers included, but its
+    names number layers by how many were made before in the process (gru_2); here they are numbered within the model, in
+    the order in which it lists them.
 
     Raises:
         ValueError: the model is not built, so that some of its variables do not exist yet.
@@ -59,7 +77,7 @@ def _number(name: str, taken: Collection[str]) -> str:
 
 
 def training_state(model: keras.Model) -> dict[str, Any]:
-    """Return all that `tf.train.Checkpoint` must hold so that training resumes to the bit: variables and optimizers.
+    """Return all that a checkpoint must hold so that training resumes to the bit: variables and optimizers.
 
     Args:
         model: built and compiled. Every optimizer among its attributes is included. An only one is built here if it is
@@ -82,16 +100,25 @@ def training_state(model: keras.Model) -> dict[str, Any]:
 class Checkpoints:
     """The checkpoints in one folder: `latest`, of which two are kept, and `best`."""
 
-    def __init__(self, folder: Path, **trackables: Any):
-        """Save to and restore from `folder` the variables in `trackables`, for instance `training_state(model)`."""
+    def __init__(self, folder: Path, **parts: Mapping[str, tf.Variable] | Sequence[tf.Variable]):
+        """Save to and restore from `folder` the variables in `parts`, for instance `training_state(model)`.
+
+        Args:
+            folder: where.
+            parts: variables by name; or numbered, as those of an optimizer, and then none may be missing or too many.
+        """
         self.folder = Path(folder)
-        self._checkpoint = tf.train.Checkpoint(**trackables)
-        self._trackables = trackables
+        self._numbered = [part for part, variables in parts.items() if not isinstance(variables, Mapping)]
+        self._variables = {
+            f"{part}/{name}": variable
+            for part, variables in parts.items()
+            for name, variable in (variables.items() if isinstance(variables, Mapping) else enumerate(variables))
+        }
 
     def sweep(self) -> None:
         """Delete what killed saves left behind; for the one process that trains in this folder."""
-        for leftover in self.folder.glob("*.tmp"):
-            shutil.rmtree(leftover, ignore_errors=True)
+        for leftover in filter(is_part, self.folder.iterdir() if self.folder.is_dir() else ()):
+            delete(leftover)
 
     def save(self, kind: str, step: int, state: dict[str, Any], keep: int = _KEEP) -> Path:
         """Write a checkpoint and delete all but the newest `keep` of its kind.
@@ -105,29 +132,30 @@ class Checkpoints:
             UserError: the disk is full or cannot be written; what was saved before is untouched.
         """
         final = self.folder / f"{kind}-{step:08d}"
-        temporary = final.with_name(f"{final.name}.{os.getpid()}.tmp")
         try:
-            self._write(temporary, state)
-            if final.exists():
-                _delete(final)
-            os.rename(temporary, final)
-            _flush(self.folder)
-        except (OSError, tf.errors.OpError) as error:
-            shutil.rmtree(temporary, ignore_errors=True)
+            with replacing(final) as folder:
+                folder.mkdir(parents=True)
+                self._write(folder, state)
+        except OSError as error:
             free = shutil.disk_usage(self.folder).free / 2**20 if self.folder.exists() else 0
             raise UserError(
-                f"{final}: cannot save the checkpoint ({str(error).splitlines()[0]}; {free:.0f} MB free); earlier ones "
+                f"{final}: cannot save the checkpoint ({error.strerror or error}; {free:.0f} MB free); earlier ones "
                 "are intact: free some space and give the same command again"
             ) from error
         for old in find(self.folder, kind)[keep:]:
-            _delete(old)
+            delete_whole(old)
         return final
 
-    def restore(self, *kinds: str) -> dict[str, Any] | None:
+    def restore(self, *kinds: str, set_aside: bool = False) -> dict[str, Any] | None:
         """Restore the newest checkpoint that verifies, of the first kind that has one; return its state.
 
-        Damaged ones are named on stderr and renamed `damaged-...`, out of the way and out of the sweep. Nothing is
-        assigned to any variable before every byte of a checkpoint, and the shape of every variable, has been checked.
+        One is passed over, with a warning, only if its bytes contradict its own digests. Whatever else keeps it from
+        being read (permissions, a disk that answers with an error, memory) is an error, and changes nothing. No
+        variable is assigned before every byte of a checkpoint, and the shape of every variable, has been checked.
+
+        Args:
+            kinds: "latest", "best", or both in the order of preference.
+            set_aside: rename damaged ones `damaged-...`, out of the way; for the one process that trains here.
 
         Returns:
             What `save` was given, None if there is no checkpoint at all.
@@ -139,61 +167,57 @@ class Checkpoints:
         while candidates := [path for kind in kinds for path in find(self.folder, kind) if path not in damaged]:
             newest = candidates[0]
             try:
-                state = verify(newest)
-                self._read(newest)
-                return state
-            except (*DAMAGED, tf.errors.OpError) as error:
+                tensors, state = read_checkpoint(newest, self._max_bytes())
+            except DamagedError as error:
+                damaged.add(newest)
+                _report_damage(newest, error, set_aside)
+            except UserError:
                 if newest.exists():  # or else the training that goes on has put a newer one in its place
-                    damaged.add(newest)
-                    _set_aside(newest, error)
+                    raise
+            else:
+                self._assign(tensors, newest)
+                return state
         if damaged or any(next(self.folder.glob(f"damaged-{kind}-*"), None) for kind in kinds):
             raise UserError(
-                f"{self.folder}: no {' or '.join(kinds)} checkpoint there can be read; restore one from a copy, or "
+                f"{self.folder}: no {' or '.join(kinds)} checkpoint there is intact; restore one from a copy, or "
                 "start again with --fresh (the old run is moved aside, not deleted)"
             )
         return None
 
-    def _read(self, checkpoint: Path) -> None:
-        path = str(checkpoint / "variables")
-        if difference := self._difference(path):
+    def _max_bytes(self) -> int:
+        """Return the most that a file of variables may have: the optimizers of this model included, and to spare."""
+        needed = sum(variable.dtype.size * variable.shape.num_elements() for variable in self._variables.values())
+        return 8 * needed + (1 << 24)
+
+    def _assign(self, tensors: Mapping[str, np.ndarray], checkpoint: Path) -> None:
+        if difference := self._difference(tensors):
             raise UserError(
                 f"{checkpoint}: written by another version of the model ({difference}); use the code and the "
                 "vocabulary that trained it, or train again with --fresh"
             )
-        status = self._checkpoint.read(path)
-        status.assert_existing_objects_matched()
-        status.expect_partial()  # to use a model takes less than to train it: no optimizer, for instance
+        for name, variable in self._variables.items():
+            variable.assign(tensors[name])
 
-    def _difference(self, path: str) -> str:
-        """Return the first variable that is not in a checkpoint as it is here, "" if there is none.
-
-        TensorFlow would pass over a name that is missing, and call one of another shape "Variable:0".
-        """
-        saved = dict(tf.train.list_variables(path))
-        here: dict[str, list[int] | None] = {}
-        for part, variables in self._trackables.items():
-            is_numbered = isinstance(variables, list)  # as of optimizers: their places must all mean the same
-            for name, variable in enumerate(variables) if is_numbered else variables.items():
-                escaped = str(name).replace(".", "..").replace("/", ".S")
-                here[f"{part}/{escaped}/.ATTRIBUTES/VARIABLE_VALUE"] = variable.shape.as_list()
-            if is_numbered:
-                here |= {key: here.get(key) for key in saved if key.startswith(f"{part}/")}
-        for key, shape in here.items():
-            if saved.get(key) != shape:
-                name = key.removesuffix("/.ATTRIBUTES/VARIABLE_VALUE").replace(".S", "/")
-                return f"{name}: shape {saved.get(key, 'missing')} there, {'missing' if shape is None else shape} here"
+    def _difference(self, tensors: Mapping[str, np.ndarray]) -> str:
+        """Return the first variable that is not in a checkpoint as it is here, "" if there is none."""
+        here = {name: _kind(variable.dtype.name, variable.shape) for name, variable in self._variables.items()}
+        there = {name: _kind(values.dtype.name, values.shape) for name, values in tensors.items()}
+        beyond = [name for name in there.keys() - here.keys() if name.partition("/")[0] in self._numbered]
+        for name in [*here, *sorted(beyond)]:
+            if here.get(name) != there.get(name):
+                return f"{name}: {there.get(name, 'missing')} there, {here.get(name, 'missing')} here"
         return ""
 
     def _write(self, folder: Path, state: dict[str, Any]) -> None:
-        folder.mkdir(parents=True)
-        self._checkpoint.write(str(folder / "variables"))
-        digests = {file.name: _sha256(file) for file in sorted(folder.iterdir())}
-        sealed = json.dumps({"files": digests, "state": state})
+        content = tensor_bytes({name: variable.numpy() for name, variable in self._variables.items()})
+        write_atomically(folder / _VARIABLES, content)
+        sealed = json.dumps({"variables": hashlib.sha256(content).hexdigest(), "state": state})
         seal = hashlib.sha256(sealed.encode()).hexdigest()
-        (folder / "state.json").write_text(json.dumps({"seal": seal, "sealed": sealed}), encoding="utf-8")
-        for file in folder.iterdir():
-            _flush(file)
-        _flush(folder)
+        write_atomically(folder / _STATE, json.dumps({"seal": seal, "sealed": sealed}))
+
+
+def _kind(dtype: str, shape: Sequence[int]) -> str:
+    return f"{dtype} {[*shape]}"
 
 
 def restore_weights(folder: Path, model: keras.Model) -> dict[str, Any]:
@@ -213,47 +237,42 @@ def find(folder: Path, kind: str) -> list[Path]:
     return sorted(folder.glob(f"{kind}-" + "[0-9]" * 8), reverse=True)
 
 
-def verify(checkpoint: Path) -> dict[str, Any]:
-    """Return the state saved in a checkpoint after checking every byte of it.
+def read_checkpoint(checkpoint: Path, max_bytes: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Return the variables and the state in a checkpoint after checking every byte of it.
+
+    Args:
+        checkpoint: the folder.
+        max_bytes: the most that its variables may take.
 
     Raises:
-        DAMAGED: one of these; the content is not what was written, or a file is missing or cannot be read.
+        DamagedError: the content contradicts its own digests.
+        UserError: a file is missing, too large or cannot be read; or it is intact, but of another version of this code.
     """
-    entry = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
-    if hashlib.sha256(entry["sealed"].encode()).hexdigest() != entry["seal"]:
-        raise ValueError("state.json is not what was written")
-    content = json.loads(entry["sealed"])
-    for name, digest in content["files"].items():
-        if (got := _sha256(checkpoint / name)) != digest:
-            raise ValueError(f"{name}: expected sha256 {digest[:12]}..., got {got[:12]}...")
-    return content["state"]
+    sealed = _unseal(read_plain(checkpoint / _STATE, _MAX_STATE_BYTES))
+    entry = checked(_Sealed, sealed, checkpoint / _STATE)
+    path = checkpoint / _VARIABLES
+    content = read_plain(path, max_bytes)
+    if (got := hashlib.sha256(content).hexdigest()) != entry.variables:
+        raise DamagedError(f"{_VARIABLES}: expected sha256 {entry.variables[:12]}..., got {got[:12]}...")
+    return tensors_from(content, path), entry.state
 
 
-def _set_aside(checkpoint: Path, error: Exception) -> None:
-    aside = checkpoint.with_name(f"damaged-{checkpoint.name}")
-    shutil.rmtree(aside, ignore_errors=True)
-    with contextlib.suppress(OSError):  # of a run that is read-only
-        checkpoint.rename(aside)
-    print(f"warning: {checkpoint}: damaged ({error}); kept as {aside.name}, looking for an older", file=sys.stderr)
-
-
-def _delete(checkpoint: Path) -> None:
-    """Delete a checkpoint so that others, and those who come after a kill, see it whole or not at all."""
-    doomed = checkpoint.with_name(f"{checkpoint.name}.deleted.tmp")
-    shutil.rmtree(doomed, ignore_errors=True)
-    checkpoint.rename(doomed)
-    shutil.rmtree(doomed, ignore_errors=True)
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _flush(path: Path) -> None:
-    """Make what stands at `path`, a file or the names in a folder, survive a power failure."""
-    descriptor = os.open(path, os.O_RDONLY)
+def _unseal(content: bytes) -> Any:
+    """Return what stands under the seal of a `state.json`."""
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        entry = json.loads(content)
+        if hashlib.sha256(entry["sealed"].encode()).hexdigest() == entry["seal"]:
+            return json.loads(entry["sealed"])
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        pass
+    raise DamagedError(f"{_STATE} is not what was written")
+
+
+def _report_damage(checkpoint: Path, error: DamagedError, set_aside: bool) -> None:
+    kept = ""
+    if set_aside:
+        aside = checkpoint.with_name(f"damaged-{checkpoint.name}")
+        delete(aside)
+        checkpoint.rename(aside)
+        kept = f"; kept as {aside.name}"
+    warn(f"warning: {checkpoint}: damaged ({error}){kept}; looking for an older one")

@@ -11,14 +11,18 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import UnionType
-from typing import Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, Self
 
 import tyro
 
 from common.errors import Interrupted, UserError
+from common.terminal import echo, warn
+
+MAX_SEED = 2**32 - 1  # what NumPy and Keras take
+MAX_WIDTH = 65_536  # of a layer, a batch, a window: beyond it a number is a slip, or a run is made to take all memory
+MAX_STEPS = 10**9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +38,8 @@ class TrainOptions(Options):
     """What `train` understands in all examples."""
 
     EXAMPLE: ClassVar[str] = ""
+    DATA_SETS: ClassVar[tuple[str, ...]] = ()  # published ones, by the names that `--data` knows
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "allow_inf_nan": False}  # of stored settings
 
     # These say where and how a run is carried out, not what comes out of it: they may change when it is resumed.
     RUNTIME: ClassVar[frozenset[str]] = frozenset(
@@ -82,9 +88,12 @@ class TrainOptions(Options):
         Raises:
             UserError: a value out of its range.
         """
-        require_at_least(1, self, "epochs", "batch_size", "steps_per_epoch", "patience")
-        require_at_least(0, self, "seed", "checkpoint_seconds")
+        require_between(1, MAX_STEPS, self, "epochs", "steps_per_epoch", "patience")
+        require_between(1, MAX_WIDTH, self, "batch_size")
+        require_between(0, MAX_SEED, self, "seed")
+        require_between(0, MAX_STEPS, self, "checkpoint_seconds")
         require_positive(self, "max_minutes")
+        require_utf8(self)
 
     @property
     def run_path(self) -> Path:
@@ -96,32 +105,20 @@ class TrainOptions(Options):
         return {name: value for name, value in asdict(self).items() if name not in self.RUNTIME}
 
     @classmethod
-    def from_settings(cls, settings: Mapping[str, Any]) -> "TrainOptions":
+    def from_settings(cls, settings: Mapping[str, Any]) -> Self:
         """Return the options of a saved run.
 
         Raises:
-            UserError: it has settings that this code does not know, or values that make no sense.
+            UserError: it has settings that this code does not know, of another type, or out of their range.
         """
-        unknown = settings.keys() - {option.name for option in fields(cls)}
-        if unknown:
-            raise UserError(f"config.json: unknown settings {', '.join(sorted(unknown))}; use the code that wrote it")
-        hints = get_type_hints(cls)
-        wrong = [f"{name} {value!r}" for name, value in settings.items() if not _is_of_type(value, hints[name])]
-        if wrong:
-            raise UserError(f"config.json: makes no sense: {', '.join(wrong)}; restore it, or train again with --fresh")
-        return cls(**settings)
+        from common.records import checked  # here because pydantic takes as long to import as --help does in all
 
-
-def _is_of_type(value: Any, hint: Any) -> bool:
-    """Say whether a JSON value can stand for an option of this type."""
-    origin, parts = get_origin(hint), get_args(hint)
-    if origin is Literal:
-        return value in parts
-    if origin in (Union, UnionType):
-        return any(_is_of_type(value, part) for part in parts)
-    if hint is float:
-        return type(value) in (int, float)
-    return type(value) is hint
+        if runtime := sorted(settings.keys() & cls.RUNTIME):
+            raise UserError(f"config.json: settings that no run keeps: {', '.join(runtime)}; restore it from a copy")
+        try:
+            return checked(cls, settings, "config.json: settings")
+        except UserError as error:
+            raise error if str(error).startswith("config.json") else UserError(f"config.json: {error}") from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,19 +129,52 @@ class RunOptions(Options):
     """Run directory that `train` wrote, for instance runs/EXAMPLE/quick."""
 
 
-def require_at_least(least: float, options: Any, *names: str) -> None:
-    """Raise UserError if one of the named options is set and below `least`."""
-    _require(lambda value: value >= least, f"at least {least}", options, names)
+@dataclass(frozen=True, kw_only=True)
+class OutputOptions(RunOptions):
+    """What every verb understands that writes files for the user."""
+
+    out: Path | None = None
+    """Folder to write."""
+    overwrite: bool = False
+    """Replace files in that folder that another command or program has written."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions(RunOptions):
+    """What `evaluate` understands in all examples."""
+
+    data: str | None = None
+    """The data that the run was trained on. [default: as in training, if it was you who trained it here, or the data
+    set is a published one]"""
+    data_dir: Path | None = None
+    """Cache for downloads. [default: $EAGER_EXAMPLES_DATA, else the user's cache folder]"""
+    write: bool = True
+    """Keep what was measured in the run, and draw its report again; --no-write for a run that cannot be written to."""
+
+
+def require_between(low: float, high: float, options: Any, *names: str) -> None:
+    """Raise UserError if one of the named options is set and not from `low` to `high`."""
+    _require(lambda value: low <= value <= high, f"{low:,} to {high:,}", options, names)
 
 
 def require_positive(options: Any, *names: str) -> None:
-    """Raise UserError if one of the named options is set and not above 0."""
-    _require(lambda value: value > 0, "more than 0", options, names)
+    """Raise UserError if one of the named options is set and not above 0 and finite."""
+    _require(lambda value: 0 < value <= MAX_STEPS, f"more than 0, and at most {MAX_STEPS:,}", options, names)
 
 
 def require_share(options: Any, *names: str) -> None:
     """Raise UserError if one of the named options is set and not from 0 to below 1."""
     _require(lambda value: 0 <= value < 1, "0 to below 1", options, names)
+
+
+def require_utf8(options: Any) -> None:
+    """Raise UserError if a text among the options cannot be written as UTF-8, as a name of odd bytes cannot."""
+    for name, value in asdict(options).items():
+        try:
+            _ = value.encode() if isinstance(value, str) else b""
+        except UnicodeEncodeError as error:
+            flag = f"--{name.replace('_', '-')}"
+            raise UserError(f"{flag}: {value!r} is no text that can be written as UTF-8; rename it") from error
 
 
 def _require(holds: Callable[[float], bool], expected: str, options: Any, names: Sequence[str]) -> None:
@@ -177,45 +207,46 @@ def main(program: str, summary: str, verbs: Mapping[str, Verb], argv: Sequence[s
     try:
         _dispatch(program, summary, verbs, arguments)
         sys.stdout.flush()
-    except UserError as error:
-        if "--debug" in arguments:
-            raise
-        _complain(error)
-        return 2
     except Interrupted as error:
-        print(f"stopped by {error}", file=sys.stderr)
+        warn(f"stopped by {error}")
         return 128 + error.signum
     except KeyboardInterrupt:
-        print("stopped by SIGINT", file=sys.stderr)
+        warn("stopped by SIGINT")
         return 128 + signal.SIGINT
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the flush at exit finds a reader
         return 128 + signal.SIGPIPE
     except Exception as error:
-        if "--debug" in arguments or not (shortage := _shortage(error)):
+        if "--debug" in arguments or not (message := _explain(error)):
             raise
-        _complain(shortage)
+        warn(f"error: {message}")
         return 2
     return 0
 
 
-def _complain(what: object) -> None:
-    """Write one line, in which names out of files cannot drive the terminal."""
-    print("error:", "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(what)), file=sys.stderr)
-
-
-def _shortage(error: Exception) -> str:
-    """Return in one line what the machine has too little of, "" if that is not what the error is about."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return f"{error.filename or 'a file'}: {error.strerror}; free some space and give the same command again"
+def _explain(error: Exception) -> str:
+    """Return what the user can do something about in one line, "" if it is a bug."""
+    if isinstance(error, UserError):
+        return str(error)
     if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's
         return "memory ran out; use a smaller --batch-size, with --fresh if a run has begun, or a smaller model"
+    if isinstance(error, OSError) and error.errno and error.filename is not None:
+        advice = _ADVICE.get(error.errno, "check the path and its permissions")
+        return f"{os.fsdecode(error.filename)}: {error.strerror}; {advice}"
     return ""
+
+
+_ADVICE = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "free some space and give the same command again"),
+    errno.EROFS: "it is read-only: `evaluate` takes --no-write, other commands another folder with --out or --run-dir",
+    errno.EACCES: "you may not write or read there: change its permissions, or name another folder",
+    errno.ENAMETOOLONG: "use a shorter name",
+}
 
 
 def _dispatch(program: str, summary: str, verbs: Mapping[str, Verb], arguments: list[str]) -> None:
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(_overview(program, summary, verbs))
+        echo(_overview(program, summary, verbs))
         return
     if arguments[0] not in verbs:
         known = ", ".join(verbs)
@@ -244,7 +275,7 @@ def import_tensorflow_quietly() -> None:
             import tensorflow as tf
 
             tf.config.list_logical_devices()
-        except BaseException:
+        except Exception:
             notes.seek(0)
             os.write(stderr, notes.read())
             raise

@@ -8,11 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import requests
 from tqdm import tqdm
 
-from common.archives import part_path
 from common.download import FailedTry, body, open_url
 from common.errors import UserError
+from common.files import is_part, part_path, part_stem
 
 _WORKERS = 16
 _TRIES = 2  # each; the next run tries again
@@ -34,7 +35,7 @@ def fetch_all(urls: Mapping[Path, str], check: Callable[[Path], Any], what: str 
     Returns:
         For each path without a file the reason.
     """
-    missing = {path: url for path, url in urls.items() if not path.exists()}
+    missing = {path: url for path, url in urls.items() if not os.path.exists(path)}
     if os.environ.get("EAGER_EXAMPLES_OFFLINE", "0") not in ("", "0"):
         return dict.fromkeys(missing, "EAGER_EXAMPLES_OFFLINE is set")
     failed: dict[Path, str] = {}
@@ -57,10 +58,10 @@ def fetch_all(urls: Mapping[Path, str], check: Callable[[Path], Any], what: str 
 
 def _sweep(paths: Iterable[Path]) -> None:
     """Delete what killed downloads of files that are complete by now have left behind."""
-    complete = {path for path in paths if path.exists()}
-    for folder in {path.parent for path in complete}:
-        for part in folder.glob(".*.part"):
-            if part.with_name(part.name[1:-38]) in complete:  # see part_path: .NAME.32 digits.part
+    complete = {(path.parent, part_stem(path)) for path in paths if os.path.exists(path)}
+    for folder in {parent for parent, _ in complete}:
+        for part in filter(is_part, folder.iterdir()):
+            if (folder, part.name[1:-38]) in complete:  # see part_path: .STEM.32 digits.part
                 part.unlink(missing_ok=True)
 
 
@@ -75,7 +76,7 @@ def _fetch_one(path: Path, url: str, check: Callable[[Path], Any]) -> str | None
             fault = failure.reason
             if failure.tries == 1:
                 break
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: of a name or a header that makes no sense
             return str(error)
     return fault
 
@@ -84,8 +85,7 @@ def _try_one(path: Path, url: str, check: Callable[[Path], Any]) -> None:
     part = part_path(path)
     try:
         with open(part, "xb") as file, open_url(url) as response:
-            expected = int(response.headers.get("Content-Length", _MOST_BYTES))
-            for chunk in body(response, min(expected, _MOST_BYTES)):
+            for chunk in body(response, _announced(response)):
                 file.write(chunk)
         if part.stat().st_size > _MOST_BYTES:
             raise FailedTry(f"{url} sent more than {_MOST_BYTES} bytes")
@@ -97,3 +97,9 @@ def _try_one(path: Path, url: str, check: Callable[[Path], Any]) -> None:
     finally:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+def _announced(response: requests.Response) -> int:
+    """Return how many bytes the answer is to have, by its header, and at most `_MOST_BYTES`."""
+    length = response.headers.get("Content-Length", "")
+    return min(int(length), _MOST_BYTES) if length.isascii() and length.isdigit() else _MOST_BYTES

@@ -22,18 +22,23 @@ import requests
 import urllib3
 from tqdm import tqdm
 
-from common.archives import member_digests, part_path, stale_parts
+from common.archives import member_digests
 from common.errors import UserError
+from common.files import flush, part_path, stale_parts
+from common.terminal import one_line
+from common.watchdog import time_limit, watch
 
 _TRIES = 4  # for failures that may pass
 _TRIES_WRONG = 2  # for a complete answer that is not the published file
-_TIMEOUT = 10.0  # seconds to connect, and between two pieces of the answer
+_TIMEOUT = 10.0  # seconds to connect, until the headers are complete, and between two pieces of the body
 _WINDOW = 10.0  # seconds over which the rate is measured: less than one packet in that time is no download
 _LEAST_RATE = 100  # bytes a second
 _BACKOFF = 0.5  # seconds before the second try, doubled for each further one
 _LONGEST_WAIT = 30.0  # seconds, even if the server asks for more
 _MOST_REDIRECTS = 10
 _CHUNK = 1 << 18  # bytes
+# Without compression on the way, size and digest are those of the file as published.
+_HEADERS = {"Accept-Encoding": "identity", "Connection": "close"}
 
 
 @dataclass(frozen=True)
@@ -189,7 +194,7 @@ def _try_download(resource: Resource, path: Path) -> None:
             os.fsync(file.fileno())
         _check(part, size, digest, resource, response)
         os.replace(part, path)
-        _flush(path.parent)
+        flush(path.parent)
     finally:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
@@ -209,8 +214,10 @@ def open_url(url: str) -> Iterator[requests.Response]:
     Raises:
         FailedTry: there is no good answer.
     """
-    with _Session() as session, _follow(session, url) as response:
-        yield response
+    with _Session() as session:
+        watch(session, _TIMEOUT)
+        with _follow(session, url) as response:
+            yield response
 
 
 def _follow(session: _Session, url: str) -> requests.Response:
@@ -225,9 +232,8 @@ def _follow(session: _Session, url: str) -> requests.Response:
 
 def _get(session: _Session, url: str) -> requests.Response:
     try:
-        # Without compression on the way, size and digest are those of the file as published.
-        response = session.get(url, stream=True, timeout=_TIMEOUT, headers={"Accept-Encoding": "identity"})
-    except OSError as error:  # the base of all that requests raises
+        response = session.get(url, stream=True, timeout=_TIMEOUT, headers=_HEADERS)
+    except (OSError, ValueError, urllib3.exceptions.HTTPError) as error:  # OSError: the base of all that requests has
         tries = _TRIES if isinstance(error, (requests.ConnectionError, requests.Timeout)) else 1
         raise FailedTry(f"no connection to {urlsplit(url).hostname} ({_cause(error)})", tries) from error
     status = response.status_code
@@ -246,7 +252,7 @@ def _redirected(url: str, location: str) -> str:
     """Return where a redirect leads; never to a file on this machine, nor from https to http."""
     with contextlib.suppress(ValueError):
         target = urljoin(url, location)
-        if urlsplit(target).scheme in (urlsplit(url).scheme, "https"):
+        if urlsplit(target).scheme in (urlsplit(url).scheme, "https") and urlsplit(target).hostname:
             return target
     raise FailedTry(f"{url} redirects to {location!r}, which is not followed")
 
@@ -254,7 +260,7 @@ def _redirected(url: str, location: str) -> str:
 def _receive(response: requests.Response, file: BinaryIO, resource: Resource) -> tuple[int, str]:
     """Write the body to `file`; return its size and digest."""
     digest = hashlib.new(resource.digest[0])
-    with tqdm(desc=resource.path, total=resource.size, unit="B", unit_scale=True, disable=None) as progress:
+    with tqdm(desc=one_line(resource.path), total=resource.size, unit="B", unit_scale=True, disable=None) as progress:
         for chunk in body(response, resource.size):
             file.write(chunk)
             digest.update(chunk)
@@ -271,8 +277,12 @@ def body(response: requests.Response, expected: int) -> Iterator[bytes]:
     host = urlsplit(response.url).hostname
     size, window_start, window_bytes = 0, time.monotonic(), 0
     try:
-        # read1 returns what has come; read would wait for a whole chunk, for hours if it comes in drips.
-        while size <= expected and (chunk := response.raw.read1(_CHUNK, decode_content=False)):
+        while size <= expected:
+            with time_limit(response, _TIMEOUT):
+                # read1 returns what has come; read would wait for a whole chunk, for hours if it comes in drips.
+                chunk = response.raw.read1(_CHUNK, decode_content=False)
+            if not chunk:
+                break
             yield chunk
             size += len(chunk)
             window_bytes += len(chunk)
@@ -281,7 +291,7 @@ def body(response: requests.Response, expected: int) -> Iterator[bytes]:
                 if window_bytes < _LEAST_RATE * seconds:
                     raise FailedTry(f"{host} is too slow: {window_bytes} bytes in {seconds:.0f} seconds", _TRIES)
                 window_start, window_bytes = time.monotonic(), 0
-    except urllib3.exceptions.HTTPError as error:
+    except (urllib3.exceptions.HTTPError, TimeoutError) as error:
         raise FailedTry(f"got {size} of {expected} bytes from {host} ({_cause(error)})", _TRIES) from error
 
 
@@ -300,13 +310,3 @@ def _cause(error: BaseException) -> str:
     while error.__context__ and type(error).__module__.partition(".")[0] in ("requests", "urllib3"):
         error = error.__context__
     return " ".join(f"{type(error).__name__}: {error}".split())
-
-
-def _flush(folder: Path) -> None:
-    """Make the names in a folder survive a power failure, on systems that can."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -1,5 +1,6 @@
 """Pictures that every example draws: learning curves, frames of text, attention maps, GIFs. Drawn off screen."""
 
+import io
 import textwrap
 import unicodedata
 import warnings
@@ -12,6 +13,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageDraw, ImageFont
+
+from common.files import write_atomically
+from common.images import image_bytes
 
 INK, FAINT, PAPER, ACCENT, SECOND = "#1f2430", "#6b7180", "#ffffff", "#c2410c", "#2563eb"
 
@@ -44,7 +48,14 @@ def learning_curve(rows: Sequence[Mapping[str, float]], path: Path, unit: str, b
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
-    figure.savefig(path)
+    save_figure(figure, path)
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure of matplotlib as PNG; the file appears whole."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    write_atomically(path, buffer.getvalue())
 
 
 def monospace(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
@@ -109,22 +120,29 @@ def titled(picture: Image.Image, title: str) -> Image.Image:
     return frame
 
 
-def save_gif(
-    frames: Sequence[Image.Image], path: Path, frame_ms: int = 900, last_ms: int = 4000, colours: int = 64
-) -> None:
-    """Write frames of one size as an endless GIF whose last frame is held longer.
+def gif_bytes(
+    frames: Sequence[Image.Image], frame_ms: int = 900, last_ms: int = 4000, colours: int = 64, comment: str = ""
+) -> bytes:
+    """Return frames of one size as an endless GIF whose last frame is held longer.
 
     Args:
         frames: at least one, in RGB, in the order shown.
-        path: GIF to write.
         frame_ms: how long a frame is shown, in milliseconds.
         last_ms: how long the last one is.
         colours: how many each frame may have, up to 256.
+        comment: kept in the file, and not shown.
     """
     durations = [frame_ms] * (len(frames) - 1) + [last_ms]
     # Maximum coverage keeps colours that few pixels have; the default method would average them away.
     first, *rest = [frame.quantize(colours, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE) for frame in frames]
-    first.save(path, save_all=True, append_images=rest, duration=durations, loop=0, optimize=True)
+    return image_bytes(
+        first, "GIF", save_all=True, append_images=rest, duration=durations, loop=0, optimize=True, comment=comment
+    )
+
+
+def save_gif(frames: Sequence[Image.Image], path: Path, **options: int) -> None:
+    """Write frames as an endless GIF, with the options of `gif_bytes`; the file appears whole."""
+    write_atomically(path, gif_bytes(frames, **options))
 
 
 def attention_map(weights: np.ndarray, rows: Sequence[str], columns: Sequence[str], title: str = "") -> Image.Image:

@@ -1,31 +1,29 @@
 """Pictures from anywhere, as they are meant to be seen: upright, opaque, 8 bits, grey or RGB; or refused by name."""
 
+import io
 import warnings
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from common.errors import UserError
+from common.files import open_plain, plain_files, write_atomically
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp"})
-MOST_PIXELS = 50_000_000  # more than phones take; a few hundred kilobytes of PNG can claim to hold far more
+MAX_PIXELS = 50_000_000  # more than phones take; a few hundred kilobytes of PNG can claim to hold far more
+MAX_SIDE = 30_000  # pixels; of a picture one pixel wide, the rows cost far more than the pixels
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")  # of all that Pillow reads: fewer parsers for hostile files to try
 _BROKEN = (OSError, SyntaxError, ValueError, ArithmeticError, LookupError, EOFError, zlib.error, MemoryError)
 
 
 def image_paths(folder: Path) -> list[Path]:
-    """Return the image files in `folder` and the folders in it, sorted by name; hidden ones are left out."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES
-        and path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
+    """Return the image files in `folder` and below, sorted by name; hidden ones and links are left out."""
+    return [path for path in plain_files(folder) if path.suffix.lower() in SUFFIXES]
 
 
 def read_image(path: Path) -> Image.Image:
@@ -35,22 +33,53 @@ def read_image(path: Path) -> Image.Image:
     CMYK as RGB.
 
     Raises:
-        UserError: it cannot be read as PNG, JPEG, WebP, GIF or BMP, whole, or has more than `MOST_PIXELS`.
+        UserError: it cannot be read as PNG, JPEG, WebP, GIF or BMP, whole; it has more than `MAX_PIXELS`, or more than
+            `MAX_SIDE` on one side; it is a folder, a pipe or a device.
     """
+    try:
+        with open_plain(path, follow_links=True) as file:
+            return _decode(path, file)
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be read ({error.strerror or error}); check the path and its permissions"
+        ) from error
+
+
+def _decode(path: Path, file: BinaryIO) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit here is lower, and an error
-            with Image.open(path, formats=_FORMATS) as image:
+            with Image.open(file, formats=_FORMATS) as image:
                 _check_size(path, image)
                 image.load()
                 return _flatten(ImageOps.exif_transpose(image))
     except UnidentifiedImageError as error:
-        raise UserError(f"{path}: {_what_is(path)}; expected a PNG, JPEG, WebP, GIF or BMP picture") from error
+        raise UserError(f"{path}: {_what_is(file)}; expected a PNG, JPEG, WebP, GIF or BMP picture") from error
     except Image.DecompressionBombError as error:
         raise UserError(f"{path}: claims an absurd number of pixels; shrink the picture, or leave it out") from error
     except _BROKEN as error:
+        if isinstance(error, OSError) and error.errno:  # of the system, not of Pillow: the picture may be good
+            raise
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"{path}: damaged or cut off ({reason}); replace the picture, or leave it out") from error
+
+
+def image_bytes(image: Image.Image, form: str, **options: object) -> bytes:
+    """Return a picture as the bytes of a file.
+
+    Args:
+        image: the picture.
+        form: "PNG" or "GIF".
+        options: as `Image.save` takes them for this format.
+    """
+    buffer = io.BytesIO()
+    image.save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+def save_image(image: Image.Image, path: Path) -> None:
+    """Write a picture as PNG; the file appears whole."""
+    write_atomically(path, image_bytes(image, "PNG"))
 
 
 def crop_square(image: Image.Image, size: int) -> Image.Image:
@@ -85,9 +114,10 @@ def from_pixels(pixels: np.ndarray) -> Image.Image:
 
 def _check_size(path: Path, image: Image.Image) -> None:
     width, height = image.size
-    if width * height > MOST_PIXELS:
+    if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
         raise UserError(
-            f"{path}: {width} x {height} pixels, more than the {MOST_PIXELS // 10**6} million that are read; shrink it"
+            f"{path}: {width} x {height} pixels, more than the {MAX_PIXELS // 10**6} million, or the {MAX_SIDE:,} on a "
+            "side, that are read; shrink it"
         )
 
 
@@ -101,9 +131,9 @@ def _flatten(image: Image.Image) -> Image.Image:
     return image.convert("L" if image.mode in ("1", "L") else "RGB")
 
 
-def _what_is(path: Path) -> str:
-    with open(path, "rb") as file:
-        start = file.read(256).lstrip().lower()
+def _what_is(file: BinaryIO) -> str:
+    file.seek(0)
+    start = file.read(256).lstrip().lower()
     if not start:
         return "the file is empty"
     if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<svg")):

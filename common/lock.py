@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,23 +18,26 @@ def exclusive(path: Path) -> Iterator[None]:
     locks (some network ones), nobody is kept out at all.
 
     Raises:
-        UserError: another process is in there, or the file cannot be written.
+        UserError: another process is in there; the file cannot be written; or it is a link, or a file of another name
+            as well, in which nothing may be written.
     """
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, mode=0o666)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror}); make the folder writable") from error
-    with open(descriptor, "r+", encoding="utf-8") as file:
+    with open(descriptor, "rb+", buffering=0) as file:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+            raise UserError(f"{path}: expected a file of its own; delete it and give the same command again")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
+            holder = file.read(20).decode(errors="replace").strip() or "(unknown)"
             raise UserError(
-                f"{path.parent}: process {file.read().strip() or '(unknown)'} is training there; wait for it or stop "
-                "it, or name another --run-dir"
+                f"{path.parent}: process {holder} is training there; wait for it or stop it, or name another --run-dir"
             ) from error
         except OSError:
             pass
-        file.truncate()
-        file.write(f"{os.getpid()}\n")
-        file.flush()
+        file.truncate(0)
+        file.write(b"%d\n" % os.getpid())
         yield

@@ -1,23 +1,33 @@
 """One self-contained page about a run, or about several: pictures inlined, no script, no network needed to view it."""
 
 import base64
+import io
 import json
+import os
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
-from common.run import Run, write_atomically
+from common.errors import UserError
+from common.files import read_plain, write_atomically
+from common.run import Run, RunConfig
 
 # Captions, prompts and generated text are data, never markup: everything is escaped.
 _TEMPLATES = Environment(
     loader=PackageLoader("common"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
 )
 _MIME = {".png": "image/png", ".gif": "image/gif", ".jpg": "image/jpeg"}
+
+
+_GENERATOR = "eager-examples"
+_MAX_PICTURE_BYTES = 1 << 26
+_MAX_TEXT_BYTES = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -27,16 +37,39 @@ class Picture:
     path: Path
     alt: str
 
+    @cached_property
+    def _content(self) -> bytes:
+        return read_plain(self.path, _MAX_PICTURE_BYTES)
+
     @property
     def source(self) -> str:
         """The picture itself, as a data URI."""
-        return f"data:{_MIME[self.path.suffix]};base64,{base64.b64encode(self.path.read_bytes()).decode()}"
+        return f"data:{_MIME[self.path.suffix]};base64,{base64.b64encode(self._content).decode()}"
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height in pixels, so that the page does not jump while it loads."""
-        with Image.open(self.path) as image:
-            return image.size
+        """Width and height in pixels, so that the page does not jump while it loads.
+
+        Raises:
+            UserError: it is no picture.
+        """
+        try:
+            with Image.open(io.BytesIO(self._content), formats=("PNG", "GIF", "JPEG")) as image:
+                return image.size
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise UserError(f"{self.path}: no picture; delete it, and `train` draws it again") from error
+
+
+def read_listing(path: Path) -> str:
+    """Return the text in a file of a run, for a report.
+
+    Raises:
+        UserError: it cannot be read as UTF-8 text.
+    """
+    try:
+        return read_plain(path, _MAX_TEXT_BYTES).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: damaged ({error}); restore it from a copy of the run") from error
 
 
 @dataclass(frozen=True)
@@ -60,9 +93,19 @@ class Section:
 
 def write_page(path: Path, title: str, lead: str, sections: Sequence[Section]) -> Path:
     """Write a page of `sections` to `path` and return it."""
-    page = _TEMPLATES.get_template("page.html.jinja").render(title=title, lead=lead, sections=sections)
+    page = _TEMPLATES.get_template("page.html.jinja").render(
+        title=title, lead=lead, sections=sections, generator=_GENERATOR
+    )
     write_atomically(path, page)
     return path
+
+
+def is_free_for_page(path: Path) -> bool:
+    """Tell whether there is nothing at `path`, or a page that `write_page` wrote."""
+    return (
+        not os.path.lexists(path)
+        or f'name="generator" content="{_GENERATOR}"'.encode() in read_plain(path, _MAX_PICTURE_BYTES)[:2000]
+    )
 
 
 def write_report(run: Run, model: str, lead: str, sections: Sequence[Section | None]) -> Path:
@@ -82,11 +125,11 @@ def write_report(run: Run, model: str, lead: str, sections: Sequence[Section | N
 
 def in_short(run: Run) -> str:
     """Return a sentence on what was trained, on what and for how long."""
-    return f"Trained on {_data_name(run)}: {_how_long(run)}; started {run.read_config()['created']}."
+    return f"Trained on {_data_name(run)}: {_how_long(run)}; started {run.read_config().created}."
 
 
 def _data_name(run: Run) -> str:
-    return Path(run.read_config()["settings"]["data"]).name
+    return Path(str(run.read_config().settings.get("data"))).name
 
 
 def _how_long(run: Run) -> str:
@@ -107,13 +150,12 @@ def duration(seconds: float) -> str:
 def section_on_run(run: Run) -> Section:
     """Say what was trained, on what, for how long, and how to do it again."""
     config = run.read_config()
-    versions = config["versions"]
     table = [
-        ("data", f"{config['settings']['data']} ({_inline(config['data'])})"),
+        ("data", f"{config.settings.get('data')} ({_inline(config.data)})"),
         ("trained", _how_long(run)),
-        ("started", config["created"]),
-        ("versions", ", ".join(f"{name} {number}" for name, number in versions.items())),
-        ("settings", _inline(config["settings"])),
+        ("started", config.created),
+        ("versions", ", ".join(f"{name} {number}" for name, number in config.versions.items())),
+        ("settings", _inline(config.settings)),
     ]
     return Section("The run", table=table, listings=[("The command that does it again", command_of(config))])
 
@@ -123,8 +165,8 @@ def section_on_evaluation(run: Run) -> Section | None:
     evaluation = run.read_evaluation()
     if evaluation is None:
         return None
-    table = [(name.replace("_", " "), readable(value)) for name, value in flat(evaluation["metrics"]).items()]
-    return Section(f"Measured on the {evaluation['split']} data", f"Rule: {evaluation['rule']}.", table)
+    table = [(name.replace("_", " "), readable(value)) for name, value in flat(evaluation.metrics).items()]
+    return Section(f"Measured on the {evaluation.split} data", f"Rule: {evaluation.rule}.", table)
 
 
 def flat(metrics: Mapping[str, Any]) -> dict[str, Any]:
@@ -141,10 +183,10 @@ def readable(value: Any) -> str:
     return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
-def command_of(config: Mapping[str, Any]) -> str:
+def command_of(config: RunConfig) -> str:
     """Return the shell command that trains a run of this config again."""
-    flags = [word for name, value in config["settings"].items() for word in _flag(name.replace("_", "-"), value)]
-    return shlex.join(["python", "-m", f"examples.{config['example']}", "train", *flags])
+    flags = [word for name, value in config.settings.items() for word in _flag(name.replace("_", "-"), value)]
+    return shlex.join(["python", "-m", f"examples.{config.example}", "train", *flags])
 
 
 def _flag(name: str, value: Any) -> list[str]:

@@ -1,6 +1,8 @@
 """Text in, integers out: reading UTF-8 strictly, normalising it, and the vocabulary that is saved with the run."""
 
 import json
+import re
+import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -8,22 +10,39 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import UserError
-from common.run import write_atomically
+from common.files import plain_files, read_plain, write_atomically
+from common.records import Line, read_record
+
+_MAX_VOCABULARY_BYTES = 1 << 26
+_MAX_TEXT_BYTES = 1 << 32
+_MAX_MARKS = 64  # combining marks in a row; of real text the Unicode standard (UAX 15) expects at most 30
+_MARKS = "".join(re.escape(c) for c in map(chr, range(sys.maxunicode + 1)) if unicodedata.combining(c))
+_TOO_MANY_MARKS = re.compile(f"[{_MARKS}]{{{_MAX_MARKS + 1}}}")
 
 
 def normalise(text: str) -> str:
-    """Return `text` in Unicode NFC, with `\\n` line ends and no byte order mark: equal texts become equal strings."""
+    """Return `text` in Unicode NFC, with `\\n` line ends and no byte order mark: equal texts become equal strings.
+
+    Raises:
+        UserError: more combining marks in a row than any language has: sorting them takes time that grows with their
+            square.
+    """
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    if not text.isascii() and (marks := _TOO_MANY_MARKS.search(text)):
+        line = text.count("\n", 0, marks.start()) + 1
+        raise UserError(f"line {line}: more than {_MAX_MARKS} combining marks in a row, which is no text; delete them")
     return unicodedata.normalize("NFC", text)
 
 
 def read_text(path: Path) -> str:
     """Return the normalised text of a UTF-8 file, or of every `.txt` below a folder, in the order of their names.
 
+    Hidden files in the folder, and links, are left out.
+
     Raises:
-        UserError: nothing there, nothing in it, or bytes that are not UTF-8 (file, line and byte offset are named).
+        UserError: nothing there, nothing in it, no plain file, or no UTF-8 (file, line and byte offset are named).
     """
-    files = sorted(path.rglob("*.txt")) if path.is_dir() else [path]
+    files = [file for file in plain_files(path) if file.suffix == ".txt"] if path.is_dir() else [path]
     if not files:
         raise UserError(f"{path}: the folder holds no .txt file; put UTF-8 text files there, or name one file")
     text = "\n".join(_read_file(file) for file in files)
@@ -33,23 +52,19 @@ def read_text(path: Path) -> str:
 
 
 def _read_file(path: Path) -> str:
+    raw = read_plain(path, _MAX_TEXT_BYTES, follow_links=True)
     try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); check the path and its permissions") from error
-    try:
-        return normalise(raw.decode("utf-8"))
+        text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise UserError(
             f"{path}: line {line}, byte offset {error.start}: expected UTF-8, got byte 0x{raw[error.start]:02x}; "
             f"if the file is Latin-1, convert it: iconv -f LATIN1 -t UTF-8 {path.name} > {path.stem}.utf8.txt"
         ) from error
-
-
-def printable(text: str) -> str:
-    """Return `text` with control characters other than newline and tab escaped, so that it cannot drive a terminal."""
-    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
+    try:
+        return normalise(text)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
 
 
 class Vocabulary:
@@ -114,13 +129,8 @@ class Vocabulary:
         Raises:
             UserError: the file is missing or is not a JSON list of distinct strings.
         """
+        symbols = read_record(path, list[Line], _MAX_VOCABULARY_BYTES)
         try:
-            symbols = json.loads(path.read_text(encoding="utf-8"))
-            if not isinstance(symbols, list) or not all(isinstance(symbol, str) for symbol in symbols):
-                raise ValueError("not a list of strings")
             return cls(symbols)
-        except (OSError, ValueError, RecursionError) as error:
-            raise UserError(
-                f"{path}: expected a JSON list of distinct strings ({error}); restore it from a copy of the run, "
-                "or train again with --fresh"
-            ) from error
+        except ValueError as error:
+            raise UserError(f"{path}: damaged ({error}); restore it from a copy of the run") from error

@@ -6,6 +6,7 @@ anywhere in an epoch, runs line by line with `eager=True`, keeps to a time budge
 """
 
 import math
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -13,14 +14,18 @@ from dataclasses import asdict, dataclass, field
 
 import keras
 import tensorflow as tf
+from pydantic import ConfigDict, with_config
 from tqdm.auto import tqdm
 
 from common.checkpoints import Checkpoints, training_state
 from common.errors import Interrupted, UserError
 from common.lock import exclusive
+from common.pipeline import quick_to_stop
+from common.records import Count, Line, Seconds, checked
 from common.run import Run
 from common.schedule import TimePlan, WarmUpAndDecay
 from common.signals import StopSignals
+from common.terminal import echo, one_line
 
 _WATCHED = sys.stderr.isatty() or "ipykernel" in sys.modules  # a terminal or a notebook, not a log file
 
@@ -28,20 +33,21 @@ EpochData = Callable[[int], tf.data.Dataset]
 """Maps an epoch's number, from 0, to its batches: the same ones in the same order whenever it is asked."""
 
 
+@with_config(ConfigDict(extra="forbid"))
 @dataclass
 class Progress:
     """Where training stands: what a checkpoint holds beside the variables, as JSON values."""
 
-    epoch: int = 0  # epochs finished, validation included
-    position: int = 0  # batches done in the epoch under way
-    step: int = 0  # batches done in all
-    total_steps: int = 0  # at which training is over; 0 until that is decided
-    seconds: float = 0.0  # spent in training and validation, earlier sittings included
-    sums: dict[str, float] = field(default_factory=dict)  # over this epoch's batches, of what train_step returned
-    history: list[dict[str, float]] = field(default_factory=list)  # the rows of metrics.csv
+    epoch: Count = 0  # epochs finished, validation included
+    position: Count = 0  # batches done in the epoch under way
+    step: Count = 0  # batches done in all
+    total_steps: Count = 0  # at which training is over; 0 until that is decided
+    seconds: Seconds = 0.0  # spent in training and validation, earlier sessions included
+    sums: dict[Line, float] = field(default_factory=dict)  # over this epoch's batches, of what train_step returned
+    history: list[dict[Line, float]] = field(default_factory=list)  # the rows of metrics.csv
     best: float = math.inf
-    best_epoch: int = 0
-    finished: str = ""  # why training is over, empty while it is not
+    best_epoch: Count = 0
+    finished: Line = ""  # why training is over, empty while it is not
 
 
 def prepare(seed: int, precision: str) -> None:
@@ -84,7 +90,7 @@ class Trainer:
             model: built, compiled, with `train_step(batch) -> {name: scalar of this batch}` and, for validation,
                 `test_step(batch) -> {name: running result of a metric}` as in Keras.
             run: where checkpoints, metrics.csv and the TensorBoard log go.
-            epochs: how many in all, those of earlier sittings included.
+            epochs: how many in all, those of earlier sessions included.
             steps_per_epoch: cut every epoch short after so many batches.
             patience: stop after so many epochs without a better `monitor`.
             monitor: the column of metrics.csv that should fall; falls back on "loss" without validation.
@@ -94,7 +100,7 @@ class Trainer:
             schedule: of the model's optimizer, if its rate ends where the run does.
             max_minutes: of a run with a schedule. After the first steps it is decided how many fit, at most those of
                 all epochs: there the rate comes to its end and training is over, also if it is interrupted before.
-                Without a schedule: stop, saved and ready to resume, when this sitting has lasted so long.
+                Without a schedule: stop, saved and ready to resume, when this session has lasted so long.
             checkpoint_seconds: save at least this often; also after every epoch and when told to stop.
         """
         self.model, self.run = model, run
@@ -123,12 +129,13 @@ class Trainer:
     def _fit(self, train_data: EpochData, validation_data: tf.data.Dataset | None) -> list[dict[str, float]]:
         self._resume()
         if self.progress.finished:
-            print(f"{self.run.path}: training is over ({self.progress.finished}); nothing left to do")
+            echo(f"{self.run.path}: training is over ({self.progress.finished}); nothing left to do")
             return self.progress.history
 
         first = train_data(0)
         steps = self._count_steps(first)
         all_steps = self.epochs * steps
+        self._check_position(steps)
         if self.progress.total_steps or not self.schedule or self.deadline == math.inf:
             self._end_at(self.progress.total_steps or all_steps)
         else:
@@ -137,7 +144,7 @@ class Trainer:
         test_step = validation_data and _step_function(self.model.test_step, validation_data, self.eager)
         with self._stop, self._progress_bar(self.progress.total_steps or all_steps) as bar:
             self.callbacks.on_train_begin()
-            self._tensorboard = tf.summary.create_file_writer(str(self.run.tensorboard))
+            self._tensorboard = tf.summary.create_file_writer(os.fsencode(self.run.tensorboard))
             while not self.progress.finished and time.monotonic() < self.deadline:
                 self._train_epoch(train_step, train_data(self.progress.epoch), steps, bar)
                 if self.progress.position == steps or self._is_at_end():
@@ -150,16 +157,25 @@ class Trainer:
 
     def _resume(self) -> None:
         self.run.sweep()
-        self.checkpoints.sweep()
-        state = self.checkpoints.restore("latest")
+        state = self.checkpoints.restore("latest", set_aside=True)
         if state is None:
             return
-        self.progress = Progress(**state)
-        self.run.write_metrics(self.progress.history)  # a kill just after the save leaves it a row behind
-        print(f"{self.run.path}: resuming at step {self.progress.step}, epoch {self.progress.epoch + 1}")
+        self.progress = checked(Progress, state, f"{self.run.checkpoints}: state.json")
+        self.run.write_metrics(self.progress.history)  # a kill just after the save leaves it one row short
+        echo(f"{self.run.path}: resuming at step {self.progress.step}, epoch {self.progress.epoch + 1}")
+
+    def _check_position(self, steps: int) -> None:
+        """Raise UserError if the checkpoint stands where no run of so many steps an epoch can stand."""
+        progress, all_steps = self.progress, self.epochs * steps
+        if not (progress.epoch < self.epochs and progress.position <= steps and progress.step <= all_steps):
+            raise UserError(
+                f"{self.run.checkpoints}: the newest checkpoint stands at step {progress.step:,}, batch "
+                f"{progress.position:,} of epoch {progress.epoch + 1:,}, expected {self.epochs:,} epochs of {steps:,} "
+                "steps at most; restore it from a copy, or start again with --fresh"
+            )
 
     def _end_at(self, total_steps: int) -> None:
-        """Fix for this and all later sittings at which step training is over and the learning rate at its end."""
+        """Fix for this and all later sessions at which step training is over and the learning rate at its end."""
         self.progress.total_steps = total_steps
         if self.schedule:
             self.schedule.total_steps.assign(total_steps)
@@ -183,7 +199,7 @@ class Trainer:
         if progress.total_steps:
             steps = min(steps, progress.position + progress.total_steps - progress.step)
         started = time.monotonic()
-        for batch in data.take(steps).skip(progress.position).prefetch(tf.data.AUTOTUNE):
+        for batch in quick_to_stop(data.take(steps).skip(progress.position)):
             self.callbacks.on_train_batch_begin(progress.position)
             logs = {name: float(value) for name, value in train_step(batch).items()}
             self._check_finite(logs)
@@ -239,9 +255,9 @@ class Trainer:
         best = "  best" if is_best else ""
         line = f"epoch {progress.epoch}/{self.epochs}  step {progress.step}  {progress.seconds:.0f} s  {figures}{best}"
         if _WATCHED:
-            bar.write(line)  # above the bar
+            bar.write(one_line(line))  # above the bar
         else:
-            print(line, flush=True)
+            echo(line)
 
     def _why_finished(self) -> str:
         progress = self.progress
@@ -295,10 +311,10 @@ class Trainer:
     def _report_end(self) -> None:
         progress = self.progress
         if not progress.finished:
-            print(f"{self.run.path}: time is up, saved at step {progress.step}; the same command resumes there")
+            echo(f"{self.run.path}: time is up, saved at step {progress.step}; the same command resumes there")
         else:
             best = f", best {progress.best:.4f} at epoch {progress.best_epoch}" if progress.best_epoch else ""
-            print(f"{self.run.path}: trained ({progress.finished}){best}")
+            echo(f"{self.run.path}: trained ({progress.finished}){best}")
 
 
 def evaluate(model: keras.Model, data: tf.data.Dataset, eager: bool = False) -> dict[str, float]:
@@ -317,7 +333,7 @@ def _evaluate(
     model.reset_metrics()
     callbacks.on_test_begin()
     logs: dict[str, float] = {}
-    for number, batch in enumerate(data):
+    for number, batch in enumerate(quick_to_stop(data)):
         callbacks.on_test_batch_begin(number)
         logs = {name: float(value) for name, value in test_step(batch).items()}
         callbacks.on_test_batch_end(number, logs)

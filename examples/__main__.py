@@ -10,6 +10,7 @@ from common import report
 from common.cli import Options, Verb, main
 from common.errors import UserError
 from common.run import Run
+from common.terminal import echo
 
 _FOLDER = Path(__file__).parent
 _SHOWPIECES = {  # of all that the examples draw
@@ -52,18 +53,22 @@ def demo(options: DemoOptions) -> None:
     """Run all examples and write the index.
 
     Raises:
-        UserError: an example failed.
+        UserError: an example failed; or an index.html that is no demo's is in the way.
     """
+    if not report.is_free_for_page(options.out / "index.html"):
+        raise UserError(
+            f"{options.out / 'index.html'}: there already, and not of a demo; name another folder with --out"
+        )
     shorter = ["--steps-per-epoch", str(options.steps_per_epoch)] if options.steps_per_epoch else []
     for name in example_names():
-        print(f"\n=== {name} ===", flush=True)
+        echo(f"\n=== {name} ===")
         run = str(options.out / name)
         train = ["train", "--preset", "tiny", "--run-dir", run, "--fresh", *shorter]
         for verb, *flags in (train, ["evaluate", "--run", run]):
             command = [sys.executable, "-m", f"examples.{name}", verb, *flags]
             if subprocess.run(command).returncode:
                 raise UserError(f"{name}: {verb} failed, see above; the index was not written")
-    print(f"\nopen {write_index(options.out)}")
+    echo(f"\nopen {write_index(options.out)}")
 
 
 def write_index(folder: Path) -> Path:

@@ -150,6 +150,26 @@ class _Handler(BaseHTTPRequestHandler):
             if self.faults.release.wait(0.02):
                 break
 
+    def drip(self, data: bytes) -> None:
+        for byte in data * 1000:
+            self.wfile.write(bytes([byte]))
+            if self.faults.release.wait(0.02):
+                break
+
+    def serve_drip_headers(self) -> None:
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+        self.drip(b"x")
+
+    def serve_drip_status(self) -> None:
+        self.drip(b"HTTP/1.1 200 OK")
+
+    def serve_continue_for_ever(self) -> None:
+        self.drip(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def serve_drip_chunk(self) -> None:
+        self.head(Transfer_Encoding="chunked")
+        self.drip(b"0")
+
     # Complete answers that are not the published file.
 
     def serve_wrong(self) -> None:
@@ -211,6 +231,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def serve_redirect_to_nonsense(self) -> None:
         self.redirect("http://[")
+
+    def serve_redirect_to_empty_label(self) -> None:
+        self.redirect("http://a..b/x")
+
+    def serve_redirect_to_long_label(self) -> None:
+        self.redirect(f"http://{'a' * 300}/x")
+
+    def serve_odd_length(self) -> None:
+        self.send(self.body, Content_Length="abc")
 
     def serve_redirect_with_endless_body(self) -> None:
         self.head(302, Location="/ok")

@@ -1,7 +1,6 @@
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from common.checkpoints import Checkpoints, find, named_variables, restore_weights, training_state
 from common.errors import UserError
@@ -26,16 +25,11 @@ def test_every_variable_has_a_name_that_is_the_same_for_every_instance():
 
 
 def test_layers_in_a_list_are_restored(tmp_path):
-    """What tf.train.Checkpoint(model) silently leaves out."""
     trained, fresh = build(), build()
     trained.hidden[1].kernel.assign(np.full((8, 8), 5.0))
     Checkpoints(tmp_path, model=named_variables(trained)).save("best", 1, {})
     restore_weights(tmp_path, fresh)
     assert (fresh.hidden[1].kernel.numpy() == 5.0).all()
-
-    tf.train.Checkpoint(model=trained).write(str(tmp_path / "plain"))
-    names = [name for name, _ in tf.train.list_variables(str(tmp_path / "plain"))]
-    assert not any("hidden" in name for name in names), "Keras tracks lists now: named_variables may be simplified"
 
 
 def test_a_model_that_is_not_built_is_refused():

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from common.cli import Options, TrainOptions, Verb, main, require_at_least, require_positive, require_share
+from common.cli import Options, TrainOptions, Verb, main, require_between, require_positive, require_share
 from common.errors import Interrupted, UserError
 
 
@@ -64,9 +64,12 @@ def test_a_user_error_is_one_line_and_2(capsys):
     ("arguments", "message"),
     [
         (["walk"], "unknown command 'walk'; known are train"),
-        (["train", "--epochs", "0"], "--epochs: expected at least 1, got 0"),
-        (["train", "--steps-per-epoch", "-1"], "--steps-per-epoch: expected at least 1, got -1"),
+        (["train", "--epochs", "0"], "--epochs: expected 1 to 1,000,000,000, got 0"),
+        (["train", "--steps-per-epoch", "-1"], "--steps-per-epoch: expected 1 to 1,000,000,000, got -1"),
         (["train", "--max-minutes", "0"], "--max-minutes: expected more than 0"),
+        (["train", "--max-minutes", "inf"], "--max-minutes: expected more than 0"),
+        (["train", "--seed", str(2**32)], "--seed: expected 0 to 4,294,967,295, got 4294967296"),
+        (["train", "--batch-size", str(10**30)], "--batch-size: expected 1 to 65,536"),
     ],
 )
 def test_values_out_of_range_are_named(capsys, arguments, message):
@@ -102,7 +105,7 @@ def test_settings_leave_out_how_a_run_is_carried_out():
     settings = Config(eager=True, max_minutes=3, units=7).settings()
     assert settings["units"] == 7 and "eager" not in settings and "max_minutes" not in settings
     assert Config.from_settings(settings).units == 7
-    with pytest.raises(UserError, match="unknown settings depth"):
+    with pytest.raises(UserError, match="config.json: settings: unknown entry 'depth'"):
         Config.from_settings(settings | {"depth": 1})
 
 
@@ -136,9 +139,9 @@ def test_options_have_docstrings():
 @pytest.mark.parametrize(
     ("require", "good", "bad"),
     [
-        (require_positive, (0.1, 7, None), (0, -1, float("nan"))),
+        (require_positive, (0.1, 7, None), (0, -1, float("nan"), float("inf"))),
         (require_share, (0, 0.99, None), (1, -0.1, float("nan"))),
-        (partial(require_at_least, 2), (2, 3, None), (1.9, float("nan"))),
+        (partial(require_between, 2, 9), (2, 9, None), (1.9, 9.1, float("nan"), float("inf"))),
     ],
 )
 def test_ranges_are_checked_at_their_edges(require, good, bad):

@@ -7,7 +7,7 @@ import tyro
 from PIL import Image
 
 from common import report
-from common.run import Run
+from common.run import Run, RunConfig
 from examples.__main__ import example_names
 
 
@@ -26,7 +26,7 @@ class Tags(HTMLParser):
 
 def make_run(tmp_path):
     settings = {"preset": "tiny", "data": "tiny", "patience": None, "prompt": "it's"}
-    run = Run.start(tmp_path / "run", "toy", settings, {"sha256": "ab"}, tmp_path)
+    run = Run.start(tmp_path / "run", "toy", settings, {"sha256": "ab"})
     run.write_metrics([{"epoch": 1, "step": 5, "seconds": 2.0, "loss": 1.0}])
     return run
 
@@ -67,7 +67,7 @@ def test_the_command_trains_the_same_run_again(tmp_path):
 def test_the_command_means_the_same_settings(example, preset):
     presets = import_module(f"examples.{example}.config").PRESETS
     settings = presets[preset].settings()
-    words = shlex.split(report.command_of({"example": example, "settings": settings}))
+    words = shlex.split(report.command_of(RunConfig(example, settings, {}, {}, "")))
     assert tyro.cli(type(presets[preset]), args=words[4:]).settings() == settings
 
 

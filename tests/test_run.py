@@ -4,17 +4,18 @@ import os
 import pytest
 
 from common.errors import UserError
+from common.files import is_part, part_path
 from common.run import Run
 
 
 def start(path, settings=None, data=None, fresh=False, example="toy"):
-    return Run.start(path, example, settings or {"units": 3}, data or {"sha256": "ab"}, path, fresh)
+    return Run.start(path, example, settings or {"units": 3}, data or {"sha256": "ab"}, fresh)
 
 
 def test_the_same_settings_open_the_same_run(tmp_path):
     created = start(tmp_path / "run").read_config()
     assert start(tmp_path / "run").read_config() == created
-    assert created["settings"] == {"units": 3} and {"python", "tensorflow", "keras"} <= created["versions"].keys()
+    assert created.settings == {"units": 3} and {"python", "tensorflow", "keras"} <= created.versions.keys()
 
 
 def test_a_run_of_another_example_is_refused(tmp_path):
@@ -27,7 +28,7 @@ def test_fresh_moves_the_old_run_aside(tmp_path):
     path = tmp_path / "run"
     for units in (1, 2, 3):
         start(path, settings={"units": units}, fresh=True)
-    kept = [Run(tmp_path / name).read_config()["settings"]["units"] for name in ("run.old-1", "run.old-2", "run")]
+    kept = [Run(tmp_path / name).read_config().settings["units"] for name in ("run.old-1", "run.old-2", "run")]
     assert kept == [1, 2, 3]
 
 
@@ -41,7 +42,7 @@ def test_a_folder_with_other_files_is_not_taken_over(tmp_path):
 
 
 def test_a_start_that_was_killed_is_started_again(tmp_path):
-    (tmp_path / ".config.json.123.tmp").write_text("{")
+    part_path(tmp_path / "config.json").write_text("{")
     assert start(tmp_path).config.exists()
 
 
@@ -78,12 +79,15 @@ def test_a_file_that_cannot_be_replaced_stays_and_nothing_is_left(tmp_path, monk
     monkeypatch.setattr(os, "replace", lambda *_: os.stat(tmp_path / "not there"))
     with pytest.raises(OSError):
         run.write_metrics([{"epoch": 2}])
-    assert run.read_metrics() == [{"epoch": 1}] and not list(tmp_path.glob(".*.tmp"))
+    assert run.metrics.read_text() == "epoch\n1\n" and not any(map(is_part, tmp_path.iterdir()))
 
 
 def test_what_killed_processes_left_half_written_is_swept(tmp_path):
     run = start(tmp_path)
-    for half in (tmp_path / ".metrics.csv.7.tmp", run.samples / ".epoch_0001.txt.7.tmp"):
+    halves = [part_path(run.metrics), part_path(run.samples / "epoch_0001.txt")]
+    for half in halves:
         half.write_text("ha")
+    mine = run.path / ".mine.tmp"
+    mine.write_text("of the user")
     run.sweep()
-    assert not list(tmp_path.rglob("*.tmp")) and run.config.exists()
+    assert not any(half.exists() for half in halves) and run.config.exists() and mine.exists()

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from common.text import Vocabulary, normalise, printable, read_text
+from common.text import Vocabulary, normalise, read_text
 
 
 def test_bom_and_line_ends_and_unicode_forms_do_not_matter():
@@ -35,10 +35,6 @@ def test_a_saved_vocabulary_is_the_same(tmp_path):
     vocabulary = Vocabulary(["\n", '"', "é", "🙂", "\u2028"])
     vocabulary.save(tmp_path / "v.json")
     assert Vocabulary.load(tmp_path / "v.json").symbols == vocabulary.symbols
-
-
-def test_control_characters_cannot_reach_the_terminal():
-    assert printable("a\x1b[31mb\tc\n\x07é") == "a\\x1b[31mb\tc\n\\x07é"
 
 
 def test_unknown_symbols_get_the_id_that_is_given_for_them():

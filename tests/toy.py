@@ -83,7 +83,7 @@ class Died(Exception):
 
 
 def start_run(path):
-    return Run.start(path, "toy", settings={"seed": 3}, data={}, data_dir=path)
+    return Run.start(path, "toy", settings={"seed": 3}, data={})
 
 
 def make_trainer(path, model, *callbacks, **options):
@@ -92,7 +92,7 @@ def make_trainer(path, model, *callbacks, **options):
 
 
 def fit(path, die_after=None, **options):
-    """Train to the end, or until step `die_after` of this sitting; return the losses seen and the final state."""
+    """Train to the end, or until step `die_after` of this session; return the losses seen and the final state."""
     model, recorder = build(), Recorder(die_after)
     trainer = make_trainer(path, model, recorder, **options)
     try:

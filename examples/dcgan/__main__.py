@@ -10,57 +10,60 @@ from examples.dcgan.config import PRESETS, Config, EvaluateOptions, ExportOption
 
 def train(config: Config) -> None:
     """Train or resume, and write the report."""
+    from common.terminal import echo
     from examples.dcgan.report import write_report
     from examples.dcgan.train import train
 
     run = train(config)
     page = write_report(run)
-    print(f"report: {page}\nnow try: python -m examples.dcgan evaluate --run {run.path}")
+    data_dir = f" --data-dir {config.data_dir}" if config.data_dir else ""
+    echo(f"report: {page}\nnow try: python -m examples.dcgan evaluate --run {run.path}{data_dir}")
 
 
 def generate(options: GenerateOptions) -> None:
     """Write a sheet, single files or a walk."""
+    from common.outputs import Outputs
     from common.run import Run
-    from examples.dcgan.demo import ImageGenerator, draw_walk, sheet, write_files
+    from common.terminal import echo
+    from examples.dcgan.demo import ImageGenerator, write_files, write_sheet, write_walk
 
     run = Run.open(options.run, Config.EXAMPLE)
+    outputs = Outputs(options.out or run.path / "generated", run.identity, options.overwrite)
     generator = ImageGenerator.load(run)
-    folder = options.out or run.path / "generated"
-    folder.mkdir(parents=True, exist_ok=True)
     if options.walk:
-        written = folder / f"walk_{'_'.join(map(str, options.walk))}.gif"
-        draw_walk(generator, options.walk, options.samples or 16, written)
+        written = write_walk(generator, options.walk, options.samples or 16, outputs)
     elif options.files:
-        written = folder
-        write_files(generator.draw(options.samples or 64, options.seed), folder)
+        written = write_files(generator, options.samples or 64, options.seed, outputs)
     else:
-        written = folder / f"seed_{options.seed}.png"
-        sheet(generator.draw(options.samples or 64, options.seed)).save(written)
-    print(f"written: {written}")
+        written = write_sheet(generator, options.samples or 64, options.seed, outputs)
+    echo(f"written: {written}")
 
 
 def evaluate(options: EvaluateOptions) -> None:
     """Measure, and refresh the report."""
     from common.report import flat, readable
     from common.run import Run
+    from common.terminal import echo
     from examples.dcgan.evaluate import evaluate
     from examples.dcgan.report import write_report
 
     run = Run.open(options.run, Config.EXAMPLE)
-    for name, value in flat(evaluate(run, options.samples, options.data, options.data_dir)).items():
-        print(f"{name:<26} {readable(value)}")
-    print(f"written: {run.evaluation}, {write_report(run)}")
+    for name, value in flat(evaluate(run, options.samples, options.data, options.data_dir, options.write)).items():
+        echo(f"{name:<26} {readable(value)}")
+    if options.write:
+        echo(f"written: {run.evaluation}, {write_report(run)}")
 
 
 def export(options: ExportOptions) -> None:
-    """Write a SavedModel and say how to use it."""
+    """Write a SavedModel and say where."""
     from common.run import Run
+    from common.terminal import echo
     from examples.dcgan.demo import ImageGenerator
     from examples.dcgan.export import export
 
     run = Run.open(options.run, Config.EXAMPLE)
-    folder = export(ImageGenerator.load(run), options.out or run.path / "saved_model")
-    print(f"written: {folder}")
+    folder = options.out or run.path / "saved_model"
+    echo(f"written: {export(ImageGenerator.load(run), folder, run.identity, options.overwrite)}")
 
 
 VERBS = {

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from tqdm.auto import tqdm
 
-from common.figures import ACCENT, FAINT, SECOND
+from common.figures import ACCENT, FAINT, SECOND, save_figure
 
 # %%
 WINNING = 0.97  # right on so many real and so many made images: then its verdict teaches little
@@ -72,4 +72,4 @@ def draw_balance(rows: Sequence[Mapping[str, float]], path: Path) -> None:
     verdicts.axhline(WINNING, color=FAINT, linestyle=":")
     plot(variety, "diversity", ("diversity", "made / real"))
     variety.axhline(COLLAPSED, color=FAINT, linestyle=":")
-    figure.savefig(path)
+    save_figure(figure, path)

@@ -5,7 +5,6 @@ It is trained once for each data set and kept in the user's cache. Plain Keras, 
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +14,12 @@ import platformdirs
 import tensorflow as tf
 
 from common import training
+from common.checkpoints import named_variables
 from common.errors import UserError
-from common.run import write_atomically
+from common.files import write_atomically
+from common.pipeline import quick_to_stop
+from common.tensors import tensor_bytes, tensors_from
+from common.terminal import echo
 from examples.dcgan.data import ImageSet, to_unit_range
 
 _RECIPE = 1  # part of the cache key: raise it when anything below changes
@@ -36,7 +39,7 @@ class Eyes:
     def look(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return features float32 [N, 128] and probabilities float32 [N, K] of images uint8 [N, H, W, C]."""
         batches = tf.data.Dataset.from_tensor_slices(images).batch(500).map(to_unit_range)
-        features, logits = self.network.predict(batches, verbose=0)
+        features, logits = self.network.predict(quick_to_stop(batches), verbose=0)
         return features, np.asarray(tf.nn.softmax(logits))
 
 
@@ -48,26 +51,28 @@ def trained_eyes(images: ImageSet) -> Eyes:
     """
     training.prepare(_SEED, precision="float32")  # whatever the run was trained in: the same eyes look at all of them
     network = _build(images.train.shape[1:], int(images.train_labels.max()) + 1)
-    weights = _cache_path(images)
-    note = weights.with_suffix(".json")
+    cached = _cache_path(images)
+    variables = named_variables(network)
     try:
-        entry = json.loads(note.read_text(encoding="utf-8"))
-        if _sha256(weights) == entry["sha256"]:
-            network.load_weights(weights)
-            return Eyes(network, **entry)
-    except (OSError, ValueError, LookupError):
+        note = json.loads(cached.with_suffix(".json").read_text(encoding="utf-8"))
+        content = cached.read_bytes()
+        if hashlib.sha256(content).hexdigest() == note["sha256"]:
+            tensors = tensors_from(content, cached)
+            for name, variable in variables.items():
+                variable.assign(tensors[name])
+            return Eyes(network, **note)
+    except (OSError, ValueError, LookupError, TypeError, UserError):
         pass  # not there, or damaged: train it
     accuracy = _train(network, images)
+    content = tensor_bytes({name: variable.numpy() for name, variable in variables.items()})
+    eyes = Eyes(network, accuracy, hashlib.sha256(content).hexdigest())
     try:
-        weights.parent.mkdir(parents=True, exist_ok=True)
-        temporary = weights.with_name(f"{os.getpid()}.{weights.name}")
-        network.save_weights(temporary)
-        os.replace(temporary, weights)
-        eyes = Eyes(network, accuracy, _sha256(weights))
-        write_atomically(note, json.dumps({"accuracy": eyes.accuracy, "sha256": eyes.sha256}))
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(cached, content)
+        write_atomically(cached.with_suffix(".json"), json.dumps({"accuracy": eyes.accuracy, "sha256": eyes.sha256}))
     except OSError as error:
         raise UserError(
-            f"{weights}: the classifier cannot be kept there ({error.strerror or error}); free some space, or point "
+            f"{cached}: the classifier cannot be kept there ({error.strerror or error}); free some space, or point "
             "XDG_CACHE_HOME at a folder that can be written"
         ) from error
     return eyes
@@ -90,7 +95,7 @@ def _train(network: keras.Model, images: ImageSet) -> float:
     count = len(images.train)
     epochs = max(4, -(-_LEAST_STEPS * _BATCH // count))
     steps = epochs * -(-count // _BATCH)
-    print(f"training the classifier that looks at the images ({steps} steps, once for this data)", flush=True)
+    echo(f"training the classifier that looks at the images ({steps} steps, once for this data)")
     logits_only = keras.Model(network.inputs, network.outputs[1])
     logits_only.compile(
         keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(2e-3, steps)),
@@ -98,7 +103,7 @@ def _train(network: keras.Model, images: ImageSet) -> float:
         metrics=["accuracy"],
     )
     pixels = tf.data.Dataset.from_tensor_slices((images.train, images.train_labels)).shuffle(count, seed=_SEED)
-    scaled = pixels.batch(_BATCH).map(lambda x, y: (to_unit_range(x), y)).prefetch(2)
+    scaled = quick_to_stop(pixels.batch(_BATCH).map(lambda x, y: (to_unit_range(x), y)))
     logits_only.fit(scaled, epochs=epochs, shuffle=False, verbose=0)  # it is shuffled already
     return logits_only.evaluate(to_unit_range(images.held_out), images.held_out_labels, verbose=0)[1]
 
@@ -106,9 +111,4 @@ def _train(network: keras.Model, images: ImageSet) -> float:
 def _cache_path(images: ImageSet) -> Path:
     labels = hashlib.sha256(images.train_labels.tobytes()).hexdigest()
     key = hashlib.sha256(f"{_RECIPE} {images.fingerprint} {labels}".encode()).hexdigest()[:16]
-    return Path(platformdirs.user_cache_dir("eager-examples")) / "classifiers" / f"{key}.weights.h5"
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return Path(platformdirs.user_cache_dir("eager-examples")) / "classifiers" / f"{key}.safetensors"

@@ -4,7 +4,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from common.cli import RunOptions, TrainOptions, require_at_least, require_positive, require_share
+from common import cli
+from common.cli import (
+    MAX_SEED,
+    MAX_WIDTH,
+    OutputOptions,
+    TrainOptions,
+    require_between,
+    require_positive,
+    require_share,
+)
 from common.errors import UserError
 
 
@@ -18,6 +27,7 @@ class Config(TrainOptions):
     """
 
     EXAMPLE: ClassVar[str] = "dcgan"
+    DATA_SETS: ClassVar[tuple[str, ...]] = ("mnist", "tiny")
 
     data: str = "mnist"
     """mnist, tiny (digits that the code draws), tfds:NAME (for instance tfds:fashion_mnist), or a folder of pictures.
@@ -52,9 +62,9 @@ class Config(TrainOptions):
             UserError: a value out of its range.
         """
         super().__post_init__()
-        require_at_least(1, self, "noise_dim", "width")
-        if self.image_size is not None and not 8 <= self.image_size <= 512:
-            raise UserError(f"--image-size: expected 8 to 512, got {self.image_size}")
+        require_between(1, MAX_WIDTH, self, "noise_dim")
+        require_between(1, 1024, self, "width")
+        require_between(8, 512, self, "image_size")
         require_positive(self, "generator_learning_rate", "discriminator_learning_rate")
         require_share(self, "beta_1", "average_decay")
         if not 0.5 < self.real_target <= 1:
@@ -76,7 +86,7 @@ PRESETS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class GenerateOptions(RunOptions):
+class GenerateOptions(OutputOptions):
     """Make images with the trained generator: a sheet of many, single files, or a walk from image to image.
 
     - A sheet of 64: generate --run runs/dcgan/quick
@@ -101,27 +111,34 @@ class GenerateOptions(RunOptions):
         Raises:
             UserError: a value out of its range.
         """
-        require_at_least(1, self, "samples")
-        require_at_least(0, self, "seed")
-        if len(self.walk) == 1 or any(seed < 0 for seed in self.walk):
-            raise UserError(f"--walk: expected two or more seeds of at least 0, got {' '.join(map(str, self.walk))}")
+        require_between(1, 1_000_000, self, "samples")
+        require_between(0, MAX_SEED, self, "seed")
+        if not self.files:
+            require_between(1, 10_000, self, "samples")
+        if len(self.walk) == 1 or len(self.walk) > 100 or any(not 0 <= seed <= MAX_SEED for seed in self.walk):
+            given = " ".join(map(str, self.walk))
+            raise UserError(f"--walk: expected two to a hundred seeds of 0 to {MAX_SEED:,}, got {given}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateOptions(RunOptions):
+class EvaluateOptions(cli.EvaluateOptions):
     """Measure how close the made images come to real ones: Frechet distance, classifier score, classes, twins."""
 
-    data: str | None = None
-    """The images that the run was trained on, if they stand elsewhere by now. [default: as in training]"""
-    data_dir: Path | None = None
-    """Cache for downloads. [default: as in training]"""
     samples: int | None = None
     """Images to make and to compare with as many real ones. [default: as many as are held out, at most 10,000]"""
 
+    def __post_init__(self):
+        """Check the ranges.
+
+        Raises:
+            UserError: a value out of its range.
+        """
+        require_between(2, 1_000_000, self, "samples")
+
 
 @dataclass(frozen=True, kw_only=True)
-class ExportOptions(RunOptions):
-    """Write a SavedModel, noise in and images out, that runs without this code."""
+class ExportOptions(OutputOptions):
+    """Write a SavedModel, noise in and images out, that runs without this code.
 
-    out: Path | None = None
-    """Folder to write. [default: RUN/saved_model]"""
+    The default folder is RUN/saved_model.
+    """

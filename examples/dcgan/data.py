@@ -12,7 +12,7 @@
 import gzip
 import hashlib
 import math
-import sys
+import os
 import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +29,7 @@ from common.download import Resource, fetch
 from common.errors import UserError
 from common.images import crop_square, image_paths, read_image
 from common.pipeline import epoch_order
+from common.terminal import one_line, warn
 from common.tfds import load_splits
 
 # %% tags=["module"]
@@ -190,8 +191,9 @@ def read_folder(folder: Path, size: int) -> list[np.ndarray]:
         except UserError as error:
             return error
 
-    with ThreadPoolExecutor() as pool:
-        results = list(tqdm(pool.map(read, paths), f"reading {folder}", len(paths), unit="image", disable=None))
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        name = one_line(f"reading {folder}")
+        results = list(tqdm(pool.map(read, paths), name, len(paths), unit="image", disable=None))
     errors = [result for result in results if isinstance(result, UserError)]
     if not paths or len(errors) > max(3, MOST_BROKEN * len(paths)) or len(errors) == len(paths):
         first = f"; the first: {errors[0]}" if errors else ""
@@ -200,7 +202,7 @@ def read_folder(folder: Path, size: int) -> list[np.ndarray]:
             f"{len(errors)} of them unreadable{first}"
         )
     for error in errors:
-        print(f"warning: left out: {error}", file=sys.stderr)
+        warn(f"warning: left out: {error}")
     return [result for result in results if not isinstance(result, UserError)]
 
 

@@ -17,7 +17,9 @@ from PIL import Image
 
 from common import figures, training
 from common.checkpoints import restore_weights
-from common.images import from_pixels, grid
+from common.errors import UserError
+from common.images import from_pixels, grid, read_image, save_image
+from common.outputs import Outputs
 from common.run import Run
 
 # %% tags=["module"]
@@ -57,10 +59,12 @@ class ImageGenerator:
             UserError: the run has no checkpoint yet, or it is damaged.
         """
         trained = run.read_config()
-        config = Config.from_settings(trained["settings"])
+        size_and_channels = {name: trained.data.get(name) for name in ("image_size", "channels")}
+        config = Config.from_settings(trained.settings | size_and_channels)
+        if None in size_and_channels.values():
+            raise UserError(f"{run.config}: does not tell the size of the images; restore it from a copy")
         training.prepare(config.seed, config.precision)
-        shape = trained["data"]
-        model = DCGAN(shape["image_size"], shape["channels"], **config.architecture()).build_weights()
+        model = DCGAN(config.image_size, config.channels, **config.architecture()).build_weights()
         restore_weights(run.checkpoints, model)
         return cls(model)
 
@@ -102,11 +106,19 @@ def spherical_interpolation(start: tf.Tensor, end: tf.Tensor, share: float) -> t
     return (tf.sin((1 - share) * angle) * start + tf.sin(share * angle) * end) / tf.sin(angle)  # N Z
 
 
-def draw_walk(generator: ImageGenerator, seeds: Sequence[int], samples: int, path: Path) -> None:
-    """Write a GIF in which `samples` images morph from those of each seed to those of the next, and back."""
+def walk_frames(generator: ImageGenerator, seeds: Sequence[int], samples: int) -> list[Image.Image]:
+    """Return pictures in which `samples` images morph from those of each seed to those of the next, and back."""
     stops = [draw_noise(samples, generator.model.noise_dim, seed) for seed in seeds]
-    frames = [sheet(generator.make(noise)).convert("RGB") for noise in walk(stops, FRAMES_A_LEG)]
-    figures.save_gif(frames, path, frame_ms=80, last_ms=80, colours=colours(generator.model.image_shape[-1]))
+    return [sheet(generator.make(noise)).convert("RGB") for noise in walk(stops, FRAMES_A_LEG)]
+
+
+def draw_walk(generator: ImageGenerator, seeds: Sequence[int], samples: int, path: Path) -> None:
+    """Write a walk as a GIF."""
+    figures.save_gif(walk_frames(generator, seeds, samples), path, **_walk_options(generator))
+
+
+def _walk_options(generator: ImageGenerator) -> dict[str, int]:
+    return {"frame_ms": 80, "last_ms": 80, "colours": colours(generator.model.image_shape[-1])}
 
 
 def sheet(pictures: np.ndarray) -> Image.Image:
@@ -119,10 +131,39 @@ def colours(channels: int) -> int:
     return 16 if channels == 1 else 256
 
 
-def write_files(pictures: np.ndarray, folder: Path) -> None:
-    """Write images uint8 [N, H, W, C] as `0000.png`, `0001.png` and so on."""
-    for number, pixels in enumerate(pictures):
-        from_pixels(pixels).save(folder / f"{number:04d}.png")
+# %% [markdown]
+# The `generate` command writes files that are named after the seeds, so that those of one never replace those of
+# another.
+
+
+# %%
+def write_sheet(generator: ImageGenerator, count: int, seed: int, outputs: Outputs) -> Path:
+    """Write the images of a seed as one picture and return its path.
+
+    Raises:
+        UserError: another file of that name is there; likewise `write_walk` and `write_files`.
+    """
+    name = source = f"seed_{seed}_{count}.png"
+    outputs.require_free([name], source)
+    return outputs.save_png(name, sheet(generator.draw(count, seed)), source)
+
+
+def write_walk(generator: ImageGenerator, seeds: Sequence[int], samples: int, outputs: Outputs) -> Path:
+    """Write a walk as a GIF and return its path."""
+    name = f"walk_{'_'.join(map(str, seeds[:8]))}{'_and_on' if len(seeds) > 8 else ''}_{samples}.gif"
+    source = f"walk {seeds} {samples}"
+    outputs.require_free([name], source)
+    return outputs.save_gif(name, walk_frames(generator, seeds, samples), source, **_walk_options(generator))
+
+
+def write_files(generator: ImageGenerator, count: int, seed: int, outputs: Outputs) -> Path:
+    """Write each image of a seed as a file of its own and return their folder."""
+    names = [f"seed_{seed}_{number:04d}.png" for number in range(count)]
+    for name in names:
+        outputs.require_free([name], source=name)
+    for name, pixels in zip(names, generator.draw(count, seed), strict=True):
+        outputs.save_png(name, from_pixels(pixels), source=name)
+    return outputs.folder
 
 
 # %% [markdown]
@@ -165,7 +206,7 @@ class SampleEveryEpoch(keras.callbacks.Callback):
         self._draw(epoch + 1)
 
     def _draw(self, epochs_done: int, step: int = 0) -> None:
-        sheet(self.generator.draw(16, self.seed)).save(sample_path(self.folder, epochs_done, step))
+        save_image(sheet(self.generator.draw(16, self.seed)), sample_path(self.folder, epochs_done, step))
 
 
 def sample_path(folder: Path, epochs_done: int, step: int = 0) -> Path:
@@ -174,14 +215,18 @@ def sample_path(folder: Path, epochs_done: int, step: int = 0) -> Path:
 
 
 def draw_training_gif(run: Run) -> None:
-    """Draw the samples of this run, at least one epoch long, in order, as `figures/training.gif`."""
+    """Draw the samples of this run, at least one epoch long, in order, as `figures/training.gif`.
+
+    Raises:
+        UserError: one of the samples is missing or damaged.
+    """
     rows = run.read_metrics()
     births = [(0, step) for step in BIRTH_STEPS if step < rows[0]["step"]]
     epochs = [(int(row["epoch"]), 0) for row in rows]
     frames = []
     for epoch, step in [(0, 0), *births, *epochs]:
-        with Image.open(sample_path(run.samples, epoch, step)) as sample:
-            channels = len(sample.getbands())
-            title = f"epoch {epoch} of {len(rows)}" if epoch else f"step {step}"
-            frames.append(figures.titled(sample.convert("RGB"), title))
+        sample = read_image(sample_path(run.samples, epoch, step))
+        channels = len(sample.getbands())
+        title = f"epoch {epoch} of {len(rows)}" if epoch else f"step {step}"
+        frames.append(figures.titled(sample.convert("RGB"), title))
     figures.save_gif(frames, run.figures / "training.gif", frame_ms=400, colours=colours(channels))

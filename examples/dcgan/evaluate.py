@@ -12,8 +12,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from common.errors import UserError
-from common.figures import ACCENT, FAINT, titled
-from common.images import grid
+from common.figures import ACCENT, FAINT, save_figure, titled
+from common.images import grid, save_image
 from common.run import Run
 
 # %% tags=["module"]
@@ -36,33 +36,39 @@ SEED = 7  # of the noise that is measured: not the one of the sheets that people
 
 
 def evaluate(
-    run: Run, samples: int | None = None, data: str | None = None, data_dir: Path | None = None
+    run: Run,
+    samples: int | None = None,
+    data: str | None = None,
+    data_dir: Path | None = None,
+    write: bool = True,
 ) -> dict[str, Any]:
-    """Measure the trained generator; write `evaluation.json` and the pictures, and return the metrics.
+    """Measure the trained generator and return the metrics.
 
     Args:
         run: a trained run.
         samples: images to make; None for as many as are held out, at most 10,000.
-        data: where the images are, if no longer where they were in training.
-        data_dir: the download cache, if no longer the one of training.
+        data: what images it was trained on; None to take that from the run, see `Run.data_to_use`.
+        data_dir: the download cache; None for the default one.
+        write: write `evaluation.json` and the pictures.
 
     Raises:
         UserError: no checkpoint, or the data is not what the model was trained on.
     """
     started = time.monotonic()
     trained = run.read_config()
-    config = Config.from_settings(trained["settings"])
-    data = data or config.data
-    images = load_images(data, config.image_size, config.channels, data_dir or Path(trained["data_dir"]))
-    if images.fingerprint != trained["data"]:
+    config = Config.from_settings(trained.settings)
+    data = run.data_to_use(data, Config.DATA_SETS)
+    images = load_images(data, config.image_size, config.channels, data_dir)
+    if images.fingerprint != trained.data:
         raise UserError(f"{data}: not the images that {run.path} was trained on; name those with --data")
     has_classes = images.train_labels is not None and images.held_out_labels is not None
     real = images.train if images.held_out is None else images.held_out
     made = ImageGenerator.load(run).draw(samples or min(len(real), MOST_SAMPLES), SEED)
 
-    metrics, rule = measure_neighbours(made, images, run.figures / "nearest.png")
+    nearest_path, classes_path = (run.figures / name if write else None for name in ("nearest.png", "classes.png"))
+    metrics, rule = measure_neighbours(made, images, nearest_path)
     if has_classes:
-        seen, how_seen = measure_classes(made, images, trained_eyes(images), run.figures / "classes.png")
+        seen, how_seen = measure_classes(made, images, trained_eyes(images), classes_path)
         metrics, rule = seen | metrics, f"{how_seen}; {rule}"
     else:
         rule = (
@@ -70,7 +76,8 @@ def evaluate(
             f"distance, no score and no classes (features of another network would measure another thing); left: {rule}"
         )
     split = "held-out" if images.held_out is not None else "training"
-    run.write_evaluation(split, rule, time.monotonic() - started, metrics)
+    if write:
+        run.write_evaluation(split, rule, time.monotonic() - started, metrics)
     return metrics
 
 
@@ -79,14 +86,14 @@ def evaluate(
 
 
 # %%
-def measure_classes(made: np.ndarray, images: ImageSet, eyes: Eyes, path: Path) -> tuple[dict[str, Any], str]:
+def measure_classes(made: np.ndarray, images: ImageSet, eyes: Eyes, path: Path | None) -> tuple[dict[str, Any], str]:
     """Compare made with held-out images as the classifier sees them; draw the shares of the classes to `path`.
 
     Args:
         made: uint8 [N, H, W, C].
         images: with labels and held-out images.
         eyes: their classifier.
-        path: PNG to write.
+        path: PNG to write, if any.
 
     Returns:
         The metrics, and the rule by which they were measured.
@@ -99,7 +106,8 @@ def measure_classes(made: np.ndarray, images: ImageSet, eyes: Eyes, path: Path) 
     classes = probabilities.shape[1]
     shares = class_shares(probabilities.argmax(axis=1), classes)
     real_shares = class_shares(images.held_out_labels[:count], classes)
-    draw_shares(shares, real_shares, path)
+    if path:
+        draw_shares(shares, real_shares, path)
     metrics = {
         "frechet_distance": frechet_distance(features, real_features),
         "frechet_floor": frechet_distance(floor_features, real_features),
@@ -129,7 +137,7 @@ def draw_shares(made: np.ndarray, real: np.ndarray, path: Path) -> None:
     axes.set_ylabel("% of the images")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, ncols=2, loc="upper center", bbox_to_anchor=(0.5, 1.16))
-    figure.savefig(path)
+    save_figure(figure, path)
 
 
 # %% [markdown]
@@ -140,13 +148,13 @@ def draw_shares(made: np.ndarray, real: np.ndarray, path: Path) -> None:
 
 
 # %%
-def measure_neighbours(made: np.ndarray, images: ImageSet, path: Path) -> tuple[dict[str, Any], str]:
+def measure_neighbours(made: np.ndarray, images: ImageSet, path: Path | None) -> tuple[dict[str, Any], str]:
     """Look for twins among made images and for copies of training images; draw pairs, the likest first, to `path`.
 
     Args:
         made: uint8 [N, H, W, C].
         images: what the model was trained on.
-        path: PNG to write.
+        path: PNG to write, if any.
 
     Returns:
         The metrics, and the rule by which they were measured.
@@ -159,7 +167,8 @@ def measure_neighbours(made: np.ndarray, images: ImageSet, path: Path) -> tuple[
     to_training, which = nearest(made, images.train)
     real_to_training, _ = nearest(real, images.train, skip_itself=images.held_out is None)
     shown = np.argsort(to_training)[np.linspace(0, count - 1, 12).astype(int)]
-    draw_neighbours(made[shown], images.train[which[shown]], path)
+    if path:
+        draw_neighbours(made[shown], images.train[which[shown]], path)
     metrics = {
         "diversity": ratio(to_twin, real_to_twin),
         "novelty": ratio(to_training, real_to_training),
@@ -181,4 +190,4 @@ def draw_neighbours(made: np.ndarray, nearest_training: np.ndarray, path: Path) 
     """Draw made images, uint8 [N, H, W, C], in one row, and under each the training image nearest to it."""
     pairs = grid(np.concatenate([made, nearest_training]), len(made), scale=max(1, 56 // made.shape[1]))
     title = "made (above), the nearest training image (below)"
-    titled(pairs.convert("RGB"), title).save(path)
+    save_image(titled(pairs.convert("RGB"), title), path)

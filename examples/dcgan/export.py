@@ -5,12 +5,13 @@ from pathlib import Path
 import tensorflow as tf
 
 from common.checkpoints import named_variables
+from common.saved_model import save_model
 from examples.dcgan.data import to_bytes
 from examples.dcgan.demo import ImageGenerator
 
 
-def export(generator: ImageGenerator, folder: Path) -> Path:
-    """Write the SavedModel to `folder` and return it.
+def export(generator: ImageGenerator, folder: Path, maker: str, overwrite: bool = False) -> Path:
+    """Write the SavedModel to `folder` and return it; see `common.saved_model.save_model` for the arguments.
 
     Its one signature takes noise (float32 [B, Z] from N(0, 1)) and gives {"images": uint8 [B, H, W, C]}.
     """
@@ -22,5 +23,4 @@ def export(generator: ImageGenerator, folder: Path) -> Path:
     def generate(noise):
         return {"images": to_bytes(generator.model(noise))}
 
-    tf.saved_model.save(module, str(folder), signatures={"serving_default": generate})
-    return folder
+    return save_model(module, {"serving_default": generate}, folder, maker, overwrite)

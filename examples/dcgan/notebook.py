@@ -121,7 +121,7 @@ from examples.dcgan.fidelity import frechet_distance
 from examples.dcgan.evaluate import evaluate
 
 # %%
-for name, value in flat(evaluate(run)).items():
+for name, value in flat(evaluate(run, data_dir=config.data_dir)).items():
     print(f"{name:<26} {readable(value)}")
 
 # %%

@@ -13,8 +13,9 @@ from functools import partial
 import keras
 
 from common import training
-from common.download import cache_dir
+from common.images import save_image
 from common.run import Run
+from common.terminal import echo
 
 # %% tags=["module"]
 from examples.dcgan.balance import WatchBalance, draw_balance
@@ -50,7 +51,6 @@ def train(config: Config) -> Run:
         config.EXAMPLE,
         settings=config.settings(),
         data=images.fingerprint,
-        data_dir=cache_dir(config.data_dir),
         fresh=config.fresh,
     )
     model = build_model(config, images)
@@ -76,7 +76,7 @@ def announce(config: Config, images: ImageSet, model: DCGAN) -> None:
     def weights(network: keras.Model) -> str:
         return f"{sum(math.prod(weight.shape) for weight in network.trainable_weights):,} weights"
 
-    print(
+    echo(
         f"{config.data}: {count:,} images of {height} x {width} {'in colour' if channels == 3 else 'in grey'}\n"
         f"generator {weights(model.generator)}, discriminator {weights(model.discriminator)}"
     )
@@ -89,5 +89,5 @@ def draw_pictures(run: Run, model: DCGAN) -> None:
         return
     draw_balance(rows, run.figures / "learning_curve.png")
     draw_training_gif(run)
-    sheet(ImageGenerator(model).draw(64, seed=1)).save(run.figures / "samples.png")
-    print(f"pictures: {run.figures}")
+    save_image(sheet(ImageGenerator(model).draw(64, seed=1)), run.figures / "samples.png")
+    echo(f"pictures: {run.figures}")

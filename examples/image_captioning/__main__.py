@@ -1,6 +1,5 @@
 """The command line: python -m examples.image_captioning {train|caption|evaluate|export}."""
 
-import json
 import sys
 
 from common.cli import Verb, main
@@ -11,40 +10,45 @@ from examples.image_captioning.config import PRESETS, CaptionOptions, Config, Ev
 
 def train(config: Config) -> None:
     """Train or resume, and write the report."""
+    from common.terminal import echo
     from examples.image_captioning.report import write_report
     from examples.image_captioning.train import train
 
     run = train(config)
     page = write_report(run)
-    print(f"report: {page}\nnow try: python -m examples.image_captioning caption --run {run.path} PHOTO.jpg")
+    echo(f"report: {page}\nnow try: python -m examples.image_captioning caption --run {run.path} PHOTO.jpg")
 
 
 def caption(options: CaptionOptions) -> None:
     """Print a caption for each photo, and draw its attention.
 
     Raises:
-        UserError: a photo cannot be read; the others have their captions by then.
+        UserError: a photo cannot be read, and the others have their captions by then; or other files are in the way.
     """
     from common.errors import UserError
+    from common.outputs import Outputs
     from common.run import Run
-    from common.text import printable
+    from common.terminal import echo, json_line
     from examples.image_captioning.demo import PhotoCaptioner, Search, find_photos
-    from examples.image_captioning.pictures import draw_caption
+    from examples.image_captioning.pictures import SUFFIXES, draw_caption
 
     run = Run.open(options.run, Config.EXAMPLE)
+    outputs = Outputs(options.out or run.path / "captions", run.identity, options.overwrite)
+    photos = find_photos(options.photos)
     captioner, search = PhotoCaptioner.load(run), Search(options.beam, options.length_penalty)
     failures = []
-    for path in find_photos(options.photos):
+    for path in photos:
+        stem = path.stem if options.json else outputs.free_stem(path.stem, SUFFIXES, source=path.absolute())
         try:
             image, described = captioner.caption_file(path, search)
         except UserError as error:
             failures.append(str(error))
             continue
-        drawn = [] if options.json else draw_caption(image, described, options.out or run.path / "captions", path.stem)
         if options.json:
-            print(json.dumps({"photo": str(path), **described.as_json()}), flush=True)
+            echo(json_line({"photo": str(path), **described.as_json()}))
         else:
-            print(printable(f"{path}: {described.text}  ({', '.join(map(str, drawn))})"), flush=True)
+            drawn = draw_caption(image, described, outputs, stem, source=path.absolute())
+            echo(f"{path}: {described.text}  ({', '.join(map(str, drawn))})")
     if failures:
         raise UserError(f"{len(failures)} of the photos cannot be read: " + "; ".join(failures))
 
@@ -53,25 +57,28 @@ def evaluate(options: EvaluateOptions) -> None:
     """Measure, and refresh the report."""
     from common.report import flat, readable
     from common.run import Run
+    from common.terminal import echo
     from examples.image_captioning.evaluate import evaluate
     from examples.image_captioning.report import write_report
 
     run = Run.open(options.run, Config.EXAMPLE)
-    metrics = evaluate(run, options.split, options.data, options.data_dir, options.features_dir, options.boxes)
-    for name, value in flat(metrics).items():
-        print(f"{name:<20} {readable(value)}")
-    print(f"written: {run.evaluation}, {write_report(run)}")
+    settings = (options.split, options.data, options.data_dir, options.features_dir, options.boxes, options.write)
+    for name, value in flat(evaluate(run, *settings)).items():
+        echo(f"{name:<20} {readable(value)}")
+    if options.write:
+        echo(f"written: {run.evaluation}, {write_report(run)}")
 
 
 def export(options: ExportOptions) -> None:
     """Write a SavedModel and say where."""
     from common.run import Run
+    from common.terminal import echo
     from examples.image_captioning.demo import PhotoCaptioner
     from examples.image_captioning.export import export
 
     run = Run.open(options.run, Config.EXAMPLE)
-    folder = export(PhotoCaptioner.load(run), options.out or run.path / "saved_model")
-    print(f"written: {folder}")
+    folder = options.out or run.path / "saved_model"
+    echo(f"written: {export(PhotoCaptioner.load(run), folder, run.identity, options.overwrite)}")
 
 
 VERBS = {

@@ -6,7 +6,16 @@ from typing import Any, ClassVar, Literal
 
 import tyro
 
-from common.cli import RunOptions, TrainOptions, require_at_least, require_positive, require_share
+from common import cli
+from common.cli import (
+    MAX_STEPS,
+    MAX_WIDTH,
+    OutputOptions,
+    TrainOptions,
+    require_between,
+    require_positive,
+    require_share,
+)
 from common.errors import UserError
 
 
@@ -22,6 +31,7 @@ class Config(TrainOptions):
     """
 
     EXAMPLE: ClassVar[str] = "image_captioning"
+    DATA_SETS: ClassVar[tuple[str, ...]] = ("flickr8k", "coco", "coco-val2017", "tiny")
     RUNTIME: ClassVar[frozenset[str]] = TrainOptions.RUNTIME | {"features_dir"}
 
     data: str = "flickr8k"
@@ -86,8 +96,10 @@ class Config(TrainOptions):
             UserError: a value out of its range.
         """
         super().__post_init__()
-        require_at_least(1, self, "images", "word_count", "most_words", "embedding_dim", "units", "attention_units")
-        require_at_least(0, self, "penalty", "looking", "warmup_steps")
+        require_between(1, MAX_STEPS, self, "images", "word_count")
+        require_between(1, 1000, self, "most_words")
+        require_between(1, MAX_WIDTH, self, "embedding_dim", "units", "attention_units")
+        require_between(0, MAX_STEPS, self, "penalty", "looking", "warmup_steps")
         require_share(self, "dropout", "input_dropout", "word_dropout", "label_smoothing")
         require_positive(self, "learning_rate", "clip_norm")
         if self.data == "tiny" and self.encoder != "tiny":
@@ -115,7 +127,7 @@ PRESETS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class CaptionOptions(RunOptions):
+class CaptionOptions(OutputOptions):
     """Describe photos, and draw where the model looked for each word: a sheet and a GIF for each photo.
 
     - For instance: caption --run runs/image_captioning/quick holiday.jpg dog.png
@@ -138,22 +150,18 @@ class CaptionOptions(RunOptions):
         Raises:
             UserError: a value out of its range.
         """
-        require_at_least(1, self, "beam")
-        require_at_least(0, self, "length_penalty")
+        require_between(1, 1000, self, "beam")
+        require_between(0, 100, self, "length_penalty")
         if not self.photos:
             raise UserError("expected at least one photo: caption --run DIR PHOTO.jpg ...")
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateOptions(RunOptions):
+class EvaluateOptions(cli.EvaluateOptions):
     """Measure the best checkpoint on photos held out: BLEU, ROUGE-L and CIDEr of captions made freely."""
 
     split: Literal["validation", "test"] = "validation"
     """Photos to measure on. The best epoch was chosen on validation photos."""
-    data: str | None = None
-    """The data that the run was trained on, if it stands elsewhere by now. [default: as in training]"""
-    data_dir: Path | None = None
-    """Cache for downloads. [default: as in training]"""
     features_dir: Path | None = None
     """Where the features of photos are kept. [default: in the user's cache folder]"""
     boxes: Path | None = None
@@ -161,8 +169,8 @@ class EvaluateOptions(RunOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExportOptions(RunOptions):
-    """Write a SavedModel, encoded photo in, caption and attention out, that runs without this code."""
+class ExportOptions(OutputOptions):
+    """Write a SavedModel, encoded photo in, caption and attention out, that runs without this code.
 
-    out: Path | None = None
-    """Folder to write. [default: RUN/saved_model]"""
+    The default folder is RUN/saved_model.
+    """

@@ -86,7 +86,7 @@ class PhotoCaptioner:
         Raises:
             UserError: the run has no checkpoint yet, or it is damaged.
         """
-        config = Config.from_settings(run.read_config()["settings"])
+        config = Config.from_settings(run.read_config().settings)
         training.prepare(config.seed, config.precision)
         vocabulary = Vocabulary.load(run.vocabulary)
         encoder = load_encoder(config.encoder, str(encoder_weights_path(run)))
@@ -140,7 +140,7 @@ class PhotoCaptioner:
 
 def encoder_weights_path(run: Run) -> Path:
     """Return where a run keeps a copy of its encoder's weights, so that it works wherever it is."""
-    return run.path / "encoder.weights.h5"
+    return run.path / "encoder.safetensors"
 
 
 def find_photos(paths: Iterable[Path]) -> list[Path]:

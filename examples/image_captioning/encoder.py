@@ -18,12 +18,15 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from common.checkpoints import named_variables
 from common.errors import UserError
+from common.tensors import read_tensors, write_tensors
 
 # %% tags=["module"]
 from examples.image_captioning.folding import fold_batch_norm
@@ -45,6 +48,7 @@ NETWORKS = {
     "mobilenet_v2": Network(keras.applications.MobileNetV2, 224, "block_13_expand_relu", pool=1),  # 14 x 14, 7 x 7
     "inception_v3": Network(keras.applications.InceptionV3, 299, "mixed7", pool=2),  # 8 x 8 cells both
 }
+MAX_BYTES = 1 << 28  # of a file of weights; InceptionV3 has 87 MB
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,8 @@ def load_encoder(name: str, weights: str) -> Encoder:
 
     Args:
         name: "mobilenet_v2", "inception_v3", or "tiny": pixels, for the network in the model.
-        weights: "imagenet", "random", or the path of a weights file without the top.
+        weights: "imagenet", "random", or the path of a weights file without the top: of Keras (.h5), or as a run keeps
+            it (.safetensors).
 
     Raises:
         UserError: the weights cannot be had, or do not fit.
@@ -124,9 +129,11 @@ def load_encoder(name: str, weights: str) -> Encoder:
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float32")  # features do not depend on the arithmetic of training
     try:
-        whole = recipe.make(
-            include_top=False, weights=None if weights == "random" else weights, input_shape=(size, size, 3)
-        )
+        is_kept = weights.endswith(".safetensors")
+        of_keras = None if is_kept or weights == "random" else weights
+        whole = recipe.make(include_top=False, weights=of_keras, input_shape=(size, size, 3))
+        if is_kept:
+            _restore(whole, Path(weights))
         middle = whole.get_layer(recipe.middle_layer).output
         if recipe.pool > 1:
             middle = keras.layers.AveragePooling2D(recipe.pool)(middle)
@@ -135,9 +142,21 @@ def load_encoder(name: str, weights: str) -> Encoder:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(
             f"--encoder-weights {weights}: cannot be loaded into {name} ({reason}); name a file of weights without the "
-            "top (.weights.h5 or Keras' ..._no_top.h5), or random to try things out"
+            "top (.weights.h5, or Keras' ..._no_top.h5), or random to try things out"
         ) from error
     finally:
         keras.config.set_dtype_policy(policy)
     network.trainable = False
     return Encoder(name, size, network, whole)
+
+
+def _restore(network: keras.Model, path: Path) -> None:
+    """Give a network the weights that a run has kept."""
+    tensors = read_tensors(path, MAX_BYTES)
+    for name, variable in named_variables(network).items():
+        variable.assign(tensors[name])
+
+
+def write_weights(encoder: Encoder, path: Path) -> None:
+    """Write the weights of an encoder's network as published, without its top, for `load_encoder`."""
+    write_tensors(path, {name: variable.numpy() for name, variable in named_variables(encoder.base).items()})

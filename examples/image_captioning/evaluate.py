@@ -39,27 +39,30 @@ def evaluate(
     data_dir: Path | None = None,
     features_dir: Path | None = None,
     boxes: Path | None = None,
+    write: bool = True,
 ) -> dict[str, Any]:
-    """Measure the best checkpoint on a split; write `evaluation.json` and return its metrics.
+    """Measure the best checkpoint on a split and return the metrics.
 
     Args:
         run: a trained run.
         split: "validation" or "test".
-        data: where the data is, if no longer where it was in training.
-        data_dir: the download cache, if no longer the one of training.
+        data: what data it was trained on; None to take that from the run, see `Run.data_to_use`.
+        data_dir: the download cache; None for the default one.
         features_dir: where features are kept; None for the user's cache folder.
         boxes: a file of COCO's instances beside the folder of its photos, for the pointing game.
+        write: write `evaluation.json`.
 
     Raises:
         UserError: no checkpoint, or the data is not what the model was trained on.
     """
     started = time.monotonic()
     trained = run.read_config()
-    config = Config.from_settings(trained["settings"])
+    config = Config.from_settings(trained.settings)
+    data = run.data_to_use(data, Config.DATA_SETS)
     captioner = PhotoCaptioner.load(run)
-    photos = load_photos(data or config.data, config.images, data_dir or Path(trained["data_dir"]))
-    if data_fingerprint(photos, captioner.encoder) != trained["data"]:
-        raise UserError(f"{data or config.data}: not the data that {run.path} was trained on; name that with --data")
+    photos = load_photos(data, config.images, data_dir)
+    if data_fingerprint(photos, captioner.encoder) != trained.data:
+        raise UserError(f"{data}: not the data that {run.path} was trained on; name that with --data")
     measured = load_split(photos, split, captioner.encoder, features_dir)
     metrics: dict[str, Any] = {}
     described: list[Described] = []
@@ -85,7 +88,8 @@ def evaluate(
             "error: standard error of the lead over the centre, between photos; difficult: of things that cover less "
             "than a quarter of the photo and have others beside them"
         )
-    run.write_evaluation(split, rule, time.monotonic() - started, metrics)
+    if write:
+        run.write_evaluation(split, rule, time.monotonic() - started, metrics)
     return metrics
 
 

@@ -5,15 +5,16 @@ from pathlib import Path
 import tensorflow as tf
 
 from common.checkpoints import named_variables
+from common.images import MAX_PIXELS
+from common.saved_model import save_model
 from examples.image_captioning.data import END
 from examples.image_captioning.demo import PhotoCaptioner
 
 BEAM = 3
-_MOST_PIXELS = 50_000_000
 
 
-def export(captioner: PhotoCaptioner, folder: Path) -> Path:
-    """Write the SavedModel to `folder` and return it.
+def export(captioner: PhotoCaptioner, folder: Path, maker: str, overwrite: bool = False) -> Path:
+    """Write the SavedModel to `folder` and return it; see `common.saved_model.save_model` for the arguments.
 
     Its one signature takes image (string: the bytes of a JPEG, PNG, GIF or BMP file) and length_penalty (float32), both
     scalars, and gives {"caption": string, "words": string [T], "attention": float32 [T, rows, columns]}, for the first
@@ -32,7 +33,7 @@ def export(captioner: PhotoCaptioner, folder: Path) -> Path:
     def caption(image, length_penalty):
         size = captioner.encoder.image_size
         pixels = tf.io.decode_image(image, channels=3, expand_animations=False)  # H W 3
-        with tf.control_dependencies([tf.debugging.assert_less(tf.size(pixels), 3 * _MOST_PIXELS, "too many pixels")]):
+        with tf.control_dependencies([tf.debugging.assert_less(tf.size(pixels), 3 * MAX_PIXELS, "too many pixels")]):
             pixels = tf.image.resize(tf.cast(pixels, tf.float32), [size, size], antialias=True)  # S S 3
         pixels = tf.cast(tf.clip_by_value(tf.round(pixels), 0, 255), tf.uint8)  # S S 3
         found = captioner.search(captioner.encoder.encode(pixels[None]), length_penalty, BEAM)
@@ -44,5 +45,4 @@ def export(captioner: PhotoCaptioner, folder: Path) -> Path:
         return {"caption": tf.strings.reduce_join(words, separator=" "), "words": words, "attention": attention}
 
     without_gradients = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-    tf.saved_model.save(module, str(folder), signatures={"serving_default": caption}, options=without_gradients)
-    return folder
+    return save_model(module, {"serving_default": caption}, folder, maker, overwrite, without_gradients)

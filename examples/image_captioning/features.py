@@ -3,25 +3,28 @@
 #
 # The features of all photos together may be far larger than memory: 64 cells of 2,048 numbers for each photo. They are
 # computed shard by shard (256 photos), and a shard appears on disk by a rename once it is complete: after a kill only
-# the shard under way is computed again, and the others are the same to the bit. Training reads the photos of each batch
-# from these files as it needs them.
+# the shard under way is computed again, and the others are the same to the bit. A shard that was cut off or altered is
+# found by its sha256, and computed again. Training reads the photos of each batch from these files as it needs them.
 
 # %%
 """Frozen features of photos in sharded float16 files: bounded memory, resumable, read back row by row."""
 
+import hashlib
 import itertools
 import json
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from tqdm.auto import tqdm
 
-from common.archives import part_path
 from common.errors import UserError
-from common.run import write_atomically
+from common.files import replacing, sha256_of, write_atomically
+from common.records import Count, Line, Sha256, read_record
+from common.terminal import echo
 
 # %% tags=["module"]
 from examples.image_captioning.encoder import Encoder
@@ -31,6 +34,15 @@ from examples.image_captioning.photos import LeftOut, Photo, fingerprint, pixels
 SHARD = 256  # photos
 BATCH = 32  # photos through the network at once
 _SUFFIX = ".features"
+_MAX_NOTES_BYTES = 1 << 24
+
+
+@dataclass(frozen=True)
+class ShardNotes:
+    """What stands beside a shard: its sha256, and the photos in it that could not be decoded, each with the reason."""
+
+    sha256: Sha256
+    faults: dict[Count, Line]
 
 
 class FeatureStore:
@@ -51,12 +63,37 @@ class FeatureStore:
         """Return the features of the photos in `rows`, [len(rows), *shape].
 
         Plain reads, not a memory map: of that every page touched would count as memory of this process.
+
+        Raises:
+            UserError: a file is shorter than it was when it was checked.
         """
         features = np.empty((len(rows), *self.shape), self.dtype)
         for place, row in zip(features, rows, strict=True):
             shard, number = divmod(int(row), SHARD)
-            os.preadv(self._open(shard), [place.reshape(-1).view(np.uint8)], number * self._row_bytes)
+            buffer = place.reshape(-1).view(np.uint8)
+            if os.preadv(self._open(shard), [buffer], number * self._row_bytes) != self._row_bytes:
+                raise UserError(f"{self.path(shard)}: cut off meanwhile; the same command computes it again")
         return features
+
+    def is_intact(self, shard: int) -> bool:
+        """Say whether a shard is there, to the bit as it was written."""
+        path = self.path(shard)
+        try:
+            return path.stat().st_size == self.shard_bytes(shard) and sha256_of(path) == self.notes(shard).sha256
+        except (OSError, UserError):
+            return False
+
+    def shard_bytes(self, shard: int) -> int:
+        """Return how large a shard must be."""
+        return self._row_bytes * min(SHARD, self.count - shard * SHARD)
+
+    def notes(self, shard: int) -> "ShardNotes":
+        """Return what is noted beside a shard.
+
+        Raises:
+            UserError: there is no such note, or it is damaged.
+        """
+        return read_record(_notes_path(self.path(shard)), ShardNotes, _MAX_NOTES_BYTES)
 
     def _open(self, shard: int) -> int:
         if shard not in self._descriptors:
@@ -88,52 +125,58 @@ def extract_features(
     """
     folder = features_dir / encoder.key / fingerprint(photos)[:16]
     store = FeatureStore(folder, encoder, len(photos))
-    bad: dict[int, str] = {}
-    starts = range(0, len(photos), SHARD)
+    shards = range(-(-len(photos) // SHARD))
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        missing = [start for start in starts if not store.path(start // SHARD).exists()]
-        done = sum(len(photos[start : start + SHARD]) for start in starts if start not in missing)
+        missing = [shard for shard, is_intact in zip(shards, _check(store, shards), strict=True) if not is_intact]
+        done = len(photos) - sum(len(photos[shard * SHARD : (shard + 1) * SHARD]) for shard in missing)
         with tqdm(desc="features", total=len(photos), initial=done, unit="photo", disable=not missing) as bar:
-            for start in missing:
-                _write_shard(store.path(start // SHARD), photos[start : start + SHARD], encoder, store, bar)
+            for shard in missing:
+                _write_shard(shard, photos[shard * SHARD : (shard + 1) * SHARD], encoder, store, bar)
     except OSError as error:
-        needed = store._row_bytes * len(photos) / 2**20
+        needed = sum(map(store.shard_bytes, shards)) / 2**20
         raise UserError(
             f"{folder}: cannot be written ({error.strerror}; {needed:.0f} MB needed in all); free some space, or name "
             "another --features-dir. Features already there are kept"
         ) from error
-    for start in starts:
-        faults = json.loads(_notes(store.path(start // SHARD)).read_text(encoding="utf-8"))
-        bad |= {start + int(number): reason for number, reason in faults.items()}
+    bad = {shard * SHARD + number: reason for shard in shards for number, reason in store.notes(shard).faults.items()}
     for reason in bad.values():
         left_out.add(reason)
     return store, [row for row in range(len(photos)) if row not in bad]
 
 
-def _write_shard(path: Path, photos: Sequence[Photo], encoder: Encoder, store: FeatureStore, bar: tqdm) -> None:
-    """Write the features of one shard's photos, zeros where one cannot be decoded, and beside it a list of these."""
+def _check(store: FeatureStore, shards: Sequence[int]) -> list[bool]:
+    """Say of each shard whether it is intact, and print which of those that are there are not."""
+    with ThreadPoolExecutor() as pool:  # a digest does not keep the other threads waiting
+        intact = list(pool.map(store.is_intact, shards))
+    for shard, is_intact in zip(shards, intact, strict=True):
+        if not is_intact and store.path(shard).exists():
+            echo(f"{store.path(shard)}: cut off or altered; its features are computed again")
+    return intact
+
+
+def _write_shard(shard: int, photos: Sequence[Photo], encoder: Encoder, store: FeatureStore, bar: tqdm) -> None:
+    """Write the features of one shard's photos, zeros where one cannot be decoded, and beside it the notes."""
     faults: dict[int, str] = {}
-    part = part_path(path)
-    try:
-        with open(part, "xb") as file, ThreadPoolExecutor() as pool:
-            decoded = pool.map(lambda photo: _decode(photo, encoder.image_size), photos)  # while others are encoded
-            for start in range(0, len(photos), BATCH):
-                count = min(BATCH, len(photos) - start)
-                pixels = np.zeros((count, encoder.image_size, encoder.image_size, 3), np.uint8)
-                for number, picture in enumerate(itertools.islice(decoded, count)):
-                    if isinstance(picture, UserError):
-                        faults[start + number] = str(picture)
-                    else:
-                        pixels[number] = picture
-                file.write(np.ascontiguousarray(encoder(pixels), store.dtype))
-                bar.update(count)
-            file.flush()
-            os.fsync(file.fileno())
-        write_atomically(_notes(path), json.dumps(faults))
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    digest = hashlib.sha256()
+    path = store.path(shard)
+    with replacing(path) as part, open(part, "xb") as file, ThreadPoolExecutor() as pool:
+        decoded = pool.map(lambda photo: _decode(photo, encoder.image_size), photos)  # while others are encoded
+        for start in range(0, len(photos), BATCH):
+            count = min(BATCH, len(photos) - start)
+            pixels = np.zeros((count, encoder.image_size, encoder.image_size, 3), np.uint8)
+            for number, picture in enumerate(itertools.islice(decoded, count)):
+                if isinstance(picture, UserError):
+                    faults[start + number] = str(picture)
+                else:
+                    pixels[number] = picture
+            content = np.ascontiguousarray(encoder(pixels), store.dtype)
+            file.write(content)
+            digest.update(content)
+            bar.update(count)
+        file.flush()
+        notes = {"sha256": digest.hexdigest(), "faults": faults}
+        write_atomically(_notes_path(path), json.dumps(notes))
 
 
 def _decode(photo: Photo, size: int) -> np.ndarray | UserError:
@@ -143,6 +186,5 @@ def _decode(photo: Photo, size: int) -> np.ndarray | UserError:
         return error
 
 
-def _notes(shard: Path) -> Path:
-    """Return the file beside a shard that names the photos that could not be decoded, each with the reason."""
+def _notes_path(shard: Path) -> Path:
     return shard.with_suffix(".json")

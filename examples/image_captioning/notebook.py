@@ -173,7 +173,7 @@ from examples.image_captioning.pointing import PointingGame
 from examples.image_captioning.evaluate import evaluate
 
 # %%
-for name, value in flat(evaluate(run)).items():
+for name, value in flat(evaluate(run, data_dir=config.data_dir)).items():
     print(f"{name:<26} {readable(value)}")
 
 # %% [markdown]

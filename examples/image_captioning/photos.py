@@ -19,8 +19,9 @@ import numpy as np
 from PIL import Image
 
 from common.errors import UserError
+from common.files import open_plain
 from common.images import read_image
-from common.text import printable
+from common.terminal import echo, one_line
 
 # %% tags=["module"]
 from examples.image_captioning.scenes import Scene
@@ -60,7 +61,7 @@ class Photo:
         if isinstance(self.source, Scene):
             return replace(self, digest=hashlib.sha256(self.source.draw().tobytes()).hexdigest())
         try:
-            with open(self.source, "rb") as file:
+            with open_plain(self.source, follow_links=True) as file:
                 return replace(self, digest=hashlib.file_digest(file, "sha256").hexdigest())
         except OSError as error:
             raise UserError(f"{self.source}: cannot be read ({error.strerror})") from error
@@ -88,7 +89,7 @@ class LeftOut:
 
     def add(self, reason: object) -> None:
         """Note one; `reason` names it."""
-        self.reasons.append(printable(" ".join(str(reason).split())))
+        self.reasons.append(one_line(" ".join(str(reason).split())))
 
     def report(self, total: int, what: str) -> None:
         """Print how many of `total` are left out, and the first of them by name.
@@ -100,7 +101,7 @@ class LeftOut:
             return
         more = f"\n  ... and {len(self.reasons) - _NAMED} more" if len(self.reasons) > _NAMED else ""
         named = "\n".join(f"  {reason}" for reason in self.reasons[:_NAMED])
-        print(f"left out: {len(self.reasons)} of {total} {what}\n{named}{more}", flush=True)
+        echo(f"left out: {len(self.reasons)} of {total} {what}\n{named}{more}")
         if len(self.reasons) > _MOST_LEFT_OUT * total:
             raise UserError(
                 f"{len(self.reasons)} of {total} {what} cannot be used, more than {_MOST_LEFT_OUT:.0%}: "

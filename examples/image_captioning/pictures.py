@@ -14,9 +14,13 @@ import keras
 from PIL import Image
 
 from common import figures, spotlight
-from common.images import read_image
-from common.run import Run, write_atomically
-from common.text import Vocabulary, printable
+from common.files import write_atomically
+from common.images import read_image, save_image
+from common.outputs import Outputs
+from common.report import read_listing
+from common.run import Run
+from common.terminal import echo, one_line
+from common.text import Vocabulary
 
 # %% tags=["module"]
 from examples.image_captioning.data import PhotoSet
@@ -27,16 +31,25 @@ from examples.image_captioning.encoder import Encoder
 WATCHED = 6  # validation photos that are described after every epoch; the first of them is drawn
 
 
-def draw_caption(image: Image.Image, described: Described, folder: Path, name: str) -> list[Path]:
-    """Draw a caption's attention as `NAME.png`, a sheet, and `NAME.gif`, word by word; return both paths."""
-    folder.mkdir(parents=True, exist_ok=True)
-    sheet, film = folder / f"{name}.png", folder / f"{name}.gif"
-    spotlight.sheet(image, described.words, described.attention, described.text).save(sheet)
-    if not described.words:
-        return [sheet]
-    frames = spotlight.frames(image, described.words, described.attention)
-    figures.save_gif(frames, film, frame_ms=700, last_ms=2500)
-    return [sheet, film]
+SUFFIXES = (".png", ".gif")  # of the files that `draw_caption` writes
+
+
+def draw_caption(image: Image.Image, described: Described, outputs: Outputs, stem: str, source: object) -> list[Path]:
+    """Draw a caption's attention as `STEM.png`, a sheet, and `STEM.gif`, word by word; return both paths.
+
+    Args:
+        image: the photo.
+        described: what was said about it.
+        outputs: writes the files, whose names must be free.
+        stem: of their names.
+        source: what tells this photo from others, for instance its path.
+    """
+    sheet = spotlight.sheet(image, described.words, described.attention, described.text)
+    written = [outputs.save_png(f"{stem}.png", sheet, source)]
+    if described.words:
+        frames = spotlight.frames(image, described.words, described.attention)
+        written.append(outputs.save_gif(f"{stem}.gif", frames, source, frame_ms=700, last_ms=2500))
+    return written
 
 
 class WatchPhotos(keras.callbacks.Callback):
@@ -66,7 +79,7 @@ class WatchPhotos(keras.callbacks.Callback):
     def _describe(self, epochs_done: int, title: str) -> None:
         described = self.captioner.caption(self.photos.read(self.watched), Search(beam=1))
         lines = [
-            f"{printable(self.photos.photos[number].name)}: {one.text}\n"
+            f"{one_line(self.photos.photos[number].name)}: {one.text}\n"
             for number, one in zip(self.watched, described, strict=True)
         ]
         write_atomically(sample_path(self.run, epochs_done, ".txt"), "".join(lines))
@@ -74,7 +87,7 @@ class WatchPhotos(keras.callbacks.Callback):
         sheet = spotlight.sheet(
             first, described[0].words[:9], described[0].attention[:9], f"{title}\n{described[0].text}"
         )
-        sheet.save(sample_path(self.run, epochs_done, ".png"))
+        save_image(sheet, sample_path(self.run, epochs_done, ".png"))
 
 
 def watched_photos(photos: PhotoSet) -> list[int]:
@@ -92,11 +105,10 @@ def read_samples(run: Run) -> list[tuple[str, str]]:
     """Return (title, captions) of the samples of this run's epochs, in order."""
     titles = {0: "before training"} | {
         int(row["epoch"]): f"after epoch {int(row['epoch'])}: {row.get('val_loss', row['loss']):.3f} nats a word"
-        for row in run.read_metrics()
+        for row in run.read_metrics("loss")
     }
     return [
-        (title, sample_path(run, epoch, ".txt").read_text(encoding="utf-8").removesuffix("\n"))
-        for epoch, title in titles.items()
+        (title, read_listing(sample_path(run, epoch, ".txt")).removesuffix("\n")) for epoch, title in titles.items()
     ]
 
 
@@ -116,11 +128,12 @@ def draw_pictures(run: Run, encoder: Encoder, photos: PhotoSet, guessing: float)
     sheets = [read_image(sample_path(run, int(epoch), ".png")) for epoch in (0, *(row["epoch"] for row in rows))]
     figures.save_gif(_alike(sheets), run.figures / "training.gif", frame_ms=1500)
     captioner, watched = PhotoCaptioner.load(run), watched_photos(photos)
+    outputs = Outputs(run.figures, maker="train", overwrite=True)
     for place, (number, described) in enumerate(
         zip(watched, captioner.caption(photos.read(watched), Search()), strict=True), start=1
     ):
-        draw_caption(photos.photos[number].open(), described, run.figures, f"caption_{place}")
-    print(f"pictures: {run.figures}")
+        draw_caption(photos.photos[number].open(), described, outputs, f"caption_{place}", source=place)
+    echo(f"pictures: {run.figures}")
 
 
 def _alike(pictures: Sequence[Image.Image]) -> list[Image.Image]:

@@ -20,6 +20,7 @@ from common.collection import fetch_all
 from common.download import Resource, cache_dir, fetch
 from common.errors import UserError
 from common.images import read_image
+from common.terminal import echo
 from common.text import read_text
 
 # %% tags=["module"]
@@ -77,9 +78,7 @@ def load_flickr8k(data_dir: Path | None = None) -> list[Photo]:
             Photo(name, captions[name], split, there[name]) for name in names if name in there and name in captions
         ]
         if len(found) < len(names):
-            print(
-                f"flickr8k: {len(names) - len(found):,} of the {len(names):,} photos listed for {split} are not there"
-            )
+            echo(f"flickr8k: {len(names) - len(found):,} of the {len(names):,} photos listed for {split} are not there")
         photos += found
     return photos
 
@@ -139,9 +138,9 @@ def _coco_photos(folder: Path, part: str, split: Split, images: int) -> list[Pho
             f"no photo of {part} can be had: {reason}; put photos into {folder / part}, or check the network"
         )
     if failed:
-        print(f"coco: {len(failed):,} of {len(chosen):,} photos of {part} cannot be had; the same command tries again")
+        echo(f"coco: {len(failed):,} of {len(chosen):,} photos of {part} cannot be had; the same command tries again")
         for path, reason in list(failed.items())[:10]:
-            print(f"  {path.name}: {reason}")
+            echo(f"  {path.name}: {reason}")
     return [
         Photo(name, captions[name], split, folder / part / name)
         for name in chosen

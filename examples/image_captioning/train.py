@@ -8,7 +8,6 @@
 """Step 4: put data, model and loop together in a run directory; draw the pictures when training is over."""
 
 import math
-import os
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,9 +16,9 @@ import keras
 
 from common import training
 from common.adam import Adam
-from common.download import cache_dir
 from common.run import Run
 from common.schedule import WarmUpAndDecay
+from common.terminal import echo
 from common.text import Vocabulary
 
 # %% tags=["module"]
@@ -33,7 +32,7 @@ from examples.image_captioning.data import (
     load_split,
 )
 from examples.image_captioning.demo import encoder_weights_path
-from examples.image_captioning.encoder import Encoder, load_encoder
+from examples.image_captioning.encoder import Encoder, load_encoder, write_weights
 from examples.image_captioning.model import TrainableCaptioner
 from examples.image_captioning.pictures import WatchPhotos, draw_pictures
 
@@ -92,7 +91,6 @@ def train(config: Config) -> Run:
         config.EXAMPLE,
         settings=config.settings(),
         data=data.fingerprint,
-        data_dir=cache_dir(config.data_dir),
         fresh=config.fresh,
     )
     data.vocabulary.save(run.vocabulary)
@@ -130,15 +128,13 @@ def save_encoder(encoder: Encoder, run: Run) -> None:
     """Copy the encoder's weights into the run, unless they are there."""
     path = encoder_weights_path(run)
     if encoder.base is not None and not path.exists():
-        part = path.with_name("part.weights.h5")
-        encoder.base.save_weights(part)
-        os.replace(part, path)
+        write_weights(encoder, path)
 
 
 def announce(config: Config, data: Data, batches: CaptionBatches, model: keras.Model) -> None:
     """Say what is about to be trained on what."""
     weights = sum(math.prod(weight.shape) for weight in model.trainable_weights)
-    print(
+    echo(
         f"{config.data}: {len(data.train):,} photos with {len(batches.lengths):,} captions to train on, "
         f"{len(data.validation):,} photos to validate, {len(data.vocabulary):,} words; guessing costs "
         f"{math.log(len(data.vocabulary)):.3f} nats a word\n"

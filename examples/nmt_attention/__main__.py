@@ -10,50 +10,54 @@ from examples.nmt_attention.config import PRESETS, Config, EvaluateOptions, Expo
 
 def train(config: Config) -> None:
     """Train or resume, and write the report."""
+    from common.terminal import echo
     from examples.nmt_attention.report import write_report
     from examples.nmt_attention.train import train
 
     run = train(config)
     page = write_report(run)
-    print(f"report: {page}\nnow try: python -m examples.nmt_attention translate --run {run.path} SENTENCE")
+    echo(f"report: {page}\nnow try: python -m examples.nmt_attention translate --run {run.path} SENTENCE")
 
 
 def translate(options: TranslateOptions) -> None:
     """Write translations to stdout, a line for a line."""
     from common.run import Run
+    from common.terminal import echo
     from examples.nmt_attention.demo import SentenceTranslator
     from examples.nmt_attention.lines import input_lines, output_lines
 
     run = Run.open(options.run, Config.EXAMPLE)
     translator = SentenceTranslator.load(run)
-    for line in output_lines(translator, input_lines(options), options):
-        print(line, flush=True)
+    for line in output_lines(translator, input_lines(options), options, run.identity):
+        echo(line)
 
 
 def evaluate(options: EvaluateOptions) -> None:
     """Measure, and refresh the report."""
     from common.report import flat, readable
     from common.run import Run
+    from common.terminal import echo
     from examples.nmt_attention.evaluate import evaluate
     from examples.nmt_attention.report import write_report
 
     run = Run.open(options.run, Config.EXAMPLE)
-    metrics = evaluate(run, options.split, options.beam, options.length_penalty, options.data, options.data_dir)
-    print((run.samples / f"{options.split}.txt").read_text(encoding="utf-8"))
-    for name, value in flat(metrics).items():
-        print(f"{name:<28} {readable(value)}")
-    print(f"written: {run.evaluation}, {write_report(run)}")
+    settings = (options.split, options.beam, options.length_penalty, options.data, options.data_dir, options.write)
+    for name, value in flat(evaluate(run, *settings)).items():
+        echo(f"{name:<28} {readable(value)}")
+    if options.write:
+        echo(f"written: {run.evaluation}, {write_report(run)}")
 
 
 def export(options: ExportOptions) -> None:
-    """Write a SavedModel and say how to use it."""
+    """Write a SavedModel and say where."""
     from common.run import Run
+    from common.terminal import echo
     from examples.nmt_attention.demo import SentenceTranslator
     from examples.nmt_attention.export import export
 
     run = Run.open(options.run, Config.EXAMPLE)
-    folder = export(SentenceTranslator.load(run), options.out or run.path / "saved_model")
-    print(f"written: {folder}")
+    folder = options.out or run.path / "saved_model"
+    echo(f"written: {export(SentenceTranslator.load(run), folder, run.identity, options.overwrite)}")
 
 
 VERBS = {

@@ -7,7 +7,17 @@ from typing import Any, ClassVar, Literal
 
 import tyro
 
-from common.cli import RunOptions, TrainOptions, require_at_least, require_positive, require_share
+from common import cli
+from common.cli import (
+    MAX_STEPS,
+    MAX_WIDTH,
+    OutputOptions,
+    RunOptions,
+    TrainOptions,
+    require_between,
+    require_positive,
+    require_share,
+)
 from common.errors import UserError
 
 
@@ -22,6 +32,7 @@ class Config(TrainOptions):
     """
 
     EXAMPLE: ClassVar[str] = "nmt_attention"
+    DATA_SETS: ClassVar[tuple[str, ...]] = ("spa-eng", "tiny")
 
     data: str = "spa-eng"
     """spa-eng, tiny (made by a grammar), tfds:NAME of a translation set, or the path of a UTF-8 file with a tab between
@@ -79,9 +90,11 @@ class Config(TrainOptions):
         """
         super().__post_init__()
         widths = ("embedding_dim", "encoder_units", "decoder_units", "attention_units")
-        require_at_least(1, self, *widths, "max_tokens", "least_count")
-        require_at_least(0, self, "warmup_steps")
-        if not re.fullmatch(r"[1-9]\d*,[1-9]\d*", self.columns) or len(set(self.columns.split(","))) != 2:
+        require_between(1, MAX_WIDTH, self, *widths)
+        require_between(1, 10_000, self, "max_tokens")
+        require_between(1, MAX_STEPS, self, "least_count")
+        require_between(0, MAX_STEPS, self, "warmup_steps")
+        if not re.fullmatch(r"[1-9]\d{0,3},[1-9]\d{0,3}", self.columns) or len(set(self.columns.split(","))) != 2:
             raise UserError(f"--columns: expected two different columns such as 2,1, got {self.columns}")
         if not 0 < self.held_out < 0.5:
             raise UserError(f"--held-out: expected a share above 0 and below 0.5, got {self.held_out}")
@@ -139,6 +152,8 @@ class TranslateOptions(RunOptions):
     """Sentences translated together; 1 answers each line of standard input at once."""
     attention: Path | None = None
     """Folder for a heat map of each translation: 0001.png and so on."""
+    overwrite: bool = False
+    """Replace maps of other sentences, and other files, of these names in that folder."""
     json: bool = False
     """Write a JSON object a sentence: translations with scores, tokens and attention."""
 
@@ -148,8 +163,9 @@ class TranslateOptions(RunOptions):
         Raises:
             UserError: a value out of its range.
         """
-        require_at_least(1, self, "beam", "n_best", "batch_size")
-        require_at_least(0, self, "length_penalty")
+        require_between(1, 1000, self, "beam", "n_best")
+        require_between(1, MAX_WIDTH, self, "batch_size")
+        require_between(0, 100, self, "length_penalty")
         if self.n_best > self.beam:
             raise UserError(f"--n-best: expected at most --beam, which is {self.beam}, got {self.n_best}")
         if self.sentences and self.file:
@@ -157,7 +173,7 @@ class TranslateOptions(RunOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateOptions(RunOptions):
+class EvaluateOptions(cli.EvaluateOptions):
     """Translate held-out sentences and measure BLEU and chrF on raw text, greedy and with a beam."""
 
     split: Literal["test", "validation"] = "test"
@@ -166,10 +182,6 @@ class EvaluateOptions(RunOptions):
     """Candidates of the beam search."""
     length_penalty: float = 1.0
     """See translate."""
-    data: str | None = None
-    """The data set that the run was trained on, if it stands elsewhere by now. [default: as in training]"""
-    data_dir: Path | None = None
-    """Cache for downloads. [default: as in training]"""
 
     def __post_init__(self):
         """Check the ranges.
@@ -177,13 +189,13 @@ class EvaluateOptions(RunOptions):
         Raises:
             UserError: a value out of its range.
         """
-        require_at_least(1, self, "beam")
-        require_at_least(0, self, "length_penalty")
+        require_between(1, 1000, self, "beam")
+        require_between(0, 100, self, "length_penalty")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExportOptions(RunOptions):
-    """Write a SavedModel, sentences in and sentences out, that runs without this code."""
+class ExportOptions(OutputOptions):
+    """Write a SavedModel, sentences in and sentences out, that runs without this code.
 
-    out: Path | None = None
-    """Folder to write. [default: RUN/saved_model]"""
+    The default folder is RUN/saved_model.
+    """

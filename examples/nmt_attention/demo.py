@@ -8,7 +8,6 @@
 """Step 5: translate sentences with the trained model."""
 
 import math
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -19,11 +18,13 @@ import tensorflow as tf
 from common import training
 from common.checkpoints import restore_weights
 from common.run import Run
+from common.terminal import warn
 from common.text import Vocabulary
 
 # %% tags=["module"]
 from examples.nmt_attention.config import Config
 from examples.nmt_attention.model import Translator
+from examples.nmt_attention.pairs import LONGEST_TOKEN
 from examples.nmt_attention.text import END, PAD, SPECIALS, Words, bare, capitalise_like, clean, detokenise, tokenise
 
 # %% [markdown]
@@ -77,7 +78,7 @@ class SentenceTranslator:
         Raises:
             UserError: the run has no checkpoint yet, or it is damaged.
         """
-        config = Config.from_settings(run.read_config()["settings"])
+        config = Config.from_settings(run.read_config().settings)
         training.prepare(config.seed, "float32")
         source_words, target_words = (
             Words(Vocabulary.load(run.path / f"vocabulary_{side}.json")) for side in ("source", "target")
@@ -110,9 +111,11 @@ class SentenceTranslator:
         return found
 
     def _tokens(self, sentence: str) -> list[str]:
-        tokens = tokenise(clean(sentence))
+        start = sentence[: LONGEST_TOKEN * (self.max_tokens + 1)]  # a line of a megabyte would take half a minute
+        tokens = tokenise(clean(start))
         if len(tokens) > self.max_tokens:
-            print(f"note: cut after {self.max_tokens} of {len(tokens):,} tokens: {sentence[:40]}...", file=sys.stderr)
+            count = f"{len(tokens):,}{' or more' if len(start) < len(sentence) else ''}"
+            warn(f"note: cut after {self.max_tokens} of {count} tokens: {sentence[:40]}...")
         return tokens[: self.max_tokens]
 
     def _translate_batch(

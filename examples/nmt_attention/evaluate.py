@@ -19,7 +19,9 @@ from sacrebleu.metrics import BLEU, CHRF
 
 from common import training
 from common.errors import UserError
-from common.run import Run, write_atomically
+from common.files import write_atomically
+from common.run import Run
+from common.terminal import echo
 
 # %% tags=["module"]
 from examples.nmt_attention.config import Config
@@ -42,26 +44,28 @@ def evaluate(
     length_penalty: float = 1.0,
     data: str | None = None,
     data_dir: Path | None = None,
+    write: bool = True,
 ) -> dict[str, float | dict[str, float]]:
-    """Measure the best checkpoint on all held-out pairs; write `evaluation.json` and ten translations, return metrics.
+    """Measure the best checkpoint on all held-out pairs, print ten translations, and return the metrics.
 
     Args:
         run: a trained run.
         split: "test" or "validation".
         beam: of the beam search; likewise `length_penalty`.
         length_penalty: see `common.decoding.beam_search`.
-        data: where the pairs are, if no longer where they were in training.
-        data_dir: the download cache, if no longer the one of training.
+        data: what pairs it was trained on; None to take that from the run, see `Run.data_to_use`.
+        data_dir: the download cache; None for the default one.
+        write: write `evaluation.json` and the ten translations.
 
     Raises:
         UserError: no checkpoint, or the data is not what the model was trained on.
     """
     started = time.monotonic()
     trained = run.read_config()
-    config = Config.from_settings(trained["settings"])
-    data = data or config.data
-    corpus = load_corpus(data, **config.corpus(), data_dir=data_dir or Path(trained["data_dir"]))
-    if corpus.fingerprint != trained["data"]:
+    config = Config.from_settings(trained.settings)
+    data = run.data_to_use(data, Config.DATA_SETS)
+    corpus = load_corpus(data, **config.corpus(), data_dir=data_dir)
+    if corpus.fingerprint != trained.data:
         raise UserError(f"{data}: not the pairs that {run.path} was trained on; name those with --data")
     translator = SentenceTranslator.load(run)
     pairs = getattr(corpus, split)
@@ -72,8 +76,11 @@ def evaluate(
         metrics[name] = measure_text(sources, translations, references)
     if config.data == "tiny":
         metrics["alignment"] = measure_alignment(translator, pairs)
-    write_atomically(run.samples / f"{split}.txt", show(sources, translations, references))
-    run.write_evaluation(split, rule(split, len(pairs), beam, length_penalty), time.monotonic() - started, metrics)
+    examples = show(sources, translations, references)
+    echo(examples)
+    if write:
+        write_atomically(run.samples / f"{split}.txt", examples)
+        run.write_evaluation(split, rule(split, len(pairs), beam, length_penalty), time.monotonic() - started, metrics)
     return metrics
 
 

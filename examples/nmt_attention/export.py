@@ -6,6 +6,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from common.checkpoints import named_variables
+from common.saved_model import save_model
 from examples.nmt_attention.demo import SentenceTranslator
 from examples.nmt_attention.text import END, JOINT, PAD, RULES, SPECIALS, UNKNOWN, Words
 
@@ -25,8 +26,8 @@ class _Table(tf.Module):
         self.ids = tf.lookup.StaticHashTable(ids, default_value=self.size)
 
 
-def export(translator: SentenceTranslator, folder: Path) -> Path:
-    """Write the SavedModel to `folder` and return it.
+def export(translator: SentenceTranslator, folder: Path, maker: str, overwrite: bool = False) -> Path:
+    """Write the SavedModel to `folder` and return it; see `common.saved_model.save_model` for the arguments.
 
     Its one signature takes sentences, string [B], in Unicode NFC, and gives greedy translations:
 
@@ -61,8 +62,7 @@ def export(translator: SentenceTranslator, folder: Path) -> Path:
         }
 
     without_gradients = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-    tf.saved_model.save(module, str(folder), {"serving_default": translate}, without_gradients)
-    return folder
+    return save_model(module, {"serving_default": translate}, folder, maker, overwrite, without_gradients)
 
 
 def _tokenise(sentences: tf.Tensor) -> tf.Tensor:

@@ -1,12 +1,12 @@
 """Sentences in and translations out, a line for a line, as arguments, files and pipes have them."""
 
-import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import count, islice
 
 from common.errors import UserError
-from common.text import printable
+from common.outputs import Outputs
+from common.terminal import json_line, one_line
 from examples.nmt_attention.config import TranslateOptions
 from examples.nmt_attention.demo import SentenceTranslator, Translation
 from examples.nmt_attention.showing import draw
@@ -41,39 +41,46 @@ def _decoded(lines: Iterable[bytes], name: str) -> Iterator[str]:
             ) from error
 
 
-def output_lines(translator: SentenceTranslator, sentences: Iterable[str], options: TranslateOptions) -> Iterator[str]:
+def output_lines(
+    translator: SentenceTranslator, sentences: Iterable[str], options: TranslateOptions, maker: str
+) -> Iterator[str]:
     """Yield the line or lines to write for each sentence, as soon as its batch is translated.
 
     An empty line stays one. With --n-best above 1 there are so many lines a sentence, each with score and tab before.
-    With --attention, heat maps are drawn by the way.
+    With --attention, heat maps are drawn by the way; `maker` is the identity of the run that they are made with.
 
     Raises:
-        UserError: the folder for the maps cannot be written.
+        UserError: the folder for the maps cannot be written, or has other files of their names.
     """
+    maps = Outputs(options.attention, maker, options.overwrite) if options.attention else None
     interactive = not options.sentences and not options.file and sys.stdin.isatty()
     batch_size = 1 if interactive else options.batch_size
     sentences, numbers = iter(sentences), count(1)
     while batch := list(islice(sentences, batch_size)):
+        batch_numbers = list(islice(numbers, len(batch)))
+        if maps:
+            for number, sentence in zip(batch_numbers, batch, strict=True):
+                maps.require_free([_map_name(number)], sentence)
         found = translator.translate(batch, options.beam, options.length_penalty, batch_size)
-        for number, sentence, translations in zip(numbers, batch, found):  # noqa: B905 (numbers never end)
-            if options.attention:
-                _draw_best(number, translations, options)
+        for number, sentence, translations in zip(batch_numbers, batch, found, strict=True):
+            if maps and translations and translations[0].tokens:
+                maps.save_png(_map_name(number), draw(translations[0]), sentence)
             yield from _lines(sentence, translations[: options.n_best], options)
 
 
 def _lines(sentence: str, translations: Sequence[Translation], options: TranslateOptions) -> list[str]:
     if options.json:
         entries = [_entry(translation) for translation in translations]
-        return [json.dumps({"source": sentence, "translations": entries}, ensure_ascii=False)]
+        return [json_line({"source": sentence, "translations": entries})]
     if not translations:
         return [""]
     if options.n_best > 1:
-        return [f"{translation.score:.4f}\t{_one_line(translation.text)}" for translation in translations]
-    return [_one_line(translations[0].text)]
+        return [f"{translation.score:.4f}\t{one_line(translation.text)}" for translation in translations]
+    return [one_line(translations[0].text)]
 
 
-def _one_line(text: str) -> str:
-    return printable(text)  # a translation has single spaces only, so there is no line end in it
+def _map_name(number: int) -> str:
+    return f"{number:04d}.png"
 
 
 def _entry(translation: Translation) -> dict:
@@ -84,13 +91,3 @@ def _entry(translation: Translation) -> dict:
         "source_tokens": translation.source_tokens,
         "attention": translation.attention.round(4).tolist(),
     }
-
-
-def _draw_best(number: int, translations: Sequence[Translation], options: TranslateOptions) -> None:
-    if not translations or not translations[0].tokens:
-        return
-    try:
-        options.attention.mkdir(parents=True, exist_ok=True)
-        draw(translations[0]).save(options.attention / f"{number:04d}.png")
-    except OSError as error:
-        raise UserError(f"{options.attention}: cannot be written ({error.strerror}); name another folder") from error

@@ -174,7 +174,7 @@ for candidate in candidates:
 from examples.nmt_attention.evaluate import evaluate
 
 # %%
-for name, value in flat(evaluate(run)).items():
+for name, value in flat(evaluate(run, data_dir=config.data_dir)).items():
     print(f"{name:<26} {readable(value)}")
 
 # %% [markdown]

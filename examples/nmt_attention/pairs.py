@@ -9,10 +9,10 @@
 """Step 2, continued: clean pairs out of raw rows, and the split into training, validation and test."""
 
 import hashlib
-import sys
 from collections.abc import Iterable, Sequence
 
 from common.errors import UserError
+from common.terminal import warn
 
 # %% tags=["module"]
 from examples.nmt_attention.text import clean, tokenise
@@ -22,7 +22,8 @@ Pair = tuple[str, str]
 """A source sentence and its translation, both clean."""
 
 _MOST_SKIPPED = 0.01  # of all rows
-_LONGEST_TEXT = 20  # characters for each token that is allowed: more is not worth cutting into tokens
+LONGEST_TOKEN = 20
+"""Characters, on average, for each token that is allowed: a longer text is not worth cutting into tokens."""
 
 
 def clean_pairs(
@@ -54,7 +55,7 @@ def clean_pairs(
         message = f"{where}: {count:,} of {len(rows):,} rows are no pair of sentences ({reasons})"
         if count > _MOST_SKIPPED * len(rows):
             raise UserError(f"{message}; more than 1 % is too many: check the file, --columns and --max-tokens")
-        print(f"{message}; they are skipped", file=sys.stderr)
+        warn(f"{message}; they are skipped")
     return list(pairs)
 
 
@@ -63,7 +64,7 @@ def _read_pair(row: Sequence[str], columns: tuple[int, int], max_tokens: int) ->
     if len(row) < max(columns):
         return ("", ""), "no tab" if len(row) == 1 else f"fewer than {max(columns)} columns"
     raw = [row[column - 1] for column in columns]
-    if max(map(len, raw)) > _LONGEST_TEXT * max_tokens:
+    if max(map(len, raw)) > LONGEST_TOKEN * max_tokens:
         return ("", ""), f"longer than {max_tokens} tokens"
     source, target = (clean(text) for text in raw)
     if not (source and target):

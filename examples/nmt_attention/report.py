@@ -24,14 +24,12 @@ def write_report(run: Run) -> Path:
         for path in sorted(run.figures.glob("attention_*.png"))
     ]
     evaluated = run.read_evaluation()
-    examples = run.samples / f"{evaluated['split']}.txt" if evaluated else None
+    examples = run.samples / f"{evaluated.split}.txt" if evaluated else None
     sections = [
         report.section_on_evaluation(run),
         report.Section(
             "Beside the reference",
-            listings=[
-                ("Ten held-out sentences, from the shortest to the longest", examples.read_text(encoding="utf-8"))
-            ],
+            listings=[("Ten held-out sentences, from the shortest to the longest", report.read_listing(examples))],
         )
         if examples
         else None,

@@ -16,7 +16,11 @@ import numpy as np
 import tensorflow as tf
 
 from common import figures
-from common.run import Run, write_atomically
+from common.errors import UserError
+from common.files import write_atomically
+from common.images import save_image
+from common.report import read_listing
+from common.run import Run
 
 # %% tags=["module"]
 from examples.nmt_attention.data import Corpus
@@ -89,22 +93,30 @@ def titles(run: Run) -> dict[int, str]:
     """Return what to call the state before training and after each epoch of this run."""
     return {0: "before training"} | {
         int(row["epoch"]): f"after epoch {int(row['epoch'])}: {row['val_loss']:.3f} nats per token"
-        for row in run.read_metrics()
+        for row in run.read_metrics("val_loss")
     }
 
 
 def read_samples(run: Run) -> list[tuple[str, str]]:
     """Return (title, text) of the samples of this run's epochs, in order."""
-    return [(title, sample_path(run, epoch).read_text(encoding="utf-8")) for epoch, title in titles(run).items()]
+    return [(title, read_listing(sample_path(run, epoch))) for epoch, title in titles(run).items()]
 
 
 def draw_training_gif(run: Run) -> None:
-    """Draw the attention after every epoch as `figures/training.gif`."""
+    """Draw the attention after every epoch as `figures/training.gif`.
+
+    Raises:
+        UserError: one of the samples is missing or damaged.
+    """
     frames = []
     for epoch, title in titles(run).items():
-        entry = json.loads(sample_path(run, epoch, ".json").read_text(encoding="utf-8"))
-        source, target = ([*map(bare, tokenise(text))] for text in entry["pair"])
-        frames.append(figures.attention_map(np.array(entry["attention"]), target, source, title))
+        path = sample_path(run, epoch, ".json")
+        try:
+            entry = json.loads(read_listing(path))
+            source, target = ([*map(bare, tokenise(text))] for text in entry["pair"])
+            frames.append(figures.attention_map(np.array(entry["attention"], float), target, source, title))
+        except (ValueError, LookupError, TypeError, RecursionError) as error:
+            raise UserError(f"{path}: damaged ({error}); restore it from a copy of the run") from error
     figures.save_gif(frames, run.figures / "training.gif")
 
 
@@ -113,7 +125,7 @@ def draw_attention_maps(run: Run, pairs: Sequence[Pair]) -> None:
     found = SentenceTranslator.load(run).translate([source for source, _ in pairs])
     for number, [translation] in enumerate(found, start=1):
         if translation.tokens:
-            draw(translation).save(run.figures / f"attention_{number}.png")
+            save_image(draw(translation), run.figures / f"attention_{number}.png")
 
 
 def draw(translation: Translation):

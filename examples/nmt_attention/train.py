@@ -14,10 +14,10 @@ import keras
 
 from common import figures, training
 from common.adam import Adam
-from common.download import cache_dir
 from common.muon import Muon
 from common.run import Run
 from common.schedule import WarmUpAndDecay
+from common.terminal import echo
 
 # %% tags=["module"]
 from examples.nmt_attention.config import Config
@@ -82,7 +82,6 @@ def train(config: Config) -> Run:
         config.EXAMPLE,
         settings=config.settings(),
         data=corpus.fingerprint,
-        data_dir=cache_dir(config.data_dir),
         fresh=config.fresh,
     )
     save_words(run, corpus)
@@ -120,7 +119,7 @@ def save_words(run: Run, corpus: Corpus) -> None:
 
 def announce(config: Config, corpus: Corpus, model: keras.Model) -> None:
     """Say what is about to be trained on what."""
-    print(
+    echo(
         f"{config.data}: {len(corpus.train):,} pairs to train on, {len(corpus.validation):,} to validate, "
         f"{len(corpus.test):,} to test; {len(corpus.source_words):,} source and {len(corpus.target_words):,} target "
         f"tokens; guessing costs {math.log(len(corpus.target_words)):.3f} nats\n"
@@ -138,4 +137,4 @@ def draw_pictures(run: Run, corpus: Corpus, shown: list[Pair]) -> None:
     figures.learning_curve(rows, run.figures / "learning_curve.png", "nats per token", guessing)
     draw_training_gif(run)
     draw_attention_maps(run, shown)
-    print(f"pictures: {run.figures}")
+    echo(f"pictures: {run.figures}")

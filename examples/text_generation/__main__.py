@@ -10,57 +10,70 @@ from examples.text_generation.config import PRESETS, Config, EvaluateOptions, Ex
 
 def train(config: Config) -> None:
     """Train or resume, and write the report."""
+    from common.terminal import echo
     from examples.text_generation.report import write_report
     from examples.text_generation.train import train
 
     run = train(config)
     page = write_report(run)
-    print(f"report: {page}\nnow try: python -m examples.text_generation generate --run {run.path}")
+    echo(f"report: {page}\nnow try: python -m examples.text_generation generate --run {run.path}")
 
 
 def generate(options: GenerateOptions) -> None:
-    """Write continuations to stdout as they are made."""
+    """Write continuations to stdout as they are made.
+
+    Raises:
+        UserError: no prompt, or one with characters that the model never saw.
+    """
+    from common.errors import UserError
     from common.run import Run
-    from common.text import printable, read_text
-    from examples.text_generation.demo import Sampling, TextGenerator
+    from common.terminal import echo
+    from examples.text_generation.demo import Sampling, TextGenerator, read_prompt
 
     run = Run.open(options.run, Config.EXAMPLE)
     generator = TextGenerator.load(run)
-    prompt = options.prompt or (read_text(options.prompt_file) if options.prompt_file else None)
-    prompt = prompt or run.read_config()["settings"]["prompt"]
+    prompt = options.prompt or (read_prompt(options.prompt_file) if options.prompt_file else None)
+    prompt = prompt or Config.from_settings(run.read_config().settings).prompt
+    if prompt is None:
+        raise UserError(f"{run.path}: has no prompt of its own; give one with --prompt")
     sampling = Sampling(options.temperature, options.top_k, options.top_p, options.seed)
     if options.samples == 1:
-        print(printable(prompt), end="", flush=True)
-        for [piece] in generator.stream(prompt, options.length, sampling):
-            print(printable(piece), end="", flush=True)
-        print()
+        pieces = generator.stream(prompt, options.length, sampling)
+        [first] = next(pieces)  # before anything is printed: the prompt may have characters that the model never saw
+        echo(prompt + first, end="")
+        for [piece] in pieces:
+            echo(piece, end="")
+        echo()
         return
     for number, text in enumerate(generator.generate(prompt, options.length, sampling, options.samples), start=1):
-        print(f"--- {number} of {options.samples} ---\n{printable(prompt + text)}")
+        echo(f"--- {number} of {options.samples} ---\n{prompt + text}")
 
 
 def evaluate(options: EvaluateOptions) -> None:
     """Measure, and refresh the report."""
     from common.report import flat, readable
     from common.run import Run
+    from common.terminal import echo
     from examples.text_generation.evaluate import evaluate
     from examples.text_generation.report import write_report
 
     run = Run.open(options.run, Config.EXAMPLE)
-    for name, value in flat(evaluate(run, options.data, options.data_dir)).items():
-        print(f"{name:<28} {readable(value)}")
-    print(f"written: {run.evaluation}, {write_report(run)}")
+    for name, value in flat(evaluate(run, options.data, options.data_dir, options.write)).items():
+        echo(f"{name:<28} {readable(value)}")
+    if options.write:
+        echo(f"written: {run.evaluation}, {write_report(run)}")
 
 
 def export(options: ExportOptions) -> None:
-    """Write a SavedModel and say how to use it."""
+    """Write a SavedModel and say where."""
     from common.run import Run
+    from common.terminal import echo
     from examples.text_generation.demo import TextGenerator
     from examples.text_generation.export import export
 
     run = Run.open(options.run, Config.EXAMPLE)
-    folder = export(TextGenerator.load(run), options.out or run.path / "saved_model")
-    print(f"written: {folder}")
+    folder = options.out or run.path / "saved_model"
+    echo(f"written: {export(TextGenerator.load(run), folder, run.identity, options.overwrite)}")
 
 
 VERBS = {

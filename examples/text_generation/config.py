@@ -4,7 +4,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from common.cli import RunOptions, TrainOptions, require_at_least, require_positive, require_share
+from common import cli
+from common.cli import (
+    MAX_SEED,
+    MAX_STEPS,
+    MAX_WIDTH,
+    OutputOptions,
+    RunOptions,
+    TrainOptions,
+    require_between,
+    require_positive,
+    require_share,
+)
 from common.errors import UserError
 
 
@@ -18,6 +29,7 @@ class Config(TrainOptions):
     """
 
     EXAMPLE: ClassVar[str] = "text_generation"
+    DATA_SETS: ClassVar[tuple[str, ...]] = ("shakespeare", "tiny")
 
     data: str = "shakespeare"
     """shakespeare, tiny (embedded), tfds:tiny_shakespeare, or the path of a UTF-8 text file or a folder of .txt.
@@ -70,8 +82,9 @@ class Config(TrainOptions):
             UserError: a value out of its range.
         """
         super().__post_init__()
-        require_at_least(1, self, "window", "embedding_dim", "units", "layers", "sample_length")
-        require_at_least(0, self, "warmup_steps", "weight_decay", "learning_rate_floor")
+        require_between(1, MAX_WIDTH, self, "window", "embedding_dim", "units", "sample_length")
+        require_between(1, 64, self, "layers")
+        require_between(0, MAX_STEPS, self, "warmup_steps", "weight_decay", "learning_rate_floor")
         require_share(self, "dropout", "beta_2")
         require_positive(self, "learning_rate", "matrix_step", "clip_norm")
         if self.prompt == "":
@@ -93,6 +106,10 @@ PRESETS = {
         preset="full", epochs=12, units=1024, dropout=0.4,
     ),
 }  # fmt: skip
+
+
+MAX_LENGTH = 1_000_000
+"""Characters that a prompt, and a continuation, may have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,8 +142,13 @@ class GenerateOptions(RunOptions):
         Raises:
             UserError: a value out of its range.
         """
-        require_at_least(1, self, "length", "samples")
-        require_at_least(0, self, "top_k", "seed", "temperature")
+        require_between(1, MAX_LENGTH, self, "length")
+        require_between(1, 10_000, self, "samples")
+        require_between(0, MAX_SEED, self, "seed")
+        require_between(0, MAX_WIDTH, self, "top_k")
+        require_between(0, 1000, self, "temperature")
+        if self.length * self.samples > 10 * MAX_LENGTH:
+            raise UserError(f"--length and --samples: expected at most {10 * MAX_LENGTH:,} characters in all")
         if not 0 < self.top_p <= 1:
             raise UserError(f"--top-p: expected a probability above 0 and up to 1, got {self.top_p}")
         if self.prompt is not None and self.prompt_file is not None:
@@ -136,18 +158,13 @@ class GenerateOptions(RunOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateOptions(RunOptions):
-    """Measure the best checkpoint on the whole held-out text, and draw where it is surprised."""
-
-    data: str | None = None
-    """The text that the run was trained on, if it stands elsewhere by now. [default: as in training]"""
-    data_dir: Path | None = None
-    """Cache for downloads. [default: as in training]"""
+class EvaluateOptions(cli.EvaluateOptions):
+    """Measure the best checkpoint on the whole held-out text."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExportOptions(RunOptions):
-    """Write a SavedModel, text in and text out, that runs without this code."""
+class ExportOptions(OutputOptions):
+    """Write a SavedModel, text in and text out, that runs without this code.
 
-    out: Path | None = None
-    """Folder to write. [default: RUN/saved_model]"""
+    The default folder is RUN/saved_model.
+    """

@@ -17,11 +17,14 @@ import tensorflow as tf
 from common import figures, training
 from common.checkpoints import restore_weights
 from common.decoding import draw_chances, sample_sequence
-from common.run import Run, write_atomically
-from common.text import Vocabulary
+from common.errors import UserError
+from common.files import write_atomically
+from common.report import read_listing
+from common.run import Run
+from common.text import Vocabulary, read_text
 
 # %% tags=["module"]
-from examples.text_generation.config import Config
+from examples.text_generation.config import MAX_LENGTH, Config
 from examples.text_generation.model import CharRNN
 
 # %% [markdown]
@@ -68,7 +71,7 @@ class TextGenerator:
         Raises:
             UserError: the run has no checkpoint yet, or it is damaged.
         """
-        config = Config.from_settings(run.read_config()["settings"])
+        config = Config.from_settings(run.read_config().settings)
         training.prepare(config.seed, config.precision)
         vocabulary = Vocabulary.load(run.vocabulary)
         model = CharRNN(len(vocabulary), **config.architecture()).build_weights()
@@ -117,6 +120,20 @@ class TextGenerator:
         return sample_sequence(self.model.reader(), logits, state, chances, length, temperature, top_k, top_p)
 
 
+def read_prompt(path: Path) -> str:
+    """Return the text of a file to continue.
+
+    Raises:
+        UserError: it is no file of UTF-8 text, or longer than `MAX_LENGTH`.
+    """
+    if path.is_dir():
+        raise UserError(f"--prompt-file {path}: expected a file, got a folder")
+    prompt = read_text(path)
+    if len(prompt) > MAX_LENGTH:
+        raise UserError(f"--prompt-file {path}: {len(prompt):,} characters, more than {MAX_LENGTH:,}; use its end only")
+    return prompt
+
+
 # %% [markdown]
 # ### Watching it learn
 #
@@ -157,11 +174,10 @@ def read_samples(run: Run) -> list[tuple[str, str]]:
     """Return (title, text) of the samples of this run's epochs, in order."""
     titles = {0: "before training"} | {
         int(row["epoch"]): f"after epoch {int(row['epoch'])}: {row['val_loss']:.3f} nats per character"
-        for row in run.read_metrics()
+        for row in run.read_metrics("val_loss")
     }
     return [
-        (title, sample_path(run.samples, epoch).read_text(encoding="utf-8").removesuffix("\n"))
-        for epoch, title in titles.items()
+        (title, read_listing(sample_path(run.samples, epoch)).removesuffix("\n")) for epoch, title in titles.items()
     ]
 
 

@@ -30,24 +30,25 @@ from examples.text_generation.train import build_model
 WINDOW = 256  # characters of context at most in the second rule, as others report it
 
 
-def evaluate(run: Run, data: str | None = None, data_dir: Path | None = None) -> dict[str, float]:
-    """Measure the best checkpoint on all held-out characters; write `evaluation.json` and return its metrics.
+def evaluate(run: Run, data: str | None = None, data_dir: Path | None = None, write: bool = True) -> dict[str, float]:
+    """Measure the best checkpoint on all held-out characters and return the metrics.
 
     Args:
         run: a trained run.
-        data: where the text is, if no longer where it was in training.
-        data_dir: the download cache, if no longer the one of training.
+        data: what text it was trained on; None to take that from the run, see `Run.data_to_use`.
+        data_dir: the download cache; None for the default one.
+        write: write `evaluation.json`.
 
     Raises:
         UserError: no checkpoint, or the data is not what the model was trained on.
     """
     started = time.monotonic()
     trained = run.read_config()
-    config = Config.from_settings(trained["settings"])
+    config = Config.from_settings(trained.settings)
     training.prepare(config.seed, config.precision)
-    data = data or config.data
-    corpus = load_corpus(data, config.window, data_dir or Path(trained["data_dir"]))
-    if corpus.fingerprint != trained["data"]:
+    data = run.data_to_use(data, Config.DATA_SETS)
+    corpus = load_corpus(data, config.window, data_dir)
+    if corpus.fingerprint != trained.data:
         raise UserError(f"{data}: not the text that {run.path} was trained on; name that text with --data")
     model = build_model(config, len(corpus.vocabulary))
     restore_weights(run.checkpoints, model)
@@ -57,7 +58,8 @@ def evaluate(run: Run, data: str | None = None, data_dir: Path | None = None) ->
         f"{VALIDATION_STREAMS} contiguous streams with the state carried through each; best checkpoint by the same "
         f"figure; windows_{WINDOW}: the same characters in windows of {WINDOW}, each from a zero state"
     )
-    run.write_evaluation("held-out", rule, time.monotonic() - started, metrics)
+    if write:
+        run.write_evaluation("held-out", rule, time.monotonic() - started, metrics)
     return metrics
 
 

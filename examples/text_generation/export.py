@@ -6,11 +6,12 @@ import tensorflow as tf
 
 from common.checkpoints import named_variables
 from common.decoding import draw_chances, sample_sequence
+from common.saved_model import save_model
 from examples.text_generation.demo import TextGenerator
 
 
-def export(generator: TextGenerator, folder: Path) -> Path:
-    """Write the SavedModel to `folder` and return it.
+def export(generator: TextGenerator, folder: Path, maker: str, overwrite: bool = False) -> Path:
+    """Write the SavedModel to `folder` and return it; see `common.saved_model.save_model` for the arguments.
 
     Its one signature takes prompt (string), length, top_k, seed (int32), temperature and top_p (float32), all scalars,
     and gives {"text": the prompt and its continuation}. It fails on characters that the model never saw.
@@ -47,8 +48,7 @@ def export(generator: TextGenerator, folder: Path) -> Path:
         return {"text": prompt + tf.strings.reduce_join(tf.gather(module.symbols, drawn[0]))}
 
     without_gradients = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-    tf.saved_model.save(module, str(folder), {"serving_default": generate}, without_gradients)
-    return folder
+    return save_model(module, {"serving_default": generate}, folder, maker, overwrite, without_gradients)
 
 
 def _encode(prompt: tf.Tensor, table: tf.lookup.StaticHashTable) -> tf.Tensor:

@@ -125,7 +125,7 @@ for temperature in (0.3, 0.8, 1.5):
 from examples.text_generation.evaluate import evaluate
 
 # %%
-for name, value in evaluate(run).items():
+for name, value in evaluate(run, data_dir=config.data_dir).items():
     print(f"{name:<28} {value:.4f}")
 
 # %% [markdown]

@@ -18,6 +18,7 @@ from matplotlib import colormaps
 from PIL import Image, ImageDraw
 
 from common import figures
+from common.images import save_image
 
 # %% tags=["module"]
 from examples.text_generation.demo import TextGenerator
@@ -71,7 +72,7 @@ def draw_surprise(surprise: Surprise, path: Path, columns: int = 64) -> None:
     _draw_header(draw, float(surprise.bits.mean()))
     for place, character, bits, guesses in zip(places, surprise.text, surprise.bits, surprise.guesses, strict=True):
         _draw_cell(draw, place, character, float(bits), guesses)
-    image.save(path)
+    save_image(image, path)
 
 
 def _lay_out(text: str, columns: int) -> list[tuple[int, int]]:

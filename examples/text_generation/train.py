@@ -16,10 +16,10 @@ import tensorflow as tf
 
 from common import figures, training
 from common.adam import Adam
-from common.download import cache_dir
 from common.muon import Muon
 from common.run import Run
 from common.schedule import WarmUpAndDecay
+from common.terminal import echo
 
 # %% tags=["module"]
 from examples.text_generation.config import Config
@@ -103,7 +103,6 @@ def train(config: Config) -> Run:
         config.EXAMPLE,
         settings=config.settings(),
         data=corpus.fingerprint,
-        data_dir=cache_dir(config.data_dir),
         fresh=config.fresh,
     )
     corpus.vocabulary.save(run.vocabulary)
@@ -132,7 +131,7 @@ def train(config: Config) -> Run:
 
 def announce(config: Config, corpus: Corpus, model: keras.Model) -> None:
     """Say what is about to be trained on what."""
-    print(
+    echo(
         f"{config.data}: {len(corpus.train):,} characters to train on, {len(corpus.held_out):,} held out, "
         f"{len(corpus.vocabulary)} different; guessing costs {math.log(len(corpus.vocabulary)):.3f} nats\n"
         f"{config.layers} x {config.cell.upper()} {config.units}, "
@@ -151,4 +150,4 @@ def draw_pictures(run: Run, config: Config, corpus: Corpus) -> None:
     passage, context = choose_passage("".join(corpus.vocabulary.decode(corpus.held_out[:1000])))
     surprise = read_with_surprise(TextGenerator.load(run), passage, context)
     draw_surprise(surprise, run.figures / "surprise.png")
-    print(f"pictures: {run.figures}")
+    echo(f"pictures: {run.figures}")

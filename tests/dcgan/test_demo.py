@@ -5,6 +5,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from common.errors import UserError
+from common.outputs import Outputs
 from common.run import Run
 from examples.dcgan.config import PRESETS
 from examples.dcgan.demo import (
@@ -17,6 +19,8 @@ from examples.dcgan.demo import (
     spherical_interpolation,
     walk,
     write_files,
+    write_sheet,
+    write_walk,
 )
 from examples.dcgan.train import train
 from tests.dcgan.tiny import SETTINGS
@@ -63,12 +67,22 @@ def test_a_walk_is_a_gif(generator, tmp_path):
         assert 2 < gif.n_frames <= 2 * FRAMES_A_LEG  # frames that do not differ are merged
 
 
-def test_sheets_and_files(tmp_path):
-    pictures = np.random.default_rng(0).integers(0, 256, size=(5, 28, 28, 3), dtype=np.uint8)
-    assert sheet(pictures).mode == "RGB"
-    write_files(pictures, tmp_path)
-    assert [path.name for path in sorted(tmp_path.iterdir())] == [f"000{number}.png" for number in range(5)]
-    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "0004.png")), pictures[4])
+def test_sheets_and_files(generator, tmp_path):
+    assert sheet(np.zeros((5, 28, 28, 3), np.uint8)).mode == "RGB"
+    assert write_files(generator, 5, 3, Outputs(tmp_path, "run")) == tmp_path
+    assert [path.name for path in sorted(tmp_path.iterdir())] == [f"seed_3_000{number}.png" for number in range(5)]
+    drawn = generator.draw(5, seed=3)
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "seed_3_0004.png")), drawn[4, ..., 0])
+    path = write_sheet(generator, 5, 3, Outputs(tmp_path, "run"))
+    np.testing.assert_array_equal(np.asarray(Image.open(path)), np.asarray(sheet(drawn)))
+
+
+def test_long_walks_that_differ_have_files_of_their_own(generator, tmp_path):
+    seeds = [*range(10)]
+    outputs = Outputs(tmp_path, "run")
+    assert write_walk(generator, seeds[:9], 1, outputs).name == "walk_0_1_2_3_4_5_6_7_and_on_1.gif"
+    with pytest.raises(UserError, match="there already"):
+        write_walk(generator, seeds, 1, outputs)
 
 
 @pytest.fixture(scope="module")

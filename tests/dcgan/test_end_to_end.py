@@ -47,12 +47,12 @@ def test_generate_writes_sheets_files_and_walks(trained, capsys, tmp_path):
         return capsys.readouterr().out.strip().removeprefix("written: ")
 
     sheet = written("--seed", 7)
-    assert sheet.endswith("seed_7.png") and Image.open(sheet).size[0] > 400
+    assert sheet.endswith("seed_7_64.png") and Image.open(sheet).size[0] > 400
     assert Image.open(written("--walk", 1, 2, 3, "--samples", 4)).n_frames > 10
-    written("--samples", 3, "--files")
-    first = np.asarray(Image.open(tmp_path / "0000.png"))
-    written("--samples", 3, "--files", "--seed", 2)
-    assert not np.array_equal(first, np.asarray(Image.open(tmp_path / "0000.png")))
+    for seed in (1, 2):
+        written("--samples", 3, "--files", "--seed", seed)
+    one, other = (np.asarray(Image.open(tmp_path / f"seed_{seed}_0000.png")) for seed in (1, 2))
+    assert not np.array_equal(one, other)
 
 
 def test_evaluate_and_export_say_what_they_wrote(trained, capsys, tmp_path):

@@ -66,8 +66,8 @@ def test_twins_and_copies_are_seen_without_labels(tiny_images, tmp_path):
 def test_evaluation_is_written_with_its_rule(trained, eyes):
     metrics = evaluate(trained, samples=200)
     entry = trained.read_evaluation()
-    assert entry["metrics"] == metrics and entry["split"] == "held-out"
-    assert "200 made against 200 held-out" in entry["rule"] and eyes.sha256[:12] in entry["rule"]
+    assert entry.metrics == metrics and entry.split == "held-out"
+    assert "200 made against 200 held-out" in entry.rule and eyes.sha256[:12] in entry.rule
     assert {"frechet_distance", "frechet_floor", "classifier_score", "classes_covered", "class_shares"} <= set(metrics)
     assert (trained.figures / "classes.png").exists() and (trained.figures / "nearest.png").exists()
 
@@ -80,7 +80,7 @@ def test_without_labels_it_says_what_is_left_and_why(tmp_path, tiny_images):
     run = Run(train(replace(PRESETS["tiny"], **settings)).path)
     assert set(evaluate(run)) == {"diversity", "novelty"}
     entry = run.read_evaluation()
-    assert entry["rule"].startswith("without labels") and entry["split"] == "training"
+    assert entry.rule.startswith("without labels") and entry.split == "training"
 
 
 def test_other_images_than_those_of_training_are_refused(trained, tmp_path):

@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from common.checkpoints import Checkpoints, find
 
-CALLS = ("mkdir", "fsync", "rename", "unlink", "rmdir")  # of `os`, in which Python's share of a save consists
+CALLS = ("mkdir", "fsync", "rename", "replace", "unlink", "rmdir")  # of `os`, in which a save consists
 
 
 def in_a_child(work: Callable[..., int], *arguments: object) -> int:

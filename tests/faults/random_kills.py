@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from common.checkpoints import find
+from common.files import is_part
 from common.run import Run
 from tests.same_run import assert_same_run
 
@@ -49,7 +50,7 @@ def newest_step(run: Run) -> int:
 def survive(example: str, run: Run, steps: int, kills: int, seed: int, **options: int) -> dict[str, int]:
     """Start the same command until it ends by itself, and kill it before that so many times.
 
-    The moments are random: three of four come after the first step of a sitting, spread over what is left of the run
+    The moments are random: three of four come after the first step of a session, spread over what is left of the run
     by what is known so far of its pace; every fourth lies anywhere from the start of the process.
 
     Args:
@@ -108,8 +109,8 @@ def size(folder: Path) -> int:
 def assert_nothing_left(run: Run) -> None:
     """Check that the folder holds what an uninterrupted run leaves, and nothing of the killed ones."""
     names = sorted(path.name for path in run.checkpoints.iterdir())
-    assert len(names) <= 3 and not any(name.startswith("damaged") or name.endswith(".tmp") for name in names), names
-    assert not list(run.path.rglob("*.tmp"))
+    assert len(names) <= 3 and not any(name.startswith("damaged") or name.startswith(".") for name in names), names
+    assert not any(map(is_part, run.path.rglob("*")))
 
 
 def main() -> None:

@@ -16,7 +16,9 @@ import requests
 import urllib3
 
 from common import download
+from common.collection import fetch_all
 from common.download import fetch
+from common.errors import UserError
 from tests.downloads import BODY, HALF, digest_of, failure, files_in, published, start_process
 from tests.http_server import FaultServer
 
@@ -115,6 +117,40 @@ def test_a04_drip(server, tmp_path, monkeypatch):
     assert "127.0.0.1 is too slow" in message
     assert len(server.log) == 2
     assert files_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("path", ["drip-status", "drip-headers", "continue-for-ever", "drip-chunk"])
+def test_a24_an_answer_that_drips_is_given_up_in_time(server, tmp_path, monkeypatch, path):
+    """Whatever comes byte by byte, each byte well within the time that is allowed between two of them."""
+    monkeypatch.setattr(download, "_TIMEOUT", 0.5)
+    monkeypatch.setattr(download, "_TRIES", 2)
+    message = failure(published(server.url(path)), tmp_path)
+    assert "timed out" in message and len(server.log) == 2 and files_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("path", ["redirect-to-empty-label", "redirect-to-long-label"])
+def test_a25_a_host_that_no_name_can_have_is_one_line(server, tmp_path, path):
+    assert "no connection to a" in failure(published(server.url(path)), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "path", ["redirect-to-empty-label", "redirect-to-nonsense", "drip-headers", "reset", "stall", "404", "html"]
+)
+def test_a25_one_broken_answer_never_ends_the_rest(server, tmp_path, monkeypatch, path):
+    monkeypatch.setattr(download, "_TIMEOUT", 0.5)
+    urls = {tmp_path / f"{number}.bin": server.url("ok") for number in range(20)}
+    bad = {tmp_path / "7.bin": server.url(path), tmp_path / ("x" * 300): server.url("ok")}
+    failed = fetch_all(urls | bad, check=require_body)
+    assert failed.keys() == bad.keys() and files_in(tmp_path) == sorted(path.name for path in urls.keys() - bad.keys())
+
+
+def test_a25_a_length_that_is_no_number_says_nothing(server, tmp_path):
+    assert fetch_all({tmp_path / "odd.bin": server.url("odd-length")}, check=require_body) == {}
+
+
+def require_body(path):
+    if path.read_bytes() != BODY:
+        raise UserError(f"{path}: another file")
 
 
 def test_a05_503_twice(server, tmp_path, waits):

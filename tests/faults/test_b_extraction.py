@@ -57,6 +57,16 @@ NAMES = {
     "too long": "x" * 300,
     "too long in bytes": "\u00fc" * 128,
     "too deep": "x/" * 10_000 + "x",
+    "deep": "x/" * 32 + "x",
+    "a device of Windows": "a/nul.txt",
+    "a device of Windows, in capitals": "COM1",
+    "a dot at the end": "a.",
+    "a space at the end": "a /b",
+    "nothing but a space": " ",
+    "a pipe": "a|b",
+    "an arrow": "a<b",
+    "a pattern": "a*b?",
+    "a quotation mark": 'a"b',
 }
 
 
@@ -249,7 +259,19 @@ def test_b06_budget_is_for_all_files_together(path, write):
 @WRITERS
 def test_b06_too_many_members(path, write):
     write(path, [(f"{number}", b"") for number in range(500)])
-    assert "one more than the 499 members" in refusal(path, max_members=499)
+    assert "one more than the 499 files and folders" in refusal(path, max_members=499)
+
+
+@WRITERS
+def test_b12_folders_on_the_way_count_as_well(path, write, monkeypatch):
+    """A few members in folders of their own would make thousands of folders."""
+    made = []
+    mkdir = Path.mkdir
+    monkeypatch.setattr(Path, "mkdir", lambda self, *a, **k: (made.append(self), mkdir(self, *a, **k)))
+    write(path, [("/".join(f"{number}-{depth}" for depth in range(20)), b"") for number in range(50)])
+    assert "one more than the 60 files and folders" in refusal(path, max_members=60)
+    assert len(made) < 200  # of a thousand
+    unpack(path, max_members=1000)
 
 
 def test_b06_zip_header_that_lies_about_the_size(path, most_on_disk):

@@ -1,5 +1,6 @@
 """Group C: a run that was killed, stopped or damaged goes on where it was, or says in one line why it cannot."""
 
+import errno
 import json
 import os
 import resource as limits
@@ -13,9 +14,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common import checkpoints
-from common.checkpoints import Checkpoints, find, verify
+from common import checkpoints, files, training
+from common.checkpoints import Checkpoints, DamagedError, find, read_checkpoint
 from common.errors import Interrupted, UserError
+from common.files import is_part, sha256_of
+from common.pipeline import quick_to_stop
 from common.run import Run
 from tests.downloads import ROOT
 from tests.faults import random_kills
@@ -140,6 +143,10 @@ def test_c16_a_loss_that_is_no_number_stops_training_and_keeps_the_last_good_che
     assert good["step"] == 3 and np.isfinite(model.out.bias.numpy()).all()
 
 
+def contents(folder):
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
 def cut(path):
     path.write_bytes(path.read_bytes()[:-1])
 
@@ -158,43 +165,101 @@ def flip(path):
     path.write_bytes(bytes(content))
 
 
-@pytest.mark.parametrize("damage", [cut, halve, empty, flip, os.remove])
-@pytest.mark.parametrize("name", ["variables.index", "variables.data-00000-of-00001", "state.json"])
-def test_c06_a_damaged_checkpoint_is_named_kept_aside_and_passed_over(tmp_path, capsys, damage, name):
+FILES = pytest.mark.parametrize("name", ["variables.safetensors", "state.json"])
+
+
+@FILES
+@pytest.mark.parametrize("damage", [cut, halve, empty, flip])
+@pytest.mark.parametrize("set_aside", [True, False])
+def test_c06_a_damaged_checkpoint_is_named_and_passed_over(tmp_path, capsys, damage, name, set_aside):
+    """By the one process that trains it is kept aside; who only reads leaves everything in its place."""
     checkpoints, variable = saved_steps(tmp_path)
     damage(tmp_path / "latest-00000003" / name)
-    assert checkpoints.restore("latest") == {"step": 2} and variable.numpy() == 2.0
+    before = contents(tmp_path)
+    assert checkpoints.restore("latest", set_aside=set_aside) == {"step": 2} and variable.numpy() == 2.0
     assert "latest-00000003: damaged" in capsys.readouterr().err
-    assert (tmp_path / "damaged-latest-00000003").is_dir()
+    assert (tmp_path / "damaged-latest-00000003").is_dir() == set_aside
+    assert set_aside or contents(tmp_path) == before
 
 
-def test_control_without_the_digests_of_the_files_damage_reaches_the_variables(tmp_path, monkeypatch):
+@FILES
+def test_c06_what_is_missing_is_no_damage(tmp_path, name):
+    """It may come back: with the network, with the rest of a copy. So nothing is renamed, and nothing older is used."""
+    checkpoints, variable = saved_steps(tmp_path)
+    (tmp_path / "latest-00000003" / name).unlink()
+    before = contents(tmp_path)
+    with pytest.raises(UserError, match=f"latest-00000003/{name}: cannot be read .No such file"):
+        checkpoints.restore("latest", set_aside=True)
+    assert contents(tmp_path) == before and variable.numpy() == -1.0
+
+
+FAULTS = {
+    "EIO": OSError(errno.EIO, "Input/output error"),
+    "ESTALE": OSError(errno.ESTALE, "Stale file handle"),
+    "EACCES": PermissionError(errno.EACCES, "Permission denied"),
+    "ENOMEM": OSError(errno.ENOMEM, "Cannot allocate memory"),
+    "memory": MemoryError(),
+    "TensorFlow's memory": tf.errors.ResourceExhaustedError(None, None, "OOM"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_c21_what_keeps_a_checkpoint_from_being_read_is_no_damage(tmp_path, monkeypatch, fault):
     restored, variable = saved_steps(tmp_path)
-    for name in ("variables.index", "variables.data-00000-of-00001"):
-        shutil.copy(tmp_path / "latest-00000002" / name, tmp_path / "latest-00000003" / name)
-    monkeypatch.setattr(checkpoints, "verify", lambda path: {"step": int(path.name[-8:])})
+    before = contents(tmp_path)
+
+    def fail(*_, **__):
+        raise FAULTS[fault]
+
+    monkeypatch.setattr(*((Checkpoints, "_assign") if "memory" in fault else (files, "open_plain")), fail)
+    with pytest.raises((UserError, MemoryError, tf.errors.ResourceExhaustedError)) as told:
+        restored.restore("latest", set_aside=True)
+    assert "\n" not in str(told.value)
+    monkeypatch.undo()
+    assert contents(tmp_path) == before
+    assert restored.restore("latest") == {"step": 3} and variable.numpy() == 3.0
+
+
+ODD_NAMES = ["run [v2]", "x[!a]y", "a*b?c", "{a,b}", "back\\slash", "new\nline", "~", "-x", "名前", "\udcff", "%s"]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES, ids=ascii)
+def test_c22_a_run_below_any_path_keeps_its_checkpoints(tmp_path, uninterrupted, name):
+    before, _ = fit(tmp_path / name / "run", die_after=BATCHES + 2)
+    after, weights = fit(tmp_path / name / "run")
+    assert before + after[1:] == uninterrupted[0] and same(weights, uninterrupted[1])
+    assert not list((tmp_path / name / "run" / "checkpoints").glob("damaged-*"))
+
+
+def test_control_without_the_digest_of_the_variables_damage_reaches_them(tmp_path, monkeypatch):
+    restored, variable = saved_steps(tmp_path)
+    name = "variables.safetensors"
+    shutil.copy(tmp_path / "latest-00000002" / name, tmp_path / "latest-00000003" / name)
+    unseal = checkpoints._unseal
+    digest = sha256_of(tmp_path / "latest-00000003" / name)
+    monkeypatch.setattr(checkpoints, "_unseal", lambda content: unseal(content) | {"variables": digest})
     assert restored.restore("latest") == {"step": 3} and variable.numpy() == 2.0
 
 
 def test_c07_no_good_checkpoint_left_never_means_a_silent_fresh_start(tmp_path):
     checkpoints, _ = saved_steps(tmp_path)
     for path in find(tmp_path, "latest"):
-        flip(path / "variables.index")
+        flip(path / "variables.safetensors")
     for _ in range(2):  # again when all are renamed
         with pytest.raises(UserError, match="--fresh"):
-            checkpoints.restore("latest")
+            checkpoints.restore("latest", set_aside=True)
 
 
 def test_c10_a_full_disk_is_told_and_harms_nothing(tmp_path, monkeypatch):
     checkpoints, _ = saved_steps(tmp_path)
 
     def full(*_, **__):
-        raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(tf.train.Checkpoint, "write", full)
+    monkeypatch.setattr(files, "flush", full)
     with pytest.raises(UserError, match="latest-00000004: cannot save .*No space left.* MB free"):
         checkpoints.save("latest", 4, {"step": 4})
-    assert list(tmp_path.glob("*.tmp")) == [] and checkpoints.restore("latest") == {"step": 3}
+    assert not any(map(is_part, tmp_path.iterdir())) and checkpoints.restore("latest") == {"step": 3}
 
 
 def test_c20_the_newest_is_told_by_step_not_by_clock(tmp_path):
@@ -216,8 +281,8 @@ def test_c08_a_state_that_was_edited_is_refused(tmp_path):
     path = tmp_path / "latest-00000003" / "state.json"
     entry = json.loads(path.read_text())
     path.write_text(json.dumps(entry | {"sealed": entry["sealed"].replace('"step": 3', '"step": 9')}))
-    with pytest.raises(ValueError, match=r"state.json"):
-        verify(path.parent)
+    with pytest.raises(DamagedError, match=r"state.json"):
+        read_checkpoint(path.parent, 10**6)
 
 
 @pytest.mark.parametrize(
@@ -231,7 +296,7 @@ def test_c08_a_state_that_was_edited_is_refused(tmp_path):
 def test_c14_other_settings_or_data_are_refused_and_named(tmp_path, change, difference):
     fit(tmp_path, die_after=2)
     with pytest.raises(UserError, match=f"{difference}.*--fresh"):
-        Run.start(tmp_path, "toy", **{"settings": {"seed": 3}, "data": {}, "data_dir": tmp_path} | change)
+        Run.start(tmp_path, "toy", **{"settings": {"seed": 3}, "data": {}} | change)
 
 
 def test_c08_a_run_without_its_config_is_no_empty_folder(tmp_path):
@@ -282,7 +347,7 @@ def test_c12_a_second_trainer_is_refused_until_the_first_is_gone(tmp_path):
     with pytest.raises(UserError, match=refusal):
         fit(tmp_path)
     with pytest.raises(UserError, match=refusal):
-        Run.start(tmp_path, "toy", {"seed": 4}, {}, tmp_path, fresh=True)
+        Run.start(tmp_path, "toy", {"seed": 4}, {}, fresh=True)
     assert not find(tmp_path / "checkpoints", "latest")
     first.kill()
     first.wait()
@@ -292,15 +357,15 @@ def test_c12_a_second_trainer_is_refused_until_the_first_is_gone(tmp_path):
 
 def test_c12_a_reader_meets_whole_checkpoints_while_another_process_trains(tmp_path, monkeypatch, capsys):
     trained, variable = saved_steps(tmp_path)
-    check = checkpoints.verify
+    check = checkpoints.read_checkpoint
 
-    def replaced_meanwhile(path):
+    def replaced_meanwhile(path, max_bytes):
         monkeypatch.undo()
         variable.assign(9.0)
         trained.save("latest", 9, {"step": 9}, keep=1)
-        return check(path)
+        return check(path, max_bytes)
 
-    monkeypatch.setattr(checkpoints, "verify", replaced_meanwhile)
+    monkeypatch.setattr(checkpoints, "read_checkpoint", replaced_meanwhile)
     mine = tf.Variable(0.0)
     assert Checkpoints(tmp_path, model={"value": mine}).restore("latest") == {"step": 9} and mine.numpy() == 9.0
     assert capsys.readouterr().err == "" and [path.name for path in tmp_path.iterdir()] == ["latest-00000009"]
@@ -309,8 +374,9 @@ def test_c12_a_reader_meets_whole_checkpoints_while_another_process_trains(tmp_p
 @pytest.mark.parametrize(
     ("model", "difference"),
     [
-        ({"value": tf.Variable([0.0, 0.0])}, r"model/value: shape \[\] there, \[2\] here"),
-        ({"value": tf.Variable(0.0), "a/b.c": tf.Variable(0.0)}, r"model/a/b\.\.c: shape missing there, \[\] here"),
+        ({"value": tf.Variable([0.0, 0.0])}, r"model/value: float32 \[\] there, float32 \[2\] here"),
+        ({"value": tf.Variable(0)}, r"model/value: float32 \[\] there, int32 \[\] here"),
+        ({"value": tf.Variable(0.0), "a/b.c": tf.Variable(0.0)}, r"model/a/b\.c: missing there, float32 \[\] here"),
         ({}, None),  # to use a model takes less than to train it
     ],
 )
@@ -327,7 +393,7 @@ def test_c13_another_optimizer_is_refused(tmp_path):
     fit(tmp_path, die_after=2)
     model = build()
     model.compile(keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(0.02, 9)))
-    with pytest.raises(UserError, match=r"optimizer/1: shape \[4, 8\] there, missing here"):
+    with pytest.raises(UserError, match=r"optimizer/1: float32 \[4, 8\] there, missing here"):
         make_trainer(tmp_path, model).fit(train_data)
 
 
@@ -347,3 +413,21 @@ def test_c17_a_checkpoint_holds_variables_and_counters_whatever_the_data_set_hol
     needed = sum(np.asarray(variable).nbytes for variable in variables)
     [newest, *_] = find(tmp_path / "checkpoints", "latest")
     assert random_kills.size(newest) < needed + 20_000 < x.nbytes
+
+
+def test_c24_whoever_stops_waits_for_no_tuning(tmp_path, monkeypatch):
+    """No loop here iterates over a data set that is tuned: its iterator may take a minute to end."""
+    tuned = []
+    iterate = tf.data.Dataset.__iter__
+
+    def recorded(self):
+        tuned.append(self.options().autotune.enabled)
+        return iterate(self)
+
+    for kind in (tf.data.Dataset, type(validation_data()), type(quick_to_stop(validation_data()))):
+        monkeypatch.setattr(kind, "__iter__", recorded, raising=False)
+    fit(tmp_path)
+    training.evaluate(build(), validation_data())
+    assert tuned == [False] * (2 * EPOCHS + 1)
+    iter(validation_data())
+    assert tuned[-1] is None  # what is not switched off is on

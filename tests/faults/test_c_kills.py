@@ -1,11 +1,13 @@
 """Group C, in processes that are killed: nothing that was saved is lost, and nothing is left lying about."""
 
 import json
+import os
 import subprocess
 import sys
 
 import pytest
 
+from common import files
 from common.run import Run
 from examples.__main__ import example_names
 from tests.downloads import ROOT
@@ -25,6 +27,50 @@ def test_c03_random_kills_leave_no_trace(tmp_path, example):
     for kind in ("*.txt", "*.png"):
         samples, others = ([path.read_bytes() for path in sorted(each.samples.glob(kind))] for each in (run, whole))
         assert samples == others
+
+
+class Killed(BaseException):
+    """As if by `kill -9`: nothing catches it."""
+
+
+DRAWN = {  # in the order in which they are written
+    "dcgan": ["samples/epoch_0000.png", "samples/epoch_0001.png", "figures/training.gif"],
+    "image_captioning": ["samples/epoch_0001.png", "figures/caption_1.png", "figures/caption_1.gif"],
+    "nmt_attention": ["samples/epoch_0001.json", "figures/attention_1.png", "report.html"],
+    "text_generation": ["samples/epoch_0001.txt", "figures/learning_curve.png", "figures/surprise.png"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("example", DRAWN)
+def test_c23_a_kill_while_a_picture_is_written_leaves_none_or_a_whole_one(tmp_path, monkeypatch, command, example):
+    """And the same command goes on, to the same pictures."""
+
+    def train(name):
+        flags = ["--preset", "tiny", "--epochs", 1, "--steps-per-epoch", 2, "--run-dir", tmp_path / name]
+        assert command(example, "train", *flags) == 0
+
+    train("whole")
+    replace = os.replace
+    for place in DRAWN[example]:
+
+        def killed(part, path, place=place):
+            if str(path).endswith(place):
+                os.truncate(part, os.path.getsize(part) // 2)
+                raise Killed
+            replace(part, path)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "replace", killed)
+            patch.setattr(files, "delete", lambda path: None)  # whoever is killed does not tidy up
+            with pytest.raises(Killed):
+                train("killed")
+        assert not (tmp_path / "killed" / place).exists()
+    train("killed")
+    for place in DRAWN[example]:
+        one, other = (tmp_path / name / place for name in ("whole", "killed"))
+        assert one.read_bytes() == other.read_bytes() or place == "report.html"
+    random_kills.assert_nothing_left(Run(tmp_path / "killed"))
 
 
 def killed_saves(folder, *arguments):

@@ -1,20 +1,26 @@
 """Group D, data: what cannot be read is named, counted, and left out or refused; what can, means what it should."""
 
+import errno
 import hashlib
+import io
 import json
+import os
 import subprocess
 import sys
+import unicodedata
 import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from common import images
 from common.errors import UserError
-from common.images import read_image
+from common.images import image_paths, read_image
 from common.run import Run
-from common.text import Vocabulary, read_text
+from common.text import Vocabulary, normalise, read_text
 from examples.dcgan.data import load_images
+from examples.image_captioning import features
 from examples.image_captioning.folder import load_folder
 from examples.image_captioning.photos import LeftOut, Photo, survey
 from examples.image_captioning.published import read_coco_captions
@@ -22,6 +28,7 @@ from examples.nmt_attention import data as pairs_data
 from examples.nmt_attention.pairs import clean_pairs
 from examples.text_generation import data as text_data
 from tests.downloads import ROOT
+from tests.image_captioning.test_features import extract, make_photos
 
 
 def written(path, content):
@@ -114,6 +121,29 @@ def test_d01_nothing_to_read(tmp_path):
     (tmp_path / "blank.txt").write_text("\ufeff \r\n")
     with pytest.raises(UserError, match="empty"):
         read_text(tmp_path / "blank.txt")
+
+
+@READERS
+def test_d10_marks_without_end_are_refused_with_their_line(tmp_path, read, name, row):
+    """To sort them takes time that grows with their square: minutes for a megabyte."""
+    marks = "\u0316\u0301" * 200_000
+    with pytest.raises(UserError, match=f"{name}: line 2: more than 64 combining marks in a row"):
+        read(written(tmp_path / name, f"eins\tzwei\na{marks}\tb\n".encode()))
+
+
+def test_d10_as_many_marks_as_languages_have_are_read():
+    zalgo = "Z" + "\u0316\u0301" * 32
+    assert normalise(zalgo) == unicodedata.normalize("NFC", zalgo)
+    with pytest.raises(UserError, match="line 3: more than 64"):
+        normalise(f"a\nb\nc{zalgo[1:]}\u0301")
+
+
+def test_d10_a_long_line_is_cut_before_it_is_cut_into_tokens(command, barely_trained, capsys):
+    """A million marks would take a third of a minute."""
+    run = barely_trained("nmt_attention")
+    capsys.readouterr()
+    assert command("nmt_attention", "translate", "--run", run.path, "!" * 1_000_000) == 0
+    assert "cut after 60 of 1,220 or more tokens" in capsys.readouterr().err
 
 
 GOOD_ROWS = [["Hello.", "Hola."]] * 400
@@ -281,6 +311,100 @@ def test_d05_no_format_beyond_the_list_is_tried(tmp_path):
         read_image(tmp_path / "p.png")
 
 
+@pytest.mark.parametrize("size", [(1, 30_001), (30_001, 1), (1, 49_999_000)])
+def test_d11_a_picture_of_a_pixel_in_width_is_not_taken_for_small(tmp_path, size):
+    """Its rows would take gigabytes, and most of a minute: refused before any of it is decoded."""
+    header = bytearray(one_row_png())
+    header[16:24] = b"".join(side.to_bytes(4, "big") for side in size)
+    header[29:33] = zlib.crc32(header[12:29]).to_bytes(4, "big")
+    (tmp_path / "p.png").write_bytes(header)
+    with pytest.raises(UserError, match="p.png: .* on a side, that are read"):
+        read_image(tmp_path / "p.png")
+
+
+def test_d11_a_panorama_is_read(tmp_path):
+    Image.new("L", (30_000, 20)).save(tmp_path / "p.png")
+    assert read_image(tmp_path / "p.png").size == (30_000, 20)
+
+
+def one_row_png():
+    buffer = io.BytesIO()
+    Image.new("L", (3, 1)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_d11_a_disk_that_answers_with_an_error_is_not_a_damaged_picture(tmp_path, monkeypatch):
+    half_red().save(tmp_path / "p.png")
+
+    def fail(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(images, "_flatten", fail)
+    with pytest.raises(UserError, match="p.png: cannot be read .Input/output error"):
+        read_image(tmp_path / "p.png")
+
+
+# What a folder holds beside plain files.
+
+
+def secret_of(folder):
+    (folder.parent / "secret").mkdir(parents=True)
+    (folder.parent / "secret" / "t.txt").write_text("secret")
+    half_red().save(folder.parent / "secret" / "p.png")
+    return folder.parent / "secret"
+
+
+@pytest.fixture
+def mixed(tmp_path):
+    """A folder with a text and a picture, and what must not be read: links out of it, pipes, devices, hidden files."""
+    folder = tmp_path / "data"
+    (folder / "sub").mkdir(parents=True)
+    secret = secret_of(folder)
+    for suffix, name in ((".txt", "t.txt"), (".png", "p.png")):
+        (folder / f"link{suffix}").symlink_to(secret / name)
+        (folder / f"device{suffix}").symlink_to("/dev/zero")
+        os.mkfifo(folder / "sub" / f"pipe{suffix}")
+        (folder / f".hidden{suffix}").write_bytes((secret / name).read_bytes())
+    (folder / "linked folder").symlink_to(secret)
+    (folder / "sub" / "good.txt").write_text("good")
+    half_red().save(folder / "sub" / "good.png")
+    return folder
+
+
+def test_d12_of_a_folder_plain_files_alone_are_read(mixed):
+    assert read_text(mixed) == "good"
+    assert image_paths(mixed) == [mixed / "sub" / "good.png"]
+    assert load_images(str(mixed), image_size=8).train.shape == (1, 8, 8, 3)
+
+
+def test_d12_what_the_user_names_may_be_a_link_but_no_pipe(mixed, tmp_path):
+    assert read_text(mixed / "link.txt") == "secret" and read_image(mixed / "link.png").size == (6, 4)
+    for read, suffix in ((read_text, ".txt"), (read_image, ".png")):
+        for path in (mixed / "sub" / f"pipe{suffix}", mixed / f"device{suffix}"):
+            with pytest.raises(UserError, match="a pipe or a device"):
+                read(path)
+
+
+def test_d12_a_pipe_among_photos_is_named_and_left_out(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    left_out = LeftOut()
+    assert survey([Photo("pipe.jpg", ["x"], "train", tmp_path / "pipe.jpg")], left_out) == []
+    assert "pipe.jpg: a folder, a pipe or a device" in left_out.reasons[0]
+
+
+@pytest.mark.parametrize("length", [0, 10, -1])
+def test_d14_features_that_were_cut_off_are_computed_again(tmp_path, monkeypatch, length):
+    """Not taken for whatever the memory held in their place."""
+    monkeypatch.setattr(features, "SHARD", 3)
+    photos = make_photos(tmp_path / "photos")
+    store, _ = extract(photos, tmp_path)
+    before = store.read(np.arange(7))
+    content = store.path(1).read_bytes()
+    store.path(1).write_bytes(content[:length])
+    again, _ = extract(photos, tmp_path)
+    assert (again.read(np.arange(7)) == before).all() and again.path(1).read_bytes() == content
+
+
 GOOD = {"image": "good.jpg", "captions": ["x"]}
 
 
@@ -350,7 +474,7 @@ def test_d06_a_survey_names_what_is_missing_and_digests_what_is_there(tmp_path):
 @pytest.mark.parametrize("content", ["", "{}", "[]", '["a", "a"]', '["a", 1]', "[1"])
 def test_d07_a_damaged_vocabulary_is_named(tmp_path, content):
     (tmp_path / "v.json").write_text(content)
-    with pytest.raises(UserError, match=r"v.json: expected a JSON list"):
+    with pytest.raises(UserError, match=r"v.json: damaged"):
         Vocabulary.load(tmp_path / "v.json")
 
 

@@ -10,6 +10,8 @@ from PIL import Image
 
 from common.run import Run
 from examples.__main__ import example_names
+from examples.nmt_attention.demo import SentenceTranslator
+from examples.text_generation.demo import Sampling, TextGenerator
 
 USE = {  # a verb of each example that uses a trained model, and what it takes
     "text_generation": ["generate", "--length", "5"],
@@ -127,6 +129,75 @@ def test_d09_any_text_gives_an_answer_or_one_line(capsys, command, barely_traine
     assert code in (0, 2) and "Traceback" not in output.err
     assert code == 0 or output.err.count("\n") == 1 and output.err.startswith("error: ")
     assert not set("\x1b\x07\x08") & set(output.out + output.err)
+
+
+PERSIAN = "من گربه\u200cها را می\u200cخواهم.\n"
+FRENCH = "«\u00a0Oui\u202f!\u00a0» dit-elle\u00a0: 👩\u200d👧\u3000bœuf.\n"
+
+
+def test_d13_what_the_model_writes_comes_out_as_it_is(tmp_path, capsys, command):
+    """Joiners, non-joiners and spaces of all widths are part of the text, and no danger to a terminal."""
+    (tmp_path / "text.txt").write_text((PERSIAN + FRENCH) * 30)
+    run = Run(tmp_path / "run")
+    train = ["train", "--preset", "tiny", "--data", tmp_path / "text.txt", "--epochs", 1, "--run-dir", run.path]
+    assert command("text_generation", *train) == 0
+    capsys.readouterr()
+    assert command("text_generation", "generate", "--run", run.path, "--prompt", FRENCH, "--length", 300) == 0
+    [made] = TextGenerator.load(run).generate(FRENCH, 300, Sampling())
+    assert capsys.readouterr().out == FRENCH + made + "\n"
+    assert {"\u200c", "\u200d", "\u00a0", "\u202f", "\u3000"} <= {*FRENCH, *made}
+
+
+def test_d13_what_the_model_translates_comes_out_as_it_is(tmp_path, capsys, command, barely_trained):
+    run = Run(shutil.copytree(barely_trained("nmt_attention").path, tmp_path / "run"))
+    words = ["می\u200cخواهم", "a\u00a0b", "👩\u200d👧", "\u3000x"]
+    edit(run.path / "vocabulary_target.json", lambda symbols: symbols.__setitem__(
+        slice(4, None), [words[n % 4] + str(n) for n in range(len(symbols) - 4)]
+    ))  # fmt: skip
+    sentences = ["El gato ve la casa.", "La niña quiere la flor."]
+    assert command("nmt_attention", "translate", *sentences, "--run", run.path) == 0
+    output = capsys.readouterr().out
+    translations = [found[0].text for found in SentenceTranslator.load(run).translate(sentences)]
+    assert output.split("\n") == [*translations, ""] and {*output} & {"\u200c", "\u00a0", "\u200d", "\u3000"}
+    assert command("nmt_attention", "translate", *sentences, "--json", "--run", run.path) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [json.loads(line)["translations"][0]["text"] for line in lines] == translations and "\\u" not in "".join(
+        lines
+    )
+
+
+BEYOND = {
+    "text_generation": [
+        ["generate", "--top-k", 99999999999], ["generate", "--seed", 10**19], ["generate", "--length", 2147483647],
+        ["generate", "--samples", 10**9], ["generate", "--temperature", "inf"], ["generate", "--prompt-file", "/tmp"],
+        ["generate", "--length", 10**6, "--samples", 10**4],
+    ],
+    "dcgan": [
+        ["generate", "--seed", 10**19], ["generate", "--samples", 10**10], ["generate", "--walk", 1, 10**19],
+        ["generate", "--walk", *range(101)], ["evaluate", "--samples", 1],
+    ],
+    "nmt_attention": [
+        ["translate", "x", "--beam", 10**9], ["translate", "x", "--batch-size", 10**9],
+        ["translate", "x", "--length-penalty", "nan"], ["evaluate", "--beam", 10**9],
+    ],
+    "image_captioning": [["caption", "x.png", "--beam", 10**9], ["caption", "x.png", "--length-penalty", "inf"]],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("example", BEYOND)
+def test_d15_numbers_beyond_sense_are_refused(capsys, command, barely_trained, example):
+    run = barely_trained(example)
+    for arguments in BEYOND[example]:
+        capsys.readouterr()
+        assert command(example, *arguments, "--run", run.path) == 2, arguments
+        assert "--" in one_line_of_error(capsys)
+
+
+@pytest.mark.parametrize("flags", [["--seed", 2**32], ["--batch-size", 10**20], ["--epochs", 10**20]])
+@pytest.mark.parametrize("example", example_names())
+def test_d15_so_they_are_in_training(tmp_path, capsys, command, example, flags):
+    assert command(example, "train", "--preset", "tiny", "--run-dir", tmp_path / "run", *flags) == 2
+    assert flags[0] in one_line_of_error(capsys) and not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("name", ["\x1b[31mred.png", "ünïcødé 🙂.png"])

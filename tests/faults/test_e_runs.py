@@ -121,6 +121,7 @@ def bare(tmp_path_factory):
             environment = {
                 "PATH": os.environ["PATH"], "LANG": "C", "TERM": "dumb", "HOME": "/proc/nobody",
                 "TMPDIR": str(folder / "temp"), "XDG_CACHE_HOME": str(folder / "cache"),
+                "KERAS_HOME": str(folder / "cache" / "keras"),  # else in /tmp, whatever TMPDIR says
                 "PYTHONPATH": f"{ROOT}/tests/faults/witness:{ROOT}", "WITNESS": str(folder / "witness.log"),
                 "PYTHONDONTWRITEBYTECODE": "1",
             }  # fmt: skip

@@ -3,33 +3,40 @@
 FUZZ_EXAMPLES=20000 python -m pytest tests/faults/test_fuzz.py     tries each so many times instead of 200
 """
 
-import contextlib
 import gzip
 import hashlib
 import io
 import json
 import os
+from dataclasses import asdict
 from datetime import timedelta
 from importlib import import_module
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from common import checkpoints
+from common.checkpoints import Checkpoints, DamagedError, read_checkpoint
 from common.errors import UserError
 from common.images import read_image
+from common.records import checked, read_record
+from common.report import Picture
 from common.run import Run
+from common.tensors import read_tensors, tensor_bytes
 from common.text import Vocabulary, read_text
+from common.training import Progress
 from examples.__main__ import example_names
 from examples.dcgan.data import read_idx
+from examples.image_captioning.features import ShardNotes
 from examples.image_captioning.folder import load_folder
 from examples.image_captioning.photos import LeftOut, survey
 from examples.image_captioning.published import read_coco_captions
 from examples.nmt_attention.data import load_rows
 from examples.nmt_attention.pairs import clean_pairs
+from examples.nmt_attention.showing import draw_training_gif
 
 fuzz = settings(
     max_examples=int(os.environ.get("FUZZ_EXAMPLES", "200")),
@@ -180,7 +187,7 @@ def test_config(folder, name, data):
     )
 
     def read(path):
-        return config.Config.from_settings(Run.open(path.parent, name).read_config()["settings"])
+        return config.Config.from_settings(Run.open(path.parent, name).read_config().settings)
 
     path = folder / "config.json"
     path.write_bytes(data.draw(wrong | contents(whole)))
@@ -202,19 +209,88 @@ def test_evaluation(folder, content):
     outcome(lambda path: Run(path.parent).read_evaluation(), folder / "evaluation.json", content)
 
 
-@fuzz
-@given(data=st.data())
-def test_state_of_a_checkpoint(folder, data):
+def write_checkpoint(folder, state, weights):
+    """Write a checkpoint whose digests are right, whatever it holds, as someone can who knows this code."""
     checkpoint = folder / "latest-00000001"
     checkpoint.mkdir(exist_ok=True)
-    (checkpoint / "variables.index").write_bytes(b"x")
-    sealed = json.dumps(
-        {"files": {"variables.index": checkpoints._sha256(checkpoint / "variables.index")}, "state": {}}
-    )
+    (checkpoint / "variables.safetensors").write_bytes(weights)
+    sealed = json.dumps({"variables": hashlib.sha256(weights).hexdigest(), "state": state})
     whole = {"seal": hashlib.sha256(sealed.encode()).hexdigest(), "sealed": sealed}
+    (checkpoint / "state.json").write_text(json.dumps(whole))
+    return checkpoint, whole
+
+
+WEIGHTS = tensor_bytes({"model/value": np.ones((2, 3), "float32"), "optimizer/0": np.array(3)})
+STATE = asdict(Progress(epoch=1, step=5, sums={"loss": 1.0}, history=[{"epoch": 1, "loss": 1.0}], best=1.0))
+
+
+def refused(read):
+    """Return what `read` returns, None after one line that says why not."""
+    try:
+        return read()
+    except (UserError, DamagedError) as error:
+        assert str(error).count("\n") == 0, error
+        return None
+
+
+@fuzz
+@given(data=st.data())
+def test_seal_of_a_checkpoint(folder, data):
+    checkpoint, whole = write_checkpoint(folder, {}, WEIGHTS)
     (checkpoint / "state.json").write_bytes(data.draw(contents(whole)))
-    with contextlib.suppress(checkpoints.DAMAGED):
-        assert checkpoints.verify(checkpoint) == {}
+    found = refused(lambda: read_checkpoint(checkpoint, 10**6))
+    assert found is None or found[1] == {}
+
+
+@fuzz
+@given(state=altered(STATE))
+def test_state_of_a_checkpoint(folder, state):
+    checkpoint, _ = write_checkpoint(folder, state, WEIGHTS)
+    progress = refused(lambda: checked(Progress, read_checkpoint(checkpoint, 10**6)[1], checkpoint))
+    assert progress is None or min(progress.epoch, progress.position, progress.step, progress.seconds) >= 0
+
+
+@fuzz
+@given(weights=damaged(WEIGHTS) | st.binary(max_size=64))
+def test_weights_of_a_checkpoint(folder, weights):
+    write_checkpoint(folder, {}, weights)
+    variable = tf.Variable(tf.zeros([2, 3]))
+    state = refused(lambda: Checkpoints(folder, model={"value": variable}).restore("latest"))
+    assert state in (None, {}) and not list(folder.glob("damaged-*"))
+
+
+@fuzz
+@given(weights=damaged(WEIGHTS) | st.binary(max_size=64))
+def test_weights_of_an_encoder(folder, weights):
+    outcome(lambda path: read_tensors(path, 10**6), folder / "encoder.safetensors", weights)
+
+
+@fuzz
+@given(content=contents({"sha256": "0" * 64, "faults": {"3": "3.jpg: damaged"}}))
+def test_notes_of_features(folder, content):
+    notes = outcome(lambda path: read_record(path, ShardNotes), folder / "00000.json", content)
+    assert notes is None or all(number >= 0 for number in notes.faults)
+
+
+@fuzz
+@given(content=contents({"pair": ["a b", "c d"], "attention": [[0.5, 0.5], [1.0, 0.0]]}))
+def test_attention_of_an_epoch(folder, content):
+    run = Run(folder)
+    run.samples.mkdir(exist_ok=True)
+    run.figures.mkdir(exist_ok=True)
+    run.metrics.unlink(missing_ok=True)
+    (run.samples / "epoch_0000.json").write_bytes(content)
+    refused(lambda: draw_training_gif(run))
+
+
+@fuzz
+@given(content=st.binary(max_size=64) | damaged(WEIGHTS))
+def test_pictures_of_a_report(folder, content):
+    path = folder / "figure.png"
+    path.write_bytes(content)
+    picture = Picture(path, "a figure")
+    assert picture.source.startswith("data:image/png;base64,")
+    refused(lambda: picture.size)
 
 
 def picture(form):

@@ -21,7 +21,7 @@ def test_photos_of_ones_own_go_through_a_frozen_network(album, tmp_path, capsys)
     assert "9 photos with 18 captions to train on, 3 photos to validate" in capsys.readouterr().out
     names = {str(path.relative_to(run.path)) for path in run.path.rglob("*")}
     assert {
-        "config.json", "vocabulary.json", "encoder.weights.h5", "metrics.csv", "report.html", "samples/epoch_0001.txt",
+        "config.json", "vocabulary.json", "encoder.safetensors", "metrics.csv", "report.html", "samples/epoch_0001.txt",
         "samples/epoch_0001.png", "figures/learning_curve.png", "figures/training.gif", "figures/caption_1.png",
     } <= names  # fmt: skip
     assert len(list((tmp_path / "features").rglob("*.features"))) == 2

@@ -42,7 +42,7 @@ def test_the_peak_is_that_of_words_that_name_things():
 def test_it_measures_all_that_is_promised(trained):
     metrics = evaluate(trained, "test")
     written = trained.read_evaluation()
-    assert written["metrics"] == metrics and written["split"] == "test" and "free-running" in written["rule"]
+    assert written.metrics == metrics and written.split == "test" and "free-running" in written.rule
     names = {"bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "cider"}
     assert set(metrics["greedy"]) == set(metrics["beam"]) == names
     assert {"exact_match", "pointing", "pointing_chance", "pointing_centre", "attention_peak"} <= set(metrics)

@@ -29,7 +29,7 @@ def captioner(trained):
 
 
 def test_a_process_without_this_code_says_the_same_and_looks_the_same_way(captioner, tmp_path):
-    export(captioner, tmp_path / "model")
+    export(captioner, tmp_path / "model", "maker")
     scenes = [scene.draw() for scene in make_scenes(3, 5, held_out=False)]
     names = [f"{number}.png" for number in range(3)]
     for name, scene in zip(names, scenes, strict=True):

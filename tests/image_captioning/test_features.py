@@ -66,6 +66,35 @@ def test_what_is_there_is_not_computed_again_and_what_is_lost_is(tmp_path):
     assert Means.photos == 7 + 3 and (again.read(np.arange(7)) == before).all()
 
 
+SPOILED = {
+    "halved": lambda content: content[: len(content) // 2],
+    "emptied": lambda content: b"",
+    "one bit flipped": lambda content: bytes([content[0] ^ 1]) + content[1:],
+    "longer": lambda content: content + b"\0",
+    "of zeros": lambda content: bytes(len(content)),
+}
+
+
+@pytest.mark.parametrize("suffix", [".features", ".json"])
+@pytest.mark.parametrize("spoil", SPOILED.values(), ids=SPOILED)
+def test_a_shard_that_was_altered_is_found_out_and_computed_again(tmp_path, capsys, spoil, suffix):
+    photos = make_photos(tmp_path / "photos")
+    store, _ = extract(photos, tmp_path)
+    before = store.read(np.arange(7))
+    path = store.path(1).with_suffix(suffix)
+    path.write_bytes(spoil(path.read_bytes()))
+    again, rows = extract(photos, tmp_path)
+    assert (again.read(np.arange(7)) == before).all() and rows == list(range(7)) and Means.photos == 7 + 3
+    assert "00001.features: cut off or altered; its features are computed again" in capsys.readouterr().out
+
+
+def test_what_is_cut_off_while_it_is_read_is_never_taken_for_features(tmp_path):
+    store, _ = extract(make_photos(tmp_path / "photos"), tmp_path)
+    os.truncate(store.path(1), 7)
+    with pytest.raises(UserError, match="00001.features: cut off meanwhile"):
+        store.read(np.array([4]))
+
+
 def test_other_photos_and_other_contents_are_other_features(tmp_path):
     photos = make_photos(tmp_path / "photos")
     folders = {extract(photos, tmp_path)[0].folder, extract(photos[:5], tmp_path)[0].folder}
@@ -134,4 +163,4 @@ def test_killed_in_the_middle_it_goes_on_with_the_shard_under_way(tmp_path):
     assert Means.photos == 4 and first.read_bytes() == written  # 3 of 7 were done
     fresh, _ = extract(photos, tmp_path / "uninterrupted")
     assert (store.read(np.arange(7)) == fresh.read(np.arange(7))).all()
-    assert json.loads(first.with_suffix(".json").read_text()) == {} and os.listdir(store.folder)
+    assert json.loads(first.with_suffix(".json").read_text())["faults"] == {} and os.listdir(store.folder)

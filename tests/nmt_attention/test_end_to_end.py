@@ -52,7 +52,7 @@ BAD_TRAINING = {
     "latin-1": (lambda folder: ["--data", write(folder, "l.tsv", b"a\tb\nn\xe9\tc\n")], "l.tsv: line 2, byte offset 5"),
     "a column that is not there": (lambda folder: ["--columns", "1,3"], "fewer than 3 columns: sentence 1, 2"),
     "columns that make no sense": (lambda folder: ["--columns", "2,2"], "--columns: expected two different columns"),
-    "no units": (lambda folder: ["--decoder-units", 0], "--decoder-units: expected at least 1, got 0"),
+    "no units": (lambda folder: ["--decoder-units", 0], "--decoder-units: expected 1 to 65,536, got 0"),
     "all held out": (lambda folder: ["--held-out", 0.5], "--held-out"),
     "too much smoothing": (lambda folder: ["--label-smoothing", 1.0], "--label-smoothing: expected 0 to below 1"),
 }

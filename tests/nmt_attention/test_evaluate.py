@@ -74,9 +74,9 @@ def test_a_run_that_was_moved_measures_again_what_training_saw(trained, written,
 
 
 def test_the_rule_tells_split_signature_and_search(trained, metrics, written):
-    assert written["split"] == "test" and written["metrics"] == metrics
+    assert written.split == "test" and written.metrics == metrics
     for part in ("289 test pairs", "beam 5", "nrefs:1|case:mixed|eff:no|tok:13a", "chrF nrefs:1|case:mixed"):
-        assert part in written["rule"]
+        assert part in written.rule
     assert (trained.samples / "test.txt").read_text().count("reference") == 10
 
 

@@ -25,7 +25,7 @@ assert empty["translations"].numpy().tolist() == [b""] and not empty["attention"
 @pytest.fixture(scope="module")
 def served(translator, tmp_path_factory):
     folder = tmp_path_factory.mktemp("export")
-    export(translator, folder / "model")
+    export(translator, folder / "model", "maker")
     done = subprocess.run(
         [sys.executable, "-c", READER, str(folder / "model"), json.dumps(SENTENCES)],
         cwd=folder, capture_output=True, check=True,

@@ -57,7 +57,7 @@ def test_attention_draws_a_map_for_each_sentence(translate, tmp_path):
     assert Image.open(tmp_path / "maps" / "0003.png").width > 40 * 30
     (tmp_path / "file").touch()
     code, _, err = translate("--attention", tmp_path / "file", "El gato ve la casa.")
-    assert code == 2 and err.startswith(f"error: {tmp_path}/file: cannot be written")
+    assert code == 2 and err.startswith(f"error: {tmp_path}/file/0001.png: cannot be written (File exists)")
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_attention_draws_a_map_for_each_sentence(translate, tmp_path):
         ((), "a\nni\xf1a\n".encode("latin-1"), "standard input: line 2, byte 2: expected UTF-8, got byte 0xf1"),
         (("--file", "none.txt"), b"", "none.txt: cannot be read (No such file"),
         (("--n-best", 2, "x"), b"", "--n-best: expected at most --beam, which is 1, got 2"),
-        (("--beam", 0, "x"), b"", "--beam: expected at least 1, got 0"),
+        (("--beam", 0, "x"), b"", "--beam: expected 1 to 1,000, got 0"),
         (("--file", "none.txt", "x"), b"", "expected one of them, got both"),
     ],
 )

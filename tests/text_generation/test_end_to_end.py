@@ -60,7 +60,7 @@ BAD_TRAINING = {
     "empty file": (lambda folder: ["--data", write(folder, "empty.txt", b"")], "empty"),
     "short file": (lambda folder: ["--data", write(folder, "s.txt", b"short")], "5 characters are too few"),
     "latin-1": (lambda folder: ["--data", write(folder, "l.txt", b"ab\nn\xe9\n")], "l.txt: line 2, byte offset 4"),
-    "no units": (lambda folder: ["--units", 0], "--units: expected at least 1, got 0"),
+    "no units": (lambda folder: ["--units", 0], "--units: expected 1 to 65,536, got 0"),
     "unknown name": (lambda folder: ["--data", "shakespear"], "known are shakespeare, tiny"),
     "too much dropout": (lambda folder: ["--dropout", 1.0], "--dropout"),
     "prompt that the text lacks": (lambda folder: ["--prompt", "ÄÖÜ"], "'Ä' 'Ö' 'Ü'"),

@@ -15,7 +15,7 @@ def test_it_measures_again_what_training_saw(trained):
     assert metrics["bits_per_char"] == pytest.approx(best / math.log(2), abs=1e-6)
     assert metrics["perplexity"] == pytest.approx(math.exp(best), rel=1e-6)
     written = trained.read_evaluation()
-    assert written["metrics"] == metrics and "state carried" in written["rule"]
+    assert written.metrics == metrics and "state carried" in written.rule
 
 
 def test_another_text_is_refused(trained, tmp_path):

@@ -27,7 +27,7 @@ for bad in ("", "caf\\u00e9"):
 @pytest.fixture(scope="module")
 def reader(trained, tmp_path_factory):
     folder = tmp_path_factory.mktemp("export")
-    export(TextGenerator.load(trained), folder / "model")
+    export(TextGenerator.load(trained), folder / "model", "maker")
     return subprocess.run(
         [sys.executable, "-c", READER, str(folder / "model")], cwd=folder, capture_output=True, check=True
     )  # another folder: the project is not importable there
