@@ -10,7 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import keras
 import tensorflow as tf
@@ -120,7 +120,7 @@ class Trainer:
         """Train until the epochs are done, the time is up or no progress is seen; return the rows of metrics.csv.
 
         Raises:
-            Interrupted: SIGTERM or SIGINT came; everything up to that step is saved.
+            Interrupted: SIGTERM, SIGINT or SIGHUP came; everything up to that step is saved.
             UserError: the loss is not finite, there is no batch, the disk is full, or another process trains there.
         """
         with exclusive(self.run.lock):
@@ -132,28 +132,38 @@ class Trainer:
             echo(f"{self.run.path}: training is over ({self.progress.finished}); nothing left to do")
             return self.progress.history
 
-        first = train_data(0)
-        steps = self._count_steps(first)
+        steps = self._count_steps(train_data(0))
         all_steps = self.epochs * steps
         self._check_position(steps)
         if self.progress.total_steps or not self.schedule or self.deadline == math.inf:
             self._end_at(self.progress.total_steps or all_steps)
         else:
             self.plan, self.deadline = TimePlan(self.deadline, all_steps - self.progress.step), math.inf
-        train_step = _step_function(self.model.train_step, first, self.eager)
-        test_step = validation_data and _step_function(self.model.test_step, validation_data, self.eager)
         with self._stop, self._progress_bar(self.progress.total_steps or all_steps) as bar:
-            self.callbacks.on_train_begin()
-            self._tensorboard = tf.summary.create_file_writer(os.fsencode(self.run.tensorboard))
-            while not self.progress.finished and time.monotonic() < self.deadline:
-                self._train_epoch(train_step, train_data(self.progress.epoch), steps, bar)
-                if self.progress.position == steps or self._is_at_end():
-                    self._end_epoch(self._validate(test_step, validation_data, bar), bar)
-            self.callbacks.on_train_end()
-            self._tensorboard.close()
-            self._stop_if_told()  # by a signal that came after the last batch
+            try:
+                self._train(train_data, validation_data, steps, bar)
+            except BaseException:
+                if not self._stop.is_raised:
+                    raise
+                self._save()
+                raise Interrupted(
+                    self._stop.received,
+                    f"saved at step {self.progress.step} in {self.run.path}; the same command resumes there",
+                ) from None
         self._report_end()
         return self.progress.history
+
+    def _train(self, train_data: EpochData, validation_data: tf.data.Dataset | None, steps: int, bar: tqdm) -> None:
+        train_step = _step_function(self.model.train_step, train_data(0), self.eager)
+        test_step = validation_data and _step_function(self.model.test_step, validation_data, self.eager)
+        self.callbacks.on_train_begin()
+        self._tensorboard = tf.summary.create_file_writer(os.fsencode(self.run.tensorboard))
+        while not self.progress.finished and time.monotonic() < self.deadline:
+            self._train_epoch(train_step, train_data(self.progress.epoch), steps, bar)
+            if self.progress.position == steps or self._is_at_end():
+                self._end_epoch(self._validate(test_step, validation_data, bar), bar)
+        self.callbacks.on_train_end()
+        self._tensorboard.close()
 
     def _resume(self) -> None:
         self.run.sweep()
@@ -200,20 +210,20 @@ class Trainer:
             steps = min(steps, progress.position + progress.total_steps - progress.step)
         started = time.monotonic()
         for batch in quick_to_stop(data.take(steps).skip(progress.position)):
-            self.callbacks.on_train_batch_begin(progress.position)
-            logs = {name: float(value) for name, value in train_step(batch).items()}
-            self._check_finite(logs)
-            self.callbacks.on_train_batch_end(progress.position, logs)
-            progress.position, progress.step = progress.position + 1, progress.step + 1
-            progress.sums = {name: progress.sums.get(name, 0.0) + value for name, value in logs.items()}
-            now = time.monotonic()
-            progress.seconds, started = progress.seconds + now - started, now
+            with self._stop.deferred():
+                self.callbacks.on_train_batch_begin(progress.position)
+                logs = {name: float(value) for name, value in train_step(batch).items()}
+                self._check_finite(logs)
+                self.callbacks.on_train_batch_end(progress.position, logs)
+                progress.position, progress.step = progress.position + 1, progress.step + 1
+                progress.sums = {name: progress.sums.get(name, 0.0) + value for name, value in logs.items()}
+                now = time.monotonic()
+                progress.seconds, started = progress.seconds + now - started, now
             bar.set_postfix({name: f"{value:.3f}" for name, value in logs.items()}, refresh=False)
             bar.update()
             if not progress.total_steps and (more := self.plan.steps_that_fit(now)):
                 self._end_at(progress.step + more)
                 bar.total = progress.total_steps
-            self._stop_if_told()
             if self._is_at_end():
                 return
             if now > self.deadline:
@@ -226,7 +236,7 @@ class Trainer:
             return {}
         bar.set_description(f"epoch {self.progress.epoch + 1}/{self.epochs} validation", refresh=_WATCHED)
         started = time.monotonic()
-        logs = _evaluate(self.model, test_step, data, self.callbacks, after_batch=self._stop_if_told)
+        logs = _evaluate(self.model, test_step, data, self.callbacks)
         self.progress.seconds += time.monotonic() - started
         return {f"val_{name}": value for name, value in logs.items()}
 
@@ -236,21 +246,28 @@ class Trainer:
         The latest checkpoint comes after everything else that the epoch writes, so that a kill anywhere in between
         repeats the end of this epoch, with the same outcome, instead of leaving a hole.
         """
-        progress = self.progress
+        progress = replace(self.progress)  # so that whoever is stopped in between stands before the end of the epoch
         logs = {name: total / progress.position for name, total in progress.sums.items()} | validation_logs
         progress.epoch, progress.position, progress.sums = progress.epoch + 1, 0, {}
-        progress.history.append(
-            {"epoch": progress.epoch, "step": progress.step, "seconds": round(progress.seconds, 2), **logs}
-        )
+        row = {"epoch": progress.epoch, "step": progress.step, "seconds": round(progress.seconds, 2), **logs}
+        progress.history = [*progress.history, row]
         monitored = logs.get(self.monitor, logs.get("loss", math.inf))
         if is_best := monitored < progress.best:
             progress.best, progress.best_epoch = monitored, progress.epoch
-            self.checkpoints.save("best", progress.step, {"epoch": progress.epoch, "value": monitored}, keep=1)
+            with self._stop.deferred():
+                best = {"epoch": progress.epoch, "value": monitored}
+                self.checkpoints.save("best", progress.step, best, keep=1)
         self.callbacks.on_epoch_end(progress.epoch - 1, logs)
-        progress.finished = self._why_finished()
-        self._save()
-        self.run.write_metrics(progress.history)
-        self._log_to_tensorboard(logs)
+        progress.finished = self._why_finished(progress)
+        with self._stop.deferred():
+            self.progress = progress
+            self._save()
+            self.run.write_metrics(progress.history)
+            self._log_to_tensorboard(logs)
+            self._report_epoch(logs, is_best, bar)
+
+    def _report_epoch(self, logs: dict[str, float], is_best: bool, bar: tqdm) -> None:
+        progress = self.progress
         figures = "  ".join(f"{name} {value:.4f}" for name, value in logs.items())
         best = "  best" if is_best else ""
         line = f"epoch {progress.epoch}/{self.epochs}  step {progress.step}  {progress.seconds:.0f} s  {figures}{best}"
@@ -259,8 +276,7 @@ class Trainer:
         else:
             echo(line)
 
-    def _why_finished(self) -> str:
-        progress = self.progress
+    def _why_finished(self, progress: Progress) -> str:
         if progress.epoch >= self.epochs:
             return f"{self.epochs} epochs"
         if self._is_at_end():
@@ -270,8 +286,9 @@ class Trainer:
         return "a callback said so" if self.model.stop_training else ""
 
     def _save(self) -> None:
-        self.checkpoints.save("latest", self.progress.step, asdict(self.progress))
-        self._saved_at = time.monotonic()
+        with self._stop.deferred():
+            self.checkpoints.save("latest", self.progress.step, asdict(self.progress))
+            self._saved_at = time.monotonic()
 
     def _check_finite(self, logs: dict[str, float]) -> None:
         wrong = [f"{name} is {value}" for name, value in logs.items() if not math.isfinite(value)]
@@ -281,14 +298,6 @@ class Trainer:
                 f"{', '.join(wrong)} at step {progress.step + 1} (epoch {progress.epoch + 1}, batch "
                 f"{progress.position + 1}); training stopped, the last good checkpoint in {self.run.checkpoints} is "
                 "kept; start again with a lower --learning-rate and --fresh"
-            )
-
-    def _stop_if_told(self) -> None:
-        if self._stop.received is not None:
-            self._save()
-            raise Interrupted(
-                self._stop.received,
-                f"saved at step {self.progress.step} in {self.run.path}; the same command resumes there",
             )
 
     def _progress_bar(self, total_steps: int) -> tqdm:
@@ -328,7 +337,6 @@ def _evaluate(
     test_step: Callable,
     data: tf.data.Dataset,
     callbacks: keras.callbacks.CallbackList,
-    after_batch: Callable[[], None] = lambda: None,
 ) -> dict[str, float]:
     model.reset_metrics()
     callbacks.on_test_begin()
@@ -337,11 +345,14 @@ def _evaluate(
         callbacks.on_test_batch_begin(number)
         logs = {name: float(value) for name, value in test_step(batch).items()}
         callbacks.on_test_batch_end(number, logs)
-        after_batch()
     callbacks.on_test_end(logs)
     return logs
 
 
 def _step_function(step: Callable, data: tf.data.Dataset, eager: bool) -> Callable:
     """Return `step` as it is, or compiled once for every shape that the data set declares."""
-    return step if eager else tf.function(step, input_signature=[data.element_spec])
+    if eager:
+        return step
+    compiled = tf.function(step, input_signature=[data.element_spec])
+    compiled.get_concrete_function()  # traced now, where it may be interrupted, and not with the first step
+    return compiled

@@ -80,7 +80,7 @@ class Send(keras.callbacks.Callback):
             os.kill(os.getpid(), self.signum)
 
 
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 @pytest.mark.parametrize("moment", ["on_train_batch_begin", "on_test_batch_begin"])
 def test_c05_a_signal_saves_at_the_step_and_the_same_call_resumes(tmp_path, uninterrupted, signum, moment):
     recorder = Recorder()
@@ -92,6 +92,67 @@ def test_c05_a_signal_saves_at_the_step_and_the_same_call_resumes(tmp_path, unin
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL  # handed back
     after, weights = fit(tmp_path)
     assert recorder.losses + after == uninterrupted[0] and same(weights, uninterrupted[1])
+
+
+class SendAt(keras.callbacks.Callback):
+    """Sends this process a signal at a moment that comes once an epoch, in the second; then it must not go on."""
+
+    def __init__(self, moment):
+        super().__init__()
+        setattr(self, moment, self.send)
+
+    def send(self, epoch, logs=None):
+        if epoch == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+            raise AssertionError("went on")
+
+
+@pytest.mark.parametrize(("moment", "step"), [("on_epoch_begin", BATCHES), ("on_epoch_end", 2 * BATCHES)])
+def test_c05_between_steps_a_signal_ends_what_is_going_on_at_once(tmp_path, uninterrupted, moment, step):
+    """Samples and their compilation, for instance, which may take a while; they are made again."""
+    recorder = Recorder()
+    trainer = make_trainer(tmp_path, build(), recorder, SendAt(moment), checkpoint_seconds=1e9)
+    with pytest.raises(Interrupted, match=f"saved at step {step} "):
+        trainer.fit(train_data, validation_data())
+    after, weights = fit(tmp_path)
+    assert recorder.losses + after == uninterrupted[0] and same(weights, uninterrupted[1])
+    assert without_seconds(Run(tmp_path).read_metrics()) == without_seconds(uninterrupted[2])
+
+
+def test_c05_what_tensorflow_makes_of_a_signal_is_a_stop_as_well(tmp_path, uninterrupted, monkeypatch):
+    """Where the signal comes while TensorFlow calls Python, it makes an error of its own of the exception."""
+
+    def converting(data):
+        for number, batch in enumerate(data):
+            if number == 2:
+                try:
+                    os.kill(os.getpid(), signal.SIGINT)
+                except BaseException as error:
+                    raise tf.errors.UnknownError(None, None, f"{error!r}") from None
+            yield batch
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "quick_to_stop", converting)
+        with pytest.raises(Interrupted, match="saved at step 2 "):
+            make_trainer(tmp_path, build(), checkpoint_seconds=1e9).fit(train_data, validation_data())
+    losses, weights = fit(tmp_path)
+    assert losses == uninterrupted[0][2:] and same(weights, uninterrupted[1])
+
+
+def test_c05_a_signal_ends_compilation_at_once(tmp_path, uninterrupted, monkeypatch):
+    model = build()
+    step = model.train_step
+
+    def interrupted_step(batch):
+        os.kill(os.getpid(), signal.SIGINT)
+        raise AssertionError("went on")
+
+    model.train_step = interrupted_step
+    with pytest.raises(Interrupted, match="saved at step 0 "):
+        make_trainer(tmp_path, model).fit(train_data, validation_data())
+    model.train_step = step
+    losses, weights = fit(tmp_path)
+    assert losses == uninterrupted[0] and same(weights, uninterrupted[1])
 
 
 def test_c05_a_signal_during_a_save_waits_for_its_end(tmp_path, uninterrupted, monkeypatch):
