@@ -8,6 +8,7 @@ from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 
 from common.errors import UserError
 from common.files import read_plain
+from common.terminal import one_line
 
 T = TypeVar("T")
 
@@ -53,7 +54,7 @@ def _parse(kind: type[T], content: bytes, where: object) -> T:
 def _first_fault(error: ValidationError) -> str:
     """Say in one line what is wrong first, and what to do about it."""
     [fault, *others] = error.errors(include_url=False, include_context=False)
-    place = ".".join(map(str, fault["loc"]))
+    place = one_line(".".join(map(str, fault["loc"])))[:100]
     if fault["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         return f"unknown entry {place!r}, as another version of this code may write; use the code that wrote it"
     got = json.dumps(fault["input"], default=str)

@@ -35,9 +35,9 @@ class Killed(BaseException):
 
 DRAWN = {  # in the order in which they are written
     "dcgan": ["samples/epoch_0000.png", "samples/epoch_0001.png", "figures/training.gif"],
-    "image_captioning": ["samples/epoch_0001.png", "figures/caption_1.png", "figures/caption_1.gif"],
-    "nmt_attention": ["samples/epoch_0001.json", "figures/attention_1.png", "report.html"],
-    "text_generation": ["samples/epoch_0001.txt", "figures/learning_curve.png", "figures/surprise.png"],
+    "image_captioning": ["samples/epoch_0001.png", "figures/caption_1.gif"],
+    "nmt_attention": ["samples/epoch_0001.json", "figures/attention_1.png"],
+    "text_generation": ["samples/epoch_0001.txt", "figures/learning_curve.png", "report.html"],
 }
 
 
