@@ -13,10 +13,10 @@ import tensorflow as tf
 import tyro
 
 from benchmarks.measure import Table, alternate, goal, ratio
-from common import training
-from common.adam import Adam
-from common.pipeline import length_buckets
-from common.text import Vocabulary
+from common.data.batching import length_buckets
+from common.data.vocabulary import Vocabulary
+from common.nn.adam import Adam
+from common.training import trainer
 from examples.image_captioning.config import PRESETS
 from examples.image_captioning.data import PAD, SPECIAL, START
 from examples.image_captioning.demo import PhotoCaptioner, Search
@@ -73,7 +73,7 @@ def padded(ids: Iterable[np.ndarray], length: int) -> np.ndarray:
 
 def in_2018(ids: list[np.ndarray]) -> Callable[[], None]:
     """Return a step as in 2018, whole in a graph, on batches padded to the longest caption of the data."""
-    training.prepare(1, "float32")
+    trainer.prepare(1, "float32")
     model = Captioner2018()
     model.compile(keras.optimizers.Adam())
     features = tf.random.uniform([BATCH_SIZE, CELLS, CHANNELS], 0, 3)
@@ -84,7 +84,7 @@ def in_2018(ids: list[np.ndarray]) -> Callable[[], None]:
 
 def here(encoder: Encoder, ids: list[np.ndarray], precision: str) -> Callable[[], None]:
     """Return a step of the example at the same sizes, on batches of captions of like lengths."""
-    training.prepare(1, precision)
+    trainer.prepare(1, precision)
     model = TrainableCaptioner(VOCABULARY, encoder, embedding_dim=EMBEDDING, units=UNITS, attention_units=UNITS)
     model.build_weights(encoder).compile(Adam())
     model.optimizer.build(model.trainable_variables)
@@ -109,7 +109,7 @@ def steps(step: Callable, batches: list) -> Callable[[], None]:
 def searches(encoder: Encoder) -> dict[str, tuple[int, Callable[[], object]]]:
     """Return ways of making captions, with how many each makes, by a model of the `quick` preset."""
     config = PRESETS["quick"]
-    training.prepare(1, config.precision)
+    trainer.prepare(1, config.precision)
     vocabulary = Vocabulary([*SPECIAL, *(f"word{number}" for number in range(2534))])
     model = Captioner(len(vocabulary), encoder, **config.architecture()).build_weights(encoder)
     captioner = PhotoCaptioner(model, encoder, vocabulary, WORDS_OF_A_SEARCH)

@@ -19,7 +19,7 @@ import tensorflow as tf
 import tyro
 
 from benchmarks.plain_dcgan import BATCH_SIZE, PlainDCGAN
-from common import training
+from common.training import trainer
 from examples.dcgan import model as networks
 from examples.dcgan.classifier import trained_eyes
 from examples.dcgan.config import PRESETS, Config
@@ -104,7 +104,7 @@ def main(
         for seed in seeds:
             config, build = VARIANTS[name]
             config = replace(config, seed=seed)
-            training.prepare(seed, config.precision)
+            trainer.prepare(seed, config.precision)
             model = build(config, images)
             steps = train_for(60 * minutes, config, model, images)
             made = ImageGenerator(model).draw(MOST_SAMPLES, SEED)

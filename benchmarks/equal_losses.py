@@ -10,7 +10,7 @@ import tensorflow as tf
 import tyro
 
 from benchmarks.measure import Table, goal
-from common import training
+from common.training import trainer
 from examples.text_generation.config import PRESETS
 from examples.text_generation.data import load_corpus, training_batches
 from examples.text_generation.train import build_model, build_optimizer, build_schedule
@@ -20,7 +20,7 @@ def losses(plain_gru: bool, steps: int, data_dir: Path | None) -> list[float]:
     """Return the losses, in nats, of the first steps of a GRU of 1,024 units in float32."""
     sizes = {"units": 1024, "batch_size": 64, "window": 100}
     config = replace(PRESETS["quick"], optimizer="adam", learning_rate=2e-3, dropout=0.0, plain_gru=plain_gru, **sizes)
-    training.prepare(config.seed, config.precision)
+    trainer.prepare(config.seed, config.precision)
     corpus = load_corpus(config.data, config.window, data_dir)
     model = build_model(config, len(corpus.vocabulary))
     model.compile(build_optimizer(config, build_schedule(config, steps)))

@@ -16,7 +16,7 @@ import tensorflow as tf
 import tyro
 
 from benchmarks.measure import Table, alternate, goal, product
-from common import training
+from common.training import trainer
 from examples.image_captioning.data import load_photos
 from examples.image_captioning.encoder import Encoder, load_encoder
 from examples.image_captioning.features import BATCH, SHARD, extract_features
@@ -59,7 +59,7 @@ def main(data_dir: Path | None = None, data: str = "flickr8k", turns: int = 20) 
         data: as for `train`.
         turns: of each way.
     """
-    training.prepare(1, "float32")
+    trainer.prepare(1, "float32")
     photos = load_photos(data, SHARD, data_dir)[:SHARD]
     encoders = {(name, precision): make_encoder(name, precision) for name in GOALS for precision in PRECISIONS}
     ways: dict[object, Callable[[], object]] = {}

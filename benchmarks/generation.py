@@ -12,8 +12,8 @@ import tensorflow as tf
 import tyro
 
 from benchmarks.measure import Table, alternate, goal
-from common import training
-from common.text import Vocabulary
+from common.data.vocabulary import Vocabulary
+from common.training import trainer
 from examples.text_generation.config import PRESETS
 from examples.text_generation.demo import Sampling, TextGenerator
 from examples.text_generation.model import CharRNN
@@ -63,7 +63,7 @@ def main(turns: int = 20) -> None:
     config = PRESETS["quick"]
     rows, goals = [], []
     for precision in ("float32", "bfloat16"):
-        training.prepare(1, precision)
+        trainer.prepare(1, precision)
         vocabulary = Vocabulary(sorted({chr(code) for code in range(32, 96)} | {"\n"}))
         model = CharRNN(len(vocabulary), **config.architecture()).build_weights()
         generator = TextGenerator(model, vocabulary)

@@ -13,7 +13,7 @@ import keras
 import tensorflow as tf
 import tyro
 
-from common import training
+from common.training import trainer
 from examples.text_generation.config import PRESETS
 from examples.text_generation.data import VALIDATION_STREAMS, contiguous_batches, load_corpus, training_batches
 from examples.text_generation.model import TrainableCharRNN, cross_entropy, masked_mean, pick_up, put_down
@@ -60,7 +60,7 @@ def measure(variant: Variant, data_dir: Path | None, units: int, marks: list[int
     """Return the held-out loss of a variant, untrained and after each number of steps in `marks`."""
     adam = {"optimizer": "adam", "learning_rate": 4e-3, "warmup_steps": 20, "weight_decay": 0.0}
     config = replace(PRESETS["quick"], units=units, window=100, batch_size=128, dropout=0.2, **adam)
-    training.prepare(config.seed, config.precision)
+    trainer.prepare(config.seed, config.precision)
     corpus = load_corpus(config.data, config.window, data_dir)
     batches = training_batches(corpus.train, config.batch_size, config.window, config.seed, epoch=0).repeat()
     held_out = contiguous_batches(corpus.held_out, VALIDATION_STREAMS, config.window)
@@ -76,11 +76,11 @@ def measure(variant: Variant, data_dir: Path | None, units: int, marks: list[int
     if not variant.clip:
         model.optimizer.global_clipnorm = None
     step = tf.function(lambda batch: train_step(model, batch, variant.dense_gradient))
-    losses = [training.evaluate(model, held_out)["loss"]]
+    losses = [trainer.evaluate(model, held_out)["loss"]]
     for number, batch in enumerate(batches.take(marks[-1]), start=1):
         step(batch)
         if number in marks:
-            losses.append(training.evaluate(model, held_out)["loss"])
+            losses.append(trainer.evaluate(model, held_out)["loss"])
     return losses
 
 

@@ -13,7 +13,7 @@ import tyro
 
 from benchmarks.character_gru import EMBEDDING, VOCABULARY, here, plain_keras, some_characters
 from benchmarks.measure import RESULTS, Table, alternate, ratio
-from common.text import Vocabulary
+from common.data.vocabulary import Vocabulary
 from examples.text_generation.data import training_batches
 
 matplotlib.use("Agg")

@@ -11,7 +11,7 @@ import tensorflow as tf
 import tyro
 
 from benchmarks.measure import Table, alternate, goal
-from common import training
+from common.training import trainer
 from examples.nmt_attention.config import PRESETS
 from examples.nmt_attention.data import Corpus, EncodedPairs, load_corpus
 from examples.nmt_attention.demo import SentenceTranslator
@@ -25,7 +25,7 @@ PLAIN, ONE, BATCHES = "plain, one at a time", "{}, one at a time", "{}, batches 
 def briefly_trained(corpus: Corpus) -> SentenceTranslator:
     """Return a translator of the `quick` preset after a few hundred steps: its sentences end where sentences do."""
     config = PRESETS["quick"]
-    training.prepare(config.seed, config.precision)
+    trainer.prepare(config.seed, config.precision)
     sizes = len(corpus.source_words), len(corpus.target_words)
     model = build_model(config, *sizes)
     model.compile(build_optimizer(config, build_schedule(config, STEPS)))
@@ -34,7 +34,7 @@ def briefly_trained(corpus: Corpus) -> SentenceTranslator:
     step = tf.function(model.train_step, input_signature=[batches.element_spec])
     for batch in batches.take(STEPS):
         step(batch)
-    training.prepare(config.seed, "float32")  # as `SentenceTranslator.load`
+    trainer.prepare(config.seed, "float32")  # as `SentenceTranslator.load`
     translator = build_model(config, *sizes)
     translator.set_weights(model.get_weights())
     return SentenceTranslator(translator, corpus.source_words, corpus.target_words, config.max_tokens)

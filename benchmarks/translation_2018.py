@@ -13,9 +13,9 @@ import tensorflow as tf
 import tyro
 
 from benchmarks.measure import Table, alternate, goal, ratio
-from common import training
-from common.adam import Adam
-from common.pipeline import batches_of, epoch_order
+from common.data.batching import batches_of, epoch_order
+from common.nn.adam import Adam
+from common.training import trainer
 from examples.nmt_attention.data import EncodedPairs, load_corpus
 from examples.nmt_attention.model import Translator
 from examples.nmt_attention.text import PAD, START, Words
@@ -72,7 +72,7 @@ def padded_batches(pairs: EncodedPairs) -> tf.data.Dataset:
 
 def in_2018(pairs: EncodedPairs, sizes: tuple[int, int]) -> Callable[[], None]:
     """Return some steps as in 2018, whole in a graph."""
-    training.prepare(1, "float32")
+    trainer.prepare(1, "float32")
     model = Translator2018(*sizes)
     model.compile(keras.optimizers.Adam())
     batches = padded_batches(pairs)
@@ -83,7 +83,7 @@ def in_2018(pairs: EncodedPairs, sizes: tuple[int, int]) -> Callable[[], None]:
 
 def here(pairs: EncodedPairs, sizes: tuple[int, int], precision: str, plain_gru: bool = False) -> Callable[[], None]:
     """Return some steps of the example at the same sizes, on batches of like lengths."""
-    training.prepare(1, precision)
+    trainer.prepare(1, precision)
     model = Translator(*sizes, EMBEDDING, UNITS // 2, UNITS, UNITS, plain_gru=plain_gru).build_weights()
     model.compile(Adam())
     model.optimizer.build(model.trainable_variables)

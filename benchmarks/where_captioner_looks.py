@@ -15,9 +15,9 @@ import numpy as np
 import tensorflow as tf
 import tyro
 
+from common.data.images import read_image
 from common.errors import UserError
-from common.images import read_image
-from common.run import Run
+from common.training.run_directory import Run
 from examples.image_captioning.data import encode_caption, tokenise
 from examples.image_captioning.demo import PhotoCaptioner, Search
 from examples.image_captioning.photos import squeeze

@@ -14,8 +14,8 @@ import numpy as np
 import tensorflow as tf
 import tyro
 
+from common.data.images import read_image
 from common.errors import UserError
-from common.images import read_image
 from examples.image_captioning.encoder import load_encoder
 from examples.image_captioning.photos import squeeze
 from examples.image_captioning.pointing import BoxedPhoto, read_coco_boxes

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-from common import report
-from common.cli import Options, Verb, main
+from common.app import report
+from common.app.cli import Options, Verb, main
 from common.errors import UserError
-from common.run import Run
-from common.terminal import echo
+from common.io.terminal import echo
+from common.training.run_directory import Run
 
 _FOLDER = Path(__file__).parent
 _SHOWPIECES = {  # of all that the examples draw

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from common.archives import extract
+from common.data.archives import extract
 from common.errors import UserError
 
 Members = list[tuple[str, bytes]]

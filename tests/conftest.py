@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from common import download
+from common.data import download
 from tests.downloads import BODY
 from tests.http_server import FaultServer
 
@@ -80,7 +80,7 @@ def path(tmp_path):
 @pytest.fixture(scope="session")
 def uninterrupted(tmp_path_factory):
     """The losses, final weights and metrics of the toy, trained in peace."""
-    from common.run import Run
+    from common.training.run_directory import Run
     from tests.toy import fit
 
     path = tmp_path_factory.mktemp("uninterrupted")

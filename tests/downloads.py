@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from common.download import Resource, fetch
+from common.data.download import Resource, fetch
 from common.errors import UserError
 
 ROOT = Path(__file__).parent.parent
@@ -41,7 +41,7 @@ def files_in(folder: Path) -> list[str]:
 
 def start_process(*lines: str, **variables: object) -> subprocess.Popen:
     """Start a process that imports `download`, sets the variables and runs the lines."""
-    imports = ["import hashlib, os, signal, sys, time", "from common.download import Resource, fetch"]
+    imports = ["import hashlib, os, signal, sys, time", "from common.data.download import Resource, fetch"]
     script = "\n".join([*imports, *(f"{name} = {value!r}" for name, value in variables.items()), *lines])
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.Popen([sys.executable, "-c", script], env=environment, stderr=subprocess.PIPE, text=True)

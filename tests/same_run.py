@@ -2,7 +2,7 @@
 
 from safetensors.numpy import load_file
 
-from common.checkpoints import find
+from common.training.checkpoints import find
 
 
 def saved_variables(run):

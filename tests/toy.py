@@ -4,10 +4,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from common.checkpoints import Checkpoints
-from common.run import Run
-from common.schedule import WarmUpAndDecay
-from common.training import Trainer, prepare
+from common.training.checkpoints import Checkpoints
+from common.training.run_directory import Run
+from common.training.schedule import WarmUpAndDecay
+from common.training.trainer import Trainer, prepare
 
 BATCHES, EPOCHS = 5, 3
 

@@ -40,7 +40,7 @@ from pathlib import Path
 REPOSITORY = "{REPOSITORY}"
 
 here = Path.cwd()
-checkout = next((folder for folder in (here, *here.parents) if (folder / "common" / "training.py").exists()), None)
+checkout = next((folder for folder in (here, *here.parents) if (folder / "common" / "training").exists()), None)
 if checkout is None:  # as on Colab: fetch the code and install what is missing; the TensorFlow that is there stays
     checkout = here / "eager-examples"
     if not checkout.exists():
@@ -49,7 +49,7 @@ if checkout is None:  # as on Colab: fetch the code and install what is missing;
 os.chdir(checkout)  # so that runs/ is the same folder as for the command line
 sys.path.insert(0, str(checkout))
 
-from common.cli import import_tensorflow_quietly
+from common.app.cli import import_tensorflow_quietly
 
 import_tensorflow_quietly()"""
 

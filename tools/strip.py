@@ -5,7 +5,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from common import figures
+from common.viz import figures
 
 ROOT = Path(__file__).parent.parent
 STRIP = ROOT / "images" / "strip.webp"

@@ -2,7 +2,7 @@
 
 import sys
 
-from common.cli import Verb, main
+from common.app.cli import Verb, main
 from examples.dcgan.config import PRESETS, Config, EvaluateOptions, ExportOptions, GenerateOptions
 
 # TensorFlow is imported by the verbs, not here, so that --help answers at once.
@@ -10,7 +10,7 @@ from examples.dcgan.config import PRESETS, Config, EvaluateOptions, ExportOption
 
 def train(config: Config) -> None:
     """Train or resume, and write the report."""
-    from common.terminal import echo
+    from common.io.terminal import echo
     from examples.dcgan.report import write_report
     from examples.dcgan.train import train
 
@@ -22,9 +22,9 @@ def train(config: Config) -> None:
 
 def generate(options: GenerateOptions) -> None:
     """Write a sheet, single files or a walk."""
-    from common.outputs import Outputs
-    from common.run import Run
-    from common.terminal import echo
+    from common.app.outputs import Outputs
+    from common.io.terminal import echo
+    from common.training.run_directory import Run
     from examples.dcgan.demo import ImageGenerator, write_files, write_sheet, write_walk
 
     run = Run.open(options.run, Config.EXAMPLE)
@@ -41,9 +41,9 @@ def generate(options: GenerateOptions) -> None:
 
 def evaluate(options: EvaluateOptions) -> None:
     """Measure, and refresh the report."""
-    from common.report import flat, readable
-    from common.run import Run
-    from common.terminal import echo
+    from common.app.report import flat, readable
+    from common.io.terminal import echo
+    from common.training.run_directory import Run
     from examples.dcgan.evaluate import evaluate
     from examples.dcgan.report import write_report
 
@@ -56,8 +56,8 @@ def evaluate(options: EvaluateOptions) -> None:
 
 def export(options: ExportOptions) -> None:
     """Write a SavedModel and say where."""
-    from common.run import Run
-    from common.terminal import echo
+    from common.io.terminal import echo
+    from common.training.run_directory import Run
     from examples.dcgan.demo import ImageGenerator
     from examples.dcgan.export import export
 

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from tqdm.auto import tqdm
 
-from common.figures import ACCENT, FAINT, SECOND, save_figure
+from common.viz.figures import ACCENT, FAINT, SECOND, save_figure
 
 # %%
 WINNING = 0.97  # right on so many real and so many made images: then its verdict teaches little

@@ -13,13 +13,13 @@ import numpy as np
 import platformdirs
 import tensorflow as tf
 
-from common import training
-from common.checkpoints import named_variables
+from common.data.batching import quick_to_stop
 from common.errors import UserError
-from common.files import write_atomically
-from common.pipeline import quick_to_stop
-from common.tensors import tensor_bytes, tensors_from
-from common.terminal import echo
+from common.io.files import write_atomically
+from common.io.tensors import tensor_bytes, tensors_from
+from common.io.terminal import echo
+from common.training import trainer
+from common.training.checkpoints import named_variables
 from examples.dcgan.data import ImageSet, to_unit_range
 
 _RECIPE = 1  # part of the cache key: raise it when anything below changes
@@ -49,7 +49,7 @@ def trained_eyes(images: ImageSet) -> Eyes:
     Raises:
         UserError: the cache cannot be written.
     """
-    training.prepare(_SEED, precision="float32")  # whatever the run was trained in: the same eyes look at all of them
+    trainer.prepare(_SEED, precision="float32")  # whatever the run was trained in: the same eyes look at all of them
     network = _build(images.train.shape[1:], int(images.train_labels.max()) + 1)
     cached = _cache_path(images)
     variables = named_variables(network)

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from common import cli
-from common.cli import (
+from common.app import cli
+from common.app.cli import (
     MAX_SEED,
     MAX_WIDTH,
     OutputOptions,

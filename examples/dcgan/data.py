@@ -25,12 +25,12 @@ import tensorflow as tf
 from PIL import Image
 from tqdm.auto import tqdm
 
-from common.download import Resource, fetch
+from common.data.batching import epoch_order
+from common.data.download import Resource, fetch
+from common.data.images import crop_square, image_paths, read_image
+from common.data.tfds import load_splits
 from common.errors import UserError
-from common.images import crop_square, image_paths, read_image
-from common.pipeline import epoch_order
-from common.terminal import one_line, warn
-from common.tfds import load_splits
+from common.io.terminal import one_line, warn
 
 # %% tags=["module"]
 from examples.dcgan.tiny_digits import draw_digits

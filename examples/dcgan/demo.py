@@ -15,12 +15,13 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from common import figures, training
-from common.checkpoints import restore_weights
+from common.app.outputs import Outputs
+from common.data.images import from_pixels, grid, read_image, save_image
 from common.errors import UserError
-from common.images import from_pixels, grid, read_image, save_image
-from common.outputs import Outputs
-from common.run import Run
+from common.training import trainer
+from common.training.checkpoints import restore_weights
+from common.training.run_directory import Run
+from common.viz import figures
 
 # %% tags=["module"]
 from examples.dcgan.config import Config
@@ -63,7 +64,7 @@ class ImageGenerator:
         config = Config.from_settings(trained.settings | size_and_channels)
         if None in size_and_channels.values():
             raise UserError(f"{run.config}: does not tell the size of the images; restore it from a copy")
-        training.prepare(config.seed, config.precision)
+        trainer.prepare(config.seed, config.precision)
         model = DCGAN(config.image_size, config.channels, **config.architecture()).build_weights()
         restore_weights(run.checkpoints, model)
         return cls(model)

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from common.data.images import grid, save_image
 from common.errors import UserError
-from common.figures import ACCENT, FAINT, save_figure, titled
-from common.images import grid, save_image
-from common.run import Run
+from common.training.run_directory import Run
+from common.viz.figures import ACCENT, FAINT, save_figure, titled
 
 # %% tags=["module"]
 from examples.dcgan.classifier import Eyes, trained_eyes

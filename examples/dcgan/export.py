@@ -4,14 +4,14 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from common.checkpoints import named_variables
-from common.saved_model import save_model
+from common.app.saved_model import save_model
+from common.training.checkpoints import named_variables
 from examples.dcgan.data import to_bytes
 from examples.dcgan.demo import ImageGenerator
 
 
 def export(generator: ImageGenerator, folder: Path, maker: str, overwrite: bool = False) -> Path:
-    """Write the SavedModel to `folder` and return it; see `common.saved_model.save_model` for the arguments.
+    """Write the SavedModel to `folder` and return it; see `common.app.saved_model.save_model` for the arguments.
 
     Its one signature takes noise (float32 [B, Z] from N(0, 1)) and gives {"images": uint8 [B, H, W, C]}.
     """

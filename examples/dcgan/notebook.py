@@ -30,8 +30,8 @@ import keras
 from IPython.display import Image as Picture
 from IPython.display import display
 
-from common.images import grid
-from common.report import flat, readable
+from common.data.images import grid
+from common.app.report import flat, readable
 from examples.dcgan.config import PRESETS
 
 # %% [markdown]

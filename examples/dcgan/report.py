@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from common import report
-from common.run import Run
+from common.app import report
+from common.training.run_directory import Run
 
 _PICTURES = {
     "samples.png": "Sixty-four images that the trained generator makes of noise",

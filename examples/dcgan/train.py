@@ -12,10 +12,10 @@ from functools import partial
 
 import keras
 
-from common import training
-from common.images import save_image
-from common.run import Run
-from common.terminal import echo
+from common.data.images import save_image
+from common.io.terminal import echo
+from common.training import trainer
+from common.training.run_directory import Run
 
 # %% tags=["module"]
 from examples.dcgan.balance import WatchBalance, draw_balance
@@ -44,7 +44,7 @@ def train(config: Config) -> Run:
         UserError: bad data, or a run directory with other settings.
         Interrupted: stopped by a signal, with everything saved.
     """
-    training.prepare(config.seed, config.precision)
+    trainer.prepare(config.seed, config.precision)
     images = load_images(config.data, config.image_size, config.channels, config.data_dir)
     run = Run.start(
         config.run_path,
@@ -55,7 +55,7 @@ def train(config: Config) -> Run:
     )
     model = build_model(config, images)
     announce(config, images, model)
-    training.Trainer(
+    trainer.Trainer(
         model,
         run,
         epochs=config.epochs,

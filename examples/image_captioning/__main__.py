@@ -2,7 +2,7 @@
 
 import sys
 
-from common.cli import Verb, main
+from common.app.cli import Verb, main
 from examples.image_captioning.config import PRESETS, CaptionOptions, Config, EvaluateOptions, ExportOptions
 
 # TensorFlow is imported by the verbs, not here, so that --help answers at once.
@@ -10,7 +10,7 @@ from examples.image_captioning.config import PRESETS, CaptionOptions, Config, Ev
 
 def train(config: Config) -> None:
     """Train or resume, and write the report."""
-    from common.terminal import echo
+    from common.io.terminal import echo
     from examples.image_captioning.report import write_report
     from examples.image_captioning.train import train
 
@@ -25,10 +25,10 @@ def caption(options: CaptionOptions) -> None:
     Raises:
         UserError: a photo cannot be read, and the others have their captions by then; or other files are in the way.
     """
+    from common.app.outputs import Outputs
     from common.errors import UserError
-    from common.outputs import Outputs
-    from common.run import Run
-    from common.terminal import echo, json_line
+    from common.io.terminal import echo, json_line
+    from common.training.run_directory import Run
     from examples.image_captioning.demo import PhotoCaptioner, Search, find_photos
     from examples.image_captioning.pictures import SUFFIXES, draw_caption
 
@@ -55,9 +55,9 @@ def caption(options: CaptionOptions) -> None:
 
 def evaluate(options: EvaluateOptions) -> None:
     """Measure, and refresh the report."""
-    from common.report import flat, readable
-    from common.run import Run
-    from common.terminal import echo
+    from common.app.report import flat, readable
+    from common.io.terminal import echo
+    from common.training.run_directory import Run
     from examples.image_captioning.evaluate import evaluate
     from examples.image_captioning.report import write_report
 
@@ -71,8 +71,8 @@ def evaluate(options: EvaluateOptions) -> None:
 
 def export(options: ExportOptions) -> None:
     """Write a SavedModel and say where."""
-    from common.run import Run
-    from common.terminal import echo
+    from common.io.terminal import echo
+    from common.training.run_directory import Run
     from examples.image_captioning.demo import PhotoCaptioner
     from examples.image_captioning.export import export
 

@@ -6,8 +6,8 @@ from typing import Any, ClassVar, Literal
 
 import tyro
 
-from common import cli
-from common.cli import (
+from common.app import cli
+from common.app.cli import (
     MAX_STEPS,
     MAX_WIDTH,
     OutputOptions,

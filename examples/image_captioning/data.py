@@ -23,9 +23,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from common.data.batching import batches_of, length_buckets
+from common.data.text_files import normalise
+from common.data.vocabulary import Vocabulary
 from common.errors import UserError
-from common.pipeline import batches_of, length_buckets
-from common.text import Vocabulary, normalise
 
 # %% tags=["module"]
 from examples.image_captioning.encoder import Encoder

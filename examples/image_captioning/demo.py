@@ -2,8 +2,8 @@
 # # Image captioning: the demonstration
 #
 # A trained captioner takes any photo. What people actually have on their disks differs from a data set: phones write
-# photos that lie on their side, scanners 16 bits a pixel, designers transparent corners; `common.images` makes them all
-# alike.
+# photos that lie on their side, scanners 16 bits a pixel, designers transparent corners; `common.data.images` makes
+# them all alike.
 
 # %%
 """Step 5: describe photos with the trained model, and see where it looked for each word."""
@@ -18,13 +18,13 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from common import training
-from common.checkpoints import restore_weights
-from common.decoding import Hypotheses, beam_search
+from common.data.images import image_paths, read_image
+from common.data.vocabulary import Vocabulary
 from common.errors import UserError
-from common.images import image_paths, read_image
-from common.run import Run
-from common.text import Vocabulary
+from common.nn.beam_search import Hypotheses, beam_search
+from common.training import trainer
+from common.training.checkpoints import restore_weights
+from common.training.run_directory import Run
 
 # %% tags=["module"]
 from examples.image_captioning.config import Config
@@ -87,7 +87,7 @@ class PhotoCaptioner:
             UserError: the run has no checkpoint yet, or it is damaged.
         """
         config = Config.from_settings(run.read_config().settings)
-        training.prepare(config.seed, config.precision)
+        trainer.prepare(config.seed, config.precision)
         vocabulary = Vocabulary.load(run.vocabulary)
         encoder = load_encoder(config.encoder, str(encoder_weights_path(run)))
         model = Captioner(len(vocabulary), encoder, **config.architecture()).build_weights(encoder)
@@ -122,7 +122,7 @@ class PhotoCaptioner:
                 partial(self.search, beam=search.beam), input_signature=signature, jit_compile=rows == 1
             )
         found = self._compiled[search.beam, rows](source, tf.constant(search.length_penalty, tf.float32))
-        best = zip(found.ids[:, 0].numpy(), found.scores[:, 0].numpy(), found.kept[:, 0].numpy(), strict=True)
+        best = zip(found.ids[:, 0].numpy(), found.scores[:, 0].numpy(), found.attention[:, 0].numpy(), strict=True)
         return [self._describe(ids, float(score), weights) for ids, score, weights in best]
 
     def search(self, source: tf.Tensor, length_penalty: tf.Tensor, beam: int) -> Hypotheses:

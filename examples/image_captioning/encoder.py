@@ -24,9 +24,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from common.checkpoints import named_variables
 from common.errors import UserError
-from common.tensors import read_tensors, write_tensors
+from common.io.tensors import read_tensors, write_tensors
+from common.training.checkpoints import named_variables
 
 # %% tags=["module"]
 from examples.image_captioning.folding import fold_batch_norm

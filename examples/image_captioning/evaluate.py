@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from common.errors import UserError
-from common.run import Run
+from common.training.run_directory import Run
 
 # %% tags=["module"]
 from examples.image_captioning.config import Config

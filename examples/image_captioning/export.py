@@ -4,9 +4,9 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from common.checkpoints import named_variables
-from common.images import MAX_PIXELS
-from common.saved_model import save_model
+from common.app.saved_model import save_model
+from common.data.images import MAX_PIXELS
+from common.training.checkpoints import named_variables
 from examples.image_captioning.data import END
 from examples.image_captioning.demo import PhotoCaptioner
 
@@ -14,7 +14,7 @@ BEAM = 3
 
 
 def export(captioner: PhotoCaptioner, folder: Path, maker: str, overwrite: bool = False) -> Path:
-    """Write the SavedModel to `folder` and return it; see `common.saved_model.save_model` for the arguments.
+    """Write the SavedModel to `folder` and return it; see `common.app.saved_model.save_model` for the arguments.
 
     Its one signature takes image (string: the bytes of a JPEG, PNG, GIF or BMP file) and length_penalty (float32), both
     scalars, and gives {"caption": string, "words": string [T], "attention": float32 [T, rows, columns]}, for the first
@@ -40,8 +40,8 @@ def export(captioner: PhotoCaptioner, folder: Path, maker: str, overwrite: bool 
         ids, length = found.ids[0, 0], found.lengths[0, 0]  # T, scalar
         count = length - tf.cast(ids[length - 1] == END, tf.int32)
         words = tf.gather(module.symbols, ids[:count])  # T
-        side = tf.cast(tf.round(tf.sqrt(tf.cast(tf.shape(found.kept)[-1], tf.float32))), tf.int32)
-        attention = tf.reshape(found.kept[0, 0, :count], [count, side, side])  # T R R
+        side = tf.cast(tf.round(tf.sqrt(tf.cast(tf.shape(found.attention)[-1], tf.float32))), tf.int32)
+        attention = tf.reshape(found.attention[0, 0, :count], [count, side, side])  # T R R
         return {"caption": tf.strings.reduce_join(words, separator=" "), "words": words, "attention": attention}
 
     without_gradients = tf.saved_model.SaveOptions(experimental_custom_gradients=False)

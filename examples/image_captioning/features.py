@@ -22,9 +22,9 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from common.errors import UserError
-from common.files import replacing, sha256_of, write_atomically
-from common.records import Count, Line, Sha256, read_record
-from common.terminal import echo
+from common.io.files import replacing, sha256_of, write_atomically
+from common.io.records import Count, Line, Sha256, read_record
+from common.io.terminal import echo
 
 # %% tags=["module"]
 from examples.image_captioning.encoder import Encoder

@@ -18,8 +18,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
+from common.data.text_files import read_text
 from common.errors import UserError
-from common.text import read_text
 
 # %% tags=["module"]
 from examples.image_captioning.photos import LeftOut, Photo, Split, split_by_name

@@ -30,7 +30,7 @@
 import keras
 import tensorflow as tf
 
-from common.recurrent import LSTM
+from common.nn.recurrent import LSTM
 
 # %% tags=["module"]
 from examples.image_captioning.attention import Attention, Seen
@@ -141,7 +141,7 @@ class Captioner(keras.Model):
         return self.say(words, states, seen, overview, training), weights, tf.concat([seen[0], words], axis=-1)
 
     def next_word(self, ids: tf.Tensor, state: State, memory: Memory) -> tuple[tf.Tensor, State, tf.Tensor]:
-        """Read one word a row: the same as `call` on captions of one word, for `common.decoding.beam_search`.
+        """Read one word a row: the same as `call` on captions of one word, for `common.nn.sampling.beam_search`.
 
         Args:
             ids: int32 [B].

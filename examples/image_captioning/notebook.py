@@ -33,8 +33,9 @@ import tensorflow as tf
 from IPython.display import Image as Picture
 from IPython.display import display
 
-from common import images, spotlight
-from common.report import flat, readable
+from common.data import images
+from common.viz import attention_overlay
+from common.app.report import flat, readable
 from examples.image_captioning.config import PRESETS
 
 # %% [markdown]
@@ -161,7 +162,7 @@ picture = mine.draw()
 captioner = PhotoCaptioner.load(run)
 described = captioner.caption_image(picture, Search(beam=3))
 print(described.text)
-display(spotlight.sheet(picture, described.words, described.attention, described.text))
+display(attention_overlay.sheet(picture, described.words, described.attention, described.text))
 
 # %% tags=["include"]
 from examples.image_captioning.scores import score
@@ -194,4 +195,4 @@ for name, value in flat(evaluate(run, data_dir=config.data_dir)).items():
 # %%
 crowded = Scene([*mine.things, Thing("red", "triangle", (24, 44, 41, 61))]).draw()
 described = captioner.caption_image(crowded, Search(beam=3))
-display(spotlight.sheet(crowded, described.words, described.attention, described.text))
+display(attention_overlay.sheet(crowded, described.words, described.attention, described.text))

@@ -18,10 +18,10 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
+from common.data.images import read_image
 from common.errors import UserError
-from common.files import open_plain
-from common.images import read_image
-from common.terminal import echo, one_line
+from common.io.files import open_plain
+from common.io.terminal import echo, one_line
 
 # %% tags=["module"]
 from examples.image_captioning.scenes import Scene

@@ -13,14 +13,14 @@ from pathlib import Path
 import keras
 from PIL import Image
 
-from common import figures, spotlight
-from common.files import write_atomically
-from common.images import read_image, save_image
-from common.outputs import Outputs
-from common.report import read_listing
-from common.run import Run
-from common.terminal import echo, one_line
-from common.text import Vocabulary
+from common.app.outputs import Outputs
+from common.app.report import read_listing
+from common.data.images import read_image, save_image
+from common.data.vocabulary import Vocabulary
+from common.io.files import write_atomically
+from common.io.terminal import echo, one_line
+from common.training.run_directory import Run
+from common.viz import attention_overlay, figures
 
 # %% tags=["module"]
 from examples.image_captioning.data import PhotoSet
@@ -44,10 +44,10 @@ def draw_caption(image: Image.Image, described: Described, outputs: Outputs, ste
         stem: of their names.
         source: what tells this photo from others, for instance its path.
     """
-    sheet = spotlight.sheet(image, described.words, described.attention, described.text)
+    sheet = attention_overlay.sheet(image, described.words, described.attention, described.text)
     written = [outputs.save_png(f"{stem}.png", sheet, source)]
     if described.words:
-        frames = spotlight.frames(image, described.words, described.attention)
+        frames = attention_overlay.frames(image, described.words, described.attention)
         written.append(outputs.save_gif(f"{stem}.gif", frames, source, frame_ms=700, last_ms=2500))
     return written
 
@@ -84,7 +84,7 @@ class WatchPhotos(keras.callbacks.Callback):
         ]
         write_atomically(sample_path(self.run, epochs_done, ".txt"), "".join(lines))
         first = self.photos.photos[self.watched[0]].open()
-        sheet = spotlight.sheet(
+        sheet = attention_overlay.sheet(
             first, described[0].words[:9], described[0].attention[:9], f"{title}\n{described[0].text}"
         )
         save_image(sheet, sample_path(self.run, epochs_done, ".png"))

@@ -19,9 +19,9 @@ from pathlib import Path
 
 import numpy as np
 
+from common.data.text_files import read_text
 from common.errors import UserError
-from common.spotlight import upsample
-from common.text import read_text
+from common.viz.attention_overlay import upsample
 
 # %% tags=["module"]
 from examples.image_captioning.scenes import Box

@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 import platformdirs
 
-from common.archives import extract
-from common.collection import fetch_all
-from common.download import Resource, cache_dir, fetch
+from common.data.archives import extract
+from common.data.download import Resource, cache_dir, fetch
+from common.data.images import read_image
+from common.data.parallel_download import fetch_all
+from common.data.text_files import read_text
 from common.errors import UserError
-from common.images import read_image
-from common.terminal import echo
-from common.text import read_text
+from common.io.terminal import echo
 
 # %% tags=["module"]
 from examples.image_captioning.photos import Photo, Split

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from common import report
-from common.run import Run
+from common.app import report
+from common.training.run_directory import Run
 from examples.image_captioning.pictures import read_samples
 
 

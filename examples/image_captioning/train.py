@@ -14,12 +14,12 @@ from typing import Any
 
 import keras
 
-from common import training
-from common.adam import Adam
-from common.run import Run
-from common.schedule import WarmUpAndDecay
-from common.terminal import echo
-from common.text import Vocabulary
+from common.data.vocabulary import Vocabulary
+from common.io.terminal import echo
+from common.nn.adam import Adam
+from common.training import trainer
+from common.training.run_directory import Run
+from common.training.schedule import WarmUpAndDecay
 
 # %% tags=["module"]
 from examples.image_captioning.config import Config
@@ -84,7 +84,7 @@ def train(config: Config) -> Run:
         UserError: bad data, or a run directory with other settings.
         Interrupted: stopped by a signal, with everything saved.
     """
-    training.prepare(config.seed, config.precision)
+    trainer.prepare(config.seed, config.precision)
     data = load_data(config)
     run = Run.start(
         config.run_path,
@@ -96,7 +96,7 @@ def train(config: Config) -> Run:
     data.vocabulary.save(run.vocabulary)
     save_encoder(data.encoder, run)
 
-    training.prepare(config.seed, config.precision)  # again: computing features must not change the initial weights
+    trainer.prepare(config.seed, config.precision)  # again: computing features must not change the initial weights
     train_batches, validation_batches = (
         CaptionBatches(photos, data.vocabulary, config.batch_size, config.most_words)
         for photos in (data.train, data.validation)
@@ -108,7 +108,7 @@ def train(config: Config) -> Run:
     schedule = build_schedule(config, config.epochs * steps_per_epoch)
     model.compile(build_optimizer(config, schedule))
     announce(config, data, train_batches, model)
-    training.Trainer(
+    trainer.Trainer(
         model,
         run,
         epochs=config.epochs,

@@ -2,7 +2,7 @@
 
 import sys
 
-from common.cli import Verb, main
+from common.app.cli import Verb, main
 from examples.nmt_attention.config import PRESETS, Config, EvaluateOptions, ExportOptions, TranslateOptions
 
 # TensorFlow is imported by the verbs, not here, so that --help answers at once.
@@ -10,7 +10,7 @@ from examples.nmt_attention.config import PRESETS, Config, EvaluateOptions, Expo
 
 def train(config: Config) -> None:
     """Train or resume, and write the report."""
-    from common.terminal import echo
+    from common.io.terminal import echo
     from examples.nmt_attention.report import write_report
     from examples.nmt_attention.train import train
 
@@ -21,8 +21,8 @@ def train(config: Config) -> None:
 
 def translate(options: TranslateOptions) -> None:
     """Write translations to stdout, a line for a line."""
-    from common.run import Run
-    from common.terminal import echo
+    from common.io.terminal import echo
+    from common.training.run_directory import Run
     from examples.nmt_attention.demo import SentenceTranslator
     from examples.nmt_attention.lines import input_lines, output_lines
 
@@ -34,9 +34,9 @@ def translate(options: TranslateOptions) -> None:
 
 def evaluate(options: EvaluateOptions) -> None:
     """Measure, and refresh the report."""
-    from common.report import flat, readable
-    from common.run import Run
-    from common.terminal import echo
+    from common.app.report import flat, readable
+    from common.io.terminal import echo
+    from common.training.run_directory import Run
     from examples.nmt_attention.evaluate import evaluate
     from examples.nmt_attention.report import write_report
 
@@ -50,8 +50,8 @@ def evaluate(options: EvaluateOptions) -> None:
 
 def export(options: ExportOptions) -> None:
     """Write a SavedModel and say where."""
-    from common.run import Run
-    from common.terminal import echo
+    from common.io.terminal import echo
+    from common.training.run_directory import Run
     from examples.nmt_attention.demo import SentenceTranslator
     from examples.nmt_attention.export import export
 

@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from common.download import Resource, fetch
+from common.data.batching import batches_of, length_buckets
+from common.data.download import Resource, fetch
+from common.data.text_files import normalise, read_text
+from common.data.tfds import load
 from common.errors import UserError
-from common.pipeline import batches_of, length_buckets
-from common.text import normalise, read_text
-from common.tfds import load
 
 # %% tags=["module"]
 from examples.nmt_attention.grammar import tiny_pairs

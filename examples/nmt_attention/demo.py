@@ -15,11 +15,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from common import training
-from common.checkpoints import restore_weights
-from common.run import Run
-from common.terminal import warn
-from common.text import Vocabulary
+from common.data.vocabulary import Vocabulary
+from common.io.terminal import warn
+from common.training import trainer
+from common.training.checkpoints import restore_weights
+from common.training.run_directory import Run
 
 # %% tags=["module"]
 from examples.nmt_attention.config import Config
@@ -79,7 +79,7 @@ class SentenceTranslator:
             UserError: the run has no checkpoint yet, or it is damaged.
         """
         config = Config.from_settings(run.read_config().settings)
-        training.prepare(config.seed, "float32")
+        trainer.prepare(config.seed, "float32")
         source_words, target_words = (
             Words(Vocabulary.load(run.path / f"vocabulary_{side}.json")) for side in ("source", "target")
         )
@@ -95,7 +95,7 @@ class SentenceTranslator:
         Args:
             sentences: raw text. What goes beyond `max_tokens` tokens is cut off, with a note on stderr.
             beam: hypotheses side by side; 1 is greedy.
-            length_penalty: see `common.decoding.beam_search`.
+            length_penalty: see `common.nn.sampling.beam_search`.
             batch_size: sentences translated together.
         """
         tokenised = [self._tokens(sentence) for sentence in sentences]

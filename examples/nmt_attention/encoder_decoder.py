@@ -13,7 +13,7 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from common.recurrent import GRU
+from common.nn.recurrent import GRU
 
 # %% tags=["module"]
 from examples.nmt_attention.attention import BahdanauAttention, mixture

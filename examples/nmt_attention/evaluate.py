@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 from sacrebleu.metrics import BLEU, CHRF
 
-from common import training
 from common.errors import UserError
-from common.files import write_atomically
-from common.run import Run
-from common.terminal import echo
+from common.io.files import write_atomically
+from common.io.terminal import echo
+from common.training import trainer
+from common.training.run_directory import Run
 
 # %% tags=["module"]
 from examples.nmt_attention.config import Config
@@ -52,7 +52,7 @@ def evaluate(
         run: a trained run.
         split: "test" or "validation".
         beam: of the beam search; likewise `length_penalty`.
-        length_penalty: see `common.decoding.beam_search`.
+        length_penalty: see `common.nn.sampling.beam_search`.
         data: what pairs it was trained on; None to take that from the run, see `Run.data_to_use`.
         data_dir: the download cache; None for the default one.
         write: write `evaluation.json` and the ten translations.
@@ -97,7 +97,7 @@ def rule(split: str, count: int, beam: int, length_penalty: float) -> str:
 def measure_tokens(translator: SentenceTranslator, pairs: Sequence[Pair], batch_size: int) -> dict[str, float]:
     """Return nats, perplexity and accuracy per token of the references, END included, given the tokens before."""
     encoded = EncodedPairs(list(pairs), translator.source_words, translator.target_words)
-    measured = training.evaluate(translator.model, encoded.batches(batch_size, seed=0, epoch=0))
+    measured = trainer.evaluate(translator.model, encoded.batches(batch_size, seed=0, epoch=0))
     nats = measured["loss"]
     return {"nats_per_token": nats, "perplexity": math.exp(nats), "accuracy": measured["accuracy"]}
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from common.checkpoints import named_variables
-from common.saved_model import save_model
+from common.app.saved_model import save_model
+from common.training.checkpoints import named_variables
 from examples.nmt_attention.demo import SentenceTranslator
 from examples.nmt_attention.text import END, JOINT, PAD, RULES, SPECIALS, UNKNOWN, Words
 
@@ -27,7 +27,7 @@ class _Table(tf.Module):
 
 
 def export(translator: SentenceTranslator, folder: Path, maker: str, overwrite: bool = False) -> Path:
-    """Write the SavedModel to `folder` and return it; see `common.saved_model.save_model` for the arguments.
+    """Write the SavedModel to `folder` and return it; see `common.app.saved_model.save_model` for the arguments.
 
     Its one signature takes sentences, string [B], in Unicode NFC, and gives greedy translations:
 
@@ -50,7 +50,7 @@ def export(translator: SentenceTranslator, folder: Path, maker: str, overwrite: 
         ids = tf.concat([tf.maximum(ids[:, :1], stand_in), ids[:, 1:]], axis=1)  # B S
         found = translator.model.translate(ids)
         is_token = (found.ids[:, 0] != END) & ~is_empty  # B T
-        attention = found.kept[:, 0] * tf.cast(is_token, tf.float32)[..., None]  # B T S
+        attention = found.attention[:, 0] * tf.cast(is_token, tf.float32)[..., None]  # B T S
         tokens = _read(found.ids[:, 0], attention, source_tokens, module.target)  # B T
         tokens = _capitalise_like(tf.where(is_token, tokens, ""), source_tokens)
         text = tf.strings.reduce_join(tokens, axis=-1, separator=" ")  # B

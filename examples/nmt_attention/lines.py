@@ -4,9 +4,9 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import count, islice
 
+from common.app.outputs import Outputs
 from common.errors import UserError
-from common.outputs import Outputs
-from common.terminal import json_line, one_line
+from common.io.terminal import json_line, one_line
 from examples.nmt_attention.config import TranslateOptions
 from examples.nmt_attention.demo import SentenceTranslator, Translation
 from examples.nmt_attention.showing import draw

@@ -20,7 +20,7 @@
 import keras
 import tensorflow as tf
 
-from common.decoding import Hypotheses, beam_search
+from common.nn.beam_search import Hypotheses, beam_search
 
 # %% tags=["module"]
 from examples.nmt_attention.encoder_decoder import Decoder, Encoder

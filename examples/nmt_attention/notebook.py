@@ -32,7 +32,7 @@ import tensorflow as tf
 from IPython.display import Image as Picture
 from IPython.display import display
 
-from common.report import flat, readable
+from common.app.report import flat, readable
 from examples.nmt_attention.config import PRESETS
 
 # %% [markdown]

@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 
 from common.errors import UserError
-from common.terminal import warn
+from common.io.terminal import warn
 
 # %% tags=["module"]
 from examples.nmt_attention.text import clean, tokenise

@@ -15,12 +15,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from common import figures
+from common.app.report import read_listing
+from common.data.images import save_image
 from common.errors import UserError
-from common.files import write_atomically
-from common.images import save_image
-from common.report import read_listing
-from common.run import Run
+from common.io.files import write_atomically
+from common.training.run_directory import Run
+from common.viz import figures
 
 # %% tags=["module"]
 from examples.nmt_attention.data import Corpus

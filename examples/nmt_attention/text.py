@@ -24,7 +24,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from common.text import Vocabulary, normalise
+from common.data.text_files import normalise
+from common.data.vocabulary import Vocabulary
 
 # %%
 JOINER = "￭"

@@ -12,12 +12,13 @@ from functools import partial
 
 import keras
 
-from common import figures, training
-from common.adam import Adam
-from common.muon import Muon
-from common.run import Run
-from common.schedule import WarmUpAndDecay
-from common.terminal import echo
+from common.io.terminal import echo
+from common.nn.adam import Adam
+from common.nn.muon import Muon
+from common.training import trainer
+from common.training.run_directory import Run
+from common.training.schedule import WarmUpAndDecay
+from common.viz import figures
 
 # %% tags=["module"]
 from examples.nmt_attention.config import Config
@@ -28,9 +29,9 @@ from examples.nmt_attention.showing import ShowEveryEpoch, choose_sentences, dra
 
 # %% [markdown]
 # Two optimizers share the work. **Adam** moves the embeddings, where each row is a word's own, and the biases. All
-# other matrices are moved by **Muon** (`common/muon.py`): a step as long in every direction of the matrix, not only in
-# the few that dominate its gradient. That takes time, so it is done at every fourth step, four times as far. In 2,400
-# steps that came to 1.427 nats a token; at every step to 1.418, in a third more time; with Adam alone to 1.470.
+# other matrices are moved by **Muon** (`common/nn/muon.py`): a step as long in every direction of the matrix, not only
+# in the few that dominate its gradient. That takes time, so it is done at every fourth step, four times as far. In
+# 2,400 steps that came to 1.427 nats a token; at every step to 1.418, in a third more time; with Adam alone to 1.470.
 #
 # Now that the matrices have a step of their own, the word vectors can have theirs, and want a far larger one than a GRU
 # would bear: with the matrices' step as it was and Adam's rate at 4, 6, 10 and 20 thousandths instead of 3, the loss of
@@ -75,7 +76,7 @@ def train(config: Config) -> Run:
         UserError: bad data, or a run directory with other settings.
         Interrupted: stopped by a signal, with everything saved.
     """
-    training.prepare(config.seed, config.precision)
+    trainer.prepare(config.seed, config.precision)
     corpus = load_corpus(config.data, **config.corpus(), data_dir=config.data_dir)
     run = Run.start(
         config.run_path,
@@ -95,7 +96,7 @@ def train(config: Config) -> Run:
     model.compile(build_optimizer(config, schedule))
     announce(config, corpus, model)
     shown = choose_sentences(config.data, corpus)
-    training.Trainer(
+    trainer.Trainer(
         model,
         run,
         epochs=config.epochs,

@@ -2,7 +2,7 @@
 
 import sys
 
-from common.cli import Verb, main
+from common.app.cli import Verb, main
 from examples.text_generation.config import PRESETS, Config, EvaluateOptions, ExportOptions, GenerateOptions
 
 # TensorFlow is imported by the verbs, not here, so that --help answers at once.
@@ -10,7 +10,7 @@ from examples.text_generation.config import PRESETS, Config, EvaluateOptions, Ex
 
 def train(config: Config) -> None:
     """Train or resume, and write the report."""
-    from common.terminal import echo
+    from common.io.terminal import echo
     from examples.text_generation.report import write_report
     from examples.text_generation.train import train
 
@@ -26,8 +26,8 @@ def generate(options: GenerateOptions) -> None:
         UserError: no prompt, or one with characters that the model never saw.
     """
     from common.errors import UserError
-    from common.run import Run
-    from common.terminal import echo
+    from common.io.terminal import echo
+    from common.training.run_directory import Run
     from examples.text_generation.demo import Sampling, TextGenerator, read_prompt
 
     run = Run.open(options.run, Config.EXAMPLE)
@@ -51,9 +51,9 @@ def generate(options: GenerateOptions) -> None:
 
 def evaluate(options: EvaluateOptions) -> None:
     """Measure, and refresh the report."""
-    from common.report import flat, readable
-    from common.run import Run
-    from common.terminal import echo
+    from common.app.report import flat, readable
+    from common.io.terminal import echo
+    from common.training.run_directory import Run
     from examples.text_generation.evaluate import evaluate
     from examples.text_generation.report import write_report
 
@@ -66,8 +66,8 @@ def evaluate(options: EvaluateOptions) -> None:
 
 def export(options: ExportOptions) -> None:
     """Write a SavedModel and say where."""
-    from common.run import Run
-    from common.terminal import echo
+    from common.io.terminal import echo
+    from common.training.run_directory import Run
     from examples.text_generation.demo import TextGenerator
     from examples.text_generation.export import export
 

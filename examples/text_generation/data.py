@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from common.download import Resource, fetch
+from common.data.download import Resource, fetch
+from common.data.text_files import normalise, read_text
+from common.data.tfds import load_splits
+from common.data.vocabulary import Vocabulary
 from common.errors import UserError
-from common.text import Vocabulary, normalise, read_text
-from common.tfds import load_splits
 
 # %% [markdown]
 # ## Step 1: download

@@ -14,14 +14,16 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from common import figures, training
-from common.checkpoints import restore_weights
-from common.decoding import draw_chances, sample_sequence
+from common.app.report import read_listing
+from common.data.text_files import read_text
+from common.data.vocabulary import Vocabulary
 from common.errors import UserError
-from common.files import write_atomically
-from common.report import read_listing
-from common.run import Run
-from common.text import Vocabulary, read_text
+from common.io.files import write_atomically
+from common.nn.sampling import sample_sequence, uniform_noise
+from common.training import trainer
+from common.training.checkpoints import restore_weights
+from common.training.run_directory import Run
+from common.viz import figures
 
 # %% tags=["module"]
 from examples.text_generation.config import MAX_LENGTH, Config
@@ -31,7 +33,7 @@ from examples.text_generation.model import CharRNN
 # ## Step 5: write
 #
 # **Temperature** divides the logits before they become probabilities: below 1 the likely gets likelier (bold,
-# repetitive), above 1 chances even out (wild). **Top-k** and **top-p** cut off the long tail of characters that are
+# repetitive), above 1 uniforms even out (wild). **Top-k** and **top-p** cut off the long tail of characters that are
 # each unlikely, but together would be drawn every few words.
 #
 # The whole loop is compiled: the next character is drawn and read in the graph, and Python only sees the result. To
@@ -72,7 +74,7 @@ class TextGenerator:
             UserError: the run has no checkpoint yet, or it is damaged.
         """
         config = Config.from_settings(run.read_config().settings)
-        training.prepare(config.seed, config.precision)
+        trainer.prepare(config.seed, config.precision)
         vocabulary = Vocabulary.load(run.vocabulary)
         model = CharRNN(len(vocabulary), **config.architecture()).build_weights()
         restore_weights(run.checkpoints, model)
@@ -97,14 +99,14 @@ class TextGenerator:
         """
         ids = tf.constant(self.vocabulary.encode(prompt)[None])  # 1 T
         logits, state = self._read(ids, tf.constant(samples))  # B V, state B U
-        chances = draw_chances(sampling.seed, samples, length + MOST_AT_ONCE)  # T B
+        uniforms = uniform_noise(sampling.seed, samples, length + MOST_AT_ONCE)  # T B
         for start in range(0, length, piece):
             count = min(piece, length - start)
             write, room = (self._write_one, MOST_AT_ONCE) if samples == 1 else (self._write_many, count)
             ids, logits, state = write(
                 logits,
                 state,
-                chances[start : start + room],
+                uniforms[start : start + room],
                 tf.constant(count),
                 tf.constant(sampling.temperature, tf.float32),
                 tf.constant(sampling.top_k),
@@ -116,8 +118,8 @@ class TextGenerator:
         logits, state = self.model(ids, self.model.initial_state(1))  # 1 T V, state 1 U
         return tf.nest.map_structure(lambda x: tf.repeat(x, samples, axis=0), (logits[:, -1], state))  # B V, B U
 
-    def _write(self, logits, state, chances, length, temperature, top_k, top_p):
-        return sample_sequence(self.model.reader(), logits, state, chances, length, temperature, top_k, top_p)
+    def _write(self, logits, state, uniforms, length, temperature, top_k, top_p):
+        return sample_sequence(self.model.reader(), logits, state, uniforms, length, temperature, top_k, top_p)
 
 
 def read_prompt(path: Path) -> str:

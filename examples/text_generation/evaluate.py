@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from common import training
-from common.checkpoints import restore_weights
 from common.errors import UserError
-from common.run import Run
+from common.training import trainer
+from common.training.checkpoints import restore_weights
+from common.training.run_directory import Run
 
 # %% tags=["module"]
 from examples.text_generation.config import Config
@@ -45,7 +45,7 @@ def evaluate(run: Run, data: str | None = None, data_dir: Path | None = None, wr
     started = time.monotonic()
     trained = run.read_config()
     config = Config.from_settings(trained.settings)
-    training.prepare(config.seed, config.precision)
+    trainer.prepare(config.seed, config.precision)
     data = run.data_to_use(data, Config.DATA_SETS)
     corpus = load_corpus(data, config.window, data_dir)
     if corpus.fingerprint != trained.data:
@@ -65,8 +65,8 @@ def evaluate(run: Run, data: str | None = None, data_dir: Path | None = None, wr
 
 def measure(model: TrainableCharRNN, held_out: np.ndarray, window: int) -> dict[str, float]:
     """Return nats and bits per character and perplexity with the state carried, and nats on independent windows."""
-    carried = training.evaluate(model, contiguous_batches(held_out, VALIDATION_STREAMS, window))["loss"]
-    windows = training.evaluate(model, independent_windows(held_out, VALIDATION_STREAMS, WINDOW))["loss"]
+    carried = trainer.evaluate(model, contiguous_batches(held_out, VALIDATION_STREAMS, window))["loss"]
+    windows = trainer.evaluate(model, independent_windows(held_out, VALIDATION_STREAMS, WINDOW))["loss"]
     return {
         "nats_per_char": carried,
         "bits_per_char": carried / math.log(2),

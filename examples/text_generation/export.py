@@ -4,14 +4,14 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from common.checkpoints import named_variables
-from common.decoding import draw_chances, sample_sequence
-from common.saved_model import save_model
+from common.app.saved_model import save_model
+from common.nn.sampling import sample_sequence, uniform_noise
+from common.training.checkpoints import named_variables
 from examples.text_generation.demo import TextGenerator
 
 
 def export(generator: TextGenerator, folder: Path, maker: str, overwrite: bool = False) -> Path:
-    """Write the SavedModel to `folder` and return it; see `common.saved_model.save_model` for the arguments.
+    """Write the SavedModel to `folder` and return it; see `common.app.saved_model.save_model` for the arguments.
 
     Its one signature takes prompt (string), length, top_k, seed (int32), temperature and top_p (float32), all scalars,
     and gives {"text": the prompt and its continuation}. It fails on characters that the model never saw.
@@ -41,9 +41,9 @@ def export(generator: TextGenerator, folder: Path, maker: str, overwrite: bool =
         ids = _encode(prompt, module.table)  # T
         model = generator.model
         logits, state = model(ids[None], model.initial_state(1))  # 1 T V
-        chances = draw_chances(seed, 1, length)  # length 1
+        uniforms = uniform_noise(seed, 1, length)  # length 1
         drawn, _, _ = sample_sequence(
-            model.reader(), logits[:, -1], state, chances, length, temperature, top_k, top_p
+            model.reader(), logits[:, -1], state, uniforms, length, temperature, top_k, top_p
         )  # 1 length
         return {"text": prompt + tf.strings.reduce_join(tf.gather(module.symbols, drawn[0]))}
 

@@ -25,7 +25,7 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from common.recurrent import GRU, LSTM, Recurrent
+from common.nn.recurrent import GRU, LSTM, Recurrent
 
 State = list[list[tf.Tensor]]
 """For each recurrent layer its state tensors, each [B, U]: one for a GRU, two for an LSTM."""
@@ -46,9 +46,9 @@ Batch = tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]
 #
 # `python -m benchmarks.initial_values` shows what each of them is worth.
 #
-# And two decide how fast a step is. GRU and LSTM are those of `common/recurrent.py`: Keras' layers, but with as little
-# as possible in their loop over time. And all that the first layer ever reads are the V rows of the embedding, so these
-# are projected to its gates, $W E$, and not the B T characters of each batch one by one.
+# And two decide how fast a step is. GRU and LSTM are those of `common/nn/recurrent.py`: Keras' layers, but with as
+# little as possible in their loop over time. And all that the first layer ever reads are the V rows of the embedding,
+# so these are projected to its gates, $W E$, and not the B T characters of each batch one by one.
 
 
 # %%

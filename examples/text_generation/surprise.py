@@ -17,8 +17,8 @@ import tensorflow as tf
 from matplotlib import colormaps
 from PIL import Image, ImageDraw
 
-from common import figures
-from common.images import save_image
+from common.data.images import save_image
+from common.viz import figures
 
 # %% tags=["module"]
 from examples.text_generation.demo import TextGenerator

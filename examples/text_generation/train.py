@@ -14,12 +14,13 @@ from functools import partial
 import keras
 import tensorflow as tf
 
-from common import figures, training
-from common.adam import Adam
-from common.muon import Muon
-from common.run import Run
-from common.schedule import WarmUpAndDecay
-from common.terminal import echo
+from common.io.terminal import echo
+from common.nn.adam import Adam
+from common.nn.muon import Muon
+from common.training import trainer
+from common.training.run_directory import Run
+from common.training.schedule import WarmUpAndDecay
+from common.viz import figures
 
 # %% tags=["module"]
 from examples.text_generation.config import Config
@@ -36,7 +37,7 @@ from examples.text_generation.surprise import choose_passage, draw_surprise, rea
 
 # %% [markdown]
 # Two optimizers share the work. **Adam** moves embedding, biases and output layer. The matrices of the recurrent layers
-# are moved by **Muon** (`common/muon.py`): a step as long in every direction of the matrix, not only in the few that
+# are moved by **Muon** (`common/nn/muon.py`): a step as long in every direction of the matrix, not only in the few that
 # dominate its gradient. `--optimizer adam` leaves everything to Adam; the README compares the two.
 #
 # How long Muon's steps should be depends on how many there are: of 245 it made more with twice the length than with the
@@ -94,7 +95,7 @@ def train(config: Config) -> Run:
         UserError: bad data, or a run directory with other settings.
         Interrupted: stopped by a signal, with everything saved.
     """
-    training.prepare(config.seed, config.precision)
+    trainer.prepare(config.seed, config.precision)
     corpus = load_corpus(config.data, config.window, config.data_dir)
     config = replace(config, prompt=config.prompt or corpus.prompt)
     corpus.vocabulary.encode(config.prompt)  # better to complain now than after the first epoch
@@ -113,7 +114,7 @@ def train(config: Config) -> Run:
     schedule = build_schedule(config, config.epochs * steps_per_epoch)
     model.compile(build_optimizer(config, schedule))
     announce(config, corpus, model)
-    training.Trainer(
+    trainer.Trainer(
         model,
         run,
         epochs=config.epochs,

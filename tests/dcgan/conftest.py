@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from common.run import Run
+from common.training.run_directory import Run
 from examples.dcgan.config import PRESETS
 from examples.dcgan.data import load_images
 from tests.dcgan.tiny import SETTINGS

@@ -5,9 +5,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from common.app.outputs import Outputs
 from common.errors import UserError
-from common.outputs import Outputs
-from common.run import Run
+from common.training.run_directory import Run
 from examples.dcgan.config import PRESETS
 from examples.dcgan.demo import (
     FRAMES_A_LEG,

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.cli import main
-from common.run import Run
+from common.app.cli import main
+from common.training.run_directory import Run
 from examples.dcgan.__main__ import VERBS
 from tests.dcgan.tiny import FLAGS
 from tests.same_run import saved_variables

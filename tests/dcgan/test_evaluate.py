@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from common.errors import UserError
-from common.run import Run
+from common.training.run_directory import Run
 from examples.dcgan import classifier
 from examples.dcgan.classifier import trained_eyes
 from examples.dcgan.config import PRESETS

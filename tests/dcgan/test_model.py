@@ -5,15 +5,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common import training
-from common.checkpoints import Checkpoints, training_state
+from common.training import trainer
+from common.training.checkpoints import Checkpoints, training_state
 from examples.dcgan.data import to_unit_range, training_batches
 from examples.dcgan.demo import draw_noise
 from examples.dcgan.model import DCGAN, discriminator_loss, diversity, generator_loss, map_sides
 
 
 def build(image_size=28, channels=1, optimizer=lambda: keras.optimizers.Adam(2e-4, beta_1=0.5), precision="float32"):
-    training.prepare(1, precision)
+    trainer.prepare(1, precision)
     model = DCGAN(image_size, channels, width=4, noise_dim=8, average_decay=0.9, real_target=1.0).build_weights()
     model.compile(optimizer(), optimizer())
     return model

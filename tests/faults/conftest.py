@@ -2,8 +2,8 @@ from importlib import import_module
 
 import pytest
 
-from common.cli import main
-from common.run import Run
+from common.app.cli import main
+from common.training.run_directory import Run
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from common.checkpoints import Checkpoints, find
+from common.training.checkpoints import Checkpoints, find
 
 CALLS = ("mkdir", "fsync", "rename", "replace", "unlink", "rmdir")  # of `os`, in which a save consists
 

@@ -13,9 +13,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from common.checkpoints import find
-from common.files import is_part
-from common.run import Run
+from common.io.files import is_part
+from common.training.checkpoints import find
+from common.training.run_directory import Run
 from tests.same_run import assert_same_run
 
 FLAGS = {

@@ -15,9 +15,9 @@ import pytest
 import requests
 import urllib3
 
-from common import download
-from common.collection import fetch_all
-from common.download import fetch
+from common.data import download
+from common.data.download import fetch
+from common.data.parallel_download import fetch_all
 from common.errors import UserError
 from tests.downloads import BODY, HALF, digest_of, failure, files_in, published, start_process
 from tests.http_server import FaultServer
@@ -261,7 +261,7 @@ def test_a13_kills_at_random_points_each_followed_by_another_run(server, tmp_pat
 
 def test_a14_interrupt_in_the_middle(server, tmp_path):
     process = start_process(
-        "from common.cli import Options, Verb, main",
+        "from common.app.cli import Options, Verb, main",
         "signal.signal(signal.SIGINT, signal.default_int_handler)",  # a shell's background jobs start with it ignored
         "verb = Verb('', Options, lambda _: fetch(item, folder), uses_tensorflow=False)",
         "sys.exit(main('prog', '', {'get': verb}, ['get']))",

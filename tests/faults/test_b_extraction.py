@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from common import archives
+from common.data import archives
 from common.errors import UserError
 from tests.archive_files import (
     CONTENT,
@@ -383,7 +383,7 @@ def test_b11_disk_full(path, monkeypatch):
 def start_extraction(*lines, archive):
     return start_process(
         "from pathlib import Path",
-        "from common import archives",
+        "from common.data import archives",
         "folder = Path(archive).parent",
         "def unpack(): return archives.extract(Path(archive), folder / 'target', max_bytes=10**7, max_members=100)",
         *lines,

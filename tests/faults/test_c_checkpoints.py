@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common import checkpoints, files, training
-from common.checkpoints import Checkpoints, DamagedError, find, read_checkpoint
+from common.data.batching import quick_to_stop
 from common.errors import Interrupted, UserError
-from common.files import is_part, sha256_of
-from common.pipeline import quick_to_stop
-from common.run import Run
+from common.io import files
+from common.io.files import is_part, sha256_of
+from common.training import checkpoints, trainer
+from common.training.checkpoints import Checkpoints, DamagedError, find, read_checkpoint
+from common.training.run_directory import Run
 from tests.downloads import ROOT
 from tests.faults import random_kills
 from tests.toy import (
@@ -132,7 +133,7 @@ def test_c05_what_tensorflow_makes_of_a_signal_is_a_stop_as_well(tmp_path, unint
             yield batch
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "quick_to_stop", converting)
+        patch.setattr(trainer, "quick_to_stop", converting)
         with pytest.raises(Interrupted, match="saved at step 2 "):
             make_trainer(tmp_path, build(), checkpoint_seconds=1e9).fit(train_data, validation_data())
     losses, weights = fit(tmp_path)
@@ -397,7 +398,7 @@ def test_c10_a_file_that_may_not_grow_and_the_next_save_after_it_may(tmp_path):
 def test_c12_a_second_trainer_is_refused_until_the_first_is_gone(tmp_path):
     start_run(tmp_path)
     code = (
-        "import sys, time\nfrom pathlib import Path\nfrom common.lock import exclusive\n"
+        "import sys, time\nfrom pathlib import Path\nfrom common.io.lock import exclusive\n"
         "with exclusive(Path(sys.argv[1])):\n print('held', flush=True)\n time.sleep(600)"
     )
     first = subprocess.Popen(
@@ -488,7 +489,7 @@ def test_c24_whoever_stops_waits_for_no_tuning(tmp_path, monkeypatch):
     for kind in (tf.data.Dataset, type(validation_data()), type(quick_to_stop(validation_data()))):
         monkeypatch.setattr(kind, "__iter__", recorded, raising=False)
     fit(tmp_path)
-    training.evaluate(build(), validation_data())
+    trainer.evaluate(build(), validation_data())
     assert tuned == [False] * (2 * EPOCHS + 1)
     iter(validation_data())
     assert tuned[-1] is None  # what is not switched off is on

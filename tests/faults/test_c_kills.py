@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from common import files
-from common.run import Run
+from common.io import files
+from common.training.run_directory import Run
 from examples.__main__ import example_names
 from tests.downloads import ROOT
 from tests.faults import random_kills

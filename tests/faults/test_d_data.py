@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common import images
+from common.data import images
+from common.data.images import image_paths, read_image
+from common.data.text_files import normalise, read_text
+from common.data.vocabulary import Vocabulary
 from common.errors import UserError
-from common.images import image_paths, read_image
-from common.run import Run
-from common.text import Vocabulary, normalise, read_text
+from common.training.run_directory import Run
 from examples.dcgan.data import load_images
 from examples.image_captioning import features
 from examples.image_captioning.folder import load_folder
@@ -260,7 +261,7 @@ def test_d05_bombs_go_off_in_little_memory(tmp_path):
     assert (tmp_path / "large.png").stat().st_size < 100_000
     code = (
         "import resource, sys\nfrom pathlib import Path\nfrom common.errors import UserError\n"
-        "from common.images import read_image\n"
+        "from common.data.images import read_image\n"
         "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
         "resource.setrlimit(resource.RLIMIT_AS, (used + 100_000_000,) * 2)\n"
         "for name in ('large.png', 'claims.png'):\n"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.run import Run
+from common.training.run_directory import Run
 from examples.__main__ import example_names
 from examples.nmt_attention.demo import SentenceTranslator
 from examples.text_generation.demo import Sampling, TextGenerator

@@ -13,8 +13,8 @@ import tensorflow as tf
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from common.cli import Options, Verb, main
-from common.run import Run
+from common.app.cli import Options, Verb, main
+from common.training.run_directory import Run
 from examples.__main__ import example_names
 from tests.downloads import ROOT
 from tests.toy import BATCHES, EPOCHS, build, fit, make_trainer, train_data, validation_data
@@ -84,7 +84,7 @@ def test_e03_memory_that_runs_out_is_told_and_the_run_goes_on_elsewhere(tmp_path
 
 def test_e04_a_reader_that_leaves_is_no_error():
     code = (
-        "import sys\nfrom common.cli import Options, Verb, main\n"
+        "import sys\nfrom common.app.cli import Options, Verb, main\n"
         "verb = Verb('', Options, lambda options: [print('x' * 1000) for _ in range(1000)])\n"
         "sys.exit(main('p', '', {'go': verb}, ['go']))"
     )
@@ -98,7 +98,7 @@ def test_e04_a_reader_that_leaves_is_no_error():
 
 def test_e04_a_terminal_without_accents_is_no_error():
     code = (
-        "import sys\nfrom common.cli import Options, Verb, main\n"
+        "import sys\nfrom common.app.cli import Options, Verb, main\n"
         "sys.exit(main('p', '', {'go': Verb('', Options, lambda options: print('é'))}, ['go']))"
     )
     environment = os.environ | {"PYTHONIOENCODING": "ascii"}

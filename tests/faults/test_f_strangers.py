@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file, save
 
-from common.checkpoints import find
-from common.run import Run
+from common.training.checkpoints import find
+from common.training.run_directory import Run
 from tests.faults.test_d_models import USE, a_picture, one_line_of_error
 
 EXAMPLE = "text_generation"
@@ -94,7 +94,7 @@ def test_f01_nor_does_a_data_set_that_the_user_names(tmp_path, stranger, command
 
 
 def test_f01_control_without_the_check_of_features_it_would(tmp_path, stranger, command, monkeypatch):
-    from common import tfds
+    from common.data import tfds
 
     run = stranger()
     crafted_data_set(tmp_path)

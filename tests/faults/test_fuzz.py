@@ -19,15 +19,16 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from common.checkpoints import Checkpoints, DamagedError, read_checkpoint
+from common.app.report import Picture
+from common.data.images import read_image
+from common.data.text_files import read_text
+from common.data.vocabulary import Vocabulary
 from common.errors import UserError
-from common.images import read_image
-from common.records import checked, read_record
-from common.report import Picture
-from common.run import Run
-from common.tensors import read_tensors, tensor_bytes
-from common.text import Vocabulary, read_text
-from common.training import Progress
+from common.io.records import checked, read_record
+from common.io.tensors import read_tensors, tensor_bytes
+from common.training.checkpoints import Checkpoints, DamagedError, read_checkpoint
+from common.training.run_directory import Run
+from common.training.trainer import Progress
 from examples.__main__ import example_names
 from examples.dcgan.data import read_idx
 from examples.image_captioning.features import ShardNotes

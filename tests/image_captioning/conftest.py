@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.run import Run
+from common.training.run_directory import Run
 from examples.image_captioning.config import PRESETS
 from tests.image_captioning.tiny import SETTINGS
 

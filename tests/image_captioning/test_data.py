@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from common.data.vocabulary import Vocabulary
 from common.errors import UserError
-from common.text import Vocabulary
 from examples.image_captioning import data
 from examples.image_captioning.data import (
     PAD,

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from common.errors import UserError
-from common.run import Run
+from common.training.run_directory import Run
 from examples.image_captioning.demo import PhotoCaptioner, Search, find_photos
 from examples.image_captioning.scenes import make_scenes
 

@@ -4,8 +4,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from common.cli import main
-from common.run import Run
+from common.app.cli import main
+from common.training.run_directory import Run
 from examples.image_captioning.__main__ import VERBS
 
 

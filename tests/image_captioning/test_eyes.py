@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageDraw
 
-from common import training
+from common.training import trainer
 from examples.image_captioning.eyes import FrozenEyes, TinyEyes
 
 
@@ -15,7 +15,7 @@ def scene(left, top):
 
 @pytest.fixture(scope="module")
 def eyes():
-    training.prepare(1, "float32")
+    trainer.prepare(1, "float32")
     return TinyEyes(64)
 
 

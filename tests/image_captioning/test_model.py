@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common import training
+from common.training import trainer
 from examples.image_captioning.data import END, START, UNKNOWN
 from examples.image_captioning.encoder import Encoder
 from examples.image_captioning.model import (
@@ -26,7 +26,7 @@ def small_encoder():
 
 
 def make(cls=Captioner, seed=1, precision="float32", **settings):
-    training.prepare(seed, precision)
+    trainer.prepare(seed, precision)
     encoder = small_encoder()
     architecture = {"embedding_dim": E, "units": U, "attention_units": A} | settings
     model = cls(V, encoder, **architecture).build_weights(encoder)
@@ -115,7 +115,7 @@ def test_attention_adds_up_to_one_and_depends_on_the_photo_and_on_what_was_said(
 
 
 def test_an_untrained_model_costs_the_logarithm_of_the_vocabulary():
-    training.prepare(1, "float32")
+    trainer.prepare(1, "float32")
     encoder = small_encoder()
     model = TrainableCaptioner(2500, encoder, embedding_dim=64, units=128, attention_units=32).build_weights(encoder)
     model.test_step(make_batch())
@@ -202,7 +202,7 @@ def test_it_learns_a_batch_by_heart(precision):
     model.compile(keras.optimizers.Adam(0.03))
     step = tf.function(model.train_step)
     losses = [float(step(batch)["loss"]) for _ in range(40)]
-    training.prepare(1, "float32")
+    trainer.prepare(1, "float32")
     assert losses[-1] < 0.5 < 1.5 < losses[0]
     assert all(weight.dtype == "float32" for weight in model.trainable_weights)
 

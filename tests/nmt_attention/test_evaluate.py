@@ -5,7 +5,7 @@ import pytest
 import sacrebleu
 
 from common.errors import UserError
-from common.run import Run
+from common.training.run_directory import Run
 from examples.nmt_attention.data import load_corpus
 from examples.nmt_attention.evaluate import aligned_share, evaluate, measure_text, show
 from examples.nmt_attention.showing import attend

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from common.cli import main
+from common.app.cli import main
 from examples.nmt_attention.__main__ import VERBS
 
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common import training
+from common.training import trainer
 from examples.nmt_attention.data import EncodedPairs
 from examples.nmt_attention.model import Translator, cross_entropy, masked_mean, words_before
 from examples.nmt_attention.text import END, PAD, START, Words
@@ -13,7 +13,7 @@ rng = np.random.default_rng(0)
 
 
 def make(dropout=0.0, label_smoothing=0.0, seed=1, size=V):
-    training.prepare(seed, "float32")
+    trainer.prepare(seed, "float32")
     model = Translator(size, size, E, U, D, 4, dropout, label_smoothing).build_weights()
     for weight in model.trainable_weights:  # far from the small initial values, so that mistakes show
         weight.assign(np.random.default_rng(seed).normal(size=weight.shape) * 0.7)
@@ -103,7 +103,7 @@ def test_the_decoder_is_fed_the_words_before():
 
 
 def test_the_untrained_loss_is_near_that_of_guessing():
-    training.prepare(1, "float32")
+    trainer.prepare(1, "float32")
     model = Translator(1000, 1000, 64, 32, 64, 32).build_weights()
     source, target = tf.constant(rng.integers(4, 1000, (32, 9)), tf.int32), tf.constant(rng.integers(4, 1000, (32, 9)))
     loss = float(model.test_step((source, tf.cast(target, tf.int32)))["loss"])
@@ -153,7 +153,9 @@ def test_a_batch_gives_each_sentence_the_translation_it_gets_alone():
                 n = int(alone.lengths[0, k])
                 assert n == together.lengths[row, k] <= 2 * length + 10
                 np.testing.assert_array_equal(together.ids[row, k, :n], alone.ids[0, k, :n])
-                np.testing.assert_allclose(together.kept[row, k, :n, :length], alone.kept[0, k, :n], atol=1e-5)
+                np.testing.assert_allclose(
+                    together.attention[row, k, :n, :length], alone.attention[0, k, :n], atol=1e-5
+                )
             np.testing.assert_allclose(together.scores[row], alone.scores[0], atol=1e-5)
 
 
@@ -173,12 +175,12 @@ def test_the_score_is_the_probability_of_the_translation():
         logits, weights = model(source[row : row + 1], words_before(ids))
         surprise, _ = cross_entropy(logits, ids)
         assert float(found.scores[row, k]) == pytest.approx(-float(tf.reduce_sum(surprise)), rel=1e-4)
-        np.testing.assert_allclose(found.kept[row, k, : ids.shape[1]], weights[0], atol=1e-5)
+        np.testing.assert_allclose(found.attention[row, k, : ids.shape[1]], weights[0], atol=1e-5)
 
 
 def test_it_learns_to_reverse():
     """With nothing but attention to find the words: the copy task of sequence models, backwards."""
-    training.prepare(1, "float32")
+    trainer.prepare(1, "float32")
     letters = [" ".join(row) for row in np.random.default_rng(0).choice([*"abcdefgh"], size=(1200, 5))]
     pairs = [(text, " ".join(text.split()[::-1])) for text in letters]
     words = Words.of(letters, 1)
@@ -196,7 +198,7 @@ def test_it_trains_with_fit_as_well():
     data = tf.data.Dataset.from_tensors((source, target)).repeat(5)
     history = model.fit(data, validation_data=data, epochs=3, verbose=0).history
     assert history["loss"][-1] < history["loss"][0]
-    assert history["val_loss"][-1] == pytest.approx(training.evaluate(model, data)["loss"], rel=1e-5)
+    assert history["val_loss"][-1] == pytest.approx(trainer.evaluate(model, data)["loss"], rel=1e-5)
 
 
 def test_validation_counts_tokens_not_batches():
@@ -221,11 +223,11 @@ def test_validation_counts_tokens_not_batches():
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_low_precision_trains_too(precision):
-    training.prepare(1, precision)
+    trainer.prepare(1, precision)
     model = Translator(V, V, E, U, D, 4, 0.1, 0.1).build_weights()
     model.compile(keras.optimizers.Adam(0.1))
     losses = [float(model.train_step(each)["loss"]) for each in [batch()] * 8]
     model.translate(batch()[0], beam=2)
-    training.prepare(1, "float32")
+    trainer.prepare(1, "float32")
     assert losses[0] == pytest.approx(np.log(V), abs=0.4) and losses[-1] < 0.8 * losses[0]
     assert all(weight.dtype == "float32" for weight in model.trainable_weights)

@@ -2,7 +2,7 @@ import doctest
 
 import pytest
 
-from common.text import Vocabulary
+from common.data.vocabulary import Vocabulary
 from examples.nmt_attention import text
 from examples.nmt_attention.text import (
     SPECIALS,

@@ -1,4 +1,4 @@
-from common.adam import Adam
+from common.nn.adam import Adam
 from examples.nmt_attention.config import Config
 from examples.nmt_attention.train import build_model, build_optimizer, build_schedule
 

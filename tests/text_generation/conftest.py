@@ -1,6 +1,6 @@
 import pytest
 
-from common.run import Run
+from common.training.run_directory import Run
 from examples.text_generation.config import PRESETS
 from tests.text_generation.tiny import SETTINGS
 

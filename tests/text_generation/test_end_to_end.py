@@ -1,7 +1,7 @@
 import pytest
 
-from common.cli import main
-from common.run import Run
+from common.app.cli import main
+from common.training.run_directory import Run
 from examples.text_generation.__main__ import VERBS
 from tests.text_generation.tiny import FLAGS
 

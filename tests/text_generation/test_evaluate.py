@@ -4,7 +4,7 @@ import shutil
 import pytest
 
 from common.errors import UserError
-from common.run import Run
+from common.training.run_directory import Run
 from examples.text_generation.evaluate import evaluate
 
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common import training
+from common.training import trainer
 from examples.text_generation.data import contiguous_batches
 from examples.text_generation.model import CharRNN, TrainableCharRNN, cross_entropy, masked_mean
 
@@ -12,7 +12,7 @@ rng = np.random.default_rng(0)
 
 
 def make(cls=CharRNN, *streams, layers=2, cell="gru", dropout=0.0, plain_gru=False, seed=1):
-    training.prepare(seed, "float32")
+    trainer.prepare(seed, "float32")
     shape = {"embedding_dim": 5, "units": U, "layers": layers}
     model = cls(V, *streams, **shape, cell=cell, dropout=dropout, plain_gru=plain_gru).build_weights()
     model.logits.kernel.assign(rng.normal(size=model.logits.kernel.shape))  # zero would make all tests of logits pass
@@ -75,10 +75,10 @@ def test_one_character_at_a_time_is_the_same(cell):
 
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
 def test_an_untrained_model_costs_the_logarithm_of_the_vocabulary(cell):
-    training.prepare(1, "float32")
+    trainer.prepare(1, "float32")
     model = TrainableCharRNN(65, B, 2, embedding_dim=256, units=512, cell=cell, dropout=0.5).build_weights()
     ids = rng.integers(65, size=400).astype("int32")
-    loss = training.evaluate(model, contiguous_batches(ids, streams=2, window=50))["loss"]
+    loss = trainer.evaluate(model, contiguous_batches(ids, streams=2, window=50))["loss"]
     assert np.log(65) - 0.005 < loss < 1.01 * np.log(65)
 
 
@@ -86,7 +86,7 @@ def test_the_test_loss_is_that_of_the_whole_text_read_with_its_state():
     model, ids = make(TrainableCharRNN, B, 1), some_ids(50, 1)
     logits, _ = model(ids[:, :-1], model.initial_state(1))
     expected = keras.losses.sparse_categorical_crossentropy(ids[:, 1:], logits, from_logits=True)
-    measured = training.evaluate(model, contiguous_batches(ids[0], streams=1, window=6))["loss"]
+    measured = trainer.evaluate(model, contiguous_batches(ids[0], streams=1, window=6))["loss"]
     assert measured == pytest.approx(np.mean(expected), rel=1e-5)
 
 
@@ -186,17 +186,17 @@ def test_it_trains_with_fit_as_well():
     train, test = contiguous_batches(ids, streams=4, window=10), contiguous_batches(ids, streams=2, window=10)
     history = model.fit(train, validation_data=test, epochs=5, verbose=0).history
     assert history["loss"][0] == pytest.approx(np.log(V), abs=0.3) and history["loss"][-1] < history["loss"][0]
-    assert history["val_loss"][-1] == pytest.approx(training.evaluate(model, test)["loss"], rel=1e-5)
+    assert history["val_loss"][-1] == pytest.approx(trainer.evaluate(model, test)["loss"], rel=1e-5)
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_low_precision_trains_too(precision):
-    training.prepare(1, precision)
+    trainer.prepare(1, precision)
     model = TrainableCharRNN(V, B, 2, embedding_dim=5, units=U, layers=1).build_weights()
     model.compile(keras.optimizers.Adam(0.02))
     ids = some_ids(T + 1)
     batch = (ids[:, :-1], ids[:, 1:], np.ones((B, T), bool), True)
     losses = [float(model.train_step(batch)["loss"]) for _ in range(30)]
-    training.prepare(1, "float32")
+    trainer.prepare(1, "float32")
     assert losses[0] == pytest.approx(np.log(V), abs=0.1) and losses[-1] < 0.8 * losses[0]
     assert all(weight.dtype == "float32" for weight in model.trainable_weights)

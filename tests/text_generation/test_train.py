@@ -1,6 +1,6 @@
 import pytest
 
-from common.adam import Adam
+from common.nn.adam import Adam
 from examples.text_generation.config import Config
 from examples.text_generation.train import build_model, build_optimizer, build_schedule, matrix_step
 

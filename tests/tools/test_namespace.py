@@ -46,14 +46,14 @@ def test_names_are_those_of_the_top_level():
 
 def test_imports_are_merged_sorted_and_without_siblings():
     merged = namespace_of(
-        ("data", "import os\nfrom common.text import b\nfrom examples.toy.model import Net"),
-        ("model", "import ast\nfrom common.text import a, b"),
+        ("data", "import os\nfrom common.data.text_files import b\nfrom examples.toy.model import Net"),
+        ("model", "import ast\nfrom common.data.text_files import a, b"),
     ).imports()
-    assert merged == "import ast\nimport os\n\nfrom common.text import a, b"
+    assert merged == "import ast\nimport os\n\nfrom common.data.text_files import a, b"
 
 
 @pytest.mark.parametrize(
-    "theirs", ["def load(): ...", "load = 2", "from common.files import load", "import files as load"]
+    "theirs", ["def load(): ...", "load = 2", "from common.io.files import load", "import files as load"]
 )
 def test_a_name_with_two_meanings_is_refused(theirs):
     with pytest.raises(ValueError, match="load: means one thing by data.py, another by"):

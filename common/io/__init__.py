@@ -1,0 +1,1 @@
+"""Files, JSON records, tensors, locks and text output: whole, verified and safe."""

@@ -1,0 +1,292 @@
+"""The run directory: everything that a training run knows, in one folder that can be moved, zipped and used elsewhere.
+
+config.json        settings, seed, versions, data checksums        samples/   epoch_0001.txt or .png ...
+vocabulary*.json   where there is text                             figures/   PNG and GIF
+checkpoints/       latest and best                                 evaluation.json   what `evaluate` measured
+metrics.csv        one row an epoch      tensorboard/              report.html       all of it on one page
+"""
+
+import csv
+import hashlib
+import io
+import json
+import os
+import platform
+import shlex
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+import platformdirs
+from pydantic import ConfigDict, Field, with_config
+
+import common
+from common.errors import UserError
+from common.io.files import is_part, read_plain, require_plain, sweep_parts, write_atomically
+from common.io.lock import exclusive
+from common.io.records import Json, Line, Seconds, read_record
+from common.io.terminal import echo
+
+_MAX_CONFIG_BYTES = 1 << 20
+_MAX_METRICS_BYTES = 1 << 26
+_MAX_COUNT = 10**12
+_CLOSED = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+@with_config(_CLOSED)
+@dataclass(frozen=True)
+class RunConfig:
+    """What `config.json` holds: what was trained, with which settings, on which data, with which versions, and when."""
+
+    example: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,60}$")]
+    settings: Json
+    data: Json
+    """what identifies the data: checksums, sizes"""
+    versions: dict[Line, Line]
+    created: Line
+
+
+@with_config(_CLOSED)
+@dataclass(frozen=True)
+class Evaluation:
+    """What `evaluation.json` holds: the metrics, on which split and by which rule they were measured, in how long."""
+
+    split: Annotated[str, Field(pattern=r"^[a-z][a-z-]{0,60}$")]
+    rule: Line
+    seconds: Seconds
+    metrics: Json
+
+
+class Run:
+    """The run directory at `path`, with a name for each thing in it."""
+
+    def __init__(self, path: Path):
+        """Name the parts of `path`; nothing is read or written yet."""
+        self.path = Path(path)
+        self.config = self.path / "config.json"
+        self.vocabulary = self.path / "vocabulary.json"
+        self.checkpoints = self.path / "checkpoints"
+        self.metrics = self.path / "metrics.csv"
+        self.tensorboard = self.path / "tensorboard"
+        self.samples = self.path / "samples"
+        self.figures = self.path / "figures"
+        self.evaluation = self.path / "evaluation.json"
+        self.lock = self.path / ".lock"  # held by the process that trains here
+        self.report = self.path / "report.html"
+
+    @classmethod
+    def start(
+        cls,
+        path: Path,
+        example: str,
+        settings: Mapping[str, Any],
+        data: Mapping[str, Any],
+        fresh: bool = False,
+    ) -> "Run":
+        """Create the run directory, or open the one there if it was made with the same settings on the same data.
+
+        Args:
+            path: where.
+            example: the example's name, for instance "text_generation".
+            settings: what decides the outcome, as JSON values.
+            data: what identifies the data, as JSON values (checksums, sizes).
+            fresh: move an existing run aside (`NAME.old-1`, ...) and start again.
+
+        Raises:
+            UserError: the folder holds a run with other settings or data, files that are no run, or links; or `fresh`
+                while another process trains there.
+        """
+        run = cls(path)
+        if run.path.is_dir():
+            require_plain(run.path)
+            if fresh:
+                run._move_aside()
+        if run.config.exists():
+            run._check_same(example, settings, data)
+        else:
+            run._create(example, settings, data)
+        run._note_trained_here(settings)
+        for folder in (run.checkpoints, run.samples, run.figures):
+            folder.mkdir(exist_ok=True)
+        return run
+
+    @classmethod
+    def open(cls, path: Path, example: str) -> "Run":
+        """Open a trained run for use.
+
+        Raises:
+            UserError: `path` is no run directory, one of another example, or holds links or pipes.
+        """
+        run = cls(path)
+        if not run.config.is_file():
+            raise UserError(
+                f"{path}: not a run directory (no config.json in it); name the folder that `train` wrote, "
+                f"for instance runs/{example}/quick"
+            )
+        require_plain(run.path)
+        trained = run.read_config().example
+        if trained != example:
+            raise UserError(
+                f"{path}: a run of {trained}, expected one of {example}; use `python -m examples.{trained}`"
+            )
+        return run
+
+    def read_config(self) -> RunConfig:
+        """Return what `start` wrote.
+
+        Raises:
+            UserError: the file cannot be read as such.
+        """
+        return read_record(self.config, RunConfig)
+
+    @property
+    def identity(self) -> str:
+        """What tells this run from all others, wherever it is: a digest of its config.json."""
+        return hashlib.sha256(read_plain(self.config, _MAX_CONFIG_BYTES)).hexdigest()
+
+    def data_to_use(self, named: str | None, published: Collection[str]) -> str:
+        """Return which data set to use with this run: the one that the user names, else the one that it was trained on.
+
+        A run may come from a stranger, and its settings may name any path. So a path, or a data set of
+        tensorflow-datasets, is taken from there only if this user has trained the run here.
+
+        Args:
+            named: by the user, now.
+            published: names of data sets that the code knows.
+
+        Raises:
+            UserError: the user must say which data it is.
+        """
+        data = self.read_config().settings.get("data")
+        if named or data in published:
+            return named or data
+        try:
+            return read_plain(self._training_note(), 1 << 16).decode(errors="surrogateescape")
+        except UserError as error:
+            raise UserError(
+                f"{self.path}: says that it was trained on {str(data)[:200]!r}, but not that it was you who trained it "
+                f"here; if you know this data, name it: --data {shlex.quote(str(data)[:200])}"
+            ) from error
+
+    def _note_trained_here(self, settings: Mapping[str, Any]) -> None:
+        """Note where the data of this run is: in the user's cache, where no run from elsewhere has written anything."""
+        data = settings.get("data")
+        if not isinstance(data, str):
+            return
+        place = data if data.startswith("tfds:") else os.path.abspath(data)
+        try:
+            self._training_note().parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(self._training_note(), place.encode(errors="surrogateescape"))
+        except OSError:  # then `evaluate` will ask for it
+            pass
+
+    def _training_note(self) -> Path:
+        """Return where it is noted that this user has trained the run of this very config.json, and on what."""
+        return Path(platformdirs.user_cache_dir("eager-examples")) / "trained" / self.identity
+
+    def write_metrics(self, rows: list[dict[str, float]]) -> None:
+        """Write `metrics.csv`: `epoch,step,seconds`, then one column a metric, in full float precision."""
+        table = io.StringIO()
+        writer = csv.DictWriter(table, fieldnames=list(rows[0]) if rows else ["epoch", "step", "seconds"])
+        writer.writeheader()
+        writer.writerows(rows)
+        write_atomically(self.metrics, table.getvalue())
+
+    def read_metrics(self, *columns: str) -> list[dict[str, float]]:
+        """Return the rows of `metrics.csv`, none if there is no such file yet.
+
+        Args:
+            columns: which each row must have, besides epoch, step and seconds.
+
+        Raises:
+            UserError: the file cannot be read as such.
+        """
+        if not self.metrics.exists():
+            return []
+        try:
+            text = read_plain(self.metrics, _MAX_METRICS_BYTES).decode("utf-8")
+            rows = [
+                {name: float(value) for name, value in row.items()}
+                for row in csv.DictReader(io.StringIO(text, newline=""), strict=True)
+            ]
+            for row in rows:
+                _check_counts(row)
+                if missing := {*columns} - row.keys():
+                    raise ValueError(f"no column {', '.join(sorted(missing))}")
+            return rows
+        except (ValueError, TypeError, LookupError, csv.Error) as error:
+            raise UserError(f"{self.metrics}: damaged ({error}); the `train` command writes it again") from error
+
+    def write_evaluation(self, split: str, rule: str, seconds: float, metrics: Mapping[str, Any]) -> None:
+        """Write `evaluation.json`: the metrics with the rule by which they were measured."""
+        entry = asdict(Evaluation(split, rule, round(seconds, 1), dict(metrics)))
+        write_atomically(self.evaluation, json.dumps(entry, indent=2) + "\n")
+
+    def read_evaluation(self) -> Evaluation | None:
+        """Return what `write_evaluation` wrote, None if nothing was measured yet.
+
+        Raises:
+            UserError: the file cannot be read as such.
+        """
+        return read_record(self.evaluation, Evaluation) if self.evaluation.exists() else None
+
+    def sweep(self) -> None:
+        """Delete what killed processes left of files half written; for the one process that trains here."""
+        sweep_parts(self.path)
+
+    def _create(self, example: str, settings: Mapping[str, Any], data: Mapping[str, Any]) -> None:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"{self.path}: cannot be created ({error.strerror}); name another --run-dir") from error
+        if not all(map(is_part, self.path.iterdir())):
+            raise UserError(f"{self.path}: holds files that are no run; name a new or empty folder with --run-dir")
+        config = {
+            "example": example,
+            "settings": settings,
+            "data": data,
+            "versions": {
+                "python": platform.python_version(),
+                "tensorflow": version("tensorflow"),
+                "keras": version("keras"),
+                "eager-examples": common.__version__,
+            },
+            "created": time.strftime("%Y-%m-%d %H:%M:%S"),
+        }
+        write_atomically(self.config, json.dumps(config, indent=2, ensure_ascii=False) + "\n")
+
+    def _check_same(self, example: str, settings: Mapping[str, Any], data: Mapping[str, Any]) -> None:
+        before = self.read_config()
+        if before.example != example:
+            raise UserError(f"{self.path}: a run of {before.example}, not of {example}; name another --run-dir")
+        differences = [
+            f"{name} {old.get(name)!r} there, {new.get(name)!r} now"
+            for old, new in ((before.settings, settings), (before.data, data))
+            for name in sorted(old.keys() | new.keys())
+            if old.get(name) != new.get(name)
+        ]
+        if differences:
+            raise UserError(
+                f"{self.path}: trained with other settings ({'; '.join(differences)}); to resume, use those; to start "
+                "again, add --fresh (the old run is moved aside, not deleted), or name another --run-dir"
+            )
+
+    def _move_aside(self) -> None:
+        number = 1
+        while (aside := self.path.with_name(f"{self.path.name}.old-{number}")).exists():
+            number += 1
+        with exclusive(self.lock):  # or else another process would go on training in a folder of another name
+            self.path.rename(aside)
+        echo(f"The run that was at {self.path} is now at {aside}")
+
+
+def _check_counts(row: Mapping[str, float]) -> None:
+    """Raise ValueError if a row of `metrics.csv` has no possible epoch, step or time, or a name that none has."""
+    for name in ("epoch", "step", "seconds"):
+        if not 0 <= row[name] <= _MAX_COUNT or (name != "seconds" and row[name] != int(row[name])):
+            raise ValueError(f"{name} {row[name]}")
+    if wrong := [name for name in row if not name.isidentifier()]:
+        raise ValueError(f"column {wrong[0]!r}")

@@ -1,0 +1,194 @@
+"""Pictures that every example draws: learning curves, frames of text, attention maps, GIFs. Drawn off screen."""
+
+import io
+import textwrap
+import unicodedata
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from PIL import Image, ImageDraw, ImageFont
+
+from common.data.images import image_bytes
+from common.io.files import write_atomically
+
+INK, FAINT, PAPER, ACCENT, SECOND = "#1f2430", "#6b7180", "#ffffff", "#c2410c", "#2563eb"
+
+
+def learning_curve(rows: Sequence[Mapping[str, float]], path: Path, unit: str, baseline: tuple[str, float]) -> None:
+    """Draw loss and validation loss against the epoch.
+
+    Args:
+        rows: the rows of metrics.csv, at least one.
+        path: PNG to write.
+        unit: of the losses, for the axis.
+        baseline: name and value of a line to compare with, for instance the loss of pure guessing.
+    """
+    figure = Figure(figsize=(7, 4), dpi=120, layout="constrained")
+    axes = figure.subplots()
+    epochs = [row["epoch"] for row in rows]
+    axes.plot(epochs, [row["loss"] for row in rows], "o-", color=SECOND, label="training")
+    if "val_loss" in rows[0]:
+        losses = [row["val_loss"] for row in rows]
+        axes.plot(epochs, losses, "o-", color=ACCENT, label="validation")
+        best = min(range(len(losses)), key=losses.__getitem__)
+        axes.annotate(
+            f"best {losses[best]:.3f}", (epochs[best], losses[best]), xytext=(0, 10), textcoords="offset points",
+            ha="center", color=ACCENT,
+        )  # fmt: skip
+    name, value = baseline
+    axes.axhline(value, color=FAINT, linestyle=":", label=f"{name} ({value:.2f})")
+    axes.set_xlabel("epoch")
+    axes.set_ylabel(unit)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    save_figure(figure, path)
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure of matplotlib as PNG; the file appears whole."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    write_atomically(path, buffer.getvalue())
+
+
+def monospace(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
+    """Return the monospaced font that comes with matplotlib, so that pictures look the same on every machine."""
+    name = "DejaVuSansMono-Bold.ttf" if bold else "DejaVuSansMono.ttf"
+    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name, size)
+
+
+def text_frames(
+    passages: Sequence[tuple[str, str]], prompt_length: int = 0, columns: int = 64, most_lines: int = 18
+) -> list[Image.Image]:
+    """Return a picture of each passage under its title, all of the same size.
+
+    Args:
+        passages: (title, text) pairs; a text is wrapped at `columns`.
+        prompt_length: so many characters at the start of each text are drawn in another colour.
+        columns: characters a line.
+        most_lines: what goes beyond is left out.
+    """
+    wrapped = [_wrap(text, columns)[:most_lines] for _, text in passages]
+    font, line_height, margin = monospace(15), 22, 24
+    width = round(2 * margin + columns * font.getlength("m"))
+    height = 2 * margin + (2 + max(map(len, wrapped))) * line_height
+    frames = []
+    for (title, _), lines in zip(passages, wrapped, strict=True):
+        frames.append(Image.new("RGB", (width, height), PAPER))
+        draw = ImageDraw.Draw(frames[-1])
+        draw.text((margin, margin), title, fill=ACCENT, font=monospace(15, bold=True))
+        _draw_lines(draw, lines, prompt_length, (margin, margin + 2 * line_height), line_height, font)
+    return frames
+
+
+def _draw_lines(
+    draw: ImageDraw.ImageDraw,
+    lines: Sequence[str],
+    prompt_length: int,
+    corner: tuple[int, int],
+    line_height: int,
+    font: ImageFont.FreeTypeFont,
+) -> None:
+    x, y = corner
+    for line in lines:
+        in_prompt = max(0, min(len(line), prompt_length))
+        draw.text((x, y), line[:in_prompt], fill=SECOND, font=font)
+        draw.text((x + in_prompt * font.getlength("m"), y), line[in_prompt:], fill=INK, font=font)
+        prompt_length -= len(line) + 1  # the line end counts too
+        y += line_height
+
+
+def _wrap(text: str, columns: int) -> list[str]:
+    wrapper = textwrap.TextWrapper(columns, replace_whitespace=False, drop_whitespace=False)
+    return [piece for line in text.expandtabs(4).splitlines() for piece in (wrapper.wrap(line) or [""])]
+
+
+def titled(picture: Image.Image, title: str) -> Image.Image:
+    """Return a picture with a line of text above it, at least as wide as both, in RGB."""
+    font, margin, strip = monospace(15, bold=True), 10, 34
+    width = max(picture.width, round(font.getlength(title)) + 2 * margin)
+    frame = Image.new("RGB", (width, picture.height + strip), PAPER)
+    ImageDraw.Draw(frame).text((margin, strip / 2), title, fill=ACCENT, font=font, anchor="lm")
+    frame.paste(picture, ((width - picture.width) // 2, strip))
+    return frame
+
+
+def gif_bytes(
+    frames: Sequence[Image.Image], frame_ms: int = 900, last_ms: int = 4000, colours: int = 64, comment: str = ""
+) -> bytes:
+    """Return frames of one size as an endless GIF whose last frame is held longer.
+
+    Args:
+        frames: at least one, in RGB, in the order shown.
+        frame_ms: how long a frame is shown, in milliseconds.
+        last_ms: how long the last one is.
+        colours: how many each frame may have, up to 256.
+        comment: kept in the file, and not shown.
+    """
+    durations = [frame_ms] * (len(frames) - 1) + [last_ms]
+    # Maximum coverage keeps colours that few pixels have; the default method would average them away.
+    first, *rest = [frame.quantize(colours, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE) for frame in frames]
+    return image_bytes(
+        first, "GIF", save_all=True, append_images=rest, duration=durations, loop=0, optimize=True, comment=comment
+    )
+
+
+def save_gif(frames: Sequence[Image.Image], path: Path, **options: int) -> None:
+    """Write frames as an endless GIF, with the options of `gif_bytes`; the file appears whole."""
+    write_atomically(path, gif_bytes(frames, **options))
+
+
+def attention_map(weights: np.ndarray, rows: Sequence[str], columns: Sequence[str], title: str = "") -> Image.Image:
+    """Return a heat map of attention weights with a label at every row and column.
+
+    Maps of the same labels have the same size whatever their title, so they can follow each other in a GIF.
+
+    Args:
+        weights: from 0, pale, to 1, dark; [rows, columns].
+        rows: what looked, for instance the words of a translation.
+        columns: what was looked at.
+        title: above it.
+
+    Raises:
+        ValueError: there is not one label for each row and column.
+    """
+    if np.shape(weights) != (len(rows), len(columns)):
+        raise ValueError(f"expected weights {(len(rows), len(columns))}, got {np.shape(weights)}")
+    left, top = (0.6 + 0.11 * max(map(_width, labels)) for labels in (rows, columns))  # inches
+    width, height = left + max(0.36 * len(columns), 2.4) + 0.3, top + 0.36 * len(rows) + 0.5
+    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(weights, cmap="Oranges", vmin=0, vmax=1, aspect="auto")
+    # Numbers of ticks and labels together: labels alone would stand wherever matplotlib thinks ticks are good.
+    axes.set_xticks(range(len(columns)), columns, rotation=90, parse_math=False)  # or else $ starts a formula
+    axes.set_yticks(range(len(rows)), rows, parse_math=False)
+    axes.xaxis.tick_top()
+    axes.set_xticks(np.arange(0.5, len(columns) - 1), minor=True)
+    axes.set_yticks(np.arange(0.5, len(rows) - 1), minor=True)
+    axes.grid(which="minor", color=PAPER, linewidth=1)
+    axes.tick_params(which="both", length=0)
+    axes.spines[:].set_visible(False)
+    if title:
+        lines = textwrap.wrap(title, max(20, round(width * 11)), max_lines=2)
+        figure.suptitle("\n".join(lines), fontsize=10, color=INK, parse_math=False)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # it draws a box, which says as much
+        return Image.frombytes("RGBA", *_render(figure)).convert("RGB")
+
+
+def _width(label: str) -> int:
+    """Return how many letters wide a label is; those of East Asia count twice."""
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in label)
+
+
+def _render(figure: Figure) -> tuple[tuple[int, int], bytes]:
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return canvas.get_width_height(), bytes(canvas.buffer_rgba())

@@ -1,0 +1,152 @@
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import partial
+from types import SimpleNamespace
+
+import pytest
+
+from common.app.cli import Options, TrainOptions, Verb, main, require_between, require_positive, require_share
+from common.errors import Interrupted, UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(TrainOptions):
+    """Train a toy."""
+
+    EXAMPLE = "toy"
+
+    units: int = 3
+    """Width."""
+
+
+PRESETS = {"quick": Config(), "tiny": Config(preset="tiny", units=1, epochs=2)}
+
+
+@pytest.fixture(autouse=True)
+def loud(monkeypatch):
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")  # so that TensorFlow is not imported by the command line
+
+
+def run(*arguments, action=lambda options: None):
+    return main("prog", "What it is.", {"train": Verb("train it", Config, action, PRESETS)}, arguments)
+
+
+def test_presets_are_defaults_that_flags_override():
+    seen = []
+    for arguments in ([], ["--preset", "tiny"], ["--preset=tiny", "--epochs", "9"]):
+        assert run("train", *arguments, action=seen.append) == 0
+    assert [(config.units, config.epochs) for config in seen] == [(3, 1), (1, 2), (1, 9)]
+
+
+def test_help_lists_the_verbs_and_explains_every_field(capsys):
+    assert run() == 0
+    assert "train it" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as done:
+        run("train", "--preset", "tiny", "--help")
+    text = capsys.readouterr().out
+    assert done.value.code == 0 and "Width." in text and "(default: 1)" in text and "--max-minutes" in text
+
+
+def test_a_user_error_is_one_line_and_2(capsys):
+    def fail(options):
+        raise UserError("no such file: x; name another")
+
+    assert run("train", action=fail) == 2
+    assert capsys.readouterr().err == "error: no such file: x; name another\n"
+    with pytest.raises(UserError):
+        run("train", "--debug", action=fail)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["walk"], "unknown command 'walk'; known are train"),
+        (["train", "--epochs", "0"], "--epochs: expected 1 to 1,000,000,000, got 0"),
+        (["train", "--steps-per-epoch", "-1"], "--steps-per-epoch: expected 1 to 1,000,000,000, got -1"),
+        (["train", "--max-minutes", "0"], "--max-minutes: expected more than 0"),
+        (["train", "--max-minutes", "inf"], "--max-minutes: expected more than 0"),
+        (["train", "--seed", str(2**32)], "--seed: expected 0 to 4,294,967,295, got 4294967296"),
+        (["train", "--batch-size", str(10**30)], "--batch-size: expected 1 to 65,536"),
+    ],
+)
+def test_values_out_of_range_are_named(capsys, arguments, message):
+    assert run(*arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [["--units", "many"], ["--unitz", "3"], ["--preset", "huge"]])
+def test_what_cannot_be_parsed_exits_with_2(arguments, capsys):
+    with pytest.raises(SystemExit) as done:
+        run("train", *arguments)
+    assert done.value.code == 2 and "Traceback" not in capsys.readouterr().err
+
+
+def test_stops_have_the_exit_codes_of_their_signals(capsys):
+    def stop(options):
+        raise Interrupted(signal.SIGTERM, "saved at step 3")
+
+    def interrupt(options):
+        raise KeyboardInterrupt
+
+    assert run("train", action=stop) == 143 and run("train", action=interrupt) == 130
+    assert "SIGTERM: saved at step 3" in capsys.readouterr().err
+
+
+def test_a_bug_is_not_hidden():
+    with pytest.raises(ZeroDivisionError):
+        run("train", action=lambda options: 1 // 0)
+
+
+def test_settings_leave_out_how_a_run_is_carried_out():
+    settings = Config(eager=True, max_minutes=3, units=7).settings()
+    assert settings["units"] == 7 and "eager" not in settings and "max_minutes" not in settings
+    assert Config.from_settings(settings).units == 7
+    with pytest.raises(UserError, match="config.json: settings: unknown entry 'depth'"):
+        Config.from_settings(settings | {"depth": 1})
+
+
+def test_tensorflow_starts_in_silence():
+    """And stays silent about what it finds later, such as operations without an optimised version."""
+    code = (
+        "import os, sys\nfrom common.app.cli import Options, Verb, main\n"
+        "def go(options):\n import tensorflow as tf\n print(tf.reduce_sum(tf.matmul([[1, 2]], [[3], [4]])).numpy())\n"
+        "assert main('p', '', {'go': Verb('', Options, go)}, ['go']) == 0\n"
+        "assert 'TF_CPP_MIN_LOG_LEVEL' not in os.environ"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"11\n", b"")
+
+
+def test_help_does_not_import_tensorflow():
+    code = (
+        "import sys, runpy\nsys.argv = ['x', 'train', '--help']\n"
+        "try:\n runpy.run_module('examples.text_generation', run_name='__main__')\n"
+        "except SystemExit as done:\n assert done.code == 0\n"
+        "assert not {'tensorflow', 'keras', 'matplotlib'} & sys.modules.keys(), 'imported too early'"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_options_have_docstrings():
+    assert Options.__doc__ and TrainOptions.__doc__
+
+
+@pytest.mark.parametrize(
+    ("require", "good", "bad"),
+    [
+        (require_positive, (0.1, 7, None), (0, -1, float("nan"), float("inf"))),
+        (require_share, (0, 0.99, None), (1, -0.1, float("nan"))),
+        (partial(require_between, 2, 9), (2, 9, None), (1.9, 9.1, float("nan"), float("inf"))),
+    ],
+)
+def test_ranges_are_checked_at_their_edges(require, good, bad):
+    for value in good:
+        require(SimpleNamespace(some_rate=value), "some_rate")
+    for value in bad:
+        with pytest.raises(UserError, match="--some-rate: expected .*, got"):
+            require(SimpleNamespace(some_rate=value), "some_rate")

@@ -1,0 +1,109 @@
+import shlex
+from html.parser import HTMLParser
+from importlib import import_module
+
+import pytest
+import tyro
+from PIL import Image
+
+from common.app import report
+from common.training.run_directory import Run, RunConfig
+from examples.__main__ import example_names
+
+
+class Tags(HTMLParser):
+    def __init__(self, page):
+        super().__init__()
+        self.tags, self.text = [], ""
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def make_run(tmp_path):
+    settings = {"preset": "tiny", "data": "tiny", "patience": None, "prompt": "it's"}
+    run = Run.start(tmp_path / "run", "toy", settings, {"sha256": "ab"})
+    run.write_metrics([{"epoch": 1, "step": 5, "seconds": 2.0, "loss": 1.0}])
+    return run
+
+
+def test_the_page_needs_nothing_else_and_describes_its_pictures(tmp_path):
+    Image.new("RGB", (30, 20)).save(tmp_path / "a.png")
+    picture = report.Picture(tmp_path / "a.png", "a black box")
+    page = report.write_page(tmp_path / "r.html", "T", "lead", [report.Section("H", pictures=[picture])]).read_text()
+    (image,) = [attributes for tag, attributes in Tags(page).tags if tag == "img"]
+    assert image["alt"] == "a black box" and (image["width"], image["height"]) == ("30", "20")
+    assert image["src"].startswith("data:image/png;base64,")
+    assert "http" not in page and "<script" not in page
+
+
+def test_data_is_never_markup(tmp_path):
+    nasty = "<script>alert(1)</script>"
+    section = report.Section(nasty, nasty, [(nasty, nasty)], listings=[(nasty, nasty)], links=[(nasty, "a.html")])
+    page = report.write_page(tmp_path / "r.html", nasty, nasty, [section]).read_text()
+    parsed = Tags(page)
+    assert not any(tag == "script" for tag, _ in parsed.tags)
+    assert parsed.text.count(nasty) == 10
+
+
+def test_of_many_listings_the_last_is_shown_and_the_others_are_folded(tmp_path):
+    section = report.Section("H", listings=[("first", "1"), ("second", "2"), ("last", "3")])
+    page = report.write_page(tmp_path / "r.html", "T", "lead", [section]).read_text()
+    shown, folded = page.split("<details>")
+    assert "last" in shown and "first" not in shown and folded.index("first") < folded.index("second")
+
+
+def test_the_command_trains_the_same_run_again(tmp_path):
+    command = report.command_of(make_run(tmp_path).read_config())
+    assert command == "python -m examples.toy train --preset tiny --data tiny --prompt 'it'\"'\"'s'"
+
+
+@pytest.mark.parametrize("example", example_names())
+@pytest.mark.parametrize("preset", ["tiny", "quick", "full"])
+def test_the_command_means_the_same_settings(example, preset):
+    presets = import_module(f"examples.{example}.config").PRESETS
+    settings = presets[preset].settings()
+    words = shlex.split(report.command_of(RunConfig(example, settings, {}, {}, "")))
+    assert tyro.cli(type(presets[preset]), args=words[4:]).settings() == settings
+
+
+def test_what_was_measured_comes_with_its_rule(tmp_path):
+    run = make_run(tmp_path)
+    assert report.section_on_evaluation(run) is None
+    run.write_evaluation("test", "mean of all", 1.0, {"loss": 1.23456})
+    section = report.section_on_evaluation(run)
+    assert "mean of all" in section.text and section.table == [("loss", "1.2346")]
+    assert dict(report.section_on_run(run).table)["trained"] == "1 epochs, 5 steps, 2 s"
+
+
+def test_a_page_says_in_short_what_was_trained(tmp_path):
+    run = make_run(tmp_path)
+    assert report.in_short(run).startswith("Trained on tiny: 1 epochs, 5 steps, 2 s; started 20")
+    run.write_metrics([])
+    assert "no epoch finished yet" in report.in_short(run)
+
+
+def test_a_report_leaves_out_what_is_not_there_and_ends_with_the_command(tmp_path):
+    sections = [None, report.Section("empty"), report.Section("full", listings=[("a", "b")])]
+    page = report.write_report(make_run(tmp_path), "Toy", "It learns.", sections)
+    parsed = Tags(page.read_text())
+    assert page.name == "report.html" and "Toy: tiny" in parsed.text and "It learns. Trained on tiny" in parsed.text
+    assert "empty" not in parsed.text and parsed.text.index("full") < parsed.text.index("examples.toy train")
+
+
+def test_a_time_is_given_as_people_say_it():
+    times = (3.4, 59.7, 567.2, 7510.0)
+    assert [report.duration(seconds) for seconds in times] == ["3 s", "1 min 0 s", "9 min 27 s", "2 h 5 min"]
+
+
+def test_metrics_of_all_kinds_are_readable():
+    assert report.readable(0.12345) == "0.1235" and report.readable(10) == "10"
+
+
+def test_nested_metrics_are_listed_in_one_level():
+    metrics = {"beam": {"bleu": 40.0, "long": {"bleu": 30.0}}, "perplexity": 5.0}
+    assert report.flat(metrics) == {"beam bleu": 40.0, "beam long bleu": 30.0, "perplexity": 5.0}

@@ -1,0 +1,27 @@
+import numpy as np
+from PIL import Image
+
+from common.data import images
+from common.data.images import crop_square, grid, image_paths
+
+
+def test_the_middle_square_is_kept():
+    wide = Image.new("L", (30, 10))
+    wide.paste(255, (10, 0, 20, 10))
+    assert np.asarray(crop_square(wide, 5)).min() > 230  # the filter blurs the edges a little
+
+
+def test_images_are_found_in_folders_and_in_order(tmp_path):
+    for name in ("b.PNG", "sub/a.jpeg", ".hidden.png", ".thumbs/a.png", "notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert [path.name for path in image_paths(tmp_path)] == ["b.PNG", "a.jpeg"]
+
+
+def test_a_grid_has_every_picture_in_its_place():
+    pictures = np.arange(1, 6, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 3, 1), np.uint8)
+    sheet = np.asarray(grid(pictures, columns=3, scale=2, gap=1))
+    assert sheet.shape == (2 * 5 + 1, 3 * 7 + 1)
+    assert [[sheet[2 + 5 * row, 2 + 7 * column] for column in range(3)] for row in range(2)] == [[1, 2, 3], [4, 5, 255]]
+    assert sheet[0, 0] == sheet[5, 5] == 255
+    assert images.from_pixels(np.zeros((2, 2, 3), np.uint8)).mode == "RGB"

@@ -1,0 +1,172 @@
+import ast
+import os
+import socket
+
+import pytest
+
+from common.errors import UserError
+from common.io.files import (
+    delete,
+    is_part,
+    open_plain,
+    part_path,
+    plain_files,
+    read_plain,
+    replacing,
+    require_plain,
+    sha256_of,
+    stale_parts,
+    sweep_parts,
+    write_atomically,
+)
+from tests.downloads import ROOT, digest_of
+
+ODD_NAMES = ["plain", "with space", "[v2]", "a*b?", "back\\slash", "é\n", "x" * 255, "名" * 85, "\udcff"]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES, ids=ascii)
+def test_a_file_of_any_name_is_replaced_whole(tmp_path, name):
+    path = tmp_path / name
+    for content in ("old", b"new"):
+        write_atomically(path, content)
+    assert path.read_bytes() == b"new" and os.listdir(tmp_path) == [name]
+
+
+def test_a_write_that_fails_leaves_what_was_there_and_nothing_else(tmp_path):
+    write_atomically(tmp_path / "f", "old")
+    with pytest.raises(ZeroDivisionError), replacing(tmp_path / "f") as part:
+        part.write_text("half")
+        _ = 1 / 0
+    assert (tmp_path / "f").read_text() == "old" and os.listdir(tmp_path) == ["f"]
+
+
+def test_a_folder_replaces_a_folder(tmp_path):
+    for number in (1, 2):
+        with replacing(tmp_path / "folder") as part:
+            (part / "in").mkdir(parents=True)
+            (part / "in" / f"file{number}").write_text("x")
+    assert [path.name for path in (tmp_path / "folder" / "in").iterdir()] == ["file2"]
+    assert os.listdir(tmp_path) == ["folder"]
+
+
+def test_a_link_is_replaced_and_not_followed(tmp_path):
+    (tmp_path / "precious").write_text("mine")
+    (tmp_path / "link").symlink_to(tmp_path / "precious")
+    write_atomically(tmp_path / "link", "theirs")
+    assert (tmp_path / "precious").read_text() == "mine" and not (tmp_path / "link").is_symlink()
+
+
+@pytest.mark.parametrize("name", ODD_NAMES, ids=ascii)
+def test_parts_are_known_by_their_names_and_swept(tmp_path, name):
+    (tmp_path / "sub").mkdir()
+    part, deep = part_path(tmp_path / name), part_path(tmp_path / "sub" / name)
+    part.write_text("half")
+    deep.mkdir()
+    (tmp_path / ".mine.tmp").write_text("of the user")
+    (tmp_path / ".mine.part").write_text("of the user")
+    assert is_part(part) and stale_parts(tmp_path / name) == [part] and stale_parts(tmp_path / "other") == []
+    sweep_parts(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == [".mine.part", ".mine.tmp", "sub"] and not os.listdir(tmp_path / "sub")
+
+
+def test_no_sweep_goes_through_a_link(tmp_path):
+    (tmp_path / "outside").mkdir()
+    part = part_path(tmp_path / "outside" / "f")
+    part.write_text("x")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "link").symlink_to(tmp_path / "outside")
+    sweep_parts(tmp_path / "run")
+    link = part_path(tmp_path / "run" / "l")
+    link.symlink_to(tmp_path / "outside")
+    delete(link)
+    assert part.exists() and not link.is_symlink()
+
+
+def pipe(path):
+    os.mkfifo(path)
+
+
+def link(path):
+    path.with_name("target").write_text("x")
+    path.symlink_to(path.with_name("target"))
+
+
+def socket_file(path):
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+
+
+def device(path):
+    path.symlink_to("/dev/zero")
+
+
+ODD_THINGS = {"pipe": pipe, "link": link, "socket": socket_file, "device": device, "folder": os.mkdir}
+
+
+@pytest.mark.parametrize("make", ODD_THINGS.values(), ids=ODD_THINGS)
+def test_what_is_no_plain_file_is_refused_at_once(tmp_path, make):
+    make(tmp_path / "thing")
+    for read in (lambda path: read_plain(path, 10), sha256_of, lambda path: open_plain(path).close()):
+        with pytest.raises((UserError, OSError), match="thing"):
+            read(tmp_path / "thing")
+
+
+@pytest.mark.parametrize("make", [pipe, link, socket_file, device])
+def test_what_is_no_plain_file_is_not_data_and_no_part_of_a_run(tmp_path, make):
+    (tmp_path / "sub").mkdir()
+    make(tmp_path / "sub" / "thing")
+    (tmp_path / "sub" / "file").write_text("x")
+    (tmp_path / "sub" / ".hidden").write_text("x")
+    names = {path.name for path in plain_files(tmp_path)}
+    assert "file" in names and not {"thing", ".hidden"} & names
+    with pytest.raises(UserError, match="thing: a "):
+        require_plain(tmp_path)
+
+
+def test_a_link_that_the_user_names_is_followed_to_a_file_and_to_nothing_else(tmp_path):
+    link(tmp_path / "thing")
+    assert read_plain(tmp_path / "thing", 10, follow_links=True) == b"x"
+    device(tmp_path / "other")
+    with pytest.raises(UserError, match="other: a folder, a pipe or a device"):
+        read_plain(tmp_path / "other", 10, follow_links=True)
+
+
+def test_sizes_are_limited(tmp_path):
+    (tmp_path / "f").write_bytes(b"12345")
+    assert read_plain(tmp_path / "f", 5) == b"12345" and sha256_of(tmp_path / "f") == digest_of(b"12345")
+    with pytest.raises(UserError, match="f: larger than 4 bytes"):
+        read_plain(tmp_path / "f", 4)
+
+
+WRITERS = {
+    "common/data/archives.py": "open",  # into a part, as `replacing` does: with limits of their own, and other errors
+    "common/data/parallel_download.py": "open",
+    "common/data/download.py": "open",
+    "common/viz/figures.py": "savefig",  # into memory
+    "common/io/files.py": "open",
+    "common/data/images.py": "save",  # into memory
+    "common/io/lock.py": "open",
+    "common/app/saved_model.py": "save",  # into a part
+    "common/io/tensors.py": "save",  # into memory
+    "examples/image_captioning/features.py": "open",  # into a part
+}
+
+
+ALWAYS_WRITE = {"write_text", "write_bytes", "savefig", "save_weights", "tofile", "savez", "imsave"}
+
+
+def calls_that_write(path):
+    """Yield the names of the calls in a module that write files."""
+    calls = (node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call))
+    for call in calls:
+        owner, _, name = ast.unparse(call.func).rpartition(".")
+        is_own = owner.split(".")[-1] in ("checkpoints", "vocabulary")  # whose `save` is one of these here
+        is_open = (owner, name) == ("", "open") and {*"wxa+"} & {*ast.unparse(call.args[1])}
+        if is_open or name in ALWAYS_WRITE or (name == "save" and not is_own):
+            yield name
+
+
+def test_files_are_written_by_replacing_alone():
+    sources = [path for folder in ("common", "examples") for path in sorted((ROOT / folder).rglob("*.py"))]
+    found = {str(path.relative_to(ROOT)): {*calls_that_write(path)} for path in sources if path.name != "notebook.py"}
+    assert {name: calls for name, calls in found.items() if calls} == {name: {call} for name, call in WRITERS.items()}

@@ -1,0 +1,93 @@
+import json
+import os
+
+import pytest
+
+from common.errors import UserError
+from common.io.files import is_part, part_path
+from common.training.run_directory import Run
+
+
+def start(path, settings=None, data=None, fresh=False, example="toy"):
+    return Run.start(path, example, settings or {"units": 3}, data or {"sha256": "ab"}, fresh)
+
+
+def test_the_same_settings_open_the_same_run(tmp_path):
+    created = start(tmp_path / "run").read_config()
+    assert start(tmp_path / "run").read_config() == created
+    assert created.settings == {"units": 3} and {"python", "tensorflow", "keras"} <= created.versions.keys()
+
+
+def test_a_run_of_another_example_is_refused(tmp_path):
+    start(tmp_path)
+    with pytest.raises(UserError, match="a run of toy"):
+        start(tmp_path, example="other")
+
+
+def test_fresh_moves_the_old_run_aside(tmp_path):
+    path = tmp_path / "run"
+    for units in (1, 2, 3):
+        start(path, settings={"units": units}, fresh=True)
+    kept = [Run(tmp_path / name).read_config().settings["units"] for name in ("run.old-1", "run.old-2", "run")]
+    assert kept == [1, 2, 3]
+
+
+def test_a_folder_with_other_files_is_not_taken_over(tmp_path):
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(UserError, match="no run"):
+        start(tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot be created"):
+        start(tmp_path / "file")
+
+
+def test_a_start_that_was_killed_is_started_again(tmp_path):
+    part_path(tmp_path / "config.json").write_text("{")
+    assert start(tmp_path).config.exists()
+
+
+def test_only_runs_of_the_example_open(tmp_path):
+    with pytest.raises(UserError, match="not a run directory"):
+        Run.open(tmp_path, "toy")
+    start(tmp_path)
+    assert Run.open(tmp_path, "toy").path == tmp_path
+    with pytest.raises(UserError, match=r"examples\.toy"):
+        Run.open(tmp_path, "other")
+
+
+def test_metrics_keep_every_digit(tmp_path):
+    run = start(tmp_path)
+    assert run.read_metrics() == []
+    rows = [{"epoch": 1.0, "step": 5.0, "seconds": 0.1, "loss": 1 / 3}]
+    run.write_metrics(rows)
+    assert run.read_metrics() == rows
+    assert run.metrics.read_text().startswith("epoch,step,seconds,loss\n")
+
+
+def test_an_evaluation_carries_its_rule(tmp_path):
+    run = start(tmp_path)
+    assert run.read_evaluation() is None
+    run.write_evaluation("test", "the rule", 1.26, {"bleu": 40.5})
+    assert json.loads(run.evaluation.read_text()) == {
+        "split": "test", "rule": "the rule", "seconds": 1.3, "metrics": {"bleu": 40.5},
+    }  # fmt: skip
+
+
+def test_a_file_that_cannot_be_replaced_stays_and_nothing_is_left(tmp_path, monkeypatch):
+    run = start(tmp_path)
+    run.write_metrics([{"epoch": 1}])
+    monkeypatch.setattr(os, "replace", lambda *_: os.stat(tmp_path / "not there"))
+    with pytest.raises(OSError):
+        run.write_metrics([{"epoch": 2}])
+    assert run.metrics.read_text() == "epoch\n1\n" and not any(map(is_part, tmp_path.iterdir()))
+
+
+def test_what_killed_processes_left_half_written_is_swept(tmp_path):
+    run = start(tmp_path)
+    halves = [part_path(run.metrics), part_path(run.samples / "epoch_0001.txt")]
+    for half in halves:
+        half.write_text("ha")
+    mine = run.path / ".mine.tmp"
+    mine.write_text("of the user")
+    run.sweep()
+    assert not any(half.exists() for half in halves) and run.config.exists() and mine.exists()

@@ -1,0 +1,185 @@
+import contextlib
+import os
+import signal
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from common.errors import Interrupted, UserError
+from common.training import checkpoints, trainer
+from common.training.run_directory import Run
+from tests.toy import BATCHES, EPOCHS, Died, Recorder, build, fit, make_trainer, same, train_data, validation_data
+
+
+def test_the_loss_falls(uninterrupted):
+    _, _, rows = uninterrupted
+    assert rows[-1]["val_loss"] < rows[0]["val_loss"]
+    assert [row["epoch"] for row in rows] == [1, 2, 3] and [row["step"] for row in rows] == [5, 10, 15]
+
+
+def test_an_epoch_reports_the_mean_over_its_batches(uninterrupted):
+    losses, _, rows = uninterrupted
+    first_epoch = [float.fromhex(loss) for loss in losses[:BATCHES]]
+    assert rows[0]["loss"] == pytest.approx(np.mean(first_epoch), rel=1e-12)
+
+
+def test_validation_weighs_every_example_alike(tmp_path):
+    model = build()
+    x, y = (np.concatenate(parts) for parts in zip(*validation_data().as_numpy_iterator(), strict=True))
+    expected = np.mean((model.predict(x, verbose=0) - y) ** 2)
+    assert trainer.evaluate(model, validation_data())["loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_eager_gives_the_same_losses(tmp_path, uninterrupted):
+    losses, _ = fit(tmp_path, eager=True, steps_per_epoch=2, epochs=1)
+    compiled = [float.fromhex(loss) for loss in uninterrupted[0][:2]]
+    assert [float.fromhex(loss) for loss in losses] == pytest.approx(compiled, abs=1e-4)
+
+
+def test_when_the_time_is_up_the_run_is_saved_and_resumes(tmp_path, uninterrupted, monkeypatch):
+    first, _ = fit(tmp_path, max_minutes=1e-9)
+    second, _ = fit(tmp_path, max_minutes=1e-3)
+    rest, weights = fit(tmp_path)
+    assert first == [] and first + second + rest == uninterrupted[0]
+    assert same(weights, uninterrupted[1])
+
+
+class PlanAtOnce:
+    """Decides at its second step that there is time for seven in all, which is in the second epoch."""
+
+    def __init__(self, deadline, most):
+        self.calls = 0
+
+    def steps_that_fit(self, now):
+        self.calls += 1
+        return 5 if self.calls == 2 else 0
+
+
+def fit_planned(path, die_after=None, max_minutes=None):
+    model, recorder = build(), Recorder(die_after)
+    trainer = make_trainer(path, model, recorder, schedule=model.schedule, max_minutes=max_minutes)
+    with contextlib.suppress(Died):
+        trainer.fit(train_data, validation_data())
+    return recorder.losses, model
+
+
+def test_a_run_with_little_time_ends_where_its_rate_does(tmp_path, uninterrupted, monkeypatch, capsys):
+    monkeypatch.setattr(trainer, "TimePlan", PlanAtOnce)
+    losses, model = fit_planned(tmp_path, max_minutes=1)
+    assert [row["step"] for row in Run(tmp_path).read_metrics()] == [5, 7]
+    assert model.schedule.total_steps.numpy() == 7 and model.schedule(7).numpy() == pytest.approx(0, abs=1e-8)
+    assert losses[:2] == uninterrupted[0][:2] and losses[3:] != uninterrupted[0][3:7]
+    assert "7 steps, as many as fit into the time" in capsys.readouterr().out
+    assert fit_planned(tmp_path, max_minutes=1)[0] == []
+
+
+@pytest.mark.parametrize("die_after", [3, 5, 7])
+def test_a_plan_outlives_a_kill(tmp_path, monkeypatch, die_after):
+    monkeypatch.setattr(trainer, "TimePlan", PlanAtOnce)
+    expected, whole = fit_planned(tmp_path / "whole", max_minutes=1)
+    before, _ = fit_planned(tmp_path / "killed", die_after, max_minutes=1)
+    after, resumed = fit_planned(tmp_path / "killed")
+    assert before + after[1:] == expected
+    assert same([v.numpy() for v in resumed.variables], [v.numpy() for v in whole.variables])
+
+
+def test_a_run_told_to_stop_at_the_last_step_planned_only_validates_when_resumed(tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer, "TimePlan", PlanAtOnce)
+
+    class Send(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            if model.optimizer.iterations == 6:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    model = build()
+    with pytest.raises(Interrupted):
+        make_trainer(tmp_path, model, Send(), schedule=model.schedule, max_minutes=1).fit(train_data, validation_data())
+    losses, _ = fit_planned(tmp_path)
+    assert losses == [] and [row["step"] for row in Run(tmp_path).read_metrics()] == [5, 7]
+
+
+def test_a_run_begun_without_a_plan_stops_when_the_time_is_up(tmp_path, uninterrupted):
+    before, _ = fit(tmp_path, die_after=2)
+    assert fit_planned(tmp_path, max_minutes=1e-9)[0] == []
+    assert before + fit_planned(tmp_path)[0][1:] == uninterrupted[0]
+
+
+def test_early_stopping_counts_across_a_resume(tmp_path):
+    class NoProgress(keras.callbacks.Callback):
+        """Makes every epoch look worse than the one before."""
+
+        def on_test_begin(self, logs=None):
+            self.model.out.bias.assign_add([10.0])
+
+    model = build()
+    rows = make_trainer(tmp_path, model, NoProgress(), epochs=9, patience=2).fit(train_data, validation_data())
+    assert len(rows) == 3
+    state = checkpoints.Checkpoints(tmp_path / "checkpoints", **checkpoints.training_state(model)).restore("latest")
+    assert state["best_epoch"] == 1 and "no better val_loss for 2 epochs" in state["finished"]
+
+
+def test_the_best_weights_are_those_of_the_best_epoch(tmp_path):
+    model = build()
+    rows = make_trainer(tmp_path, model).fit(train_data, validation_data())
+    best = min(rows, key=lambda row: row["val_loss"])
+    fresh = build()
+    assert checkpoints.restore_weights(tmp_path / "checkpoints", fresh)["epoch"] == best["epoch"]
+    assert trainer.evaluate(fresh, validation_data())["loss"] == best["val_loss"]
+
+
+def test_standard_keras_callbacks_work(tmp_path):
+    seen = []
+    callback = keras.callbacks.LambdaCallback(
+        on_train_begin=lambda logs: seen.append("train"),
+        on_epoch_begin=lambda epoch, logs: seen.append(f"begin {epoch}"),
+        on_epoch_end=lambda epoch, logs: seen.append(f"end {epoch} {sorted(logs)}"),
+        on_train_end=lambda logs: seen.append("over"),
+    )
+    stop = keras.callbacks.EarlyStopping(monitor="val_loss", mode="max", patience=0)
+    make_trainer(tmp_path, build(), callback, stop).fit(train_data, validation_data())
+    logged = "['loss', 'val_loss']"
+    assert seen == ["train", "begin 0", f"end 0 {logged}", "begin 1", f"end 1 {logged}", "over"]  # not the third
+
+
+def test_steps_are_cut_short_and_shapes_that_vary_are_compiled_once(tmp_path):
+    traces = []
+
+    class Counting(type(build())):
+        def train_step(self, batch):
+            traces.append(batch[0].shape)
+            return super().train_step(batch)
+
+    trainer.prepare(3, "float32")
+    model = Counting()
+    model(tf.zeros([1, 4]))
+    model.compile("adam")
+    rows = make_trainer(tmp_path, model, steps_per_epoch=2).fit(
+        lambda epoch: validation_data().concatenate(train_data(0))
+    )
+    assert rows[-1]["step"] == 2 * EPOCHS
+    assert len(traces) == 1
+
+
+def test_tensorboard_gets_every_metric(tmp_path):
+    fit(tmp_path)
+    files = list((tmp_path / "tensorboard").iterdir())
+    tags = {
+        value.tag
+        for file in files
+        for event in tf.compat.v1.train.summary_iterator(str(file))
+        for value in event.summary.value
+    }
+    assert tags == {"loss", "val_loss"} and len(files) == 1
+
+
+def test_a_data_set_without_a_batch_is_an_error(tmp_path):
+    with pytest.raises(UserError, match="no batch"):
+        make_trainer(tmp_path, build()).fit(lambda epoch: train_data(epoch).take(0))
+
+
+def test_the_same_model_trains_with_fit():
+    model = build()
+    history = model.fit(train_data(0), validation_data=validation_data(), epochs=4, verbose=0).history
+    assert history["loss"][0] > history["loss"][-1] > 0 and history["val_loss"][0] > history["val_loss"][-1] > 0

@@ -1,0 +1,82 @@
+import itertools
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from common.viz import figures
+
+
+def test_a_learning_curve_is_drawn_with_and_without_validation(tmp_path):
+    rows = [{"epoch": epoch, "loss": 3 / epoch, "val_loss": 4 / epoch} for epoch in (1, 2, 3)]
+    figures.learning_curve(rows, tmp_path / "both.png", "nats", ("guessing", 4.2))
+    figures.learning_curve([{"epoch": 1, "loss": 2.0}], tmp_path / "one.png", "nats", ("guessing", 4.2))
+    for name in ("both.png", "one.png"):
+        pixels = np.asarray(Image.open(tmp_path / name).convert("L"))
+        assert pixels.shape == (480, 840) and (pixels < 128).any()
+
+
+def test_text_frames_have_one_size_and_stay_inside():
+    texts = [("title", "a"), ("title", "many words\t" * 500 + "x" * 500 + "\n\n")]
+    short, long = figures.text_frames(texts, prompt_length=20)
+    assert short.size == long.size
+    border = np.asarray(long.convert("L"))[:, -20:]
+    assert (border == 255).all()
+
+
+def test_the_prompt_is_drawn_in_another_colour_also_in_a_gif(tmp_path):
+    def colours(prompt_length):
+        figures.save_gif(figures.text_frames([("", "mmmm mmmm")], prompt_length), tmp_path / "x.gif")
+        return {colour for _, colour in Image.open(tmp_path / "x.gif").convert("RGB").getcolors(10**6)}
+
+    blue, ink = (0x25, 0x63, 0xEB), (0x1F, 0x24, 0x30)
+    assert blue not in colours(0) and ink not in colours(9)
+    assert {blue, ink} <= colours(4)
+
+
+def test_a_gif_keeps_the_order_and_holds_the_last_frame(tmp_path):
+    frames = [Image.new("RGB", (8, 8), (shade, shade, shade)) for shade in (0, 100, 200)]
+    figures.save_gif(frames, tmp_path / "x.gif", frame_ms=300, last_ms=2000)
+    gif = Image.open(tmp_path / "x.gif")
+    seen = []
+    for number in range(gif.n_frames):
+        gif.seek(number)
+        seen.append((gif.convert("L").getpixel((0, 0)), gif.info["duration"]))
+    assert seen == [(0, 300), (100, 300), (200, 2000)] and gif.info["loop"] == 0
+
+
+def test_a_title_stands_above_the_picture_whatever_their_widths():
+    narrow = figures.titled(Image.new("RGB", (20, 30), "blue"), "a title that is wider than that")
+    wide = figures.titled(Image.new("L", (900, 30)), "short")
+    assert narrow.width > 200 and narrow.height == wide.height > 30 and wide.width == 900
+    assert narrow.getpixel((narrow.width // 2, narrow.height - 1)) == (0, 0, 255)
+
+
+@pytest.mark.parametrize("count", [1, 2, 12, 40])
+def test_an_attention_map_has_a_label_at_the_middle_of_each_row_and_column(tmp_path, monkeypatch, count):
+    drawn = []
+    monkeypatch.setattr(figures, "_render", lambda figure: drawn.append(figure) or ((1, 1), b"    "))
+    labels = [f"pálabra{number}" for number in range(count)]
+    figures.attention_map(np.eye(count), labels, labels[::-1], "title")
+    [axes] = drawn[0].axes
+    drawn[0].draw_without_rendering()
+    for axis, expected in ((axes.xaxis, labels[::-1]), (axes.yaxis, labels)):
+        ticks = axis.get_major_ticks()
+        assert [tick.label1.get_text() for tick in ticks] == expected
+        assert [tick.get_loc() for tick in ticks] == list(range(count))
+    boxes = [tick.label2.get_window_extent() for tick in axes.xaxis.get_major_ticks()]  # above the map
+    assert all(left.x1 <= right.x0 for left, right in itertools.pairwise(boxes))  # none overlaps the next
+    assert all(drawn[0].bbox.contains(*corner) for box in boxes for corner in (box.min, box.max))  # none is cut
+
+
+def test_attention_maps_of_the_same_labels_have_one_size_and_show_any_character():
+    labels = ["$5", "$6", "日本", "🙂", "\\frac", "_x^2"]
+    one, other = (figures.attention_map(np.eye(6), labels, labels, title) for title in ("", "a long title " * 20))
+    assert one.size == other.size and one.mode == "RGB"
+    last_cell = np.asarray(one)[-30, -30]  # the diagonal ends in the corner
+    assert last_cell.sum() < 250
+
+
+def test_an_attention_map_needs_a_label_for_each_row_and_column():
+    with pytest.raises(ValueError, match=r"expected weights \(2, 3\), got \(3, 2\)"):
+        figures.attention_map(np.zeros((3, 2)), ["a", "b"], ["c", "d", "e"])
