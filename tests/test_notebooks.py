@@ -1,15 +1,16 @@
+import ast
 import re
 import subprocess
 from importlib import import_module
 
 import nbformat
 import pytest
-from nbclient import NotebookClient
 
 from examples.__main__ import example_names
-from tools import notebooks
+from tools import notebooks, reading
 
 EXAMPLES = notebooks.examples_with_notebook()
+MOST_LINES = {"text_generation": 180, "dcgan": 160, "nmt_attention": 280, "image_captioning": 320}
 
 
 @pytest.fixture(scope="session")
@@ -44,14 +45,6 @@ def own_caches(tmp_path, monkeypatch):
         monkeypatch.setenv(name, str(tmp_path / "caches" / name))
 
 
-def execute(notebook, folder):
-    """Run a notebook from a clean kernel; return its outputs. An error in a cell fails the test with its traceback."""
-    NotebookClient(
-        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
-    ).execute()
-    return [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
-
-
 def read(example):
     return nbformat.read(notebooks.notebook_path(example), as_version=4)
 
@@ -62,6 +55,30 @@ def shorten(notebook, settings):
     cell.source = cell.source.replace("fresh=True)", f"fresh=True, **{settings!r})")
 
 
+def outputs_of(notebook):
+    return [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+
+
+def pictures_in(notebook):
+    return [output for output in outputs_of(notebook) if {"image/png", "image/gif"} & output.get("data", {}).keys()]
+
+
+def definitions(source):
+    """Map each function, method and class to its code without docstrings and decorators of the lesson."""
+    tree = ast.parse(source)
+    found = {}
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.FunctionDef | ast.ClassDef):
+            continue
+        node.decorator_list = [d for d in node.decorator_list if "method_of" not in ast.unparse(d)]
+        if ast.get_docstring(node) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            found[node.name] = [*found.get(node.name, []), ast.unparse(node)]
+    return found
+
+
 def test_every_example_has_a_notebook():
     assert example_names() == EXAMPLES
 
@@ -70,7 +87,8 @@ def test_every_example_has_a_notebook():
 def test_notebook_and_badge_are_what_the_modules_make_them(example):
     path = notebooks.notebook_path(example)
     hint = "run `make notebooks` and commit what it changes"
-    assert path.read_text(encoding="utf-8") == nbformat.writes(notebooks.compose(example)) + "\n", hint
+    composed = notebooks.with_outputs(notebooks.compose(example), read(example))
+    assert path.read_text(encoding="utf-8") == nbformat.writes(composed) + "\n", hint
     readme = path.with_name("README.md").read_text(encoding="utf-8")
     assert readme == notebooks.with_badge(readme, example), hint
 
@@ -83,37 +101,50 @@ def test_the_readme_at_the_top_has_all_badges_and_the_address():
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_what_is_committed_is_valid_and_was_not_executed(example):
+def test_what_is_committed_was_run_and_shows_pictures(example):
     notebook = read(example)
     nbformat.validate(notebook)
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    assert not any(cell.outputs or cell.execution_count for cell in code)
-    assert not any("from examples." in cell.source for cell in code)
+    assert len(pictures_in(notebook)) >= 3, f"run `python -m tools.notebooks --run --only {example}`"
+    assert not any(output.output_type == "error" for output in outputs_of(notebook))
     text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     assert "[arXiv:" in text and not re.search(r"(?<!\[)arXiv:", text)  # papers are linked
+
+
+@pytest.mark.parametrize(("example", "most"), MOST_LINES.items())
+def test_a_lesson_can_be_read_in_one_sitting(example, most):
+    counts = [notebooks.count_lines(cell) for cell in reading.visible_code(example)]
+    assert sum(counts) <= most and max(counts) <= notebooks.MAX_LINES
+    assert reading.lines_before_model(example) <= 60
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_model_loss_and_step_are_those_of_the_module(example):
+    module = definitions((notebooks.ROOT / "examples" / example / "model.py").read_text(encoding="utf-8"))
+    lesson = definitions("\n\n".join(reading.visible_code(example)))
+    assert {"train_step", "call"} <= lesson.keys()
+    copied = [name for name in module if name in lesson]
+    assert all(code in module[name] for name in ("train_step", "test_step") if name in lesson for code in lesson[name])
+    assert len(copied) >= 4
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_it_runs_anywhere_and_shows_its_pictures(example, tmp_path, instead_of_github, own_caches):
     notebook = read(example)
     shorten(notebook, import_module(f"tests.{example}.tiny").SETTINGS)
-    shows = sum(cell.source.count("display(") for cell in notebook.cells if cell.id.startswith("notebook-"))
     (tmp_path / "elsewhere").mkdir()
-    outputs = execute(notebook, tmp_path / "elsewhere")
-    pictures = [output for output in outputs if {"image/png", "image/gif"} & output.get("data", {}).keys()]
-    assert not any(output.output_type == "error" for output in outputs)
-    assert len(pictures) >= shows >= 3
+    notebooks.execute(notebook, tmp_path / "elsewhere", timeout=300)
+    assert len(pictures_in(notebook)) == len(pictures_in(read(example)))
     assert (tmp_path / "elsewhere" / "eager-examples" / "runs").is_dir()
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_in_a_checkout_it_fetches_nothing(example, published, own_caches):
     notebook = read(example)
-    imports = next(number for number, cell in enumerate(notebook.cells) if cell.id == "imports")
+    set_up = next(number for number, cell in enumerate(notebook.cells) if cell.source == notebooks.SET_UP)
     notebook.cells = [
-        *notebook.cells[: imports + 1],
+        *notebook.cells[: set_up + 1],
         nbformat.v4.new_code_cell("import common; print(common.__file__)"),
     ]
-    outputs = execute(notebook, published / "examples" / example)
-    assert outputs[-1].text.strip() == str(published / "common" / "__init__.py")
+    notebooks.execute(notebook, published / "examples" / example)
+    assert outputs_of(notebook)[-1].text.strip() == str(published / "common" / "__init__.py")
     assert not (published / "examples" / example / "eager-examples").exists()

@@ -1,37 +1,44 @@
-"""Compose the notebook of every example from its modules: python -m tools.notebooks.
+"""Compose the notebook of every example from its lesson: python -m tools.notebooks [--run].
 
-The order, and what only the notebook says, stand in `examples/NAME/notebook.py`. Each of its cells tagged "include"
-imports names from modules of the example; in the notebook, the cells of those modules stand in its place, after those
-of modules that they need and that no later cell mentions. So readers can change and run again whatever the example
-consists of, and import nothing but `common`.
+A lesson, `examples/NAME/notebook.py`, is written in percent format. Most of its cells are copied as they are. A cell
+tagged "source" imports names from modules of the example or of `common`; in the notebook the definitions of these names
+take its place, with the markdown cells that stand above them in their module. So the model, the loss and the training
+step stand in the notebook in full, and the reader may edit and run them again.
 
-Left out are docstrings of modules and cells tagged "module"; the imports are gathered in one cell. The code of modules
-that are mentioned nowhere, or not written in cells, comes folded. The output depends on nothing but the sources.
+Definitions are copied with two changes: of a docstring only the first line is kept, and a class of more than
+`MAX_LINES` lines is continued in further cells, with `@method_of(Class)` above its methods.
+
+Outputs of cells whose source did not change are kept; `--run` runs the notebooks and stores what they print and
+draw.
 """
 
 import ast
 import re
 import tomllib
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import jupytext
 import nbformat
+import tyro
+from nbclient import NotebookClient
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from tools.namespace import Namespace, split_source
-
 ROOT = Path(__file__).parent.parent
 REPOSITORY = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]["Repository"]
+MAX_LINES = 25
+"""Lines of code in a cell, blank lines not counted."""
 FOLDED = {"cellView": "form", "jupyter": {"source_hidden": True}}  # the first for Colab, the second for Jupyter
 SET_UP_TEXT = """\
 ## Set up
 
-Run the cells from top to bottom: *Runtime*, *Run all*, or Shift+Enter cell by cell. On Colab, the next cell fetches the
-code and installs what is missing; for a GPU choose *Runtime*, *Change runtime type* first. In a checkout it only
-finds the code."""
+Run the cells from top to bottom: *Runtime*, *Run all*, or Shift+Enter cell by cell. The next cell, folded, makes the
+code available. On Colab it fetches the repository and installs missing packages; in a checkout it only finds the code.
+For a GPU choose *Runtime*, *Change runtime type* first."""
 SET_UP = f"""\
+# @title Fetch the code and install missing packages
 import os
 import subprocess
 import sys
@@ -41,7 +48,7 @@ REPOSITORY = "{REPOSITORY}"
 
 here = Path.cwd()
 checkout = next((folder for folder in (here, *here.parents) if (folder / "common" / "training").exists()), None)
-if checkout is None:  # as on Colab: fetch the code and install what is missing; the TensorFlow that is there stays
+if checkout is None:  # as on Colab, whose TensorFlow is kept
     checkout = here / "eager-examples"
     if not checkout.exists():
         subprocess.run(["git", "clone", "--quiet", "--depth", "1", REPOSITORY, checkout], check=True)
@@ -55,12 +62,12 @@ import_tensorflow_quietly()"""
 
 
 def examples_with_notebook() -> list[str]:
-    """Return the names of the examples that say what their notebook is made of."""
+    """Return the names of the examples that have a lesson."""
     return sorted(path.parent.name for path in ROOT.glob("examples/*/notebook.py"))
 
 
 def notebook_path(example: str) -> Path:
-    """Return where the notebook of an example stands."""
+    """Return the path of the notebook of an example."""
     return ROOT / "examples" / example / f"{example}.ipynb"
 
 
@@ -91,103 +98,180 @@ def compose(example: str) -> NotebookNode:
     """Return the notebook of an example, without outputs.
 
     Raises:
-        ValueError: its modules cannot live in one namespace; the message names what clashes.
+        ValueError: a name that a "source" cell asks for is not defined in its module, or cannot be split into cells.
     """
-    title, *rest = read_cells(example, "notebook")
-    composer = _Composer(example, mentioned={module for cell in rest for module in _included_by(cell, example)})
-    body = [part for cell in rest for part in composer.expand(cell)]
-    set_up = [
-        new_markdown_cell(SET_UP_TEXT, id="set-up"),
-        new_code_cell(SET_UP, id="set-up-code"),
-        new_code_cell(composer.namespace.imports(), id="imports"),
-    ]
-    [title] = composer.expand(title)
+    lesson = ROOT / "examples" / example / "notebook.py"
+    title, *rest = jupytext.reads(lesson.read_text(encoding="utf-8"), fmt="py:percent").cells
     title.source += f"\n\n{badge(example)}"
+    set_up = [new_markdown_cell(SET_UP_TEXT), new_code_cell(SET_UP, metadata=FOLDED)]
+    cells = [title, *set_up, *(part for cell in rest for part in _expand(cell))]
+    for number, cell in enumerate(cells):
+        cell.id = f"cell-{number}"
+        if cell.cell_type == "markdown":
+            cell.source = re.sub(r"(?<!\[)arXiv:(\d{4}\.\d{4,5})", r"[arXiv:\1](https://arxiv.org/abs/\1)", cell.source)
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     metadata = {"accelerator": "GPU", "kernelspec": kernel, "language_info": {"name": "python"}}
-    return new_notebook(cells=[title, *set_up, *body], metadata=metadata)
+    return new_notebook(cells=cells, metadata=metadata)
 
 
-def read_cells(example: str, module: str) -> list[NotebookNode]:
-    """Return the cells of a module, with ids that stay as they are when another module changes."""
-    text = (ROOT / "examples" / example / f"{module}.py").read_text(encoding="utf-8")
-    cells = jupytext.reads(text, fmt="py:percent").cells
-    for number, cell in enumerate(cells):
-        cell.id = f"{module}-{number}".replace("_", "-")
-    return cells
-
-
-class _Composer:
-    """Remembers what the notebook has so far: which modules, and what each name in it stands for."""
-
-    def __init__(self, example: str, mentioned: set[str]):
-        self.example, self.mentioned = example, mentioned
-        self.later = {*mentioned}
-        self.included: set[str] = set()
-        self.namespace = Namespace()
-
-    def expand(self, cell: NotebookNode) -> Iterator[NotebookNode]:
-        """Yield what stands in the notebook for a cell of notebook.py."""
-        included = _included_by(cell, self.example)
-        yield from self._finish(cell, "notebook", folded=False)  # of a cell that includes nothing is left
-        self.later -= {*included}
-        for module in included:
-            yield from self._include(module)
-
-    def _include(self, module: str) -> Iterator[NotebookNode]:
-        """Yield the cells of a module, after those of modules that it needs and that are not mentioned later."""
-        if module in self.included:
-            return
-        self.included.add(module)
-        cells = read_cells(self.example, module)
-        for needed in _siblings(cells, self.example):
-            if needed not in self.later:
-                yield from self._include(needed)
-        folded = module not in self.mentioned or len(cells) == 1
-        if len(cells) == 1:  # not written in cells
-            summary = ast.get_docstring(ast.parse(cells[0].source)).splitlines()[0]
-            yield new_markdown_cell(f"`{module}.py`, folded: {summary}", id=f"{cells[0].id}-text")
-        for cell in cells:
-            if cell.cell_type == "markdown":
-                cell.source = re.sub(r"^#", "##", cell.source, flags=re.MULTILINE)  # below the notebook's own headings
-                cell.source = re.sub(r"\[(\w+\.py)\]\(\1\)", r"`\1`", cell.source)  # its neighbours are in the notebook
-            if "module" not in _tags(cell):
-                yield from self._finish(cell, module, folded)
-
-    def _finish(self, cell: NotebookNode, module: str, folded: bool) -> Iterator[NotebookNode]:
-        """Yield a cell without imports and module docstring, if anything is left of it."""
-        cell.metadata = FOLDED if folded and cell.cell_type == "code" else {}
-        if cell.cell_type == "markdown":
-            cell.source = re.sub(r"arXiv:(\d{4}\.\d{4,5})", r"[arXiv:\1](https://arxiv.org/abs/\1)", cell.source)
+def _expand(cell: NotebookNode) -> Iterator[NotebookNode]:
+    """Yield the cells of the notebook for a cell of the lesson."""
+    tags = cell.metadata.get("tags", [])
+    cell.metadata = FOLDED if "folded" in tags else {}
+    if "source" not in tags:
         if cell.cell_type == "code":
-            parts = split_source(cell.source)
-            self.namespace.add(module, parts, package=f"examples.{self.example}")
-            cell.source = parts.rest
+            cell.source = _without_docstring(cell.source)
         if cell.source:
             yield cell
+        return
+    for node in ast.parse(cell.source).body:
+        if isinstance(node, ast.ImportFrom):
+            yield from source_cells(node.module, [alias.name for alias in node.names])
 
 
-def _tags(cell: NotebookNode) -> list[str]:
-    return cell.metadata.get("tags", [])
+def source_cells(module: str, names: list[str]) -> Iterator[NotebookNode]:
+    """Yield the definitions of `names` in `module`, each below the markdown that stands above it in the module.
+
+    Raises:
+        ValueError: a name is not defined there.
+    """
+    text = Path(find_spec(module).origin).read_text(encoding="utf-8")
+    above: list[NotebookNode] = []
+    wanted = {*names}
+    for part in jupytext.reads(text, fmt="py:percent").cells:
+        if part.cell_type == "markdown":
+            part.source = re.sub(r"^#", "##", part.source, flags=re.MULTILINE)  # below the lesson's own headings
+            above.append(new_markdown_cell(part.source))
+            continue
+        found = [(name, node) for node in ast.parse(part.source).body for name in _names(node) if name in wanted]
+        if found:
+            yield from above
+            for code in _joined(piece for _, node in found for piece in _pieces(part.source.splitlines(), node)):
+                yield new_code_cell(code)
+            wanted -= {name for name, _ in found}
+        above = []
+    if wanted:
+        raise ValueError(f"{module}: no definition of {', '.join(sorted(wanted))}")
 
 
-def _siblings(cells: list[NotebookNode], example: str) -> list[str]:
-    """Return the modules of the example that these cells import from, each once."""
-    nodes = [node for cell in cells if cell.cell_type == "code" for node in split_source(cell.source).imports]
-    origins = [getattr(node, "module", "") for node in nodes]
-    package = f"examples.{example}."
-    return list(dict.fromkeys(origin.removeprefix(package) for origin in origins if origin.startswith(package)))
+def _names(node: ast.stmt) -> list[str]:
+    if isinstance(node, ast.ClassDef | ast.FunctionDef):
+        return [node.name]
+    targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+    return [target.id for target in targets if isinstance(target, ast.Name)]
 
 
-def _included_by(cell: NotebookNode, example: str) -> list[str]:
-    return _siblings([cell], example) if "include" in _tags(cell) else []
+def _joined(pieces: Iterator[str]) -> Iterator[str]:
+    """Yield the pieces, as many in one cell as fit."""
+    cell = ""
+    for piece in pieces:
+        if cell and count_lines(cell) + count_lines(piece) > MAX_LINES:
+            yield cell
+            cell = ""
+        cell = f"{cell}\n\n\n{piece}" if cell else piece
+    if cell:
+        yield cell
 
 
-def main() -> None:
-    """Write the notebooks, and badges and addresses into the READMEs."""
-    for example in examples_with_notebook():
+def count_lines(code: str) -> int:
+    """Return the number of lines that are not blank."""
+    return sum(1 for line in code.splitlines() if line.strip())
+
+
+def _pieces(lines: list[str], node: ast.stmt) -> Iterator[str]:
+    """Yield a definition in pieces of at most `MAX_LINES` lines: a class, and the methods that find no place in it."""
+    whole = _shortened(lines, node)
+    if count_lines(whole) <= MAX_LINES or not isinstance(node, ast.ClassDef):
+        yield whole
+        return
+    methods = [child for child in node.body if isinstance(child, ast.FunctionDef)]
+    texts = {method.name: _shortened(lines, method) for method in methods}
+    head = "\n".join(_shortened(lines, node, until=_start(methods[0])).splitlines())
+    kept, rest = [head.rstrip()], []
+    for method in methods:
+        in_class = method.name == "__init__" or _calls_super(method)
+        fits = count_lines("\n".join(kept)) + count_lines(texts[method.name]) <= MAX_LINES
+        if in_class or (fits and not rest):
+            kept.append(texts[method.name])
+        else:
+            rest.append(texts[method.name])
+    yield "\n\n".join(kept)
+    for text in rest:
+        unindented = re.sub(r"^    ", "", text, flags=re.MULTILINE)
+        yield f"@method_of({node.name})\n{unindented}"
+
+
+def _calls_super(node: ast.AST) -> bool:
+    return any(isinstance(child, ast.Name) and child.id == "super" for child in ast.walk(node))
+
+
+def _start(node: ast.stmt) -> int:
+    """Return the number of the first line, from 1, decorators included."""
+    return min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", []))])
+
+
+def _shortened(lines: list[str], node: ast.stmt, until: int | None = None) -> str:
+    """Return the lines of `node`, up to line `until`, with the first line of each docstring only."""
+    kept: list[str | None] = list(lines)
+    for child in ast.walk(node):
+        if not isinstance(child, ast.ClassDef | ast.FunctionDef) or ast.get_docstring(child) is None:
+            continue
+        docstring = child.body[0]
+        indent = " " * docstring.col_offset
+        kept[docstring.lineno - 1] = f'{indent}"""{ast.get_docstring(child).splitlines()[0]}"""'
+        kept[docstring.lineno : docstring.end_lineno] = [None] * (docstring.end_lineno - docstring.lineno)
+    end = node.end_lineno if until is None else until - 1
+    return "\n".join(line for line in kept[_start(node) - 1 : end] if line is not None)
+
+
+def _without_docstring(source: str) -> str:
+    """Return the source of a cell without the docstring of the lesson's module."""
+    body = ast.parse(source).body
+    if not (body and isinstance(body[0], ast.Expr) and isinstance(getattr(body[0].value, "value", None), str)):
+        return source
+    return "\n".join(source.splitlines()[body[0].end_lineno :]).strip("\n")
+
+
+def with_outputs(notebook: NotebookNode, before: NotebookNode) -> NotebookNode:
+    """Return `notebook` with the outputs of `before`, cell by cell, if not a single cell of code changed."""
+    code, old = ([cell for cell in book.cells if cell.cell_type == "code"] for book in (notebook, before))
+    if [cell.source for cell in code] == [cell.source for cell in old]:
+        for cell, same in zip(code, old, strict=True):
+            cell.outputs, cell.execution_count = same.outputs, same.execution_count
+    return notebook
+
+
+def execute(notebook: NotebookNode, folder: Path, timeout: int = 600) -> NotebookNode:
+    """Run a notebook in `folder` from a clean kernel and return it with its outputs.
+
+    Raises:
+        nbclient.exceptions.CellExecutionError: a cell failed.
+    """
+    resources = {"metadata": {"path": str(folder)}}
+    client = NotebookClient(notebook, timeout=timeout, kernel_name="python3", resources=resources)
+    client.execute()
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)  # times of this run
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]  # progress bars
+    return notebook
+
+
+def main(run: bool = False, only: str | None = None) -> None:
+    """Write the notebooks, and badges and addresses into the READMEs.
+
+    Args:
+        run: run the notebooks and store their outputs.
+        only: the name of one example.
+    """
+    for example in [only] if only else examples_with_notebook():
         path = notebook_path(example)
-        path.write_text(nbformat.writes(compose(example)) + "\n", encoding="utf-8")
+        notebook = compose(example)
+        if run:
+            notebook = execute(notebook, ROOT)
+        elif path.exists():
+            notebook = with_outputs(notebook, nbformat.read(path, as_version=4))
+        path.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
         readme = path.with_name("README.md")
         readme.write_text(with_badge(readme.read_text(encoding="utf-8"), example), encoding="utf-8")
         print(path.relative_to(ROOT))
@@ -196,4 +280,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    tyro.cli(main)

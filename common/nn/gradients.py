@@ -19,6 +19,6 @@ def apply_gradients(
     a dense tensor, the pairs of a row are summed, as the mathematics means.
     """
     scale = optimizer.scale_loss(tf.ones_like(loss))
-    gradients = tape.gradient(loss, [variable.value for variable in variables], output_gradients=scale)
+    gradients = tape.gradient(loss, variables, output_gradients=scale)
     gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
     optimizer.apply_gradients(zip(gradients, variables, strict=True))
