@@ -69,7 +69,7 @@ class Discriminator(keras.Model):
         """Create the layers; the first has `base_channels` output channels, each further one twice as many."""
         super().__init__()
         filters = [base_channels * 2**n for n in range(len(feature_map_sizes(image_size)) - 1)]  # 32, 64, 128
-        self.input_layer = downsample(filters[0])  # 14 x 14 x 32
+        self.input_layer = downsample(filters[0])  # 14 x 14 x 32, without batch norm as in the paper
         self.downsample = [downsample(count, use_bias=False) for count in filters[1:]]  # 7 x 7 x 64, 4 x 4 x 128
         self.norms = [keras.layers.BatchNormalization(momentum=0.9) for _ in filters[1:]]
         self.flatten = keras.layers.Flatten()
@@ -97,7 +97,7 @@ def downsample(filters: int, **options) -> keras.layers.Layer:
 # ## The two losses
 #
 # D minimises the negative of the objective above. G would minimise $\log(1 - D(G(z)))$, but the gradient of this term
-# vanishes when D is sure. So G minimises $-\log D(G(z))$, the *non-saturating* loss of Goodfellow et al. (section 3).
+# vanishes where D(G(z)) is near 0. So G minimises the *non-saturating* loss $-\log D(G(z))$ (Goodfellow et al.).
 # An untrained D gives about 0.5 for every image: the losses start near $2 \ln 2 = 1.386$ and $\ln 2 = 0.693$.
 
 
@@ -140,7 +140,8 @@ class DCGAN(AdversarialModel):
         self.channels, self.latent_dim, self.real_label = channels, latent_dim, real_label
         self.generator = Generator(image_size, channels, base_channels)
         self.discriminator = Discriminator(image_size, base_channels)
-        self.ema_generator = ExponentialMovingAverage(Generator(image_size, channels, base_channels), ema_decay)
+        copy = Generator(image_size, channels, base_channels)
+        self.ema_generator = ExponentialMovingAverage(copy, ema_decay, name="ema_generator")
         self.seed_generator = keras.random.SeedGenerator()  # saved with the weights, so that a resumed run is the same
 
     def call(self, z: tf.Tensor) -> tf.Tensor:

@@ -30,6 +30,19 @@ def test_feature_maps_halve_until_they_are_small():
     assert feature_map_sizes(50) == [50, 25, 13, 7, 4]
 
 
+def test_the_layers_have_the_shapes_of_the_paper():
+    model = DCGAN(64, 3, base_channels=128, latent_dim=100, ema_decay=0.9, real_label=1.0).build_weights()
+    generator, discriminator = model.generator, model.discriminator
+    assert generator.project.kernel.shape == (100, 4 * 4 * 1024)
+    kernels = [layer.kernel.shape for layer in [*generator.upsample, generator.output_layer]]
+    assert kernels == [(4, 4, 512, 1024), (4, 4, 256, 512), (4, 4, 128, 256), (4, 4, 3, 128)]
+    kernels = [layer.kernel.shape for layer in [discriminator.input_layer, *discriminator.downsample]]
+    assert kernels == [(4, 4, 3, 128), (4, 4, 128, 256), (4, 4, 256, 512), (4, 4, 512, 1024)]
+    assert discriminator.output_layer.kernel.shape == (4 * 4 * 1024, 1)
+    assert [norm.gamma.shape[0] for norm in generator.norms] == [1024, 512, 256, 128]
+    assert [norm.gamma.shape[0] for norm in discriminator.norms] == [256, 512, 1024]  # none on the first layer
+
+
 @pytest.mark.parametrize(("size", "channels"), [(28, 1), (32, 3), (64, 3), (50, 1), (8, 3)])
 def test_one_code_path_for_every_size(size, channels):
     model = build(size, channels)

@@ -10,12 +10,13 @@ INPUTS = tf.random.stateless_normal([16, 3], seed=[1, 0])
 
 
 class Averaged(keras.Model):
-    """A network with batch norm, and its average."""
+    """A network with batch norm and dropout, and its average."""
 
     def __init__(self, decay):
         super().__init__()
         self.network, copy = (
-            keras.Sequential([keras.layers.Dense(4), keras.layers.BatchNormalization()]) for _ in range(2)
+            keras.Sequential([keras.layers.Dense(4), keras.layers.BatchNormalization(), keras.layers.Dropout(0.5)])
+            for _ in range(2)
         )
         self.average = ExponentialMovingAverage(copy, decay)
         self.network(INPUTS)
@@ -29,7 +30,8 @@ class Averaged(keras.Model):
 def change(network, step):
     """Set the weights to numbers that depend on the step, as training would."""
     random = np.random.default_rng(step)
-    network.set_weights([random.uniform(0.5, 1.5, weight.shape) for weight in network.get_weights()])
+    for weight in network.weights:
+        weight.assign(random.uniform(0.5, 1.5, weight.shape))
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.3, 0.999])
