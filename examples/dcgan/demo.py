@@ -52,7 +52,7 @@ class ImageGenerator:
         self._generate = tf.function(lambda z: to_bytes(model(z)), input_signature=[latents])
 
     @classmethod
-    def load(cls, run: Run) -> "ImageGenerator":
+    def load(cls, run: Run, model_class: type[DCGAN] = DCGAN) -> "ImageGenerator":
         """Restore the weights of a run; nothing but the run directory is needed.
 
         Raises:
@@ -64,7 +64,7 @@ class ImageGenerator:
         if None in size_and_channels.values():
             raise UserError(f"{run.config}: lacks the size or the channels of the images; restore it from a copy")
         trainer.prepare(config.seed, config.precision)
-        model = DCGAN(config.image_size, config.channels, **config.architecture()).build_weights()
+        model = model_class(config.image_size, config.channels, **config.architecture()).build_weights()
         restore_weights(run.checkpoints, model)
         return cls(model)
 

@@ -19,6 +19,7 @@ from examples.dcgan.classifier import FeatureClassifier, load_or_train_classifie
 from examples.dcgan.config import Config
 from examples.dcgan.data import ImageSet, load_images
 from examples.dcgan.demo import ImageGenerator
+from examples.dcgan.model import DCGAN
 from examples.dcgan.sample_metrics import (
     class_frequencies,
     classes_covered,
@@ -41,6 +42,7 @@ def evaluate(
     data: str | None = None,
     data_dir: Path | None = None,
     write: bool = True,
+    model_class: type[DCGAN] = DCGAN,
 ) -> dict[str, Any]:
     """Measure the trained generator and return the metrics.
 
@@ -50,6 +52,7 @@ def evaluate(
         data: the images of the training; None for those that the run names, see `Run.data_to_use`.
         data_dir: the download cache; None for the default one.
         write: write `evaluation.json` and the figures.
+        model_class: that was trained.
 
     Raises:
         UserError: there is no checkpoint, or the data is not that of the training.
@@ -63,7 +66,7 @@ def evaluate(
         raise UserError(f"{data}: not the images that {run.path} was trained on; name those with --data")
     has_classes = images.train_labels is not None and images.held_out_labels is not None
     real = images.train if images.held_out is None else images.held_out
-    generated = ImageGenerator.load(run).sample(samples or min(len(real), MAX_SAMPLES), EVALUATION_SEED)
+    generated = ImageGenerator.load(run, model_class).sample(samples or min(len(real), MAX_SAMPLES), EVALUATION_SEED)
 
     nearest_path, classes_path = (run.figures / name if write else None for name in ("nearest.png", "classes.png"))
     metrics, rule = measure_neighbours(generated, images, nearest_path)

@@ -24,10 +24,10 @@ from examples.dcgan.model import DCGAN
 
 
 # %%
-def build_model(config: Config, images: ImageSet) -> DCGAN:
+def build_model(config: Config, images: ImageSet, model_class: type[DCGAN] = DCGAN) -> DCGAN:
     """Return the untrained, compiled model of `config` for images of this shape."""
     _, size, _, channels = images.train.shape
-    model = DCGAN(size, channels, **config.architecture()).build_weights()
+    model = model_class(size, channels, **config.architecture()).build_weights()
     model.compile(
         keras.optimizers.Adam(config.generator_learning_rate, beta_1=config.beta_1),
         keras.optimizers.Adam(config.discriminator_learning_rate, beta_1=config.beta_1),
@@ -35,8 +35,12 @@ def build_model(config: Config, images: ImageSet) -> DCGAN:
     return model
 
 
-def train(config: Config) -> Run:
+def train(config: Config, model_class: type[DCGAN] = DCGAN) -> Run:
     """Train with the settings `config`, or resume the run in its directory, and draw the figures.
+
+    Args:
+        config: the settings.
+        model_class: of the model; the lesson passes the class that it defines.
 
     Raises:
         UserError: the data cannot be used, or the run directory has other settings.
@@ -51,7 +55,7 @@ def train(config: Config) -> Run:
         data=images.fingerprint,
         fresh=config.fresh,
     )
-    model = build_model(config, images)
+    model = build_model(config, images, model_class)
     print_summary(config, images, model)
     trainer.Trainer(
         model,
