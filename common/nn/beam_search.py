@@ -73,6 +73,7 @@ def beam_search(
         beam: K.
         length_penalty: 0 compares log-probabilities, which favours short sequences; 1 compares the mean per symbol.
     """
+    has_one_row = max_lengths.shape[0] == 1
     state, memory, max_lengths = tf.nest.map_structure(
         lambda x: tf.repeat(x, beam, axis=0), (state, memory, max_lengths)
     )
@@ -106,7 +107,7 @@ def beam_search(
         remaining = tf.where(tf.repeat(active_rows(beams), beam))[:, 0]
         return *tf.nest.map_structure(lambda x: tf.gather(x, remaining), (indices, beams, memory, max_lengths)), results
 
-    if max_lengths.shape[0] == 1:
+    if has_one_row:
         return _sort_by_score(search(beams, memory, max_lengths, max_active=0), beam, length_penalty)
     active = indices, beams, memory, max_lengths
     shrinking = tf.nest.map_structure(lambda x: tf.TensorShape([None, *x.shape[1:]]), active)

@@ -33,6 +33,7 @@ from IPython.display import Image as Picture
 from IPython.display import display
 
 from common.app.report import flat, readable
+from common.nn.losses import masked_mean, smoothed_cross_entropy
 from examples.nmt_attention.config import PRESETS
 
 # %% [markdown]
@@ -51,7 +52,7 @@ config = replace(PRESETS[PRESET], fresh=True)  # fresh: train anew whenever the 
 
 # %% tags=["include"]
 from examples.nmt_attention.data import EncodedPairs, load_corpus
-from examples.nmt_attention.text import PAD, tokenise
+from examples.nmt_attention.tokenizer import PAD, tokenise
 
 # %% [markdown]
 # ### Look at a batch
@@ -64,12 +65,12 @@ corpus = load_corpus(config.data, **config.corpus(), data_dir=config.data_dir)
 print(f"{len(corpus.train):,} pairs to learn from, {len(corpus.validation):,} and {len(corpus.test):,} held out")
 for sentence in corpus.train[0]:
     print(f"{sentence} -> {tokenise(sentence)}")
-encoded = EncodedPairs(corpus.train, corpus.source_words, corpus.target_words)
+encoded = EncodedPairs(corpus.train, corpus.source_tokenizer, corpus.target_tokenizer)
 for source, target in encoded.batches(config.batch_size, config.seed, epoch=0).take(1):
     print(f"\na batch: source {source.shape}, target {target.shape}")
-for rows, words in ((source, corpus.source_words), (target, corpus.target_words)):
+for rows, tokenizer in ((source, corpus.source_tokenizer), (target, corpus.target_tokenizer)):
     for row in rows[:3].numpy():
-        print(" ".join(words.vocabulary.symbols[number] for number in row))
+        print(" ".join(tokenizer.vocabulary.symbols[id_] for id_ in row))
 
 # %% [markdown]
 # ## The model, from its heart outwards
@@ -97,10 +98,7 @@ print("context", context.shape, "= sentences, width of a value; weights", weight
 print(weights.numpy().round(3))
 
 # %% tags=["include"]
-from examples.nmt_attention.encoder_decoder import Decoder, Encoder
-
-# %% tags=["include"]
-from examples.nmt_attention.model import cross_entropy, masked_mean, words_before
+from examples.nmt_attention.model import Decoder, Encoder, Translator, shift_right
 
 # %% tags=["include"]
 from examples.nmt_attention.train import build_model, train
@@ -114,18 +112,19 @@ from examples.nmt_attention.train import build_model, train
 # $\ln V$.
 
 # %%
-model = build_model(config, len(corpus.source_words), len(corpus.target_words))
-logits, weights = model(source, words_before(target))
+model = build_model(config, len(corpus.source_tokenizer), len(corpus.target_tokenizer))
+logits, weights = model(source, shift_right(target))
 print(f"source {source.shape} -> values {model.encoder(source, source != PAD).shape}")
 print(f"logits {logits.shape} = pairs, target tokens, vocabulary; attention {weights.shape} = pairs, target, source")
-loss = masked_mean(cross_entropy(logits, target)[0], target != PAD)
-print(f"loss {loss:.3f}, guessing {math.log(len(corpus.target_words)):.3f}")
+_, nll = smoothed_cross_entropy(logits, target, label_smoothing=0.0)
+loss = masked_mean(nll, target != PAD)
+print(f"loss {loss:.3f}, guessing {math.log(len(corpus.target_tokenizer)):.3f}")
 
 # %% tags=["include"]
 from examples.nmt_attention.demo import SentenceTranslator
 
 # %% tags=["include"]
-from examples.nmt_attention.showing import draw
+from examples.nmt_attention.attention_plots import draw
 
 # %% [markdown]
 # ## Train
@@ -186,7 +185,7 @@ for name, value in flat(evaluate(run, data_dir=config.data_dir)).items():
 # - **The other way round**: `config = replace(PRESETS[PRESET], reverse=True, fresh=True)`, and an English sentence.
 # - **Another language**: `config = replace(PRESETS["quick"], data="/content/deu.txt", fresh=True)` with a file of
 #   manythings.org/anki, or your own with a tab between the sentences (`columns="1,2"` if the source stands first).
-# - **Does it need the mask?** In `BahdanauAttention.call`, use `scores` without `tf.where`. What becomes of the maps?
+# - **Does it need the mask?** In `BahdanauAttention.call`, use `energies` without `tf.where`. What becomes of the maps?
 # - **No attention at all**: there, return the mean of the values, with weights that are equal. How much worse is
 #   `val_loss`, and are long sentences hit harder than short ones?
 # - **A forgetful reader**: in `Encoder.call`, leave out the backward GRU: `tf.zeros_like(backward)` in its place.

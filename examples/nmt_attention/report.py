@@ -4,7 +4,7 @@ from pathlib import Path
 
 from common.app import report
 from common.training.run_directory import Run
-from examples.nmt_attention.showing import read_samples
+from examples.nmt_attention.attention_plots import read_samples
 
 
 def write_report(run: Run) -> Path:

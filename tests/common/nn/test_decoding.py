@@ -153,8 +153,8 @@ def test_rows_that_are_done_are_dropped_when_they_are_a_quarter_of_the_batch():
         assert sequences(together, row) == sequences(alone)
         assert together.scores[row] == pytest.approx(alone.scores[0], rel=1e-6)
         assert (
-            together.kept[row, :, :longest] == pytest.approx(alone.kept[0])
-            and not together.kept[row, :, longest:].any()
+            together.attention[row, :, :longest] == pytest.approx(alone.attention[0])
+            and not together.attention[row, :, longest:].any()
         )
 
 
@@ -236,7 +236,7 @@ def test_a_row_gets_in_a_batch_what_it_gets_alone():
 
 def test_what_is_kept_follows_each_hypothesis():
     found = search(markov(6), beam=4, max_lengths=[5, 5])
-    for ids, length, kept in zip(found.ids[1], found.lengths[1], found.kept[1], strict=True):
+    for ids, length, kept in zip(found.ids[1], found.lengths[1], found.attention[1], strict=True):
         inputs = [START, *ids[: length - 1]]
         assert list(kept[:length, 0]) == inputs  # the symbol that each step was given,
         assert list(kept[:length, 1]) == list(np.cumsum([0, *inputs[:-1]]))  # and the state that had come with it
