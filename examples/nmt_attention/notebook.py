@@ -73,11 +73,11 @@ for rows, tokenizer in ((source, corpus.source_tokenizer), (target, corpus.targe
         print(" ".join(tokenizer.vocabulary.symbols[id_] for id_ in row))
 
 # %% [markdown]
-# ## The model, from its heart outwards
+# ## The model
 #
-# Three parts make a translator. The **encoder** turns each source word into a vector that also knows its neighbours.
-# The **decoder** writes one word after the other. Between them sits **attention**, which tells the decoder, before each
-# word, where to look. It is the new idea, and a small one, so it comes first.
+# A translator has three parts. The **encoder** turns each source word, in its sentence, into a vector. The **decoder**
+# predicts one target word after the other. **Attention** computes, for each of them, a weighted sum of the source
+# vectors. It is the new idea, and a small one, so it comes first.
 
 # %% tags=["include"]
 from examples.nmt_attention.attention import BahdanauAttention
@@ -85,8 +85,8 @@ from examples.nmt_attention.attention import BahdanauAttention
 # %% [markdown]
 # ### Try it alone
 #
-# Two sentences, the first of five words, the second of three and two places of padding. One query for each. The layer
-# is untrained, so where it looks is arbitrary; but the shares add up to one, and padding gets none.
+# Two sentences, the first of five words, the second of three and two positions of padding. One query for each. The
+# layer is untrained, so its weights are arbitrary; but they sum to one, and they are zero for padding.
 
 # %%
 values = tf.random.stateless_normal([2, 5, 8], seed=[1, 2])  # B S D
@@ -106,10 +106,9 @@ from examples.nmt_attention.train import build_model, train
 # %% [markdown]
 # ### Check the untrained model
 #
-# Follow a batch through it. In training, the decoder reads the right translation, one word behind: at each place it
-# has seen the words before, and has to predict the next. It answers with *logits*, a score for every word of the
-# vocabulary, of which softmax makes probabilities. Before any training the loss should be close to that of guessing,
-# $\ln V$.
+# In training, the inputs of the decoder are the targets, shifted right by one word: at each position it predicts the
+# next word from the correct preceding ones. It returns *logits*; softmax turns them into the probabilities of all
+# words. Before any training the loss should be close to that of a uniform guess, $\ln V$.
 
 # %%
 model = build_model(config, len(corpus.source_tokenizer), len(corpus.target_tokenizer))
@@ -136,8 +135,8 @@ from examples.nmt_attention.attention_plots import draw
 run = train(config)
 
 # %% [markdown]
-# Where it looked when it read one and the same translation, before training and after each epoch. Each row is a word of
-# the translation, each column a word of the source; dark is where it looked.
+# The attention weights of one and the same translation, before training and after each epoch. Each row is a word of the
+# translation, each column a word of the source; dark is a great weight.
 
 # %%
 display(Picture(filename=run.figures / "training.gif"))
@@ -149,7 +148,7 @@ display(Picture(filename=run.figures / "learning_curve.png"))
 # ## Translate a sentence of your own
 #
 # The grammar knows few words: *gato, ratón, niña, mujer, casa, árbol, flor, manzana, rojo, pequeño, viejo, ve, quiere,
-# pinta, encuentra*. With real sentences, a word that the model does not know is carried over from where it looked.
+# pinta, encuentra*. With real sentences, an unknown word is copied from the source.
 
 # %%
 sentence = "La niña pequeña pinta el árbol viejo."  # @param {type: "string"}
@@ -188,7 +187,7 @@ for name, value in flat(evaluate(run, data_dir=config.data_dir)).items():
 # - **Does it need the mask?** In `BahdanauAttention.call`, use `energies` without `tf.where`. What becomes of the maps?
 # - **No attention at all**: there, return the mean of the values, with weights that are equal. How much worse is
 #   `val_loss`, and are long sentences hit harder than short ones?
-# - **A forgetful reader**: in `Encoder.call`, leave out the backward GRU: `tf.zeros_like(backward)` in its place.
+# - **One direction**: in `Encoder.call`, leave out the backward GRU: `tf.zeros_like(backward)` in its place.
 # - **A wider beam**: `beam=20`. Do the translations get better, or only likelier?
 
 # %%

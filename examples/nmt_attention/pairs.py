@@ -108,16 +108,17 @@ def split_pairs(pairs: Sequence[Pair], held_out: float) -> tuple[list[Pair], lis
 
 
 def component_names(pairs: Iterable[Pair]) -> list[str]:
-    """Return for each pair the first sentence, in the alphabet, of all that are tied to it.
+    """Return for each pair the name of its connected component: the first sentence of it in alphabetical order.
 
-    Union-find: every sentence points to another of its group, and the end of the chain names the group.
+    The sentences are the nodes of a graph, and the pairs its edges. Found by union-find: the parents of a sentence lead
+    to the root that names its component.
     """
     parent: dict[tuple[int, str], tuple[int, str]] = {}
 
     def find(sentence: tuple[int, str]) -> tuple[int, str]:
         parent.setdefault(sentence, sentence)
         while parent[sentence] != sentence:
-            parent[sentence] = sentence = parent[parent[sentence]]  # halves the chain for the next one
+            parent[sentence] = sentence = parent[parent[sentence]]  # path halving
         return sentence
 
     pairs = list(pairs)

@@ -45,14 +45,16 @@ def test_it_starts_as_a_unit_normal_and_equals_keras_embedding():
     assert abs(plain.mean()) < 0.1 and plain.std() == pytest.approx(1, abs=0.05)
 
 
-def test_rows_of_a_frequent_symbol_are_summed_in_float32():
+@pytest.mark.parametrize("cast_table", [False, True])
+def test_only_rows_that_are_looked_up_are_cast_unless_asked(cast_table):
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        layer = unit_normal_embedding(3, 1)
-        ids = tf.ones([1000], tf.int32)
-        with tf.GradientTape() as tape:
-            total = tf.reduce_sum(tf.cast(layer(ids), tf.float32))
-        gradient = tf.convert_to_tensor(tape.gradient(total, layer.embeddings.value))
+        layer = unit_normal_embedding(V, E, cast_table=cast_table)
+        layer(IDS)
+        graph = tf.function(layer).get_concrete_function(IDS).graph
     finally:
         keras.config.set_dtype_policy("float32")
-    assert float(gradient[1, 0]) == 1000  # in bfloat16, 256 + 1 is 256
+    cast_shapes = [
+        operation.inputs[0].shape.as_list() for operation in graph.get_operations() if operation.type == "Cast"
+    ]
+    assert ([V, E] in cast_shapes) == cast_table
