@@ -54,9 +54,9 @@ def prepare_translation(data_dir: Path | None):
     config = translation.PRESETS["quick"]
     trainer.prepare(config.seed, config.precision)
     corpus = translation_data.load_corpus(config.data, **config.corpus(), data_dir=data_dir)
-    model = translation_train.build_model(config, len(corpus.source_words), len(corpus.target_words))
+    model = translation_train.build_model(config, len(corpus.source_tokenizer), len(corpus.target_tokenizer))
     model.compile(translation_train.build_optimizer(config, translation_train.build_schedule(config, 1000)))
-    pairs = translation_data.EncodedPairs(corpus.train, corpus.source_words, corpus.target_words)
+    pairs = translation_data.EncodedPairs(corpus.train, corpus.source_tokenizer, corpus.target_tokenizer)
     return model, pairs.batches(config.batch_size, config.seed, epoch=0)
 
 

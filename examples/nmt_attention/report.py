@@ -4,7 +4,7 @@ from pathlib import Path
 
 from common.app import report
 from common.training.run_directory import Run
-from examples.nmt_attention.showing import read_samples
+from examples.nmt_attention.attention_plots import read_samples
 
 
 def write_report(run: Run) -> Path:
@@ -15,11 +15,11 @@ def write_report(run: Run) -> Path:
         return report.write_report(run, "Translation", lead, [])
     learning = [
         report.Picture(run.figures / "learning_curve.png", "Loss by epoch, in nats per token"),
-        report.Picture(gif, "Where the model looks for each word of the same translation, after every epoch"),
+        report.Picture(gif, "Attention weights of the same translation, after every epoch"),
     ]
     maps = [
         report.Picture(
-            path, "Each row a word of the translation, each column a word of the source; dark is where it looked"
+            path, "Each row a word of the translation, each column a word of the source; dark is a great weight"
         )
         for path in sorted(run.figures.glob("attention_*.png"))
     ]
@@ -34,6 +34,6 @@ def write_report(run: Run) -> Path:
         if examples
         else None,
         report.Section("Learning to translate", pictures=learning, listings=read_samples(run)),
-        report.Section("Where it looks", pictures=maps),
+        report.Section("Attention", pictures=maps),
     ]
     return report.write_report(run, "Translation", lead, sections)
