@@ -20,7 +20,7 @@ from tests.same_run import assert_same_run
 
 FLAGS = {
     "text_generation": ["--epochs", "3"],
-    "dcgan": ["--epochs", "3", "--width", "4"],
+    "dcgan": ["--epochs", "3", "--base-channels", "4"],
     "nmt_attention": ["--epochs", "3"],
     "image_captioning": ["--epochs", "2"],
 }

@@ -44,7 +44,7 @@ def a_short_text(folder):
 def one_picture(folder):
     (folder / "one").mkdir()
     a_picture(folder / "one")
-    return folder / "one", "--image-size", 16, "--width", 4
+    return folder / "one", "--image-size", 16, "--base-channels", 4
 
 
 def a_few_pairs(folder):
@@ -173,8 +173,8 @@ BEYOND = {
         ["generate", "--length", 10**6, "--samples", 10**4],
     ],
     "dcgan": [
-        ["generate", "--seed", 10**19], ["generate", "--samples", 10**10], ["generate", "--walk", 1, 10**19],
-        ["generate", "--walk", *range(101)], ["evaluate", "--samples", 1],
+        ["generate", "--seed", 10**19], ["generate", "--samples", 10**10], ["generate", "--interpolate", 1, 10**19],
+        ["generate", "--interpolate", *range(101)], ["evaluate", "--samples", 1],
     ],
     "nmt_attention": [
         ["translate", "x", "--beam", 10**9], ["translate", "x", "--batch-size", 10**9],

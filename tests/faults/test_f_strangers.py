@@ -487,7 +487,11 @@ def test_f09_photos_of_one_name_get_pictures_of_their_own(tmp_path, stranger, co
 CLASHES = {
     "dcgan sheet": ("dcgan", ["generate", "--out"], "seed_1_64.png"),
     "dcgan files": ("dcgan", ["generate", "--files", "--samples", "2", "--out"], "seed_1_0001.png"),
-    "dcgan walk": ("dcgan", ["generate", "--walk", "1", "2", "--samples", "1", "--out"], "walk_1_2_1.gif"),
+    "dcgan interpolation": (
+        "dcgan",
+        ["generate", "--interpolate", "1", "2", "--samples", "1", "--out"],
+        "interpolation_1_2_1.gif",
+    ),
     "maps": ("nmt_attention", ["translate", "El gato ve la casa.", "--attention"], "0001.png"),
     "saved model": ("text_generation", ["export", "--out"], "saved_model.pb"),
 }
