@@ -27,7 +27,7 @@ def plain_way(model: CharRNN, compiled: bool):
 
     def step(ids: tf.Tensor, state: list[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
         x = model.embedding(ids)
-        output, *state = keras.layers.GRU.call(model.recurrent[0], x, initial_state=state)
+        output, *state = keras.layers.GRU.call(model.rnn.rnn_layers[0], x, initial_state=state)
         return tf.random.categorical(model.logits(output)[:, -1] / 0.8, 1, dtype=tf.int32), state
 
     step = tf.function(step) if compiled else step

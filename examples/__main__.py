@@ -15,7 +15,7 @@ from common.training.run_directory import Run
 _FOLDER = Path(__file__).parent
 _SHOWPIECES = {  # of all that the examples draw
     "training.gif": "What it makes of the same input, from epoch to epoch",
-    "surprise.png": "Each character of a held-out passage shaded by how surprised the model was to see it",
+    "loss_heatmap.png": "Each character of a validation passage shaded by its negative log-likelihood",
     "samples.png": "What it makes of noise",
     "attention_1.png": "Where it looks in the source (columns) for each word of the translation (rows)",
     "caption_1.png": "Where it looks in the picture for each word that it says about it",

@@ -79,7 +79,7 @@ def export(options: ExportOptions) -> None:
 VERBS = {
     "train": Verb("train or resume a model", Config, train, PRESETS),
     "generate": Verb("continue a prompt with a trained model", GenerateOptions, generate),
-    "evaluate": Verb("measure a trained model on held-out text", EvaluateOptions, evaluate),
+    "evaluate": Verb("measure a trained model on validation text", EvaluateOptions, evaluate),
     "export": Verb("write a SavedModel, text in and text out", ExportOptions, export),
 }
 

@@ -42,7 +42,7 @@ from examples.text_generation.model import CharRNN
 
 
 # %%
-MOST_AT_ONCE = 1024
+MAX_PIECE = 1024
 """Characters that a call of the compiled loop writes at most; XLA must know it."""
 
 
@@ -86,23 +86,23 @@ class TextGenerator:
         Raises:
             UserError: the prompt has characters that the model never saw.
         """
-        pieces = self.stream(prompt, length, sampling, samples, MOST_AT_ONCE)
+        pieces = self.stream(prompt, length, sampling, samples, MAX_PIECE)
         return ["".join(text) for text in zip(*pieces, strict=True)]
 
     def stream(
         self, prompt: str, length: int, sampling: Sampling, samples: int = 1, piece: int = 32
     ) -> Iterator[list[str]]:
-        """Yield the same continuations `piece` characters at a time, up to `MOST_AT_ONCE`, as soon as they are made.
+        """Yield the same continuations `piece` characters at a time, up to `MAX_PIECE`, as soon as they are made.
 
         Raises:
             UserError: the prompt has characters that the model never saw, or none at all.
         """
         ids = tf.constant(self.vocabulary.encode(prompt)[None])  # 1 T
         logits, state = self._read(ids, tf.constant(samples))  # B V, state B U
-        uniforms = uniform_noise(sampling.seed, samples, length + MOST_AT_ONCE)  # T B
+        uniforms = uniform_noise(sampling.seed, samples, length + MAX_PIECE)  # T B
         for start in range(0, length, piece):
             count = min(piece, length - start)
-            write, room = (self._write_one, MOST_AT_ONCE) if samples == 1 else (self._write_many, count)
+            write, room = (self._write_one, MAX_PIECE) if samples == 1 else (self._write_many, count)
             ids, logits, state = write(
                 logits,
                 state,
@@ -119,7 +119,8 @@ class TextGenerator:
         return tf.nest.map_structure(lambda x: tf.repeat(x, samples, axis=0), (logits[:, -1], state))  # B V, B U
 
     def _write(self, logits, state, uniforms, length, temperature, top_k, top_p):
-        return sample_sequence(self.model.reader(), logits, state, uniforms, length, temperature, top_k, top_p)
+        decode_step = self.model.make_decode_step()
+        return sample_sequence(decode_step, logits, state, uniforms, length, temperature, top_k, top_p)
 
 
 def read_prompt(path: Path) -> str:

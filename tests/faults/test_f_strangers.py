@@ -206,7 +206,7 @@ CRAFTED = {
     "a split that leads elsewhere": content(
         "evaluation.json", '{"split": "../../secret", "rule": "r", "seconds": 1, "metrics": {}}'
     ),
-    "a picture that is none": content("figures/surprise.png", "no picture"),
+    "a picture that is none": content("figures/loss_heatmap.png", "no picture"),
     "a sample that is no text": ("samples", lambda run: (run.samples / "epoch_0000.txt").write_bytes(b"\xff")),
 }
 
@@ -317,14 +317,15 @@ def victim(tmp_path):
     """A folder of the user with all that was lost before."""
     folder = tmp_path / "home"
     (folder / "backup.tmp").mkdir(parents=True)
-    for name in (".bashrc", "backup.tmp/precious", "epoch_0000.txt", "surprise.png", "latest-00000001.1.tmp", ".x.tmp"):
+    names = ".bashrc", "backup.tmp/precious", "epoch_0000.txt", "loss_heatmap.png", "latest-00000001.1.tmp", ".x.tmp"
+    for name in names:
         (folder / name).write_text(f"canary {name}")
     return folder
 
 
 PLACES = [
     ".lock", "config.json", "vocabulary.json", "metrics.csv", "evaluation.json", "report.html", "checkpoints",
-    "samples", "figures", "tensorboard", "figures/surprise.png", "samples/epoch_0001.txt",
+    "samples", "figures", "tensorboard", "figures/loss_heatmap.png", "samples/epoch_0001.txt",
     "checkpoints/latest-00000002", "checkpoints/best-00000002/variables.safetensors", "saved_model", "new",
 ]  # fmt: skip
 

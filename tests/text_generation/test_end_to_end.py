@@ -15,7 +15,7 @@ def test_training_leaves_a_complete_run_directory(tmp_path, capsys):
     names = {str(path.relative_to(tmp_path / "run")) for path in (tmp_path / "run").rglob("*")}
     assert {
         "config.json", "vocabulary.json", "metrics.csv", "report.html", "samples/epoch_0001.txt",
-        "figures/learning_curve.png", "figures/training.gif", "figures/surprise.png",
+        "figures/learning_curve.png", "figures/training.gif", "figures/loss_heatmap.png",
     } <= names  # fmt: skip
     output = capsys.readouterr().out
     assert "guessing costs 3.932 nats" in output and "now try: python -m examples.text_generation generate" in output
