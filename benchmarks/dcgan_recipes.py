@@ -21,11 +21,11 @@ import tyro
 from benchmarks.plain_dcgan import BATCH_SIZE, PlainDCGAN
 from common.training import trainer
 from examples.dcgan import model as networks
-from examples.dcgan.classifier import load_or_train_classifier
 from examples.dcgan.config import PRESETS, Config
 from examples.dcgan.data import ImageSet, load_images, training_batches
 from examples.dcgan.demo import ImageGenerator
 from examples.dcgan.evaluate import EVALUATION_SEED, MAX_SAMPLES, measure_classes
+from examples.dcgan.metrics.classifier import load_or_train_classifier
 from examples.dcgan.train import build_model
 
 
@@ -97,7 +97,7 @@ def main(
     """
     images = load_images("mnist", data_dir=data_dir)
     classifier = load_or_train_classifier(images)
-    print("| variant | seed | steps | Frechet distance | floor | score | classes from | to |\n|" + "---|" * 8)
+    print("| variant | seed | steps | Frechet distance | floor | Inception score | classes from | to |\n|" + "---|" * 8)
     for name in VARIANTS if "all" in variants else variants:
         distances = []
         for seed in seeds:
@@ -113,7 +113,7 @@ def main(
             distances.append(metrics["frechet_distance"])
             print(
                 f"| {name} | {seed} | {steps} | {distances[-1]:.2f} | {metrics['frechet_floor']:.2f} | "
-                f"{metrics['classifier_score']:.2f} | {min(frequencies):.1%} | {max(frequencies):.1%} |",
+                f"{metrics['inception_score']:.2f} | {min(frequencies):.1%} | {max(frequencies):.1%} |",
                 flush=True,
             )
         if len(distances) > 1:

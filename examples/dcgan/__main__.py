@@ -41,29 +41,25 @@ def generate(options: GenerateOptions) -> None:
 
 def evaluate(options: EvaluateOptions) -> None:
     """Print and write the metrics, and update the report."""
-    from common.app.report import flat, readable
-    from common.io.terminal import echo
+    from common.app.commands import print_evaluation
     from common.training.run_directory import Run
     from examples.dcgan.evaluate import evaluate
     from examples.dcgan.report import write_report
 
     run = Run.open(options.run, Config.EXAMPLE)
-    for name, value in flat(evaluate(run, options.samples, options.data, options.data_dir, options.write)).items():
-        echo(f"{name:<26} {readable(value)}")
-    if options.write:
-        echo(f"written: {run.evaluation}, {write_report(run)}")
+    metrics = evaluate(run, options.samples, options.data, options.data_dir, options.write)
+    print_evaluation(run, metrics, options, write_report)
 
 
 def export(options: ExportOptions) -> None:
     """Write a SavedModel and print its path."""
-    from common.io.terminal import echo
+    from common.app.commands import export_model
     from common.training.run_directory import Run
     from examples.dcgan.demo import ImageGenerator
     from examples.dcgan.export import export
 
     run = Run.open(options.run, Config.EXAMPLE)
-    folder = options.out or run.path / "saved_model"
-    echo(f"written: {export(ImageGenerator.load(run), folder, run.identity, options.overwrite)}")
+    export_model(run, ImageGenerator.load(run), options, export)
 
 
 VERBS = {

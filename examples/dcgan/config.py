@@ -123,7 +123,7 @@ class GenerateOptions(OutputOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateOptions(cli.EvaluateOptions):
-    """Compare generated with real images: Frechet distance, classifier score, classes, and nearest neighbours."""
+    """Compare generated with real images: Frechet distance, Inception score, classes, and nearest neighbours."""
 
     samples: int | None = None
     """Images to generate and to compare with as many real ones. [default: as many as are held out, at most 10,000]"""

@@ -31,7 +31,7 @@ from common.data.images import crop_square, image_paths, read_image
 from common.data.tfds import load_splits
 from common.errors import UserError
 from common.io.terminal import one_line, warn
-from examples.dcgan.toy_digits import draw_digits
+from examples.dcgan.download.toy_digits import draw_digits
 
 # %% [markdown]
 # ## Step 1: download

@@ -10,7 +10,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import keras
 import numpy as np
 import tensorflow as tf
 from PIL import Image
@@ -21,6 +20,7 @@ from common.errors import UserError
 from common.training import trainer
 from common.training.checkpoints import restore_weights
 from common.training.run_directory import Run
+from common.training.samples import SampleCallback, sample_path
 from common.viz import figures
 from examples.dcgan.config import Config
 from examples.dcgan.data import to_bytes
@@ -176,22 +176,24 @@ def write_files(generator: ImageGenerator, count: int, seed: int, outputs: Outpu
 
 
 # %%
-class SampleEveryEpoch(keras.callbacks.Callback):
+class DrawSamples(SampleCallback):
     """Draw the images of the same 16 latents as `samples/epoch_0000.png` (untrained), `epoch_0001.png` and so on.
 
     During the first epoch also as `epoch_0000_step_0016.png`, `..._0032.png` and so on.
     """
 
-    def __init__(self, folder: Path, seed: int):
-        """Set the folder of the samples and the seed of the latents."""
-        super().__init__()
-        self.folder, self.seed = folder, seed
+    def __init__(self, run: Run, seed: int):
+        """Set the run, and the seed of the latents."""
+        super().__init__(run)
+        self.seed = seed
 
-    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Draw the sample of the untrained model, unless a run is resumed."""
+    def prepare(self) -> None:
+        """Create the generator of the samples."""
         self.generator = ImageGenerator(self.model)
-        if not sample_path(self.folder, 0).exists():
-            self._draw(0)
+
+    def write(self, epoch: int, logs: dict[str, float]) -> None:
+        """Draw the sample after `epoch` epochs."""
+        self._draw(sample_path(self.run, epoch, ".png"))
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Store the number of the epoch, which Keras counts from 0."""
@@ -200,19 +202,15 @@ class SampleEveryEpoch(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """Draw a sample after some steps of the first epoch."""
         if self.epoch == 0 and batch + 1 in EARLY_SAMPLE_STEPS:
-            self._draw(0, step=batch + 1)
+            self._draw(early_sample_path(self.run, batch + 1))
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Draw the sample of `epoch`."""
-        self._draw(epoch + 1)
-
-    def _draw(self, epochs_done: int, step: int = 0) -> None:
-        save_image(sheet(self.generator.sample(16, self.seed)), sample_path(self.folder, epochs_done, step))
+    def _draw(self, path: Path) -> None:
+        save_image(sheet(self.generator.sample(16, self.seed)), path)
 
 
-def sample_path(folder: Path, epochs_done: int, step: int = 0) -> Path:
-    """Return the path of the sample after `epochs_done` epochs and `step` steps of the next."""
-    return folder / (f"epoch_{epochs_done:04d}_step_{step:04d}.png" if step else f"epoch_{epochs_done:04d}.png")
+def early_sample_path(run: Run, step: int) -> Path:
+    """Return the path of the sample after `step` steps of the first epoch."""
+    return sample_path(run, 0, f"_step_{step:04d}.png")
 
 
 def draw_training_gif(run: Run) -> None:
@@ -222,12 +220,15 @@ def draw_training_gif(run: Run) -> None:
         UserError: one of the samples is missing or damaged.
     """
     rows = run.read_metrics()
-    early = [(0, step) for step in EARLY_SAMPLE_STEPS if step < rows[0]["step"]]
-    epochs = [(int(row["epoch"]), 0) for row in rows]
+    early_steps = [step for step in EARLY_SAMPLE_STEPS if step < rows[0]["step"]]
+    samples = {"step 0": sample_path(run, 0, ".png")}
+    samples |= {f"step {step}": early_sample_path(run, step) for step in early_steps}
+    for row in rows:
+        epoch = int(row["epoch"])
+        samples[f"epoch {epoch} of {len(rows)}"] = sample_path(run, epoch, ".png")
     frames = []
-    for epoch, step in [(0, 0), *early, *epochs]:
-        sample = read_image(sample_path(run.samples, epoch, step))
+    for title, path in samples.items():
+        sample = read_image(path)
         channels = len(sample.getbands())
-        title = f"epoch {epoch} of {len(rows)}" if epoch else f"step {step}"
         frames.append(figures.titled(sample.convert("RGB"), title))
     figures.save_gif(frames, run.figures / "training.gif", frame_ms=400, colours=palette_size(channels))

@@ -15,18 +15,18 @@ from common.data.images import grid, save_image
 from common.errors import UserError
 from common.training.run_directory import Run
 from common.viz.figures import ACCENT, FAINT, save_figure, titled
-from examples.dcgan.classifier import FeatureClassifier, load_or_train_classifier
 from examples.dcgan.config import Config
 from examples.dcgan.data import ImageSet, load_images
 from examples.dcgan.demo import ImageGenerator
-from examples.dcgan.model import DCGAN
-from examples.dcgan.sample_metrics import (
+from examples.dcgan.metrics.classifier import FeatureClassifier, load_or_train_classifier
+from examples.dcgan.metrics.sample_metrics import (
     class_frequencies,
     classes_covered,
-    classifier_score,
     frechet_distance,
+    inception_score,
     nearest_neighbours,
 )
+from examples.dcgan.model import DCGAN
 
 # %%
 MAX_SAMPLES = 10_000
@@ -75,7 +75,7 @@ def evaluate(
         metrics, rule = class_metrics | metrics, f"{class_rule}; {rule}"
     else:
         rule = (
-            "no labels or no held-out images, so no classifier of this data, and Frechet distance, classifier score "
+            "no labels or no held-out images, so no classifier of this data, and Frechet distance, Inception score "
             f"and classes are left out; {rule}"
         )
     split = "held-out" if images.held_out is not None else "training"
@@ -116,16 +116,16 @@ def measure_classes(
     metrics = {
         "frechet_distance": frechet_distance(features, real_features),
         "frechet_floor": frechet_distance(floor_features, real_features),
-        "classifier_score": classifier_score(probabilities),
-        "classifier_score_of_real": classifier_score(real_probabilities),
+        "inception_score": inception_score(probabilities),
+        "inception_score_of_real": inception_score(real_probabilities),
         "classes_covered": classes_covered(frequencies, real_frequencies),
         "class_frequencies": {str(label): float(frequency) for label, frequency in enumerate(frequencies)},
     }
     rule = (
         f"{count:,} generated against {count:,} held-out images; classifier of this data with an accuracy of "
         f"{classifier.accuracy:.2%} on held-out images (weights sha256 {classifier.sha256[:12]}); squared Frechet "
-        f"distance of its 128 features; floor: the same of {count:,} training images; a class is covered if it has at "
-        "least a tenth of its frequency among real images"
+        f"distance of its 128 features; floor: the same of {count:,} training images; Inception score of its class "
+        "probabilities; a class is covered if it has at least a tenth of its frequency among real images"
     )
     return metrics, rule
 

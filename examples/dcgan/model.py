@@ -22,7 +22,7 @@ from common.nn.adversarial import AdversarialModel
 from common.nn.ema import ExponentialMovingAverage
 from common.nn.gradients import apply_gradients
 from examples.dcgan.feature_maps import feature_map_sizes
-from examples.dcgan.sample_metrics import diversity
+from examples.dcgan.metrics.sample_metrics import diversity
 
 # %% [markdown]
 # ## Step 3: the two networks

@@ -18,8 +18,8 @@ from common.training import trainer
 from common.training.run_directory import Run
 from examples.dcgan.config import Config
 from examples.dcgan.data import ImageSet, load_images, training_batches
-from examples.dcgan.demo import ImageGenerator, SampleEveryEpoch, draw_training_gif, sheet
-from examples.dcgan.diagnostics import WarnOfFailures, draw_training_curves
+from examples.dcgan.demo import DrawSamples, ImageGenerator, draw_training_gif, sheet
+from examples.dcgan.metrics.diagnostics import WarnOfFailures, draw_training_curves
 from examples.dcgan.model import DCGAN
 
 
@@ -62,7 +62,7 @@ def train(config: Config, model_class: type[DCGAN] = DCGAN) -> Run:
         run,
         epochs=config.epochs,
         steps_per_epoch=config.steps_per_epoch,
-        callbacks=[SampleEveryEpoch(run.samples, config.seed), WarnOfFailures()],
+        callbacks=[DrawSamples(run, config.seed), WarnOfFailures()],
         eager=config.eager,
         max_minutes=config.max_minutes,
         checkpoint_seconds=config.checkpoint_seconds,

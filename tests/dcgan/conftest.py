@@ -21,3 +21,11 @@ def trained(tmp_path_factory):
 def tiny_images():
     """The tiny data set."""
     return load_images("tiny")
+
+
+@pytest.fixture(scope="session")
+def feature_classifier(tiny_images):
+    """The classifier of the tiny data set."""
+    from examples.dcgan.metrics.classifier import load_or_train_classifier
+
+    return load_or_train_classifier(tiny_images)

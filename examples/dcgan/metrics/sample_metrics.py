@@ -36,10 +36,11 @@ def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
     return float(mean_term + np.trace(covariance_a + covariance_b - 2 * root.real))
 
 
-def classifier_score(probabilities: np.ndarray) -> float:
-    """Return exp(mean KL(p(class | image) || p(class))), from 1 to K (the Inception score, Salimans et al. 2016).
+def inception_score(probabilities: np.ndarray) -> float:
+    """Return the Inception score, exp(mean KL(p(class | image) || p(class))), from 1 to K.
 
-    K is reached if every image belongs clearly to one class and all classes are equally frequent.
+    It is K if every image belongs clearly to one class and all classes are equally frequent. The classifier is one
+    trained on this data instead of Inception, the deviation from Salimans et al. 2016 (arXiv:1606.03498).
 
     Args:
         probabilities: float [N, K], p(class | image) in each row.

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from examples.dcgan.sample_metrics import (
+from examples.dcgan.metrics.sample_metrics import (
     class_frequencies,
     classes_covered,
-    classifier_score,
     diversity,
     frechet_distance,
+    inception_score,
     nearest_neighbours,
 )
 
@@ -47,10 +47,10 @@ def test_missing_variety_is_seen():
     assert frechet_distance(a, a[:1] + 0.01 * RANDOM.normal(size=a.shape)) > 1
 
 
-def test_classifier_score_is_the_number_of_classes_at_best_and_one_at_worst():
-    assert classifier_score(np.eye(10)) == pytest.approx(10, rel=1e-6)
-    assert classifier_score(np.full((10, 10), 0.1)) == pytest.approx(1)  # cannot tell any image
-    assert classifier_score(np.eye(10)[[3] * 10]) == pytest.approx(1)  # only ever one class
+def test_inception_score_is_the_number_of_classes_at_best_and_one_at_worst():
+    assert inception_score(np.eye(10)) == pytest.approx(10, rel=1e-6)
+    assert inception_score(np.full((10, 10), 0.1)) == pytest.approx(1)  # cannot tell any image
+    assert inception_score(np.eye(10)[[3] * 10]) == pytest.approx(1)  # only ever one class
 
 
 def test_frequencies_and_coverage():

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import pytest
 from PIL import Image
 
-from examples.dcgan.diagnostics import WARM_UP_STEPS, WarnOfFailures, draw_training_curves, failure_warnings
+from examples.dcgan.metrics.diagnostics import WARM_UP_STEPS, WarnOfFailures, draw_training_curves, failure_warnings
 
 FINE = {"real_accuracy": 0.8, "fake_accuracy": 0.99, "diversity": 0.95}
 
