@@ -68,7 +68,5 @@ VERBS = {
 }
 
 if __name__ == "__main__":
-    summary = (
-        "Translation with attention: learns one language from another by sentence pairs, and shows where it looks."
-    )
+    summary = "Translation with attention: learns one language from another by sentence pairs, and draws its attention."
     sys.exit(main("python -m examples.nmt_attention", summary, VERBS))

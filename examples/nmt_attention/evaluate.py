@@ -7,7 +7,7 @@
 # kept beside them. Each row has one reference, though several translations may be right.
 
 # %%
-"""Step 5, continued: what the trained model is worth on sentences that it never saw."""
+"""Step 5, continued: measure BLEU, chrF and the loss of the trained model on held-out sentences."""
 
 import math
 import time
@@ -137,19 +137,19 @@ def format_samples(sources: Sequence[str], translations: Sequence[str], referenc
 
 
 # %% [markdown]
-# The grammar of the tiny data knows which word stands for which, so there attention itself can be measured: for each
-# noun, verb and adjective of a reference, is the source word most attended the one that it translates?
+# The grammar of the tiny data gives the word alignment, so the attention itself can be measured: for each noun, verb
+# and adjective of a reference, is the greatest weight on the source word that it translates?
 
 
 # %%
 def measure_alignment(translator: SentenceTranslator, pairs: Sequence[Pair]) -> float:
-    """Return the share of the content words of tiny pairs for which attention is on the right word."""
+    """Return the fraction of the content words of tiny pairs for which the attention is on the right word."""
     attention = reference_attention(translator.model, pairs, translator.source_tokenizer, translator.target_tokenizer)
     return alignment_accuracy(attention, pairs)
 
 
 def alignment_accuracy(attention: Sequence[np.ndarray], pairs: Sequence[Pair]) -> float:
-    """Return the share of links of the grammar that are where `attention` [target tokens, source tokens] is greatest.
+    """Return the fraction of aligned words for which `attention` [target tokens, source tokens] is greatest.
 
     Args:
         attention: of each pair.
@@ -159,13 +159,13 @@ def alignment_accuracy(attention: Sequence[np.ndarray], pairs: Sequence[Pair]) -
     hits = []
     for weights, (source, target) in zip(attention, pairs, strict=True):
         known = links[frozenset((source, target))]
-        source_places, target_places = (_word_places(text) for text in (source, target))
+        source_indices, target_indices = (_word_indices(text) for text in (source, target))
         for spanish, english in known.links:
-            looked, meant = (english, spanish) if source == known.spanish else (spanish, english)
-            hits.append(weights[target_places[looked]].argmax() == source_places[meant])
+            target_word, source_word = (english, spanish) if source == known.spanish else (spanish, english)
+            hits.append(weights[target_indices[target_word]].argmax() == source_indices[source_word])
     return float(np.mean(hits))
 
 
-def _word_places(sentence: str) -> list[int]:
-    """Return the place of each word of a sentence among its tokens."""
-    return [place for place, token in enumerate(tokenise(sentence)) if first_word([strip_joiners(token)]) is not None]
+def _word_indices(sentence: str) -> list[int]:
+    """Return the index of each word of a sentence among its tokens."""
+    return [i for i, token in enumerate(tokenise(sentence)) if first_word([strip_joiners(token)]) is not None]

@@ -10,7 +10,7 @@ from common.training.checkpoints import named_variables
 from examples.nmt_attention.demo import SentenceTranslator, translate_ids
 from examples.nmt_attention.tokenizer import END, JOINER_PATTERN, PAD, SPECIALS, TOKENIZER_RULES, UNKNOWN, WordTokenizer
 
-_WORD_CHARACTERS = r"\p{L}\p{N}_"  # what Python's \w means, for TensorFlow, whose \w knows English letters only
+_WORD_CHARACTERS = r"\p{L}\p{N}_"  # what Python's \w means, for TensorFlow, whose \w has English letters only
 _SPACES = r"[\s\p{Z}\x{85}\x1c-\x1f]+"
 
 

@@ -1,13 +1,13 @@
 # %% [markdown]
-# # Translating, and seeing where the model looks
+# # Translation with attention
 #
-# You will train a network that reads a Spanish sentence and writes it in English. All it gets are pairs of sentences;
-# nobody tells it which word stands for which. It finds that out with **attention**: before it writes a word, it looks
-# back at the sentence and decides which of its words matter now. You will see:
+# You will train a network that translates Spanish sentences into English. The data are pairs of sentences, without any
+# word alignment. The alignment is learned by **attention**: for each word of the translation, the network computes
+# weights of the source words. You will see:
 #
-# - attention getting sharp, epoch by epoch, until it points at the word that is being translated,
-# - your own sentences translated, with a map of where the model looked,
-# - BLEU, the usual measure of translations, on sentences that it never saw.
+# - the attention getting sharper, epoch by epoch, until the greatest weight is on the word that is being translated,
+# - your own sentences translated, with a map of the attention weights,
+# - BLEU, the usual measure of translations, on held-out sentences.
 #
 # There are five steps: download, preprocess, define the model, train it, use it. Each is first defined and explained;
 # then *Train* puts them to work.
@@ -147,7 +147,7 @@ display(Picture(filename=run.figures / "learning_curve.png"))
 # %% [markdown]
 # ## Translate a sentence of your own
 #
-# The grammar knows few words: *gato, ratón, niña, mujer, casa, árbol, flor, manzana, rojo, pequeño, viejo, ve, quiere,
+# The grammar has few words: *gato, ratón, niña, mujer, casa, árbol, flor, manzana, rojo, pequeño, viejo, ve, quiere,
 # pinta, encuentra*. With real sentences, an unknown word is copied from the source.
 
 # %%
