@@ -6,6 +6,7 @@ python -m benchmarks.captioning_2018
 import itertools
 import statistics
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -18,10 +19,9 @@ from common.data.vocabulary import Vocabulary
 from common.nn.adam import Adam
 from common.training import trainer
 from examples.image_captioning.config import PRESETS
-from examples.image_captioning.data import PAD, SPECIAL, START
-from examples.image_captioning.demo import PhotoCaptioner, Search
+from examples.image_captioning.demo import BeamSearchOptions, PhotoCaptioner, build_model
 from examples.image_captioning.encoder import Encoder, load_encoder
-from examples.image_captioning.model import Captioner, TrainableCaptioner
+from examples.image_captioning.vocabulary import PAD, SPECIAL_TOKENS, START
 
 VOCABULARY, EMBEDDING, UNITS, BATCH_SIZE, LONGEST = 5001, 256, 512, 64, 49
 CELLS, CHANNELS = 64, 2048
@@ -63,7 +63,7 @@ def captions() -> list[np.ndarray]:
     """Return int32 ids of random words between start and end, of about as many words as those of MS-COCO have."""
     rng = np.random.default_rng(1)
     words = rng.normal(10.5, 2.4, size=CAPTIONS).round().clip(5, LONGEST - 2).astype(int)
-    return [np.array([START, *rng.integers(len(SPECIAL), VOCABULARY, n), 2], np.int32) for n in words]
+    return [np.array([START, *rng.integers(len(SPECIAL_TOKENS), VOCABULARY, n), 2], np.int32) for n in words]
 
 
 def padded(ids: Iterable[np.ndarray], length: int) -> np.ndarray:
@@ -85,8 +85,10 @@ def in_2018(ids: list[np.ndarray]) -> Callable[[], None]:
 def here(encoder: Encoder, ids: list[np.ndarray], precision: str) -> Callable[[], None]:
     """Return a step of the example at the same sizes, on batches of captions of like lengths."""
     trainer.prepare(1, precision)
-    model = TrainableCaptioner(VOCABULARY, encoder, embedding_dim=EMBEDDING, units=UNITS, attention_units=UNITS)
-    model.build_weights(encoder).compile(Adam())
+    sizes = {"embedding_dim": EMBEDDING, "units": UNITS, "attention_units": UNITS}
+    rates = dict.fromkeys(("dropout", "input_dropout", "word_dropout", "label_smoothing"), 0.0)
+    model = build_model(replace(PRESETS["quick"], **sizes, **rates), VOCABULARY, encoder)
+    model.compile(Adam())
     model.optimizer.build(model.trainable_variables)
     source = tf.cast(tf.random.uniform([BATCH_SIZE, *encoder.shape], 0, 3), encoder.dtype)
     batches = []
@@ -110,12 +112,15 @@ def searches(encoder: Encoder) -> dict[str, tuple[int, Callable[[], object]]]:
     """Return ways of making captions, with how many each makes, by a model of the `quick` preset."""
     config = PRESETS["quick"]
     trainer.prepare(1, config.precision)
-    vocabulary = Vocabulary([*SPECIAL, *(f"word{number}" for number in range(2534))])
-    model = Captioner(len(vocabulary), encoder, **config.architecture()).build_weights(encoder)
+    vocabulary = Vocabulary([*SPECIAL_TOKENS, *(f"word{number}" for number in range(2534))])
+    model = build_model(config, len(vocabulary), encoder)
     captioner = PhotoCaptioner(model, encoder, vocabulary, WORDS_OF_A_SEARCH)
     source = tf.cast(tf.random.uniform([BATCH_SIZE, *encoder.shape], 0, 3), encoder.dtype)
     return {
-        f"{name}, beam {beam}": (count, lambda n=count, b=beam: captioner.caption(source[:n], Search(beam=b)))
+        f"{name}, beam {beam}": (
+            count,
+            lambda n=count, b=beam: captioner.caption(source[:n], BeamSearchOptions(beam=b)),
+        )
         for beam in (1, 3)
         for name, count in (("one photo", 1), (f"{BATCH_SIZE} photos", BATCH_SIZE))
     }

@@ -20,7 +20,7 @@ from common.training import trainer
 from examples.image_captioning.data import load_photos
 from examples.image_captioning.encoder import Encoder, load_encoder
 from examples.image_captioning.features import BATCH, SHARD, extract_features
-from examples.image_captioning.photos import LeftOut, Photo, pixels_of
+from examples.image_captioning.image_files import Photo, SkippedExamples, read_pixels
 
 PHOTOS = {"mobilenet_v2": SHARD, "inception_v3": 2 * BATCH}  # the slow one has no more to show in a whole shard
 GOALS = {"mobilenet_v2": 250, "inception_v3": 50}
@@ -42,7 +42,7 @@ def make_encoder(name: str, precision: str) -> Encoder:
 def extract(photos: Sequence[Photo], encoder: Encoder) -> None:
     """Decode, encode and write all photos."""
     with tempfile.TemporaryDirectory() as folder:
-        extract_features(photos, encoder, Path(folder), LeftOut())
+        extract_features(photos, encoder, Path(folder), SkippedExamples())
 
 
 def gigaflops(network: keras.Model) -> float:
@@ -69,7 +69,7 @@ def main(data_dir: Path | None = None, data: str = "flickr8k", turns: int = 20) 
         ways[*way, "network"] = partial(encoder, pixels)
     for name in GOALS:
         size = encoders[name, "float32"].image_size
-        ways[name, "decode"] = lambda size=size: [pixels_of(photo, size) for photo in photos[:BATCH]]
+        ways[name, "decode"] = lambda size=size: [read_pixels(photo, size) for photo in photos[:BATCH]]
     limits = {precision: product(dtype) for precision, dtype in PRECISIONS.items()}
     seconds = alternate(ways | {precision: limit for precision, (limit, _) in limits.items()}, turns)
     rows, goals = [], []

@@ -23,11 +23,12 @@ from examples.dcgan import data as dcgan_data
 from examples.dcgan.train import build_model as build_dcgan
 from examples.image_captioning import config as captioning
 from examples.image_captioning import train as captioning_train
-from examples.image_captioning.data import SPECIAL, CaptionBatches, PhotoSet
+from examples.image_captioning.data import CaptionBatches, PhotoSet
+from examples.image_captioning.demo import build_model as build_captioner
 from examples.image_captioning.encoder import load_encoder
 from examples.image_captioning.features import SHARD, FeatureStore
-from examples.image_captioning.model import TrainableCaptioner
-from examples.image_captioning.photos import Photo
+from examples.image_captioning.image_files import Photo
+from examples.image_captioning.vocabulary import SPECIAL_TOKENS
 from examples.nmt_attention import config as translation
 from examples.nmt_attention import data as translation_data
 from examples.nmt_attention import train as translation_train
@@ -76,7 +77,7 @@ def prepare_captioning(data_dir: Path | None):
     trainer.prepare(config.seed, config.precision)
     encoder = load_encoder("mobilenet_v2", "random")
     rng = np.random.default_rng(1)
-    vocabulary = Vocabulary([*SPECIAL, *(f"word{number}" for number in range(2534))])
+    vocabulary = Vocabulary([*SPECIAL_TOKENS, *(f"word{number}" for number in range(2534))])
     lengths = rng.integers(6, 17, size=(PHOTOS, 5))
     words = [[" ".join(rng.choice(vocabulary.symbols[4:], n)) for n in of_photo] for of_photo in lengths]
     photos = [Photo(f"{number}", captions, "train", Path()) for number, captions in enumerate(words)]
@@ -87,10 +88,9 @@ def prepare_captioning(data_dir: Path | None):
         features = rng.uniform(0, 3, size=(min(SHARD, PHOTOS - start), *encoder.shape)).astype(encoder.dtype)
         store.path(start // SHARD).write_bytes(features.tobytes())
     batches = CaptionBatches(
-        PhotoSet(photos, np.arange(PHOTOS), store), vocabulary, config.batch_size, config.most_words
+        PhotoSet(photos, np.arange(PHOTOS), store), vocabulary, config.batch_size, config.max_length
     )
-    model = TrainableCaptioner(len(vocabulary), encoder, **config.losses(), **config.architecture())
-    model.build_weights(encoder)
+    model = build_captioner(config, len(vocabulary), encoder)
     model.compile(captioning_train.build_optimizer(config, captioning_train.build_schedule(config, 1000)))
     return model, batches(config.seed, 0)
 

@@ -2,7 +2,7 @@
 
 python -m benchmarks.where_captioner_looks --run RUN --instances DIR/coco/annotations/instances_val2017.json
 
-Played with its own captions, and with the true ones, which name many more things, also such as it would not have seen.
+Played with its own captions, and with the true ones, which name many more objects, also such as it would not have seen.
 Three ways to tell from attention where it points: the peak of what found the word, as drawn; the middle of that, each
 place weighed by its attention; and the peak of what finds the next word, when this one has been read.
 """
@@ -18,10 +18,10 @@ import tyro
 from common.data.images import read_image
 from common.errors import UserError
 from common.training.run_directory import Run
-from examples.image_captioning.data import encode_caption, tokenise
-from examples.image_captioning.demo import PhotoCaptioner, Search
-from examples.image_captioning.photos import squeeze
+from examples.image_captioning.demo import BeamSearchOptions, PhotoCaptioner
+from examples.image_captioning.image_files import resize
 from examples.image_captioning.pointing import BoxedPhoto, PointingGame, read_coco_boxes
+from examples.image_captioning.vocabulary import encode_caption, tokenise
 
 RASTER = 100
 WAYS = {
@@ -53,8 +53,8 @@ def true_captions(instances: Path) -> dict[str, list[list[str]]]:
 
 def read_along(captioner: PhotoCaptioner, source: tf.Tensor, words: list[str]) -> tuple[list[str], np.ndarray]:
     """Return the words of a caption, those unknown left blank, and the attention with which each would be found."""
-    words = words[: captioner.most_words]
-    ids = encode_caption(captioner.vocabulary, words, captioner.most_words)
+    words = words[: captioner.max_length]
+    ids = encode_caption(captioner.vocabulary, words, captioner.max_length)
     _, attention = captioner.model(source, tf.constant(ids[None, :-1]))  # 1 T+1 L
     side = round(attention.shape[-1] ** 0.5)
     known = set(captioner.vocabulary.symbols)
@@ -71,8 +71,8 @@ def plays(captioner: PhotoCaptioner, instances: Path) -> Iterator[tuple[str, Box
             image = read_image(folder / photo.name)
         except UserError:
             continue
-        source = captioner.encoder(tf.constant(squeeze(image, captioner.encoder.image_size)[None]))
-        described = captioner.caption(source, Search())[0]
+        source = captioner.encoder(tf.constant(resize(image, captioner.encoder.image_size)[None]))
+        described = captioner.caption(source, BeamSearchOptions())[0]
         yield "its own", photo, described.words, described.attention
         for words in captions[photo.name]:
             yield "true", photo, *read_along(captioner, source, words)
@@ -89,7 +89,7 @@ def main(run: Path, instances: Path) -> None:
     for whose, photo, words, attention in plays(PhotoCaptioner.load(Run(run)), instances):
         for way, grids in WAYS.items():
             if words:
-                games[whose, way].play(photo, words, grids(attention))
+                games[whose, way].update(photo, words, grids(attention))
     print("| captions | words | points with | hits | centre | anywhere | lead over the centre |")
     print("|---|---|---|---|---|---|---|")
     for (whose, way), game in games.items():

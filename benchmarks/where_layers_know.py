@@ -1,10 +1,10 @@
-"""Which layers of MobileNetV2 know where things are, and not only what.
+"""Which layers of MobileNetV2 know where objects are, and not only what.
 
 python -m benchmarks.where_layers_know --instances DIR/coco/annotations/instances_val2017.json --encoder-weights PATH
 
 For each layer a linear classifier of single cells, "is there a person in it?", is fitted by ridge regression to the
 boxes of some photos, and points at a person in others. Whoever cannot do that even when told the boxes will not learn
-it from captions. Attention over such a layer may help to say the right words; it does not show where things are.
+it from captions. Attention over such a layer may help to say the right words; it does not show where objects are.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ import tyro
 from common.data.images import read_image
 from common.errors import UserError
 from examples.image_captioning.encoder import load_encoder
-from examples.image_captioning.photos import squeeze
+from examples.image_captioning.image_files import resize
 from examples.image_captioning.pointing import BoxedPhoto, read_coco_boxes
 
 LAYERS = ["block_6_expand_relu", "block_10_expand_relu", "block_13_expand_relu", "block_16_expand_relu", "out_relu"]
@@ -67,7 +67,7 @@ def main(instances: Path, encoder_weights: str, kind: str = "person") -> None:
     pixels = []
     for photo in photos:
         try:
-            pixels.append(squeeze(read_image(folder / photo.name), encoder.image_size))
+            pixels.append(resize(read_image(folder / photo.name), encoder.image_size))
         except UserError as error:
             raise SystemExit(f"error: {error}") from error
     network = keras.Model(encoder.base.input, [encoder.base.get_layer(name).output for name in LAYERS])

@@ -4,9 +4,10 @@ Shapes: B batch, T length, V vocabulary, K beam width, C candidates, R rows stil
 A width of the attention weights of one step.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 State = Any
@@ -52,6 +53,7 @@ def beam_search(
     output_shape: tuple[tf.Tensor | int, tf.Tensor | int],
     beam: int = 1,
     length_penalty: tf.Tensor | float = 1.0,
+    forbidden: Sequence[int] = (),
 ) -> Hypotheses:
     """Search for the likeliest sequences, `beam` of them side by side; call it inside a `tf.function`.
 
@@ -72,7 +74,9 @@ def beam_search(
             attention weights.
         beam: K.
         length_penalty: 0 compares log-probabilities, which favours short sequences; 1 compares the mean per symbol.
+        forbidden: symbols that are never chosen; the probabilities of the others are divided by their sum.
     """
+    step = _without(step, forbidden) if forbidden else step
     has_one_row = max_lengths.shape[0] == 1
     state, memory, max_lengths = tf.nest.map_structure(
         lambda x: tf.repeat(x, beam, axis=0), (state, memory, max_lengths)
@@ -114,6 +118,17 @@ def beam_search(
     shapes = *shrinking, tf.nest.map_structure(lambda x: x.shape, beams)
     *_, results = tf.while_loop(lambda indices, *_: tf.size(indices) > 0, search_and_compact, (*active, beams), shapes)
     return _sort_by_score(results, beam, length_penalty)
+
+
+def _without(step: DecodeStep, forbidden: Sequence[int]) -> DecodeStep:
+    """Return `step` with logits of minus infinity for the symbols in `forbidden`."""
+
+    def masked_step(ids: tf.Tensor, state: State, memory: Any) -> tuple[tf.Tensor, State, tf.Tensor]:
+        logits, state, attention = step(ids, state, memory)
+        is_forbidden = np.isin(np.arange(logits.shape[-1]), forbidden)  # V
+        return tf.where(is_forbidden, -float("inf"), tf.cast(logits, tf.float32)), state, attention
+
+    return masked_step
 
 
 def _beam_step(

@@ -1,1 +1,1 @@
-"""Image captioning: describes a photo in a sentence, and shows where it looks for every word."""
+"""Image captioning: an LSTM with attention captions photos, and shows the attention for every word."""

@@ -29,26 +29,26 @@ def caption(options: CaptionOptions) -> None:
     from common.errors import UserError
     from common.io.terminal import echo, json_line
     from common.training.run_directory import Run
-    from examples.image_captioning.demo import PhotoCaptioner, Search, find_photos
-    from examples.image_captioning.pictures import SUFFIXES, draw_caption
+    from examples.image_captioning.caption_figures import SUFFIXES, draw_caption
+    from examples.image_captioning.demo import BeamSearchOptions, PhotoCaptioner, find_photos
 
     run = Run.open(options.run, Config.EXAMPLE)
     outputs = Outputs(options.out or run.path / "captions", run.identity, options.overwrite)
     photos = find_photos(options.photos)
-    captioner, search = PhotoCaptioner.load(run), Search(options.beam, options.length_penalty)
+    captioner, search_options = PhotoCaptioner.load(run), BeamSearchOptions(options.beam, options.length_penalty)
     failures = []
     for path in photos:
         stem = path.stem if options.json else outputs.free_stem(path.stem, SUFFIXES, source=path.absolute())
         try:
-            image, described = captioner.caption_file(path, search)
+            image, caption = captioner.caption_file(path, search_options)
         except UserError as error:
             failures.append(str(error))
             continue
         if options.json:
-            echo(json_line({"photo": str(path), **described.as_json()}))
+            echo(json_line({"photo": str(path), **caption.as_json()}))
         else:
-            drawn = draw_caption(image, described, outputs, stem, source=path.absolute())
-            echo(f"{path}: {described.text}  ({', '.join(map(str, drawn))})")
+            drawn = draw_caption(image, caption, outputs, stem, source=path.absolute())
+            echo(f"{path}: {caption.text}  ({', '.join(map(str, drawn))})")
     if failures:
         raise UserError(f"{len(failures)} of the photos cannot be read: " + "; ".join(failures))
 
@@ -83,11 +83,11 @@ def export(options: ExportOptions) -> None:
 
 VERBS = {
     "train": Verb("train or resume a model", Config, train, PRESETS),
-    "caption": Verb("describe photos with a trained model", CaptionOptions, caption),
-    "evaluate": Verb("measure a trained model on photos held out", EvaluateOptions, evaluate),
+    "caption": Verb("caption photos with a trained model", CaptionOptions, caption),
+    "evaluate": Verb("measure a trained model on held-out photos", EvaluateOptions, evaluate),
     "export": Verb("write a SavedModel, photo in, caption and attention out", ExportOptions, export),
 }
 
 if __name__ == "__main__":
-    summary = "Image captioning: describes a photo in a sentence, and shows where it looks for every word."
+    summary = "Image captioning: an LSTM with attention captions photos, and shows the attention for every word."
     sys.exit(main("python -m examples.image_captioning", summary, VERBS))

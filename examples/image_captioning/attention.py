@@ -1,61 +1,62 @@
 # %% [markdown]
-# ### Attention
+# ### Attention over the image
 #
-# Before a word is said, it compares the decoder's state with every cell of a grid over the photo, and turns the
-# comparison into shares that add up to one. It is asked for one word (when a caption is made) or for all words of a
-# caption at once (in training), and returns what it saw *and where it looked*.
+# Additive attention (Bahdanau et al. 2015, arXiv:1409.0473) compares the hidden state $h_t$ with every cell of the
+# location grid. The **query** is $Q h_t$, the **keys** are $K v_l$, and the context $z_t$ is a weighted mean:
 #
-# Places are told apart on a fine grid. What is there may be known on a coarser one only, of which each cell gets what
-# the fine cells in it get together.
+# $$e_{tl} = w^\top \tanh(K v_l + Q h_t) \qquad \alpha_{tl} = \mathrm{softmax}_l(e_{tl}) \qquad
+#   z_t = \sum_l \alpha_{tl} \, [v_l, u_{m(l)}]$$
 #
-# Letters in shape comments: B captions side by side, T words, L cells, M coarse cells, C channels, A attention, U
-# units.
+# The content grid may be coarser: its cell $m(l)$ contains cell $l$ and gets the weights of all cells in it.
+#
+# Letters in shape comments: B captions, T words, L and M cells, C channels, A attention units, U units.
 
 # %%
-"""Step 3, continued: additive attention over a picture as a layer of its own."""
+"""Step 3: additive attention over the two grids of an image."""
 
 import math
+from typing import NamedTuple
 
 import keras
 import tensorflow as tf
 
+
 # %%
-Seen = tuple[tf.Tensor, tf.Tensor]
-"""What was seen for each word: where [B, T, C], what [B, T, U]"""
+class EncoderOutput(NamedTuple):
+    """The encoded images."""
+
+    location_features: tf.Tensor  # v, B L C
+    content_values: tf.Tensor  # u, B M U
+    keys: tf.Tensor  # K v, B L A
+    mean_feature: tf.Tensor  # g, B U
 
 
-class Attention(keras.layers.Layer):
-    """Additive attention over the cells of a grid (Bahdanau et al. 2014, arXiv:1409.0473, section A.1.2)."""
+class GridAttention(keras.layers.Layer):
+    """Attend to the cells of an image by additive attention (Bahdanau et al. 2015, section A.1.2)."""
 
     def __init__(self, units: int):
-        """Lay out the layers; `units` is A."""
+        """Create the layers; `units` is A."""
         super().__init__()
-        self.key = keras.layers.Dense(units)
-        self.question = keras.layers.Dense(units, use_bias=False)
-        self.score = keras.layers.Dense(1, use_bias=False)
+        self.key_projection = keras.layers.Dense(units)  # K
+        self.query_projection = keras.layers.Dense(units, use_bias=False)  # Q
+        self.energy = keras.layers.Dense(1, use_bias=False)  # w
 
-    def call(self, states: tf.Tensor, where: tf.Tensor, what: tf.Tensor, keys: tf.Tensor) -> tuple[Seen, tf.Tensor]:
-        """Look at the grid from each state.
+    def call(self, hidden: tf.Tensor, image: EncoderOutput) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Return z_t in two parts, [B, T, C] and [B, T, U], and weights float32 [B, T, L] for h_t [B, T, U].
 
-        Args:
-            states: [B, T, U].
-            where: [B, L, C].
-            what: [B, M, U]; no gradient flows from it to the weights, so that where to look is learned from `where`.
-            keys: [B, L, A], from `self.key`, the same for all words.
-
-        Returns:
-            what was seen, [B, T, C] and [B, T, U], and the weights float32 [B, T, L], which add up to one over L.
+        Only the location features train the weights: no gradient flows to them from the second part of the context.
         """
-        met = tf.tanh(keys[:, None] + self.question(states)[:, :, None])  # B T L A
-        weights = tf.nn.softmax(tf.cast(tf.squeeze(self.score(met), -1), tf.float32))  # B T L
-        shares = tf.cast(weights, where.dtype)  # B T L
-        coarse = tf.stop_gradient(add_up_cells(shares, what.shape[1]))  # B T M
-        return (tf.matmul(shares, where), tf.matmul(coarse, what)), weights
+        queries = self.query_projection(hidden)  # B T A
+        energies = self.energy(tf.tanh(image.keys[:, None] + queries[:, :, None]))  # B T L 1
+        weights = tf.nn.softmax(tf.cast(tf.squeeze(energies, -1), tf.float32))  # B T L
+        fine = tf.cast(weights, hidden.dtype)  # B T L
+        coarse = tf.stop_gradient(sum_cells(fine, image.content_values.shape[1]))  # B T M
+        return tf.matmul(fine, image.location_features), tf.matmul(coarse, image.content_values), weights
 
 
-def add_up_cells(shares: tf.Tensor, cells: int) -> tf.Tensor:
-    """Return what the cells of a coarser square grid get, [B, T, M]: together, what those of `shares` [B, T, L] get."""
+def sum_cells(weights: tf.Tensor, cells: int) -> tf.Tensor:
+    """Return weights [B, T, L] of a square grid summed into the M = `cells` cells of a coarser one, [B, T, M]."""
     side = math.isqrt(cells)
-    finer = math.isqrt(shares.shape[-1]) // side
-    blocks = tf.reshape(shares, [-1, side, finer, side, finer])  # BT sqrt(M) . sqrt(M) .
-    return tf.reshape(tf.reduce_sum(blocks, axis=[2, 4]), tf.concat([tf.shape(shares)[:-1], [cells]], axis=0))  # B T M
+    ratio = math.isqrt(weights.shape[-1]) // side
+    blocks = tf.reshape(weights, [-1, side, ratio, side, ratio])  # BT side ratio side ratio
+    return tf.reshape(tf.reduce_sum(blocks, axis=[2, 4]), tf.concat([tf.shape(weights)[:-1], [cells]], axis=0))

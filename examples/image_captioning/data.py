@@ -1,9 +1,8 @@
 # %% [markdown]
 # # Image captioning: the data
 #
-# A captioner learns from photos that people have described, each photo several times over: no two people say the same.
-# This module does the first two of the five steps: **download** photos and captions, and **preprocess** both: captions
-# into ids, photos into a grid of features, in batches of captions of like lengths.
+# A captioner learns from photos with captions, several by different people for each photo. This module does the first
+# two of the five steps: **download** photos and captions, and **preprocess** both into batches of features and ids.
 #
 # Letters in shape comments: B captions side by side (the batch), T words of a caption (time), L cells of the grid
 # (locations), C channels of its features, V vocabulary.
@@ -13,9 +12,8 @@
 
 import hashlib
 import json
-import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,17 +22,17 @@ import numpy as np
 import tensorflow as tf
 
 from common.data.batching import batches_of, length_buckets
-from common.data.text_files import normalise
 from common.data.vocabulary import Vocabulary
 from common.errors import UserError
+from examples.image_captioning.coco_flickr8k import derived_dir, load_coco, load_flickr8k
 
 # %% tags=["module"]
 from examples.image_captioning.encoder import Encoder
 from examples.image_captioning.features import FeatureStore, extract_features
-from examples.image_captioning.folder import load_folder
-from examples.image_captioning.photos import LeftOut, Photo, Split, survey
-from examples.image_captioning.published import derived_dir, load_coco, load_flickr8k
-from examples.image_captioning.scenes import make_scenes
+from examples.image_captioning.image_files import Photo, SkippedExamples, Split, hash_photos
+from examples.image_captioning.image_folder import load_folder
+from examples.image_captioning.toy_scenes import make_scenes
+from examples.image_captioning.vocabulary import PAD, encode_caption, tokenise
 
 # %% [markdown]
 # ## Step 1: download
@@ -47,7 +45,7 @@ TINY_SCENES: dict[Split, int] = {"train": 3000, "validation": 300, "test": 300}
 
 
 def load_photos(name: str, images: int = 1000, data_dir: Path | None = None) -> list[Photo]:
-    """Return the photos of the data set called `name` that are there, and print what is left out.
+    """Return the photos of the data set called `name` that are there, and print what is skipped.
 
     Args:
         name: "flickr8k", "coco", "coco-val2017", "tiny", or the path of a folder with captions.json or captions.tsv.
@@ -57,7 +55,7 @@ def load_photos(name: str, images: int = 1000, data_dir: Path | None = None) -> 
     Raises:
         UserError: an unknown name, a failed download, or more than one photo in a hundred that cannot be used.
     """
-    left_out = LeftOut()
+    skipped = SkippedExamples()
     if name == "tiny":
         photos = [
             Photo(f"{split} scene {number}", scene.captions, split, scene)
@@ -69,67 +67,29 @@ def load_photos(name: str, images: int = 1000, data_dir: Path | None = None) -> 
     elif name in ("coco", "coco-val2017"):
         photos = load_coco(images, data_dir, only_val=name != "coco")
     elif Path(name).exists():
-        photos = load_folder(Path(name), left_out)
+        photos = load_folder(Path(name), skipped)
     else:
         raise UserError(
             f"--data {name}: no such folder, nor a known data set; known are flickr8k, coco, coco-val2017, tiny, and "
             "the path of a folder with photos and a captions.json or captions.tsv"
         )
-    total = len(photos) + len(left_out.reasons)
-    photos = survey(photos, left_out)
-    left_out.report(total, "photos")
+    total = len(photos) + len(skipped.reasons)
+    photos = hash_photos(photos, skipped)
+    skipped.report(total, "photos")
     return photos
 
 
 # %% [markdown]
 # ## Step 2: preprocess
 #
-# **Captions** become words: lower case, punctuation stripped from both ends of each word. Words seen fewer than five
-# times become `<unk>`: nobody can learn a word from one photo. A caption starts with `<start>`, so that there is
-# something to predict the first word from, and ends with `<end>`, so that the model learns when to stop.
-
-# %%
-SPECIAL = ("<pad>", "<start>", "<end>", "<unk>")
-PAD, START, END, UNKNOWN = range(4)
-
-
-def tokenise(caption: str) -> list[str]:
-    """Return the words of a caption, lower-case, without punctuation at their ends; what is nothing else is dropped."""
-    words = (re.sub(r"^[\W_]+|[\W_]+$", "", word) for word in normalise(caption).lower().split())
-    return [word for word in words if word]
-
-
-def build_vocabulary(captions: Iterable[Sequence[str]], least_count: int) -> Vocabulary:
-    """Return the special symbols and all words that stand at least so often in the tokenised `captions`."""
-    counts = Counter(word for caption in captions for word in caption)
-    words = sorted(word for word, count in counts.items() if count >= least_count)
-    if not words:
-        raise UserError(
-            f"no word stands {least_count} times in the captions; use more captions or a smaller --word-count"
-        )
-    return Vocabulary([*SPECIAL, *words])
-
-
-def encode_caption(vocabulary: Vocabulary, words: Sequence[str], most_words: int) -> np.ndarray:
-    """Return <start>, the words, cut at `most_words`, and <end>, as int32 ids; unknown words become <unk>."""
-    return vocabulary.encode([SPECIAL[START], *words[:most_words], SPECIAL[END]], unknown=UNKNOWN)
-
-
-def decode_caption(vocabulary: Vocabulary, ids: Iterable[int]) -> list[str]:
-    """Return the words before the first <end>."""
-    ids = list(ids)
-    return vocabulary.decode(ids[: ids.index(END)] if END in ids else ids)
-
-
-# %% [markdown]
-# **Photos** become features, see `encoder.py` and `features.py`. All captions of a photo are used, each an example of
-# its own; captions of like lengths share a batch, so that hardly anything is padded.
+# Captions become ids, see `vocabulary.py`. Photos become features, see `encoder.py` and `features.py`. Each caption of
+# a photo is one example. Captions of similar length share a batch, so that there is little padding.
 
 
 # %%
 @dataclass(frozen=True)
 class PhotoSet:
-    """The photos of one split that could be decoded, with what is kept of each."""
+    """The photos of one split that could be decoded, with their features."""
 
     photos: Sequence[Photo]
     rows: np.ndarray
@@ -141,7 +101,7 @@ class PhotoSet:
         return len(self.photos)
 
     def read(self, photos: np.ndarray) -> np.ndarray:
-        """Return what is kept of the photos of these numbers: float16 [B, L C + M D], or pixels uint8 [B, S, S, 3]."""
+        """Return the features of the photos of these indices: float16 [B, L C + M D], or pixels uint8 [B, S, S, 3]."""
         return self.store.read(self.rows[photos])
 
     def captions(self) -> list[list[list[str]]]:
@@ -150,7 +110,7 @@ class PhotoSet:
 
 
 def load_split(photos: Sequence[Photo], split: Split, encoder: Encoder, features_dir: Path | None) -> PhotoSet:
-    """Compute, or find, what is kept of the photos of a split.
+    """Return the photos of a split with their features, computed unless an earlier run has done so.
 
     Raises:
         UserError: there are none, or more than one in a hundred cannot be decoded.
@@ -158,9 +118,9 @@ def load_split(photos: Sequence[Photo], split: Split, encoder: Encoder, features
     photos = [photo for photo in photos if photo.split == split]
     if not photos:
         raise UserError(f"no photo for {split}; use more photos, or say in captions.json which are for {split}")
-    left_out = LeftOut()
-    store, rows = extract_features(photos, encoder, features_dir or derived_dir() / "features", left_out)
-    left_out.report(len(photos), f"photos for {split}")
+    skipped = SkippedExamples()
+    store, rows = extract_features(photos, encoder, features_dir or derived_dir() / "features", skipped)
+    skipped.report(len(photos), f"photos for {split}")
     return PhotoSet([photos[row] for row in rows], np.array(rows), store)
 
 
@@ -172,12 +132,12 @@ def data_fingerprint(photos: Sequence[Photo], encoder: Encoder) -> dict[str, Any
 
 
 class CaptionBatches:
-    """Batches of (photo, caption) pairs, of captions of like lengths."""
+    """Batches of (photo, caption) pairs, of captions of similar length."""
 
-    def __init__(self, photos: PhotoSet, vocabulary: Vocabulary, batch_size: int, most_words: int):
+    def __init__(self, photos: PhotoSet, vocabulary: Vocabulary, batch_size: int, max_length: int):
         """Encode all captions; the features stay on disk."""
         encoded = [
-            (number, encode_caption(vocabulary, words, most_words))
+            (number, encode_caption(vocabulary, words, max_length))
             for number, captions in enumerate(photos.captions())
             for words in captions
             if words

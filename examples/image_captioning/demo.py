@@ -1,12 +1,11 @@
 # %% [markdown]
 # # Image captioning: the demonstration
 #
-# A trained captioner takes any photo. What people actually have on their disks differs from a data set: phones write
-# photos that lie on their side, scanners 16 bits a pixel, designers transparent corners; `common.data.images` makes
-# them all alike.
+# A trained captioner takes any photo: rotated by its EXIF data, with 16 bits a pixel, or with transparent corners.
+# `common.data.images` converts them all to RGB.
 
 # %%
-"""Step 5: describe photos with the trained model, and see where it looked for each word."""
+"""Step 5: caption photos with the trained model, with the attention for each word."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -28,35 +27,40 @@ from common.training.run_directory import Run
 
 # %% tags=["module"]
 from examples.image_captioning.config import Config
-from examples.image_captioning.data import END, START, decode_caption
 from examples.image_captioning.encoder import Encoder, load_encoder
+from examples.image_captioning.image_encoder import PrecomputedFeatures
+from examples.image_captioning.image_files import resize
 from examples.image_captioning.model import Captioner
-from examples.image_captioning.photos import squeeze
+from examples.image_captioning.scene_captioner import SceneCaptioner
+from examples.image_captioning.vocabulary import END, PAD, START, UNKNOWN, decode_caption
 
 # %% [markdown]
 # ## Step 5: caption
 #
-# **Greedy** search says the likeliest word, again and again. **Beam search** keeps the best few beginnings under way: a
-# caption that starts with the second-best word may turn out the better one. It scores by $\ln p /
-# \mathrm{words}^{0.7}$, without which short captions would win for being short.
+# **Greedy** search takes the likeliest word at each step. **Beam search** keeps several hypotheses: a caption that
+# starts with the second-best word may turn out likelier as a whole. It compares captions by
+# $\ln p / \mathrm{words}^{0.7}$; without the division, short captions would win.
 
 
 # %%
+NOT_GENERATED = (PAD, START, UNKNOWN)
+
+
 @dataclass(frozen=True)
-class Search:
-    """How captions are searched for; the fields are those of the `caption` command."""
+class BeamSearchOptions:
+    """The options of beam search; the fields are those of the `caption` command."""
 
     beam: int = 3
     length_penalty: float = 0.7
 
 
 @dataclass(frozen=True)
-class Described:
-    """A caption, and where the model looked for each word of it."""
+class Caption:
+    """A caption with the attention for each word."""
 
     words: list[str]
     attention: np.ndarray
-    """float32 [words, rows, columns], each word's weights adding up to one over the photo"""
+    """float32 [words, rows, columns]; the weights of each word sum to 1 over the photo"""
     score: float
     """ln p of the caption / length ** length_penalty"""
 
@@ -71,12 +75,23 @@ class Described:
         return {"caption": self.text, "words": self.words, "score": round(self.score, 4), "attention": attention}
 
 
-class PhotoCaptioner:
-    """Describes photos with a trained model."""
+def build_model(config: Config, vocabulary_size: int, encoder: Encoder) -> Captioner:
+    """Return the untrained model of `config`, with all its variables: for `tiny` that of drawn scenes."""
+    settings = config.model_settings()
+    if encoder.network is None:
+        model = SceneCaptioner(vocabulary_size, encoder.image_size, **settings)
+    else:
+        model = Captioner(vocabulary_size, PrecomputedFeatures(*encoder.grids), **settings)
+    model(tf.zeros([1, *encoder.shape], encoder.dtype), tf.zeros([1, 1], tf.int32))  # creates the variables
+    return model
 
-    def __init__(self, model: Captioner, encoder: Encoder, vocabulary: Vocabulary, most_words: int):
-        """Compile nothing yet: that happens at the first use."""
-        self.model, self.encoder, self.vocabulary, self.most_words = model, encoder, vocabulary, most_words
+
+class PhotoCaptioner:
+    """Captions photos with a trained model."""
+
+    def __init__(self, model: Captioner, encoder: Encoder, vocabulary: Vocabulary, max_length: int):
+        """Keep the model and what belongs to it; the search is compiled at its first use."""
+        self.model, self.encoder, self.vocabulary, self.max_length = model, encoder, vocabulary, max_length
         self._compiled: dict[tuple[int, int | None], Any] = {}
 
     @classmethod
@@ -90,56 +105,58 @@ class PhotoCaptioner:
         trainer.prepare(config.seed, config.precision)
         vocabulary = Vocabulary.load(run.vocabulary)
         encoder = load_encoder(config.encoder, str(encoder_weights_path(run)))
-        model = Captioner(len(vocabulary), encoder, **config.architecture()).build_weights(encoder)
+        model = build_model(config, len(vocabulary), encoder)
         restore_weights(run.checkpoints, model)
-        return cls(model, encoder, vocabulary, config.most_words)
+        return cls(model, encoder, vocabulary, config.max_length)
 
-    def caption_file(self, path: Path, search: Search) -> tuple[Image.Image, Described]:
-        """Return the photo in a file, upright, and its description.
+    def caption_file(self, path: Path, options: BeamSearchOptions) -> tuple[Image.Image, Caption]:
+        """Return the photo in a file, upright, and its caption.
 
         Raises:
             UserError: it is no picture that can be read.
         """
         image = read_image(path).convert("RGB")
-        return image, self.caption_image(image, search)
+        return image, self.caption_image(image, options)
 
-    def caption_image(self, image: Image.Image, search: Search) -> Described:
-        """Return the description of a picture."""
-        kept = self.encoder(tf.constant(squeeze(image, self.encoder.image_size)[None]))  # 1 S
-        return self.caption(kept, search)[0]
+    def caption_image(self, image: Image.Image, options: BeamSearchOptions) -> Caption:
+        """Return the caption of an image."""
+        features = self.encoder(tf.constant(resize(image, self.encoder.image_size)[None]))  # 1 S
+        return self.caption(features, options)[0]
 
-    def caption(self, source: np.ndarray | tf.Tensor, search: Search) -> list[Described]:
-        """Return the best description of each of several photos.
+    def caption(self, images: np.ndarray | tf.Tensor, options: BeamSearchOptions) -> list[Caption]:
+        """Return the likeliest caption of each of several photos.
 
         Args:
-            source: what the encoder keeps of them, [B, *encoder.shape].
-            search: how to look for it.
+            images: their features, or pixels for `tiny`: [B, *encoder.shape].
+            options: of beam search.
         """
-        rows = 1 if len(source) == 1 else None
-        if (search.beam, rows) not in self._compiled:
+        rows = 1 if len(images) == 1 else None
+        if (options.beam, rows) not in self._compiled:
             signature = [tf.TensorSpec([rows, *self.encoder.shape], self.encoder.dtype), tf.TensorSpec([], tf.float32)]
-            self._compiled[search.beam, rows] = tf.function(
-                partial(self.search, beam=search.beam), input_signature=signature, jit_compile=rows == 1
+            self._compiled[options.beam, rows] = tf.function(
+                partial(self.search, beam=options.beam), input_signature=signature, jit_compile=rows == 1
             )
-        found = self._compiled[search.beam, rows](source, tf.constant(search.length_penalty, tf.float32))
+        found = self._compiled[options.beam, rows](images, tf.constant(options.length_penalty, tf.float32))
         best = zip(found.ids[:, 0].numpy(), found.scores[:, 0].numpy(), found.attention[:, 0].numpy(), strict=True)
-        return [self._describe(ids, float(score), weights) for ids, score, weights in best]
+        return [self._to_caption(ids, float(score), weights) for ids, score, weights in best]
 
-    def search(self, source: tf.Tensor, length_penalty: tf.Tensor, beam: int) -> Hypotheses:
-        """Search for captions; compiled, or part of another graph."""
-        memory, state = self.model.look(source)
-        most = tf.fill(tf.shape(source)[:1], self.most_words + 1)  # B; the last may be <end>
-        room = self.most_words + 1, tf.shape(memory[0])[1]
-        return beam_search(self.model.next_word, state, memory, START, END, most, room, beam, length_penalty)
+    def search(self, images: tf.Tensor, length_penalty: tf.Tensor, beam: int) -> Hypotheses:
+        """Return the likeliest captions of images [B, ...], for use inside a `tf.function`."""
+        image, state = self.model.encode(images)
+        max_lengths = tf.fill(tf.shape(images)[:1], self.max_length + 1)  # B; the last may be <end>
+        shape = self.max_length + 1, tf.shape(image.location_features)[1]
+        return beam_search(
+            self.model.decode_step, state, image, START, END, max_lengths, shape, beam, length_penalty, NOT_GENERATED
+        )
 
-    def _describe(self, ids: np.ndarray, score: float, weights: np.ndarray) -> Described:
+    def _to_caption(self, ids: np.ndarray, score: float, weights: np.ndarray) -> Caption:
         words = decode_caption(self.vocabulary, ids)
         side = round(weights.shape[-1] ** 0.5)
-        return Described(words, weights[: len(words)].reshape(-1, side, side), score)
+        return Caption(words, weights[: len(words)].reshape(-1, side, side), score)
 
 
 def encoder_weights_path(run: Run) -> Path:
-    """Return where a run keeps a copy of its encoder's weights, so that it works wherever it is."""
+    """Return the path of the copy of the encoder's weights in a run, so that the run is complete."""
     return run.path / "encoder.safetensors"
 
 

@@ -29,8 +29,8 @@ from common.io.tensors import read_tensors, write_tensors
 from common.training.checkpoints import named_variables
 
 # %% tags=["module"]
-from examples.image_captioning.folding import fold_batch_norm
-from examples.image_captioning.scenes import SIZE
+from examples.image_captioning.fuse_batch_norm import fuse_batch_norm
+from examples.image_captioning.toy_scenes import SIZE
 
 
 # %%
@@ -137,12 +137,12 @@ def load_encoder(name: str, weights: str) -> Encoder:
         middle = whole.get_layer(recipe.middle_layer).output
         if recipe.pool > 1:
             middle = keras.layers.AveragePooling2D(recipe.pool)(middle)
-        network = fold_batch_norm(keras.Model(whole.input, [middle, whole.output], name=name))
+        network = fuse_batch_norm(keras.Model(whole.input, [middle, whole.output], name=name))
     except Exception as error:  # of many kinds: no network, no such file, no HDF5, other shapes
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(
             f"--encoder-weights {weights}: cannot be loaded into {name} ({reason}); name a file of weights without the "
-            "top (.weights.h5, or Keras' ..._no_top.h5), or random to try things out"
+            "top (.weights.h5, or Keras' ..._no_top.h5), or random to try it out"
         ) from error
     finally:
         keras.config.set_dtype_policy(policy)

@@ -1,12 +1,11 @@
 # %% [markdown]
 # ## Step 5: measure
 #
-# Captions are made freely, each word from the words that the model said itself. (To show the model the true beginning
-# and score the next word, *teacher forcing*, gives fine numbers that mean little: nobody whispers the beginning in
-# use.)
+# Captions are generated: each word follows from the words generated before. (*Teacher forcing* gives the model the true
+# words before each word; the numbers are better, and mean little, because in use nobody knows these words.)
 
 # %%
-"""Step 5, continued: what the trained model is worth on photos that it never saw."""
+"""Step 5, continued: the metrics of the trained model on held-out photos."""
 
 import time
 from collections.abc import Sequence
@@ -19,17 +18,17 @@ from common.errors import UserError
 from common.training.run_directory import Run
 
 # %% tags=["module"]
+from examples.image_captioning.caption_metrics import RULE, compute_metrics
 from examples.image_captioning.config import Config
 from examples.image_captioning.data import PhotoSet, data_fingerprint, load_photos, load_split
-from examples.image_captioning.demo import Described, PhotoCaptioner, Search
-from examples.image_captioning.photos import LeftOut, Photo, Split
+from examples.image_captioning.demo import BeamSearchOptions, Caption, PhotoCaptioner
+from examples.image_captioning.image_files import Photo, SkippedExamples, Split
 from examples.image_captioning.pointing import COCO_CATEGORIES, BoxedPhoto, PointingGame, category_of, read_coco_boxes
-from examples.image_captioning.scenes import SHAPES, SIZE
-from examples.image_captioning.scores import RULE, score
+from examples.image_captioning.toy_scenes import SHAPES, SIZE
 
 # %%
-SEARCHES = {"greedy": Search(beam=1), "beam": Search(beam=3)}
-_BATCH = 50  # photos described at once
+SEARCHES = {"greedy": BeamSearchOptions(beam=1), "beam": BeamSearchOptions(beam=3)}
+_BATCH = 50  # photos captioned at once
 
 
 def evaluate(
@@ -65,27 +64,27 @@ def evaluate(
         raise UserError(f"{data}: not the data that {run.path} was trained on; name that with --data")
     measured = load_split(photos, split, captioner.encoder, features_dir)
     metrics: dict[str, Any] = {}
-    described: list[Described] = []
-    for name, search in SEARCHES.items():
-        described = describe(captioner, measured, search)
-        metrics[name] = score([one.words for one in described], measured.captions())
-    metrics["attention_peak"] = mean_peak(described)
+    captions: list[Caption] = []
+    for name, options in SEARCHES.items():
+        captions = caption_photos(captioner, measured, options)
+        metrics[name] = compute_metrics([caption.words for caption in captions], measured.captions())
+    metrics["attention_peak"] = mean_peak(captions)
     rule = (
-        f"{RULE}; free-running, greedy and beam 3 (length exponent {Search().length_penalty}), captions of up "
-        f"to {config.most_words} words; best epoch by validation loss. attention_peak: mean over the words of beam "
+        f"{RULE}; free-running, greedy and beam 3 (length exponent {BeamSearchOptions().length_penalty}), captions of "
+        f"up to {config.max_length} words; best epoch by validation loss. attention_peak: mean over the words of beam "
         "captions that name a person or one of COCO's categories, in multiples of uniform attention"
     )
     if config.data == "tiny":
-        metrics["exact_match"] = exact_match(described, measured.photos)
-        metrics |= play_on_scenes(described, measured.photos)
+        metrics["exact_match"] = exact_match(captions, measured.photos)
+        metrics |= pointing_on_scenes(captions, measured.photos)
         rule = f"{rule}, here a shape. exact_match: the beam caption is one of the scene's true descriptions"
     if boxes is not None:
-        metrics |= play_on_photos(captioner, boxes)
+        metrics |= pointing_on_photos(captioner, boxes)
     if "pointing" in metrics:
         rule = (
             f"{rule}. pointing: share of those words for which the attention's peak is in a box of what is named, if "
             "it is in the photo; chance: the boxes' share of the photo; centre: the photo's centre is in a box; "
-            "error: standard error of the lead over the centre, between photos; difficult: of things that cover less "
+            "error: standard error of the lead over the centre, between photos; difficult: of objects that cover less "
             "than a quarter of the photo and have others beside them"
         )
     if write:
@@ -93,57 +92,57 @@ def evaluate(
     return metrics
 
 
-def describe(captioner: PhotoCaptioner, photos: PhotoSet, search: Search) -> list[Described]:
-    """Return the description of every photo of a set."""
-    numbers = np.arange(len(photos))
+def caption_photos(captioner: PhotoCaptioner, photos: PhotoSet, options: BeamSearchOptions) -> list[Caption]:
+    """Return the caption of every photo of a set."""
+    indices = np.arange(len(photos))
     return [
-        described
+        caption
         for start in range(0, len(photos), _BATCH)
-        for described in captioner.caption(photos.read(numbers[start : start + _BATCH]), search)
+        for caption in captioner.caption(photos.read(indices[start : start + _BATCH]), options)
     ]
 
 
-def mean_peak(described: Sequence[Described]) -> float:
-    """Return the mean peak of the attention for words that name things, in multiples of uniform; 0 if none does."""
+def mean_peak(captions: Sequence[Caption]) -> float:
+    """Return the mean peak of the attention for words that name objects, in multiples of uniform; 0 if none does."""
     peaks = [
         grid.max() * grid.size
-        for one in described
-        for word, grid in zip(one.words, one.attention, strict=True)
+        for caption in captions
+        for word, grid in zip(caption.words, caption.attention, strict=True)
         if category_of(word, COCO_CATEGORIES + SHAPES)
     ]
     return float(np.mean(peaks)) if peaks else 0.0
 
 
-def exact_match(described: Sequence[Described], photos: Sequence[Photo]) -> float:
-    """Return the share of photos whose description is one of its captions, word for word."""
-    return float(np.mean([one.text in photo.captions for one, photo in zip(described, photos, strict=True)]))
+def exact_match(captions: Sequence[Caption], photos: Sequence[Photo]) -> float:
+    """Return the fraction of photos whose generated caption is one of the true ones, word for word."""
+    return float(np.mean([made.text in photo.captions for made, photo in zip(captions, photos, strict=True)]))
 
 
-def play_on_scenes(described: Sequence[Described], photos: Sequence[Photo]) -> dict[str, float]:
+def pointing_on_scenes(captions: Sequence[Caption], photos: Sequence[Photo]) -> dict[str, float]:
     """Play the pointing game on drawn scenes."""
     game = PointingGame()
-    for one, photo in zip(described, photos, strict=True):
+    for caption, photo in zip(captions, photos, strict=True):
         boxed = BoxedPhoto(photo.name, (SIZE, SIZE), photo.source.boxes())
-        game.play(boxed, one.words, one.attention)
+        game.update(boxed, caption.words, caption.attention)
     return game.results()
 
 
-def play_on_photos(captioner: PhotoCaptioner, instances: Path) -> dict[str, float]:
+def pointing_on_photos(captioner: PhotoCaptioner, instances: Path) -> dict[str, float]:
     """Play the pointing game on the photos of a file of COCO's instances, `instances_PART.json` beside `../PART/`.
 
     Raises:
         UserError: the file cannot be read, or none of its photos is there.
     """
     folder = instances.parent.parent / instances.stem.removeprefix("instances_")
-    game, left_out = PointingGame(), LeftOut()
+    game, skipped = PointingGame(), SkippedExamples()
     boxed = read_coco_boxes(instances)
     for photo in boxed:
         try:
-            _, described = captioner.caption_file(folder / photo.name, SEARCHES["beam"])
+            _, caption = captioner.caption_file(folder / photo.name, SEARCHES["beam"])
         except UserError as error:
-            left_out.add(error)
+            skipped.add(error)
             continue
-        game.play(photo, described.words, described.attention)
-    if len(left_out.reasons) == len(boxed):
-        raise UserError(f"{folder}: no photo of {instances.name} can be read there ({left_out.reasons[:1]})")
+        game.update(photo, caption.words, caption.attention)
+    if len(skipped.reasons) == len(boxed):
+        raise UserError(f"{folder}: no photo of {instances.name} can be read there ({skipped.reasons[:1]})")
     return game.results()

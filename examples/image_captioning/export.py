@@ -7,8 +7,8 @@ import tensorflow as tf
 from common.app.saved_model import save_model
 from common.data.images import MAX_PIXELS
 from common.training.checkpoints import named_variables
-from examples.image_captioning.data import END
 from examples.image_captioning.demo import PhotoCaptioner
+from examples.image_captioning.vocabulary import END
 
 BEAM = 3
 

@@ -28,7 +28,7 @@ from common.io.terminal import echo
 
 # %% tags=["module"]
 from examples.image_captioning.encoder import Encoder
-from examples.image_captioning.photos import LeftOut, Photo, fingerprint, pixels_of
+from examples.image_captioning.image_files import Photo, SkippedExamples, fingerprint, read_pixels
 
 # %%
 SHARD = 256  # photos
@@ -107,15 +107,15 @@ class FeatureStore:
 
 
 def extract_features(
-    photos: Sequence[Photo], encoder: Encoder, features_dir: Path, left_out: LeftOut
+    photos: Sequence[Photo], encoder: Encoder, features_dir: Path, skipped: SkippedExamples
 ) -> tuple[FeatureStore, list[int]]:
-    """Compute the features of surveyed photos, except those that an earlier run has left.
+    """Compute the features of photos with digests, except those that an earlier run has left.
 
     Args:
         photos: the photos; their order and contents are part of the key under which the features are kept.
         encoder: what computes them; its key is the other part.
         features_dir: where they are kept.
-        left_out: gets the photos that cannot be decoded.
+        skipped: gets the photos that cannot be decoded.
 
     Returns:
         The store, and the rows in it that are photos that could be decoded.
@@ -141,7 +141,7 @@ def extract_features(
         ) from error
     bad = {shard * SHARD + number: reason for shard in shards for number, reason in store.notes(shard).faults.items()}
     for reason in bad.values():
-        left_out.add(reason)
+        skipped.add(reason)
     return store, [row for row in range(len(photos)) if row not in bad]
 
 
@@ -181,7 +181,7 @@ def _write_shard(shard: int, photos: Sequence[Photo], encoder: Encoder, store: F
 
 def _decode(photo: Photo, size: int) -> np.ndarray | UserError:
     try:
-        return pixels_of(photo, size)
+        return read_pixels(photo, size)
     except UserError as error:
         return error
 

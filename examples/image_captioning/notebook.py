@@ -34,7 +34,7 @@ from IPython.display import Image as Picture
 from IPython.display import display
 
 from common.data import images
-from common.viz import attention_overlay
+from examples.image_captioning import attention_overlay
 from common.app.report import flat, readable
 from examples.image_captioning.config import PRESETS
 
@@ -51,7 +51,7 @@ config = replace(PRESETS[PRESET], fresh=True)  # fresh: train anew whenever the 
 # ## Pictures and captions
 
 # %% tags=["include"]
-from examples.image_captioning.scenes import Scene, Thing, make_scenes
+from examples.image_captioning.toy_scenes import Scene, Shape, make_scenes
 
 # %% [markdown]
 # ### Look at some scenes
@@ -69,7 +69,7 @@ from examples.image_captioning.encoder import load_encoder
 from examples.image_captioning.data import CaptionBatches
 
 # %% tags=["include"]
-from examples.image_captioning.eyes import TinyEyes
+from examples.image_captioning.image_encoder import TinyEyes
 
 # %% [markdown]
 # ## The model
@@ -107,7 +107,7 @@ from examples.image_captioning.train import load_data, train
 
 # %%
 loaded = load_data(config)
-make_batches = CaptionBatches(loaded.train, loaded.vocabulary, config.batch_size, config.most_words)
+make_batches = CaptionBatches(loaded.train, loaded.vocabulary, config.batch_size, config.max_length)
 source, inputs, targets, mask = next(iter(make_batches(config.seed, epoch=0)))
 print(f"pictures {source.shape}, captions {inputs.shape}")
 for read, expected in zip(inputs[:2].numpy(), targets[:2].numpy(), strict=True):
@@ -119,10 +119,10 @@ loss = masked_mean(cross_entropy(logits, targets)[0], mask)
 print(f"loss {loss:.3f}, guessing {math.log(len(loaded.vocabulary)):.3f}")
 
 # %% tags=["include"]
-from examples.image_captioning.demo import PhotoCaptioner, Search
+from examples.image_captioning.demo import PhotoCaptioner, BeamSearchOptions
 
 # %% tags=["include"]
-from examples.image_captioning.pictures import draw_caption
+from examples.image_captioning.caption_figures import draw_caption
 
 # %% [markdown]
 # ## Train
@@ -157,15 +157,15 @@ for number in range(1, 4):
 # again. With photos, replace `picture` by `read_image(Path("/content/mine.jpg")).convert("RGB")`.
 
 # %%
-mine = Scene([Thing("yellow", "circle", (8, 20, 25, 37)), Thing("purple", "square", (40, 22, 57, 39))], "left of")
+mine = Scene([Shape("yellow", "circle", (8, 20, 25, 37)), Shape("purple", "square", (40, 22, 57, 39))], "left of")
 picture = mine.draw()
 captioner = PhotoCaptioner.load(run)
-described = captioner.caption_image(picture, Search(beam=3))
+described = captioner.caption_image(picture, BeamSearchOptions(beam=3))
 print(described.text)
 display(attention_overlay.sheet(picture, described.words, described.attention, described.text))
 
 # %% tags=["include"]
-from examples.image_captioning.scores import score
+from examples.image_captioning.caption_metrics import score
 
 # %% tags=["include"]
 from examples.image_captioning.pointing import PointingGame
@@ -193,6 +193,6 @@ for name, value in flat(evaluate(run, data_dir=config.data_dir)).items():
 # - **Things it never saw together**: the held-out scenes show such pairs only. In the next cell, add a third thing.
 
 # %%
-crowded = Scene([*mine.things, Thing("red", "triangle", (24, 44, 41, 61))]).draw()
-described = captioner.caption_image(crowded, Search(beam=3))
+crowded = Scene([*mine.shapes, Shape("red", "triangle", (24, 44, 41, 61))]).draw()
+described = captioner.caption_image(crowded, BeamSearchOptions(beam=3))
 display(attention_overlay.sheet(crowded, described.words, described.attention, described.text))

@@ -4,7 +4,7 @@
 # Good captions do not show that the model looks at what it names: it may guess the ball from the lawn. So we ask: when
 # a word names a kind of thing that is in the photo, does the peak of the attention, as it is drawn, lie in a box around
 # such a thing? Two lazy players set the scale: one points anywhere (and hits as often as the boxes cover the photo),
-# the other always points at the centre, where people like to put things. Large things nobody can miss, so the game is
+# the other always points at the centre, where people like to put objects. Large objects nobody can miss, so the game is
 # counted a second time for the **difficult** ones (Zhang et al. 2016, arXiv:1608.00507): those that cover less than a
 # quarter of the photo and have something of another kind beside them.
 
@@ -21,10 +21,10 @@ import numpy as np
 
 from common.data.text_files import read_text
 from common.errors import UserError
-from common.viz.attention_overlay import upsample
+from examples.image_captioning.attention_overlay import upsample
 
 # %% tags=["module"]
-from examples.image_captioning.scenes import Box
+from examples.image_captioning.toy_scenes import Box
 
 # %%
 PEOPLE = frozenset({
@@ -32,7 +32,7 @@ PEOPLE = frozenset({
     "kids", "baby", "toddler", "lady", "guy", "player", "players", "skier", "snowboarder", "surfer", "skateboarder",
     "biker", "cyclist", "rider", "climber", "crowd",
 })  # fmt: skip
-OTHER_NAMES = {
+SYNONYMS = {
     "bike": "bicycle", "motorbike": "motorcycle", "ball": "sports ball", "puppy": "dog", "plane": "airplane",
     "table": "dining table", "computer": "laptop", "television": "tv", "sofa": "couch", "plant": "potted plant",
     "racket": "tennis racket", "phone": "cell phone", "doughnut": "donut", "bat": "baseball bat",
@@ -65,7 +65,7 @@ def category_of(word: str, categories: Iterable[str]) -> str | None:
     if word in PEOPLE:
         return "person" if "person" in categories else None
     for singular in (word, word.removesuffix("s"), word.removesuffix("es")):
-        category = OTHER_NAMES.get(singular, singular)
+        category = SYNONYMS.get(singular, singular)
         if category in categories:
             return category
     return None
@@ -94,15 +94,15 @@ def read_coco_boxes(path: Path) -> list[BoxedPhoto]:
 
 
 class PointingGame:
-    """Counts hits, and those of the two lazy players, for all that is named and again for the difficult things."""
+    """Counts hits, and those of the two lazy players, for all that is named and again for the difficult objects."""
 
     def __init__(self):
         """Nothing pointed at yet."""
-        self.of_all: dict[str, Counter[str]] = defaultdict(Counter)
-        self.of_difficult: dict[str, Counter[str]] = defaultdict(Counter)
+        self.all_counts: dict[str, Counter[str]] = defaultdict(Counter)
+        self.difficult_counts: dict[str, Counter[str]] = defaultdict(Counter)
 
-    def play(self, photo: BoxedPhoto, words: Sequence[str], attention: np.ndarray) -> None:
-        """Point at whatever `words` names of the things in `photo`.
+    def update(self, photo: BoxedPhoto, words: Sequence[str], attention: np.ndarray) -> None:
+        """Point at whatever `words` names of the objects in `photo`.
 
         Args:
             photo: with its boxes.
@@ -123,9 +123,9 @@ class PointingGame:
                 "chance": _share(photo, category),
                 "centre": _is_inside(width / 2, height / 2, photo.boxes[category]),
             }
-            self.of_all[photo.name].update(counts)
+            self.all_counts[photo.name].update(counts)
             if counts["chance"] < 0.25 and len(photo.boxes) > 1:
-                self.of_difficult[photo.name].update(counts)
+                self.difficult_counts[photo.name].update(counts)
 
     def results(self) -> dict[str, float | int]:
         """Return the shares of hits: `pointing`, and of the lazy players `pointing_chance` and `pointing_centre`.
@@ -133,10 +133,10 @@ class PointingGame:
         Also `pointing_overlap`, the milder question whether the cell of the greatest weight reaches into a box at all,
         and `pointing_error`, the standard error of `pointing` less `pointing_centre`. What is pointed at in one photo
         hits or misses together, so it is the photos that are taken to be drawn at random, not the words. The same as
-        `pointing_difficult` and so on for the difficult things, if any was named.
+        `pointing_difficult` and so on for the difficult objects, if any was named.
         """
-        difficult = _shares("pointing_difficult", self.of_difficult) if self.of_difficult else {}
-        return {**_shares("pointing", self.of_all), **difficult}
+        difficult = _shares("pointing_difficult", self.difficult_counts) if self.difficult_counts else {}
+        return {**_shares("pointing", self.all_counts), **difficult}
 
 
 def _shares(name: str, by_photo: Mapping[str, Counter[str]]) -> dict[str, float | int]:
@@ -145,8 +145,8 @@ def _shares(name: str, by_photo: Mapping[str, Counter[str]]) -> dict[str, float 
     kinds = {name: "hits", f"{name}_overlap": "overlaps", f"{name}_chance": "chance", f"{name}_centre": "centre"}
     shares = {kind: float(counts[key] / named) for kind, key in kinds.items()}
     lead = shares[name] - shares[f"{name}_centre"]
-    strays = [of["hits"] - of["centre"] - lead * of["named"] for of in by_photo.values()]
-    error = float(np.linalg.norm(strays)) / named
+    residuals = [of["hits"] - of["centre"] - lead * of["named"] for of in by_photo.values()]
+    error = float(np.linalg.norm(residuals)) / named
     return {f"{name}_words": int(counts["named"]), **shares, f"{name}_error": error}
 
 

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Image captioning: training
 #
-# Everything meets here: the photos with their features, the model with its tape, and the loop that drives them, keeps
-# the best weights and can be interrupted anywhere.
+# This module puts together the photos with their features, the model, and the loop that trains it, keeps the best
+# weights and can be interrupted at any time.
 
 # %%
 """Step 4: put data, model and loop together in a run directory; draw the pictures when training is over."""
@@ -22,29 +22,27 @@ from common.training.run_directory import Run
 from common.training.schedule import WarmUpAndDecay
 
 # %% tags=["module"]
+from examples.image_captioning.caption_figures import CaptionSamples, draw_pictures
 from examples.image_captioning.config import Config
 from examples.image_captioning.data import (
     CaptionBatches,
     PhotoSet,
-    build_vocabulary,
     data_fingerprint,
     load_photos,
     load_split,
 )
-from examples.image_captioning.demo import encoder_weights_path
+from examples.image_captioning.demo import build_model, encoder_weights_path
 from examples.image_captioning.encoder import Encoder, load_encoder, write_weights
-from examples.image_captioning.model import TrainableCaptioner
-from examples.image_captioning.pictures import WatchPhotos, draw_pictures
+from examples.image_captioning.vocabulary import build_vocabulary
 
 # %% [markdown]
-# Adam's step size climbs over the first steps, while its averages are still poor, and then falls along a cosine to
-# nothing.
+# Adam's learning rate rises over the first steps, while its averages are still poor. Then it falls to 0 along a cosine.
 
 
 # %%
 @dataclass(frozen=True)
 class Data:
-    """What training needs to know of its data."""
+    """The data of a training."""
 
     train: PhotoSet
     validation: PhotoSet
@@ -63,7 +61,7 @@ def load_data(config: Config) -> Data:
     encoder = load_encoder(config.encoder, config.encoder_weights)
     train, validation = (load_split(photos, split, encoder, config.features_dir) for split in ("train", "validation"))
     captions = (words for of_photo in train.captions() for words in of_photo)
-    vocabulary = build_vocabulary(captions, config.word_count)
+    vocabulary = build_vocabulary(captions, config.min_count)
     return Data(train, validation, encoder, vocabulary, data_fingerprint(photos, encoder))
 
 
@@ -98,23 +96,22 @@ def train(config: Config) -> Run:
 
     trainer.prepare(config.seed, config.precision)  # again: computing features must not change the initial weights
     train_batches, validation_batches = (
-        CaptionBatches(photos, data.vocabulary, config.batch_size, config.most_words)
+        CaptionBatches(photos, data.vocabulary, config.batch_size, config.max_length)
         for photos in (data.train, data.validation)
     )
     steps_per_epoch = -(-len(train_batches.lengths) // config.batch_size)  # rounded up
     steps_per_epoch = min(config.steps_per_epoch or steps_per_epoch, steps_per_epoch)
-    model = TrainableCaptioner(len(data.vocabulary), data.encoder, **config.losses(), **config.architecture())
-    model.build_weights(data.encoder)
+    model = build_model(config, len(data.vocabulary), data.encoder)
     schedule = build_schedule(config, config.epochs * steps_per_epoch)
     model.compile(build_optimizer(config, schedule))
-    announce(config, data, train_batches, model)
+    print_summary(config, data, train_batches, model)
     trainer.Trainer(
         model,
         run,
         epochs=config.epochs,
         steps_per_epoch=steps_per_epoch,
         patience=config.patience,
-        callbacks=[WatchPhotos(run, data.encoder, data.vocabulary, data.validation, config.most_words)],
+        callbacks=[CaptionSamples(run, data.encoder, data.vocabulary, data.validation, config.max_length)],
         eager=config.eager,
         schedule=schedule,
         max_minutes=config.max_minutes,
@@ -131,8 +128,8 @@ def save_encoder(encoder: Encoder, run: Run) -> None:
         write_weights(encoder, path)
 
 
-def announce(config: Config, data: Data, batches: CaptionBatches, model: keras.Model) -> None:
-    """Say what is about to be trained on what."""
+def print_summary(config: Config, data: Data, batches: CaptionBatches, model: keras.Model) -> None:
+    """Print the sizes of data, vocabulary and model."""
     weights = sum(math.prod(weight.shape) for weight in model.trainable_weights)
     echo(
         f"{config.data}: {len(data.train):,} photos with {len(batches.lengths):,} captions to train on, "

@@ -22,9 +22,9 @@ from common.errors import UserError
 from common.training.run_directory import Run
 from examples.dcgan.data import load_images
 from examples.image_captioning import features
-from examples.image_captioning.folder import load_folder
-from examples.image_captioning.photos import LeftOut, Photo, survey
-from examples.image_captioning.published import read_coco_captions
+from examples.image_captioning.coco_flickr8k import read_coco_captions
+from examples.image_captioning.image_files import Photo, SkippedExamples, hash_photos
+from examples.image_captioning.image_folder import load_folder
 from examples.nmt_attention import data as pairs_data
 from examples.nmt_attention.pairs import clean_pairs
 from examples.text_generation import data as text_data
@@ -50,7 +50,7 @@ def sentence_pairs(path):
 
 
 def captions(path):
-    return [(photo.name, photo.captions) for photo in load_folder(path, LeftOut())]
+    return [(photo.name, photo.captions) for photo in load_folder(path, SkippedExamples())]
 
 
 READERS = pytest.mark.parametrize(
@@ -388,9 +388,9 @@ def test_d12_what_the_user_names_may_be_a_link_but_no_pipe(mixed, tmp_path):
 
 def test_d12_a_pipe_among_photos_is_named_and_left_out(tmp_path):
     os.mkfifo(tmp_path / "pipe.jpg")
-    left_out = LeftOut()
-    assert survey([Photo("pipe.jpg", ["x"], "train", tmp_path / "pipe.jpg")], left_out) == []
-    assert "pipe.jpg: a folder, a pipe or a device" in left_out.reasons[0]
+    skipped = SkippedExamples()
+    assert hash_photos([Photo("pipe.jpg", ["x"], "train", tmp_path / "pipe.jpg")], skipped) == []
+    assert "pipe.jpg: a folder, a pipe or a device" in skipped.reasons[0]
 
 
 @pytest.mark.parametrize("length", [0, 10, -1])
@@ -411,8 +411,8 @@ GOOD = {"image": "good.jpg", "captions": ["x"]}
 
 def load(folder, entries):
     (folder / "captions.json").write_text(entries if isinstance(entries, str) else json.dumps(entries))
-    left_out = LeftOut()
-    return load_folder(folder, left_out), left_out.reasons
+    skipped = SkippedExamples()
+    return load_folder(folder, skipped), skipped.reasons
 
 
 @pytest.mark.parametrize(
@@ -466,10 +466,10 @@ def test_d06_a_file_name_out_of_the_folder_is_refused(tmp_path):
 def test_d06_a_survey_names_what_is_missing_and_digests_what_is_there(tmp_path):
     (tmp_path / "a.png").write_bytes(b"content")
     photos = [Photo(name, ["x"], "train", tmp_path / name) for name in ("a.png", "gone.png")]
-    left_out = LeftOut()
-    [found] = survey(photos, left_out)
+    skipped = SkippedExamples()
+    [found] = hash_photos(photos, skipped)
     assert found.name == "a.png" and found.digest == hashlib.sha256(b"content").hexdigest()
-    assert len(left_out.reasons) == 1 and "gone.png" in left_out.reasons[0]
+    assert len(skipped.reasons) == 1 and "gone.png" in skipped.reasons[0]
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", '["a", "a"]', '["a", 1]', "[1"])

@@ -31,10 +31,10 @@ from common.training.run_directory import Run
 from common.training.trainer import Progress
 from examples.__main__ import example_names
 from examples.dcgan.data import read_idx
+from examples.image_captioning.coco_flickr8k import read_coco_captions
 from examples.image_captioning.features import ShardNotes
-from examples.image_captioning.folder import load_folder
-from examples.image_captioning.photos import LeftOut, survey
-from examples.image_captioning.published import read_coco_captions
+from examples.image_captioning.image_files import SkippedExamples, hash_photos
+from examples.image_captioning.image_folder import load_folder
 from examples.nmt_attention.attention_plots import draw_training_gif
 from examples.nmt_attention.data import load_rows
 from examples.nmt_attention.pairs import clean_pairs
@@ -125,11 +125,11 @@ ENTRIES = [{"image": "a.jpg", "captions": ["One.", "Two."], "split": "train"}, {
 
 
 def photos(path):
-    left_out = LeftOut()
-    found = load_folder(path, left_out)
+    skipped = SkippedExamples()
+    found = load_folder(path, skipped)
     assert found and all(photo.captions for photo in found)
-    survey(found, left_out)
-    assert all("\n" not in reason for reason in left_out.reasons)
+    hash_photos(found, skipped)
+    assert all("\n" not in reason for reason in skipped.reasons)
     return found
 
 

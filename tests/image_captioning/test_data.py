@@ -4,46 +4,9 @@ import pytest
 from common.data.vocabulary import Vocabulary
 from common.errors import UserError
 from examples.image_captioning import data
-from examples.image_captioning.data import (
-    PAD,
-    SPECIAL,
-    UNKNOWN,
-    CaptionBatches,
-    PhotoSet,
-    build_vocabulary,
-    decode_caption,
-    encode_caption,
-    load_photos,
-    tokenise,
-)
-from examples.image_captioning.photos import Photo
-
-
-@pytest.mark.parametrize(
-    ("caption", "words"),
-    [
-        ("A dog , running .", ["a", "dog", "running"]),
-        ('"Don\'t" -- said a well-known man!', ["don't", "said", "a", "well-known", "man"]),
-        ("  ...  ", []),
-        ("Caf\u0065\u0301\u00a0bar", ["café", "bar"]),
-        ("__init__ 2", ["init", "2"]),
-    ],
-)
-def test_words_are_lower_case_without_punctuation_at_their_ends(caption, words):
-    assert tokenise(caption) == words
-
-
-def test_rare_words_are_unknown_and_captions_come_back():
-    vocabulary = build_vocabulary([["a", "dog"], ["a", "cat"], ["a", "dog"]], 2)
-    assert vocabulary.symbols == [*SPECIAL, "a", "dog"]
-    ids = encode_caption(vocabulary, ["a", "cat", "dog", "dog"], most_words=3)
-    assert list(ids) == [1, 4, UNKNOWN, 5, 2]
-    assert decode_caption(vocabulary, ids[1:]) == ["a", "<unk>", "dog"] == decode_caption(vocabulary, [4, 3, 5])
-
-
-def test_no_word_often_enough_is_an_error():
-    with pytest.raises(UserError, match="--word-count"):
-        build_vocabulary([["a"]], 2)
+from examples.image_captioning.data import CaptionBatches, PhotoSet, load_photos
+from examples.image_captioning.image_files import Photo
+from examples.image_captioning.vocabulary import PAD, SPECIAL_TOKENS
 
 
 class Rows:
@@ -55,12 +18,12 @@ class Rows:
         return np.asarray(rows, np.float16).reshape(-1, 1, 1)
 
 
-def batches(batch_size=3, most_words=24):
+def batches(batch_size=3, max_length=24):
     captions = [["one two", "one"], ["two two two", "..."], ["one two one two one two"]]
     photos = PhotoSet(
         [Photo(str(n), texts, "train", None) for n, texts in enumerate(captions)], np.array([10, 20, 30]), Rows()
     )
-    return CaptionBatches(photos, Vocabulary([*SPECIAL, "one", "two"]), batch_size, most_words)
+    return CaptionBatches(photos, Vocabulary([*SPECIAL_TOKENS, "one", "two"]), batch_size, max_length)
 
 
 def test_every_caption_of_every_photo_comes_once_with_its_features():
@@ -82,7 +45,7 @@ def test_the_order_is_that_of_seed_and_epoch_and_can_be_skipped_into():
 
 
 def test_long_captions_are_cut():
-    assert batches(most_words=2).lengths.max() == 3
+    assert batches(max_length=2).lengths.max() == 3
 
 
 def test_the_tiny_set_has_all_splits_and_needs_nothing(monkeypatch):

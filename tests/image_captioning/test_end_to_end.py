@@ -14,7 +14,7 @@ def command(*arguments):
 
 
 def test_photos_of_ones_own_go_through_a_frozen_network(album, tmp_path, capsys):
-    small = ["--units", 16, "--embedding-dim", 8, "--attention-units", 8, "--epochs", 1, "--word-count", 1]
+    small = ["--units", 16, "--embedding-dim", 8, "--attention-units", 8, "--epochs", 1, "--min-count", 1]
     frozen = ["--encoder-weights", "random", "--features-dir", tmp_path / "features"]
     run = Run(tmp_path / "run")
     assert command("train", "--data", album, "--run-dir", run.path, *small, *frozen) == 0

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from examples.image_captioning.demo import Described
-from examples.image_captioning.evaluate import evaluate, exact_match, mean_peak, play_on_scenes
-from examples.image_captioning.photos import Photo
-from examples.image_captioning.scenes import Scene, Thing
+from examples.image_captioning.demo import Caption
+from examples.image_captioning.evaluate import evaluate, exact_match, mean_peak, pointing_on_scenes
+from examples.image_captioning.image_files import Photo
+from examples.image_captioning.toy_scenes import Scene, Shape
 
-SCENE = Scene([Thing("red", "circle", (0, 0, 16, 16)), Thing("blue", "square", (40, 0, 60, 20))], "left of")
+SCENE = Scene([Shape("red", "circle", (0, 0, 16, 16)), Shape("blue", "square", (40, 0, 60, 20))], "left of")
 PHOTO = Photo("x", SCENE.captions, "validation", SCENE)
 
 
@@ -16,7 +16,7 @@ def described(text, *cells):
     attention = np.full((len(words), 8, 8), 0.5 / 64, "float32")
     for number, (row, column) in enumerate(cells):
         attention[number, row, column] += 0.5
-    return Described(words, attention, -1.0)
+    return Caption(words, attention, -1.0)
 
 
 def test_either_description_is_exact_and_others_are_not():
@@ -26,7 +26,7 @@ def test_either_description_is_exact_and_others_are_not():
 
 def test_the_words_for_shapes_are_played():
     one = described("red circle square", (7, 7), (1, 1), (7, 0))
-    results = {k: v for k, v in play_on_scenes([one], [PHOTO]).items() if "difficult" not in k}
+    results = {k: v for k, v in pointing_on_scenes([one], [PHOTO]).items() if "difficult" not in k}
     assert results.pop("pointing_overlap") == 0.5 and results.pop("pointing_error") == 0
     assert results == pytest.approx(
         {"pointing_words": 2, "pointing": 0.5, "pointing_chance": (256 + 400) / 2 / 64**2, "pointing_centre": 0},

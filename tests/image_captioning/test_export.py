@@ -6,9 +6,9 @@ import sys
 import numpy as np
 import pytest
 
-from examples.image_captioning.demo import PhotoCaptioner, Search
+from examples.image_captioning.demo import BeamSearchOptions, PhotoCaptioner
 from examples.image_captioning.export import BEAM, export
-from examples.image_captioning.scenes import make_scenes
+from examples.image_captioning.toy_scenes import make_scenes
 
 READER = """
 import json, sys, tensorflow as tf
@@ -41,7 +41,7 @@ def test_a_process_without_this_code_says_the_same_and_looks_the_same_way(captio
     *answers, last = done.stdout.splitlines()
     assert last == "refused"
     for answer, scene in zip(answers, scenes, strict=True):
-        expected = captioner.caption_image(scene, Search(BEAM))
+        expected = captioner.caption_image(scene, BeamSearchOptions(BEAM))
         text, attention = json.loads(answer)
         assert text == expected.text
         np.testing.assert_allclose(attention, expected.attention, atol=1e-4)

@@ -13,7 +13,7 @@ from common.errors import UserError
 from examples.image_captioning import features
 from examples.image_captioning.encoder import Encoder
 from examples.image_captioning.features import extract_features
-from examples.image_captioning.photos import LeftOut, Photo, pixels_of, survey
+from examples.image_captioning.image_files import Photo, SkippedExamples, hash_photos, read_pixels
 
 
 class Means(Encoder):
@@ -32,7 +32,9 @@ def make_photos(folder, count=7):
     for number in range(count):
         colour = tuple(int(c) for c in np.random.default_rng(number).integers(255, size=3))
         Image.new("RGB", (8, 8), colour).save(folder / f"{number}.png")
-    return survey([Photo(f"{n}.png", ["x"], "train", folder / f"{n}.png") for n in range(count)], LeftOut())
+    return hash_photos(
+        [Photo(f"{n}.png", ["x"], "train", folder / f"{n}.png") for n in range(count)], SkippedExamples()
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -42,8 +44,8 @@ def small_shards(monkeypatch):
     Means.photos = 0
 
 
-def extract(photos, tmp_path, left_out=None):
-    return extract_features(photos, Means("means", 8), tmp_path / "features", left_out or LeftOut())
+def extract(photos, tmp_path, skipped=None):
+    return extract_features(photos, Means("means", 8), tmp_path / "features", skipped or SkippedExamples())
 
 
 def test_each_row_is_that_of_its_photo_in_any_order(tmp_path):
@@ -51,7 +53,7 @@ def test_each_row_is_that_of_its_photo_in_any_order(tmp_path):
     store, rows = extract(photos, tmp_path)
     assert rows == list(range(7))
     order = np.array([6, 0, 3, 3, 5])
-    expected = [pixels_of(photos[row], 8).mean(axis=(0, 1)) for row in order]
+    expected = [read_pixels(photos[row], 8).mean(axis=(0, 1)) for row in order]
     np.testing.assert_allclose(store.read(order), expected, rtol=1e-3)
 
 
@@ -99,7 +101,7 @@ def test_other_photos_and_other_contents_are_other_features(tmp_path):
     photos = make_photos(tmp_path / "photos")
     folders = {extract(photos, tmp_path)[0].folder, extract(photos[:5], tmp_path)[0].folder}
     Image.new("RGB", (8, 8), "pink").save(tmp_path / "photos" / "2.png")
-    folders.add(extract(survey(photos, LeftOut()), tmp_path)[0].folder)
+    folders.add(extract(hash_photos(photos, SkippedExamples()), tmp_path)[0].folder)
     assert len(folders) == 3
 
 
@@ -117,14 +119,14 @@ def test_bad_photos_are_named_left_out_and_remembered(tmp_path):
         (tmp_path / "photos" / name).write_bytes(spoil((tmp_path / "good.jpg").read_bytes()))
     Image.new("1", (8000, 8000)).save(tmp_path / "photos" / "bomb.png")
     bad = [Photo(name, ["x"], "train", tmp_path / "photos" / name) for name in (*BAD, "bomb.png")]
-    photos = survey([*photos[:2], *bad, *photos[2:]], LeftOut())
+    photos = hash_photos([*photos[:2], *bad, *photos[2:]], SkippedExamples())
     for _ in range(2):  # computed, then found
-        left_out = LeftOut()
-        store, rows = extract(photos, tmp_path, left_out)
+        skipped = SkippedExamples()
+        store, rows = extract(photos, tmp_path, skipped)
         assert rows == [0, 1, 6, 7]
-        for name, reason in zip((*BAD, "bomb.png"), left_out.reasons, strict=True):
+        for name, reason in zip((*BAD, "bomb.png"), skipped.reasons, strict=True):
             assert name in reason
-        np.testing.assert_allclose(store.read(np.array([7])), [pixels_of(photos[7], 8).mean(axis=(0, 1))], rtol=1e-3)
+        np.testing.assert_allclose(store.read(np.array([7])), [read_pixels(photos[7], 8).mean(axis=(0, 1))], rtol=1e-3)
 
 
 def test_a_folder_that_cannot_be_written_is_an_error(tmp_path):

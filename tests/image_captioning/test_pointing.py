@@ -38,7 +38,7 @@ def peak_at(row, column, side=5):
 def test_hits_chance_and_centre_are_counted_by_word():
     photo = BoxedPhoto("x", (100, 200), {"dog": [(0, 0, 20, 40)], "cat": [(40, 80, 100, 200), (40, 80, 100, 200)]})
     game = PointingGame()
-    game.play(
+    game.update(
         photo, ["a", "dog", "dogs", "cat"], np.stack([peak_at(0, 0), peak_at(0, 0), peak_at(0, 4), peak_at(4, 4)])
     )
     results = game.results()
@@ -56,10 +56,12 @@ def test_small_things_beside_others_are_counted_once_more():
         ({"dog": large, "cat": small}, False),  # nobody can miss it
     ):
         game = PointingGame()
-        game.play(BoxedPhoto("x", (100, 100), boxes), ["dog"], peak_at(0, 0)[None])
+        game.update(BoxedPhoto("x", (100, 100), boxes), ["dog"], peak_at(0, 0)[None])
         results = game.results()
         assert results["pointing_words"] == 1 and ("pointing_difficult" in results) is is_difficult
-    game.play(BoxedPhoto("y", (100, 100), {"dog": small, "cat": large}), ["dog", "dog"], np.stack([peak_at(0, 0)] * 2))
+    game.update(
+        BoxedPhoto("y", (100, 100), {"dog": small, "cat": large}), ["dog", "dog"], np.stack([peak_at(0, 0)] * 2)
+    )
     results = game.results()
     assert results["pointing_words"] == 3 and results["pointing_difficult_words"] == 2
     assert results["pointing_difficult"] == 1 and results["pointing_difficult_centre"] == 0
@@ -72,7 +74,7 @@ def test_the_error_is_that_of_the_lead_over_the_centre_between_photos():
     for corner in (0, 4):
         photo = BoxedPhoto(f"photo {corner}", (100, 100), {"dog": [(0, 0, 20, 20)]})
         for words in (["dog"], ["dogs"], ["nothing"]):
-            game.play(photo, words, peak_at(corner, corner)[None])
+            game.update(photo, words, peak_at(corner, corner)[None])
     assert game.results()["pointing"] == 0.5 and game.results()["pointing_centre"] == 0
     assert game.results()["pointing_error"] == pytest.approx(np.std([0, 1]) / np.sqrt(2))
 

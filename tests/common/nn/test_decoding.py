@@ -261,3 +261,26 @@ def test_compiled_it_finds_the_same(rows):
 
     for mine, theirs in zip(compiled(tf.constant([5] * rows)), search(step, 3, [5] * rows), strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=1e-6)
+
+
+@pytest.mark.parametrize("beam", [1, 3])
+def test_forbidden_symbols_are_never_chosen_and_the_others_share_their_probability(beam):
+    vocabulary, forbidden = 6, (START, 4)
+    probabilities = np.random.default_rng(1).dirichlet(np.ones(vocabulary), size=vocabulary)
+    probabilities[:, 4] += 9  # by far the likeliest
+    allowed = probabilities.copy()
+    allowed[:, forbidden] = 1e-30
+
+    def found(table, **options):
+        logits = tf.constant(np.log(table / table.sum(axis=1, keepdims=True)), tf.float32)
+
+        def step(ids, state, memory):
+            return tf.gather(logits, ids), state, tf.zeros([tf.size(ids), 1])
+
+        return beam_search(step, [tf.zeros([2, 1])], (), START, END, tf.constant([5, 4]), (5, 1), beam, **options)
+
+    ours, expected = found(probabilities, forbidden=forbidden), found(allowed)
+    for row in range(2):
+        assert not {*forbidden} & {*ours.ids.numpy()[row, 0, : ours.lengths[row, 0]]}
+    np.testing.assert_array_equal(ours.ids[:, 0], expected.ids[:, 0])
+    np.testing.assert_allclose(ours.scores[:, 0], expected.scores[:, 0], rtol=1e-5)

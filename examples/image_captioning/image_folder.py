@@ -11,7 +11,7 @@
 # is given, one photo in ten validates.
 
 # %%
-"""A folder of one's own photos with captions.json or captions.tsv, read with distrust."""
+"""A folder of one's own photos with captions.json or captions.tsv, checked entry by entry."""
 
 import json
 from collections.abc import Iterator
@@ -22,18 +22,18 @@ from common.data.text_files import read_text
 from common.errors import UserError
 
 # %% tags=["module"]
-from examples.image_captioning.photos import LeftOut, Photo, Split, split_by_name
+from examples.image_captioning.image_files import Photo, SkippedExamples, Split, split_by_name
 
 # %%
 JSON_FILE, TSV_FILE = "captions.json", "captions.tsv"
 
 
-def load_folder(path: Path, left_out: LeftOut) -> list[Photo]:
+def load_folder(path: Path, skipped: SkippedExamples) -> list[Photo]:
     """Return the photos that a folder's list of captions names; which of them are there is seen later.
 
     Args:
         path: the folder, or the list itself; photos are named relative to the folder of the list.
-        left_out: gets the entries that cannot be used: no captions, no string, a path out of the folder.
+        skipped: gets the entries that cannot be used: no captions, no string, a path out of the folder.
 
     Raises:
         UserError: no list of captions, or one that cannot be read as such.
@@ -52,9 +52,9 @@ def load_folder(path: Path, left_out: LeftOut) -> list[Photo]:
                 raise UserError(f"{photo.name}: listed twice")
             photos[photo.name] = photo
         except UserError as error:
-            left_out.add(f"{listing.name}: entry {number}: {error}")
+            skipped.add(f"{listing.name}: entry {number}: {error}")
     if not photos:
-        raise UserError(f"{listing}: no photo with captions in it" + "".join(f"; {r}" for r in left_out.reasons[:1]))
+        raise UserError(f"{listing}: no photo with captions in it" + "".join(f"; {r}" for r in skipped.reasons[:1]))
     return list(photos.values())
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from examples.image_captioning.scores import score
+from examples.image_captioning.caption_metrics import score
 
 REFERENCES = [[["a", "dog", "runs", "on", "grass"], ["the", "dog", "is", "running"]], [["two", "men", "play", "chess"]]]
 

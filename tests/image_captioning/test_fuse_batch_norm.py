@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from examples.image_captioning.folding import fold_batch_norm
+from examples.image_captioning.fuse_batch_norm import fuse_batch_norm
 
 rng = np.random.default_rng(0)
 
@@ -34,7 +34,7 @@ def norms(network):
 def test_a_convolution_does_the_work_of_the_norm_behind_it(convolution, norm):
     convolution = type(convolution).from_config(convolution.get_config())
     network = network_of(convolution, keras.layers.BatchNormalization(**norm), keras.layers.Conv2D(2, 1))
-    folded = fold_batch_norm(network)
+    folded = fuse_batch_norm(network)
     assert norms(network) and not norms(folded)
     pictures = rng.normal(size=(2, 6, 6, 3)).astype("float32")
     for ours, theirs in zip(folded(pictures), network(pictures, training=False), strict=True):
@@ -45,7 +45,7 @@ def test_a_norm_behind_something_else_stays():
     network = network_of(
         keras.layers.Conv2D(4, 1, use_bias=False), keras.layers.ReLU(), keras.layers.BatchNormalization()
     )
-    folded = fold_batch_norm(network)
+    folded = fuse_batch_norm(network)
     assert len(norms(folded)) == 1
     pictures = rng.normal(size=(2, 6, 6, 3)).astype("float32")
     np.testing.assert_allclose(folded(pictures)[0], network(pictures, training=False)[0], rtol=1e-5, atol=1e-5)

@@ -3,22 +3,22 @@ import pytest
 from PIL import Image
 
 from common.errors import UserError
-from examples.image_captioning.photos import LeftOut, Photo, fingerprint, pixels_of, split_by_name
+from examples.image_captioning.image_files import Photo, SkippedExamples, fingerprint, read_pixels, split_by_name
 
 
 def test_one_in_a_hundred_may_be_bad_and_no_more(capsys):
-    left_out = LeftOut(["bad.jpg: empty"])
-    left_out.report(100, "photos")
+    skipped = SkippedExamples(["bad.jpg: empty"])
+    skipped.report(100, "photos")
     assert capsys.readouterr().out == "left out: 1 of 100 photos\n  bad.jpg: empty\n"
     with pytest.raises(UserError, match="1 of 99 photos.*bad.jpg"):
-        left_out.report(99, "photos")
+        skipped.report(99, "photos")
 
 
 def test_a_photo_is_squeezed_whole(tmp_path):
     picture = np.zeros((10, 40, 3), np.uint8)
     picture[:, 20:] = 255
     Image.fromarray(picture).save(tmp_path / "x.png")
-    pixels = pixels_of(Photo("x", ["x"], "train", tmp_path / "x.png"), 16)
+    pixels = read_pixels(Photo("x", ["x"], "train", tmp_path / "x.png"), 16)
     assert pixels.shape == (16, 16, 3) and (pixels[:, :7] == 0).all() and (pixels[:, 9:] == 255).all()
 
 

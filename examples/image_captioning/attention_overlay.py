@@ -33,7 +33,7 @@ def _bumps(cells: int, pixels: int) -> np.ndarray:
     return np.exp(-((places[:, None] - middles) ** 2) / (2 * _SPREAD**2))
 
 
-def shine(image: Image.Image, grid: np.ndarray) -> Image.Image:
+def overlay(image: Image.Image, grid: np.ndarray) -> Image.Image:
     """Return the RGB picture dimmed, except where `grid`, float [rows, columns], is near its largest weight."""
     weights = upsample(grid, image.size)
     light = _DIM + (1 - _DIM) * weights / max(float(weights.max()), 1e-9)  # H W
@@ -54,7 +54,7 @@ def sheet(
         columns: panels to a row.
     """
     image = image.convert("RGB").resize((width, max(1, round(width * image.height / image.width))))
-    panels = [image, *(shine(image, grid) for grid in grids)]
+    panels = [image, *(overlay(image, grid) for grid in grids)]
     labels = [("", ""), *((word, f"{grid.max() * grid.size:.1f}x") for word, grid in zip(words, grids, strict=True))]
     columns = min(columns, len(panels))
     across, down = width + _MARGIN, image.height + 26
@@ -88,7 +88,7 @@ def frames(image: Image.Image, words: Sequence[str], grids: np.ndarray, width: i
     pictures = []
     for current, grid in enumerate(grids):
         canvas = Image.new("RGB", (width, image.height + height), figures.PAPER)
-        canvas.paste(shine(image, grid))
+        canvas.paste(overlay(image, grid))
         pen = ImageDraw.Draw(canvas)
         for number, (word, (x, y)) in enumerate(zip(words, places, strict=True)):
             colour = figures.ACCENT if number == current else figures.INK if number < current else figures.FAINT

@@ -1,4 +1,4 @@
-"""Batch norm of a trained network, done once for all by the convolution before it.
+"""Fuse the batch norm of a trained network into the convolutions before it.
 
 In use, batch norm multiplies each channel by a number and adds another: y = s (x - m) + b, where s is the trained scale
 over the standard deviation. A convolution with its weights times s and a bias of b - s m gives y at once, and the
@@ -11,7 +11,7 @@ import numpy as np
 CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
 
 
-def fold_batch_norm(network: keras.Model) -> keras.Model:
+def fuse_batch_norm(network: keras.Model) -> keras.Model:
     """Return a copy of a functional network, for use only, in which convolutions do the work of batch norm.
 
     Its results are those of `network` up to rounding. Batch norm whose input is not that of a convolution stays as it

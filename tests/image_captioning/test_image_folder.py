@@ -3,14 +3,14 @@ import json
 import pytest
 
 from common.errors import UserError
-from examples.image_captioning.folder import load_folder
-from examples.image_captioning.photos import LeftOut
+from examples.image_captioning.image_files import SkippedExamples
+from examples.image_captioning.image_folder import load_folder
 
 
 def load(folder, entries):
     (folder / "captions.json").write_text(entries if isinstance(entries, str) else json.dumps(entries))
-    left_out = LeftOut()
-    return load_folder(folder, left_out), left_out.reasons
+    skipped = SkippedExamples()
+    return load_folder(folder, skipped), skipped.reasons
 
 
 def test_a_json_list_gives_photos_captions_and_splits(tmp_path):
@@ -31,15 +31,15 @@ def test_a_json_list_gives_photos_captions_and_splits(tmp_path):
 
 def test_a_table_of_two_columns_gathers_the_captions_of_a_photo(tmp_path):
     (tmp_path / "captions.tsv").write_text("a.jpg\tOne.\nb.jpg\tOther.\r\n\na.jpg\tTwo.\nbare.jpg\n")
-    left_out = LeftOut()
-    photos = load_folder(tmp_path, left_out)
+    skipped = SkippedExamples()
+    photos = load_folder(tmp_path, skipped)
     assert [(photo.name, list(photo.captions)) for photo in photos] == [
         ("a.jpg", ["One.", "Two."]),
         ("b.jpg", ["Other."]),
     ]
-    assert len(left_out.reasons) == 1 and "bare.jpg: no caption" in left_out.reasons[0]
+    assert len(skipped.reasons) == 1 and "bare.jpg: no caption" in skipped.reasons[0]
 
 
 def test_a_folder_without_a_list_is_an_error(tmp_path):
     with pytest.raises(UserError, match="captions.json or a captions.tsv"):
-        load_folder(tmp_path, LeftOut())
+        load_folder(tmp_path, SkippedExamples())

@@ -24,7 +24,9 @@ RULE = (
 )
 
 
-def score(captions: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]]) -> dict[str, float]:
+def compute_metrics(
+    captions: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]]
+) -> dict[str, float]:
     """Return `bleu_1` to `bleu_4`, `rouge_l` and `cider`.
 
     Args:

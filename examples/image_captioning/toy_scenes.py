@@ -1,15 +1,15 @@
 # %% [markdown]
 # ### Scenes that the code draws
 #
-# To see whether a captioner works at all takes no photos. A scene has one or two coloured shapes, and its description
-# is a fact: *a red circle left of a blue square*. So is the box around each shape, which lets us check whether the
-# model looks at the things that it names. Two shapes can be described from either end, and both descriptions are given.
+# Photos are not needed to test a captioner. A scene has one or two coloured shapes and an exact caption: *a red circle
+# left of a blue square*. The boxes around the shapes are known, which shows whether attention points at the shapes that
+# the caption names. Two shapes can be described in either order, and both captions are given.
 #
-# The scenes held out show **pairs that no training scene shows**: a model that has seen red circles left of green
-# squares and blue squares above yellow triangles must put the words together anew.
+# The held-out scenes show **pairs of shapes that are in no training scene**: the model must generalise to new
+# combinations of known shapes.
 
 # %%
-"""The tiny data set: coloured shapes, their descriptions and their boxes, drawn from a seed."""
+"""The tiny data set: coloured shapes, their captions and their boxes, drawn from a seed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,54 +32,54 @@ Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
-class Thing:
-    """A coloured shape and its place, in pixels of the scene."""
+class Shape:
+    """A coloured shape and its box, in pixels of the scene."""
 
     colour: str
-    shape: str
+    kind: str
     box: Box
 
     @property
     def name(self) -> str:
-        """What it is called, for instance "a red circle"."""
-        return f"a {self.colour} {self.shape}"
+        """The name, for instance "a red circle"."""
+        return f"a {self.colour} {self.kind}"
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One or two things; with two, the first stands in `relation` to the second."""
+    """One or two shapes; with two, the first stands in `relation` to the second."""
 
-    things: Sequence[Thing]
+    shapes: Sequence[Shape]
     relation: str = ""
 
     @property
     def captions(self) -> list[str]:
-        """Every true description, each as good as the other."""
-        if len(self.things) == 1:
-            return [self.things[0].name]
-        first, second = self.things
+        """All true captions."""
+        if len(self.shapes) == 1:
+            return [self.shapes[0].name]
+        first, second = self.shapes
         return [
             f"{first.name} {self.relation} {second.name}",
             f"{second.name} {_OPPOSITE[self.relation]} {first.name}",
         ]
 
     def boxes(self) -> dict[str, list[Box]]:
-        """Return for each shape's name the boxes of the things of that shape."""
+        """Return for each shape's name the boxes of the shapes of that shape."""
         found: dict[str, list[Box]] = {}
-        for thing in self.things:
-            found.setdefault(thing.shape, []).append(thing.box)
+        for shape in self.shapes:
+            found.setdefault(shape.kind, []).append(shape.box)
         return found
 
     def draw(self) -> Image.Image:
         """Return the scene as an RGB picture of `SIZE` x `SIZE` pixels."""
         image = Image.new("RGB", (SIZE * _SCALE, SIZE * _SCALE), (238, 238, 232))
         pen = ImageDraw.Draw(image)
-        for thing in self.things:
-            left, top, right, bottom = (edge * _SCALE for edge in thing.box)
-            colour = COLOURS[thing.colour]
-            if thing.shape == "circle":
+        for shape in self.shapes:
+            left, top, right, bottom = (edge * _SCALE for edge in shape.box)
+            colour = COLOURS[shape.colour]
+            if shape.kind == "circle":
                 pen.ellipse((left, top, right, bottom), fill=colour)
-            elif thing.shape == "square":
+            elif shape.kind == "square":
                 pen.rectangle((left, top, right, bottom), fill=colour)
             else:
                 pen.polygon([((left + right) / 2, top), (right, bottom), (left, bottom)], fill=colour)
@@ -87,7 +87,7 @@ class Scene:
 
 
 def make_scenes(count: int, seed: int, held_out: bool) -> list[Scene]:
-    """Return `count` scenes, a fifth of them with one thing; the pairs of held-out scenes are none of the others'."""
+    """Return `count` scenes, a fifth of them with one shape; the pairs of held-out scenes are none of the others'."""
     draw = np.random.default_rng([seed, held_out])
     kinds = [(colour, shape) for colour in COLOURS for shape in SHAPES]
     scenes: list[Scene] = []
@@ -101,7 +101,7 @@ def make_scenes(count: int, seed: int, held_out: bool) -> list[Scene]:
 
 
 def _is_held_out(first: int, second: int) -> bool:
-    """Say whether two kinds of things, in either order, are seen together in held-out scenes only."""
+    """Say whether two kinds of shapes, in either order, are seen together in held-out scenes only."""
     return (first + second) % 5 == 0
 
 
@@ -119,7 +119,7 @@ def _pair(draw: np.random.Generator, kind: tuple[str, str], other: tuple[str, st
     )
 
 
-def _place(draw: np.random.Generator, kind: tuple[str, str], centre: tuple[float, float], spread: float) -> Thing:
+def _place(draw: np.random.Generator, kind: tuple[str, str], centre: tuple[float, float], spread: float) -> Shape:
     radius = draw.uniform(7.5, 9)
     x, y = (position + draw.uniform(-spread, spread) for position in centre)
-    return Thing(*kind, (x - radius, y - radius, x + radius, y + radius))
+    return Shape(*kind, (x - radius, y - radius, x + radius, y + radius))

@@ -6,7 +6,7 @@ from PIL import Image
 
 from common.errors import UserError
 from examples.image_captioning import published
-from examples.image_captioning.published import FLICKR8K_LISTS, load_coco, load_flickr8k
+from examples.image_captioning.coco_flickr8k import FLICKR8K_LISTS, load_coco, load_flickr8k
 from tests.http_server import FaultServer
 
 

@@ -1,0 +1,30 @@
+"""Word dropout: tokens of the input replaced by the unknown token in training."""
+
+import keras
+import tensorflow as tf
+
+
+class TokenDropout(keras.layers.Layer):
+    """Replace a random fraction of the tokens by the unknown token (Bowman et al. 2016, arXiv:1511.06349, section 3).
+
+    A decoder that cannot rely on the tokens before must use what it is conditioned on. Nothing is replaced outside of
+    training.
+    """
+
+    def __init__(self, rate: float, unknown: int):
+        """Create the layer.
+
+        Args:
+            rate: the probability that a token is replaced, from 0 to 1.
+            unknown: the id of the unknown token.
+        """
+        super().__init__()
+        self.rate, self.unknown = rate, unknown
+        self.seed_generator = keras.random.SeedGenerator() if rate else None  # saved with the weights
+
+    def call(self, ids: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Return ids int32 [B, T], of which a fraction `rate` is the unknown token when `training`."""
+        if not training or not self.rate:
+            return ids
+        uniform = keras.random.uniform(tf.shape(ids), dtype=self.compute_dtype, seed=self.seed_generator)  # B T
+        return tf.where(uniform < self.rate, self.unknown, ids)  # B T

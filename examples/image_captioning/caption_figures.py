@@ -1,0 +1,116 @@
+# %% [markdown]
+# ### Figures
+#
+# One sheet for each photo: the photo, and for each word of its caption the photo lit by the attention. The number
+# beside the word is the peak of the attention, in multiples of uniform attention.
+
+# %%
+"""Sheets and GIFs of captions with their attention, for any photo and for a fixed few after every epoch."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from common.app.outputs import Outputs
+from common.data.images import read_image, save_image
+from common.data.vocabulary import Vocabulary
+from common.io.files import write_atomically
+from common.io.terminal import echo, one_line
+from common.training.run_directory import Run
+from common.training.samples import SampleCallback, sample_path
+from common.viz import figures
+
+# %% tags=["module"]
+from examples.image_captioning import attention_overlay
+from examples.image_captioning.data import PhotoSet
+from examples.image_captioning.demo import BeamSearchOptions, Caption, PhotoCaptioner
+from examples.image_captioning.encoder import Encoder
+
+# %%
+NUM_SAMPLES = 6  # validation photos that are captioned after every epoch; the first of them is drawn
+
+
+SUFFIXES = (".png", ".gif")  # of the files that `draw_caption` writes
+
+
+def draw_caption(image: Image.Image, caption: Caption, outputs: Outputs, stem: str, source: object) -> list[Path]:
+    """Draw a caption's attention as `STEM.png`, a sheet, and `STEM.gif`, word by word; return both paths.
+
+    Args:
+        image: the photo.
+        caption: its caption.
+        outputs: writes the files, whose names must be free.
+        stem: of their names.
+        source: what identifies the photo, for instance its path.
+    """
+    sheet = attention_overlay.sheet(image, caption.words, caption.attention, caption.text)
+    written = [outputs.save_png(f"{stem}.png", sheet, source)]
+    if caption.words:
+        frames = attention_overlay.frames(image, caption.words, caption.attention)
+        written.append(outputs.save_gif(f"{stem}.gif", frames, source, frame_ms=700, last_ms=2500))
+    return written
+
+
+class CaptionSamples(SampleCallback):
+    """Captions a fixed few validation photos: the texts as samples, the first photo's sheet as a PNG beside them."""
+
+    def __init__(self, run: Run, encoder: Encoder, vocabulary: Vocabulary, photos: PhotoSet, max_length: int):
+        """Choose the photos; the model is that of the training."""
+        super().__init__(run)
+        self.encoder, self.vocabulary, self.photos, self.max_length = encoder, vocabulary, photos, max_length
+        self.samples = sample_photos(photos)
+
+    def prepare(self) -> None:
+        """Make a captioner of the model that is trained."""
+        self.captioner = PhotoCaptioner(self.model, self.encoder, self.vocabulary, self.max_length)
+
+    def write(self, epoch: int, logs: dict[str, float]) -> None:
+        """Write the captions and the sheet after `epoch` epochs."""
+        captions = self.captioner.caption(self.photos.read(self.samples), BeamSearchOptions(beam=1))
+        photos = [self.photos.photos[index] for index in self.samples]
+        lines = [f"{one_line(photo.name)}: {made.text}\n" for photo, made in zip(photos, captions, strict=True)]
+        loss = f": {logs['val_loss']:.3f} nats a word" if "val_loss" in logs else ""
+        title = f"after epoch {epoch}{loss}" if epoch else "before training"
+        words, attention = captions[0].words[:9], captions[0].attention[:9]
+        sheet = attention_overlay.sheet(photos[0].open(), words, attention, f"{title}\n{captions[0].text}")
+        write_atomically(sample_path(self.run, epoch), "".join(lines))
+        save_image(sheet, sample_path(self.run, epoch, ".png"))
+
+
+def sample_photos(photos: PhotoSet) -> list[int]:
+    """Return the indices of the sample photos, spread over the set."""
+    count = min(NUM_SAMPLES, len(photos))
+    return [(index * len(photos) + len(photos) // 3) // count for index in range(count)]
+
+
+def draw_pictures(run: Run, encoder: Encoder, photos: PhotoSet, uniform_nll: float) -> None:
+    """Draw learning curve, training GIF and the caption sheets of the run so far; nothing if no epoch is finished.
+
+    Args:
+        run: the run.
+        encoder: the image encoder of the run.
+        photos: the validation photos.
+        uniform_nll: the loss of a uniform distribution, in nats per word.
+    """
+    rows = run.read_metrics()
+    if not rows:
+        return
+    figures.learning_curve(rows, run.figures / "learning_curve.png", "nats per word", ("uniform", uniform_nll))
+    sheets = [read_image(sample_path(run, int(epoch), ".png")) for epoch in (0, *(row["epoch"] for row in rows))]
+    figures.save_gif(_to_one_size(sheets), run.figures / "training.gif", frame_ms=1500)
+    captioner, samples = PhotoCaptioner.load(run), sample_photos(photos)
+    outputs = Outputs(run.figures, maker="train", overwrite=True)
+    captions = captioner.caption(photos.read(samples), BeamSearchOptions())
+    for number, (index, caption) in enumerate(zip(samples, captions, strict=True), start=1):
+        draw_caption(photos.photos[index].open(), caption, outputs, f"caption_{number}", source=number)
+    echo(f"pictures: {run.figures}")
+
+
+def _to_one_size(pictures: Sequence[Image.Image]) -> list[Image.Image]:
+    """Return the pictures on canvases of one size, the top left corners in place."""
+    size = (max(picture.width for picture in pictures), max(picture.height for picture in pictures))
+    canvases = [Image.new("RGB", size, figures.PAPER) for _ in pictures]
+    for canvas, picture in zip(canvases, pictures, strict=True):
+        canvas.paste(picture)
+    return canvases
