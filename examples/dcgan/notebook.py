@@ -90,8 +90,16 @@ from examples.dcgan.model import DCGAN
 # %% [markdown]
 # ### Run one training step
 #
-# The model needs an optimizer for each network. After one step the losses have changed; the metrics are those of the
-# batch.
+# The tape gives the gradient of the loss with respect to each weight of the discriminator. No layer should have a norm
+# of nearly 0. The model then needs an optimizer for each network; after one step it returns the metrics of the batch.
+
+# %%
+with tf.GradientTape() as tape:
+    loss = discriminator_loss(discriminator(real, training=True), discriminator(fake, training=True))
+for weight, gradient in zip(
+    discriminator.trainable_weights, tape.gradient(loss, discriminator.trainable_weights), strict=True
+):
+    print(f"{weight.path:<45} {tuple(weight.shape)!s:<18} gradient norm {tf.norm(gradient):.4f}")
 
 # %%
 model = DCGAN(image_size, channels, **config.architecture()).build_weights()
