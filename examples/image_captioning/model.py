@@ -59,8 +59,8 @@ class DeepOutput(keras.layers.Layer):
     def call(self, hidden, context, mean_feature, words, training: bool = False) -> tf.Tensor:
         """Return logits float32 [B, T, V] for h_t [B, T, U], z_t [B, T, C+U], g [B, U] and E y_{t-1} [B, T, E]."""
         image = self.context_projection(context) + self.mean_projection(mean_feature)[:, None]  # B T U
-        gated = self.gate(hidden) * image  # B T U
-        x = tf.tanh(self.hidden_projection(hidden) + gated + self.word_projection(words))  # B T U
+        beta = self.gate(hidden)  # B T 1
+        x = tf.tanh(self.hidden_projection(hidden) + image * beta + self.word_projection(words))  # B T U
         return tf.cast(self.logits(self.dropout(x, training=training)), tf.float32)  # B T V
 
 
@@ -100,7 +100,7 @@ class Captioner(keras.Model):
 
         `image_encoder` maps images to location features [B, L, C] and content features [B, M, D].
         """
-        super().__init__()
+        super().__init__(autocast=False)  # keeps stored features in float16
         self.label_smoothing, self.doubly_stochastic_weight = label_smoothing, doubly_stochastic_weight
         self.image_encoder = image_encoder
         self.attention = GridAttention(attention_units)
