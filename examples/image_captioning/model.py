@@ -2,10 +2,9 @@
 # # Image captioning: the model
 #
 # *Show, attend and tell* (Xu et al. 2015, arXiv:1502.03044): an LSTM generates a caption word by word and attends to
-# the image for each word. Its hidden state and cell state start from the mean image feature $g = \frac{1}{M} \sum_m
-# u_m$:
+# the image for each word. Its hidden state $h$ and cell state $c$ start from the mean image feature $g$:
 #
-# $$u_m = \mathrm{relu}(U x_m) \qquad [h_0, c_0] = \tanh(W g) \qquad
+# $$u_m = \mathrm{relu}(U x_m) \qquad g = \frac{1}{M} \sum_m u_m \qquad [h_0, c_0] = \tanh(W g) \qquad
 #   h_t, c_t = \mathrm{LSTM}(E y_{t-1}, h_{t-1}, c_{t-1})$$
 #
 # $x_m$ are the content features of the image and $v_l$ its location features (see `image_encoder.py`). Attention turns
@@ -18,9 +17,8 @@
 #
 # There are two deviations. Attention uses $h_t$, as in Lu et al. 2017 (arXiv:1612.01887), and not $h_{t-1}$; so it is
 # computed for all words at once, after the LSTM. And $L_g g$ is new: it describes the image as a whole, so that
-# attention is free to select single objects.
-#
-# Letters in shape comments: B captions, T words, L and M cells, C and D channels, E embedding, U units, V vocabulary.
+# attention is free to select single objects. Letters in shape comments: B captions, T words, L and M cells, C and D
+# channels, E embedding, U units, V vocabulary.
 
 # %%
 """Step 3: the captioner, its loss, and the training and test step."""
@@ -35,7 +33,6 @@ from common.nn.token_dropout import TokenDropout
 from examples.image_captioning.attention import EncoderOutput, GridAttention
 from examples.image_captioning.vocabulary import UNKNOWN
 
-# %%
 State = list[tf.Tensor]  # hidden state h and cell state c of the LSTM, each B U
 Batch = tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]  # images B ..., inputs, targets and mask B T
 
@@ -78,7 +75,6 @@ def doubly_stochastic_loss(weights: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     return tf.reduce_mean(tf.reduce_sum((1 - totals) ** 2, axis=-1))
 
 
-# %%
 class Captioner(keras.Model):
     """Generate captions by an LSTM with attention over the image (Xu et al. 2015, Lu et al. 2017)."""
 
@@ -96,18 +92,16 @@ class Captioner(keras.Model):
         doubly_stochastic_weight: float = 0.0,
         gate_units: int = 1,
     ):
-        """Create the layers; see `Config` for the settings.
-
-        `image_encoder` maps images to location features [B, L, C] and content features [B, M, D].
-        """
+        """Create the layers for the settings of `Config`; `image_encoder` returns location and content features."""
         super().__init__(autocast=False)  # keeps stored features in float16
         self.label_smoothing, self.doubly_stochastic_weight = label_smoothing, doubly_stochastic_weight
         self.image_encoder = image_encoder
         self.attention = GridAttention(attention_units)
         self.value_projection = keras.layers.Dense(units, activation="relu")  # U
         self.initial_state = keras.layers.Dense(2 * units, activation="tanh")  # W
-        unit_normal = keras.initializers.RandomNormal(stddev=1.0)
-        self.embedding = keras.layers.Embedding(vocabulary_size, embedding_dim, unit_normal)  # E
+        self.embedding = keras.layers.Embedding(
+            vocabulary_size, embedding_dim, keras.initializers.RandomNormal(stddev=1.0)
+        )
         self.lstm = LSTM(units, return_sequences=True)
         self.deep_output = DeepOutput(vocabulary_size, units, dropout, gate_units)
         self.token_dropout = TokenDropout(word_dropout, UNKNOWN)
@@ -153,19 +147,16 @@ class Captioner(keras.Model):
         logits = self.deep_output(hidden[:, None], context, image.mean_feature, words[:, None])  # B 1 V
         return logits[:, 0], [*state], weights[:, 0]
 
-    def loss_and_nll(self, logits, weights, targets, mask) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return the loss above and the mean negative log-likelihood, both scalars in nats."""
-        smoothed, nll = smoothed_cross_entropy(logits, targets, self.label_smoothing)  # B T
-        penalty = self.doubly_stochastic_weight * doubly_stochastic_loss(weights, mask)
-        return masked_mean(smoothed, mask) + penalty, masked_mean(nll, mask)
-
     def train_step(self, batch: Batch) -> dict[str, tf.Tensor]:
         """Run one training step; return the mean negative log-likelihood of the batch."""
         images, inputs, targets, mask = batch
         with tf.GradientTape() as tape:
             logits, weights = self(images, inputs, training=True)
-            loss, nll = self.loss_and_nll(logits, weights, targets, mask)
+            cross_entropy, nll = smoothed_cross_entropy(logits, targets, self.label_smoothing)  # B T
+            loss = masked_mean(cross_entropy, mask)
+            loss += self.doubly_stochastic_weight * doubly_stochastic_loss(weights, mask)
         apply_gradients(self.optimizer, tape, loss, self.trainable_variables)
+        nll = masked_mean(nll, mask)
         self.mean_loss.update_state(nll)
         return {"loss": nll}
 
