@@ -7,10 +7,9 @@
 # $$u_m = \mathrm{relu}(U x_m) \qquad g = \frac{1}{M} \sum_m u_m \qquad [h_0, c_0] = \tanh(W g) \qquad
 #   h_t, c_t = \mathrm{LSTM}(E y_{t-1}, h_{t-1}, c_{t-1})$$
 #
-# $x_m$ are the content features of the image and $v_l$ its location features (see `image_encoder.py`). Attention turns
-# $h_t$ and $v_l$ into weights $\alpha_{tl}$ and a context $z_t$ (see `attention.py`). The **deep output layer**
-# (equation 7) combines hidden state, image and previous word. A gate $\beta_t$, one number, weighs the image
-# (section 4.2.1): in *a couple of*, the word *of* does not depend on it.
+# $x_m$ are the content features of the image (see `image_encoder.py`). Attention gives weights $\alpha_{tl}$ and a
+# context $z_t$ (see `attention.py`). The **deep output layer** (equation 7) combines hidden state, image and previous
+# word. A gate $\beta_t$, one number, weighs the image (section 4.2.1): the *of* in *a couple of* does not need it.
 #
 # $$\beta_t = \sigma(b^\top h_t) \qquad
 #   p(y_t) = \mathrm{softmax}(L_o \tanh(L_h h_t + \beta_t (L_z z_t + L_g g) + L_y E y_{t-1}))$$
@@ -99,9 +98,8 @@ class Captioner(keras.Model):
         self.attention = GridAttention(attention_units)
         self.value_projection = keras.layers.Dense(units, activation="relu")  # U
         self.initial_state = keras.layers.Dense(2 * units, activation="tanh")  # W
-        self.embedding = keras.layers.Embedding(
-            vocabulary_size, embedding_dim, keras.initializers.RandomNormal(stddev=1.0)
-        )
+        unit_normal = keras.initializers.RandomNormal(stddev=1.0)
+        self.embedding = keras.layers.Embedding(vocabulary_size, embedding_dim, unit_normal)  # E
         self.lstm = LSTM(units, return_sequences=True)
         self.deep_output = DeepOutput(vocabulary_size, units, dropout, gate_units)
         self.token_dropout = TokenDropout(word_dropout, UNKNOWN)
@@ -129,10 +127,7 @@ class Captioner(keras.Model):
         return tf.concat(context, axis=-1), weights
 
     def call(self, images: tf.Tensor, inputs: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return logits float32 [B, T, V] of the word after each of `inputs`, and attention weights [B, T, L].
-
-        `inputs` int32 [B, T] are <start> and the words; `images` are what the image encoder takes.
-        """
+        """Return the logits [B, T, V] after each of `inputs`, int32 [B, T], and the attention weights [B, T, L]."""
         image, state = self.encode(images, training)  # h_0, c_0
         words = self.embed(inputs, training)  # B T E
         hidden = self.lstm(words, initial_state=state, training=training)  # B T U
