@@ -7,9 +7,8 @@
 # $$e_{tl} = w^\top \tanh(K v_l + Q h_t) \qquad \alpha_{tl} = \mathrm{softmax}_l(e_{tl}) \qquad
 #   z_t = \sum_l \alpha_{tl} \, [v_l, u_{m(l)}]$$
 #
-# The content grid may be coarser: its cell $m(l)$ contains cell $l$ and gets the weights of all cells in it.
-#
-# Letters in shape comments: B captions, T words, L and M cells, C channels, A attention units, U units.
+# The content grid may be coarser: its cell $m(l)$ contains cell $l$ and gets the weights of all cells in it. Letters in
+# shape comments: B captions, T words, L and M cells, C channels, A attention units, U units.
 
 # %%
 """Step 3: additive attention over the two grids of an image."""
@@ -42,15 +41,14 @@ class GridAttention(keras.layers.Layer):
         self.energy = keras.layers.Dense(1, use_bias=False)  # w
 
     def call(self, hidden: tf.Tensor, image: EncoderOutput) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Return z_t in two parts, [B, T, C] and [B, T, U], and weights float32 [B, T, L] for h_t [B, T, U].
-
-        Only the location features train the weights: no gradient flows to them from the second part of the context.
-        """
+        """Return z_t in two parts, [B, T, C] and [B, T, U], and weights float32 [B, T, L] for h_t [B, T, U]."""
         queries = self.query_projection(hidden)  # B T A
         energies = self.energy(tf.tanh(image.keys[:, None] + queries[:, :, None]))  # B T L 1
         weights = tf.nn.softmax(tf.cast(tf.squeeze(energies, -1), tf.float32))  # B T L
         fine = tf.cast(weights, hidden.dtype)  # B T L
-        coarse = tf.stop_gradient(sum_cells(fine, image.content_values.shape[1]))  # B T M
+        coarse = tf.stop_gradient(
+            sum_cells(fine, image.content_values.shape[1])
+        )  # B T M; only location features train attention
         return tf.matmul(fine, image.location_features), tf.matmul(coarse, image.content_values), weights
 
 

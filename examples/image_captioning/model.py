@@ -2,25 +2,22 @@
 # # Image captioning: the model
 #
 # *Show, attend and tell* (Xu et al. 2015, arXiv:1502.03044): an LSTM generates a caption word by word and attends to
-# the image for each word. Its hidden state and cell state start from the mean image feature $g = \frac{1}{M} \sum_m
-# u_m$:
+# the image for each word. Its hidden state $h$ and cell state $c$ start from the mean image feature $g$:
 #
-# $$u_m = \mathrm{relu}(U x_m) \qquad [h_0, c_0] = \tanh(W g) \qquad
+# $$u_m = \mathrm{relu}(U x_m) \qquad g = \frac{1}{M} \sum_m u_m \qquad [h_0, c_0] = \tanh(W g) \qquad
 #   h_t, c_t = \mathrm{LSTM}(E y_{t-1}, h_{t-1}, c_{t-1})$$
 #
-# $x_m$ are the content features of the image and $v_l$ its location features (see `image_encoder.py`). Attention turns
-# $h_t$ and $v_l$ into weights $\alpha_{tl}$ and a context $z_t$ (see `attention.py`). The **deep output layer**
-# (equation 7) combines hidden state, image and previous word. A gate $\beta_t$, one number, weighs the image
-# (section 4.2.1): in *a couple of*, the word *of* does not depend on it.
+# $x_m$ are the content features of the image (see `image_encoder.py`). Attention gives weights $\alpha_{tl}$ and a
+# context $z_t$ (see `attention.py`). The **deep output layer** (equation 7) combines hidden state, image and previous
+# word. A gate $\beta_t$, one number, weighs the image (section 4.2.1): the *of* in *a couple of* does not need it.
 #
 # $$\beta_t = \sigma(b^\top h_t) \qquad
 #   p(y_t) = \mathrm{softmax}(L_o \tanh(L_h h_t + \beta_t (L_z z_t + L_g g) + L_y E y_{t-1}))$$
 #
 # There are two deviations. Attention uses $h_t$, as in Lu et al. 2017 (arXiv:1612.01887), and not $h_{t-1}$; so it is
 # computed for all words at once, after the LSTM. And $L_g g$ is new: it describes the image as a whole, so that
-# attention is free to select single objects.
-#
-# Letters in shape comments: B captions, T words, L and M cells, C and D channels, E embedding, U units, V vocabulary.
+# attention is free to select single objects. Letters in shape comments: B captions, T words, L and M cells, C and D
+# channels, E embedding, U units, V vocabulary.
 
 # %%
 """Step 3: the captioner, its loss, and the training and test step."""
@@ -35,7 +32,6 @@ from common.nn.token_dropout import TokenDropout
 from examples.image_captioning.attention import EncoderOutput, GridAttention
 from examples.image_captioning.vocabulary import UNKNOWN
 
-# %%
 State = list[tf.Tensor]  # hidden state h and cell state c of the LSTM, each B U
 Batch = tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]  # images B ..., inputs, targets and mask B T
 
@@ -59,8 +55,8 @@ class DeepOutput(keras.layers.Layer):
     def call(self, hidden, context, mean_feature, words, training: bool = False) -> tf.Tensor:
         """Return logits float32 [B, T, V] for h_t [B, T, U], z_t [B, T, C+U], g [B, U] and E y_{t-1} [B, T, E]."""
         image = self.context_projection(context) + self.mean_projection(mean_feature)[:, None]  # B T U
-        gated = self.gate(hidden) * image  # B T U
-        x = tf.tanh(self.hidden_projection(hidden) + gated + self.word_projection(words))  # B T U
+        beta = self.gate(hidden)  # B T 1
+        x = tf.tanh(self.hidden_projection(hidden) + image * beta + self.word_projection(words))  # B T U
         return tf.cast(self.logits(self.dropout(x, training=training)), tf.float32)  # B T V
 
 
@@ -78,7 +74,6 @@ def doubly_stochastic_loss(weights: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     return tf.reduce_mean(tf.reduce_sum((1 - totals) ** 2, axis=-1))
 
 
-# %%
 class Captioner(keras.Model):
     """Generate captions by an LSTM with attention over the image (Xu et al. 2015, Lu et al. 2017)."""
 
@@ -96,11 +91,8 @@ class Captioner(keras.Model):
         doubly_stochastic_weight: float = 0.0,
         gate_units: int = 1,
     ):
-        """Create the layers; see `Config` for the settings.
-
-        `image_encoder` maps images to location features [B, L, C] and content features [B, M, D].
-        """
-        super().__init__()
+        """Create the layers for the settings of `Config`; `image_encoder` returns location and content features."""
+        super().__init__(autocast=False)  # keeps stored features in float16
         self.label_smoothing, self.doubly_stochastic_weight = label_smoothing, doubly_stochastic_weight
         self.image_encoder = image_encoder
         self.attention = GridAttention(attention_units)
@@ -135,10 +127,7 @@ class Captioner(keras.Model):
         return tf.concat(context, axis=-1), weights
 
     def call(self, images: tf.Tensor, inputs: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return logits float32 [B, T, V] of the word after each of `inputs`, and attention weights [B, T, L].
-
-        `inputs` int32 [B, T] are <start> and the words; `images` are what the image encoder takes.
-        """
+        """Return the logits [B, T, V] after each of `inputs`, int32 [B, T], and the attention weights [B, T, L]."""
         image, state = self.encode(images, training)  # h_0, c_0
         words = self.embed(inputs, training)  # B T E
         hidden = self.lstm(words, initial_state=state, training=training)  # B T U
@@ -153,19 +142,16 @@ class Captioner(keras.Model):
         logits = self.deep_output(hidden[:, None], context, image.mean_feature, words[:, None])  # B 1 V
         return logits[:, 0], [*state], weights[:, 0]
 
-    def loss_and_nll(self, logits, weights, targets, mask) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return the loss above and the mean negative log-likelihood, both scalars in nats."""
-        smoothed, nll = smoothed_cross_entropy(logits, targets, self.label_smoothing)  # B T
-        penalty = self.doubly_stochastic_weight * doubly_stochastic_loss(weights, mask)
-        return masked_mean(smoothed, mask) + penalty, masked_mean(nll, mask)
-
     def train_step(self, batch: Batch) -> dict[str, tf.Tensor]:
         """Run one training step; return the mean negative log-likelihood of the batch."""
         images, inputs, targets, mask = batch
         with tf.GradientTape() as tape:
             logits, weights = self(images, inputs, training=True)
-            loss, nll = self.loss_and_nll(logits, weights, targets, mask)
+            cross_entropy, nll = smoothed_cross_entropy(logits, targets, self.label_smoothing)  # B T
+            loss = masked_mean(cross_entropy, mask)
+            loss += self.doubly_stochastic_weight * doubly_stochastic_loss(weights, mask)
         apply_gradients(self.optimizer, tape, loss, self.trainable_variables)
+        nll = masked_mean(nll, mask)
         self.mean_loss.update_state(nll)
         return {"loss": nll}
 

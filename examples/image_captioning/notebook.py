@@ -1,12 +1,12 @@
 # %% [markdown]
-# # Describing pictures, and seeing where the model looks
+# # Image captioning with visual attention
 #
-# You will train a network that looks at a picture and says in a sentence what is in it. Before each word it decides
-# where to look: **visual attention**. You will see:
+# You will train a network that captions images. For each word it computes weights over the image: **visual attention**.
+# You will see:
 #
-# - descriptions getting right, epoch by epoch, with the picture lit where the model looked for each word,
-# - pictures of your own described,
-# - whether it really looks at what it names, which good sentences alone do not show.
+# - captions that improve epoch by epoch, with the image lit by the attention for each word,
+# - captions of your own images,
+# - whether attention points at what the words name, which good sentences alone do not show.
 #
 # There are five steps: download, preprocess, define the model, train it, use it. Each is first defined and explained;
 # then *Train* puts them to work.
@@ -36,6 +36,7 @@ from IPython.display import display
 from common.data import images
 from examples.image_captioning import attention_overlay
 from common.app.report import flat, readable
+from common.nn.losses import masked_mean, smoothed_cross_entropy
 from examples.image_captioning.config import PRESETS
 
 # %% [markdown]
@@ -69,34 +70,39 @@ from examples.image_captioning.encoder import load_encoder
 from examples.image_captioning.data import CaptionBatches
 
 # %% tags=["include"]
-from examples.image_captioning.image_encoder import TinyEyes
+from examples.image_captioning.image_encoder import PrecomputedFeatures
 
 # %% [markdown]
 # ## The model
 #
-# It begins with the part that looks.
+# It begins with attention.
 
 # %% tags=["include"]
-from examples.image_captioning.attention import Attention
+from examples.image_captioning.attention import EncoderOutput, GridAttention
 
 # %% [markdown]
 # ### Try attention alone
 #
-# One picture of four cells, and two words that each ask their question. The layer is untrained, so where it looks is
-# arbitrary; but each row of weights adds up to one.
+# One image of four cells, and two hidden states. The layer is untrained, so its weights are arbitrary; but each row of
+# weights sums to 1.
 
 # %%
-attention = Attention(units=16)
-cells = tf.random.stateless_normal([1, 4, 8], seed=[1, 2])  # B L W
-questions = tf.random.stateless_normal([1, 2, 6], seed=[3, 4])  # B T U
-(seen_where, seen_what), weights = attention(questions, cells, cells, attention.key(cells))
-print("seen", seen_where.shape, "= pictures, words, channels; weights", weights.shape, "= pictures, words, cells")
+attention = GridAttention(units=16)
+cells = tf.random.stateless_normal([1, 4, 8], seed=[1, 2])  # B L C
+hidden = tf.random.stateless_normal([1, 2, 6], seed=[3, 4])  # B T U
+image = EncoderOutput(cells, cells, attention.key_projection(cells), tf.reduce_mean(cells, axis=1))
+location_context, content_context, weights = attention(hidden, image)
+print("context", location_context.shape, "= images, words, channels; weights", weights.shape, "= images, words, cells")
 print(weights.numpy().round(3))
 
 # %% tags=["include"]
-from examples.image_captioning.model import TrainableCaptioner, cross_entropy, masked_mean
+from examples.image_captioning.model import Captioner
 
 # %% tags=["include"]
+from examples.image_captioning.scene_captioner import SceneCaptioner
+
+# %% tags=["include"]
+from examples.image_captioning.demo import build_model
 from examples.image_captioning.train import load_data, train
 
 # %% [markdown]
@@ -112,11 +118,11 @@ source, inputs, targets, mask = next(iter(make_batches(config.seed, epoch=0)))
 print(f"pictures {source.shape}, captions {inputs.shape}")
 for read, expected in zip(inputs[:2].numpy(), targets[:2].numpy(), strict=True):
     print(f"reads   {' '.join(loaded.vocabulary.decode(read))}\nexpects {' '.join(loaded.vocabulary.decode(expected))}")
-model = TrainableCaptioner(len(loaded.vocabulary), loaded.encoder, **config.losses(), **config.architecture())
+model = build_model(config, len(loaded.vocabulary), loaded.encoder)
 logits, weights = model(source, inputs)
 print(f"logits {logits.shape} = captions, words, vocabulary; attention {weights.shape} = captions, words, cells")
-loss = masked_mean(cross_entropy(logits, targets)[0], mask)
-print(f"loss {loss:.3f}, guessing {math.log(len(loaded.vocabulary)):.3f}")
+loss = masked_mean(smoothed_cross_entropy(logits, targets, 0.0)[1], mask)
+print(f"loss {loss:.3f}, ln V {math.log(len(loaded.vocabulary)):.3f}")
 
 # %% tags=["include"]
 from examples.image_captioning.demo import PhotoCaptioner, BeamSearchOptions
@@ -160,12 +166,12 @@ for number in range(1, 4):
 mine = Scene([Shape("yellow", "circle", (8, 20, 25, 37)), Shape("purple", "square", (40, 22, 57, 39))], "left of")
 picture = mine.draw()
 captioner = PhotoCaptioner.load(run)
-described = captioner.caption_image(picture, BeamSearchOptions(beam=3))
-print(described.text)
-display(attention_overlay.sheet(picture, described.words, described.attention, described.text))
+caption = captioner.caption_image(picture, BeamSearchOptions(beam=3))
+print(caption.text)
+display(attention_overlay.sheet(picture, caption.words, caption.attention, caption.text))
 
 # %% tags=["include"]
-from examples.image_captioning.caption_metrics import score
+from examples.image_captioning.caption_metrics import compute_metrics
 
 # %% tags=["include"]
 from examples.image_captioning.pointing import PointingGame
@@ -186,13 +192,13 @@ for name, value in flat(evaluate(run, data_dir=config.data_dir)).items():
 # - **More photos**: `config = replace(PRESETS["quick"], data="coco", images=2000, fresh=True)`.
 # - **Your own album**: `config = replace(PRESETS["quick"], data="/content/album", fresh=True)`, a folder of photos
 #   with a `captions.tsv`: a name, a tab and a caption on each line.
-# - **No reason to look**: `config = replace(PRESETS[PRESET], looking=0.0, fresh=True)`. The captions may stay right.
-#   Do the maps?
-# - **The paper's penalty**: `penalty=1.0`, in the same place, wants every cell looked at. What becomes of pointing?
-# - **No gate**: `gate="none"`.
+# - **Without the auxiliary loss**: set `AUXILIARY_LOSS_WEIGHT = 0.0` and train again. The captions may stay right. Does
+#   attention still point?
+# - **The paper's doubly stochastic loss**: `config = replace(PRESETS[PRESET], doubly_stochastic_weight=1.0,
+#   fresh=True)` pushes attention towards every cell. What becomes of pointing?
 # - **Things it never saw together**: the held-out scenes show such pairs only. In the next cell, add a third thing.
 
 # %%
 crowded = Scene([*mine.shapes, Shape("red", "triangle", (24, 44, 41, 61))]).draw()
-described = captioner.caption_image(crowded, BeamSearchOptions(beam=3))
-display(attention_overlay.sheet(crowded, described.words, described.attention, described.text))
+caption = captioner.caption_image(crowded, BeamSearchOptions(beam=3))
+display(attention_overlay.sheet(crowded, caption.words, caption.attention, caption.text))

@@ -20,7 +20,7 @@ import tensorflow as tf
 from common.nn.gradients import apply_gradients
 from common.nn.losses import masked_mean, smoothed_cross_entropy
 from examples.image_captioning.attention import EncoderOutput
-from examples.image_captioning.model import Batch, Captioner, State
+from examples.image_captioning.model import Batch, Captioner, State, doubly_stochastic_loss
 
 # %%
 AUXILIARY_LOSS_WEIGHT = 1.0
@@ -101,11 +101,14 @@ class SceneCaptioner(Captioner):
         images, inputs, targets, mask = batch
         with tf.GradientTape() as tape:
             logits, weights, auxiliary_inputs = self.forward(images, inputs, training=True)
-            loss, nll = self.loss_and_nll(logits, weights, targets, mask)
+            cross_entropy, nll = smoothed_cross_entropy(logits, targets, self.label_smoothing)  # B T
+            loss = masked_mean(cross_entropy, mask)
+            loss += self.doubly_stochastic_weight * doubly_stochastic_loss(weights, mask)
             auxiliary_logits = tf.cast(self.auxiliary_logits(auxiliary_inputs), tf.float32)  # B T V
             _, auxiliary_nll = smoothed_cross_entropy(auxiliary_logits, targets, 0.0)  # B T
             loss += AUXILIARY_LOSS_WEIGHT * masked_mean(auxiliary_nll, mask)
         apply_gradients(self.optimizer, tape, loss, self.trainable_variables)
+        nll = masked_mean(nll, mask)
         self.mean_loss.update_state(nll)
         return {"loss": nll}
 

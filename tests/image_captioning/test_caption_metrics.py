@@ -1,17 +1,17 @@
 import pytest
 
-from examples.image_captioning.caption_metrics import score
+from examples.image_captioning.caption_metrics import compute_metrics
 
 REFERENCES = [[["a", "dog", "runs", "on", "grass"], ["the", "dog", "is", "running"]], [["two", "men", "play", "chess"]]]
 
 
 def test_a_perfect_caption_scores_one_and_a_strange_one_nothing():
-    perfect = score([references[0] for references in REFERENCES], REFERENCES)
+    perfect = compute_metrics([references[0] for references in REFERENCES], REFERENCES)
     assert perfect["bleu_4"] == pytest.approx(1) and perfect["rouge_l"] == pytest.approx(1) and perfect["cider"] > 5
-    assert max(score([["x"], ["y"]], REFERENCES).values()) < 1e-3
+    assert max(compute_metrics([["x"], ["y"]], REFERENCES).values()) < 1e-3
 
 
 def test_bleu_is_precision_times_brevity():
-    scores = score([["a", "dog", "runs"], ["two", "men", "play", "chess"]], REFERENCES)
+    scores = compute_metrics([["a", "dog", "runs"], ["two", "men", "play", "chess"]], REFERENCES)
     # 7 of 7 words right; 7 words against the closest references' 4 + 4
     assert scores["bleu_1"] == pytest.approx(2.718281828 ** (1 - 8 / 7), rel=1e-3)

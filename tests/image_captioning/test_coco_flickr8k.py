@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from common.errors import UserError
-from examples.image_captioning import published
+from examples.image_captioning import coco_flickr8k
 from examples.image_captioning.coco_flickr8k import FLICKR8K_LISTS, load_coco, load_flickr8k
 from tests.http_server import FaultServer
 
@@ -69,7 +69,7 @@ def test_coco_photos_are_fetched_and_a_second_run_fetches_only_the_missing(tmp_p
     body = write_photo(tmp_path / "x.jpg").read_bytes()
     with FaultServer(body) as server:
         base = f"http://127.0.0.1:{server._server.server_port}/"
-        monkeypatch.setattr(published, "COCO_PHOTOS", base)
+        monkeypatch.setattr(coco_flickr8k, "COCO_PHOTOS", base)
         handler = server._server.RequestHandlerClass
         well = {"000", "001"}
 
