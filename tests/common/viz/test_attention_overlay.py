@@ -32,7 +32,7 @@ def test_a_cells_weight_is_spread_as_far_whatever_the_grid():
 def test_what_is_looked_at_is_lit_and_the_rest_dimmed():
     grid = np.zeros((2, 2))
     grid[0, 0] = 1
-    lit = np.asarray(attention_overlay.shine(Image.new("RGB", (80, 40), (200, 200, 200)), grid))
+    lit = np.asarray(attention_overlay.overlay(Image.new("RGB", (80, 40), (200, 200, 200)), grid))
     assert lit[10, 20].min() > 180 and lit[35, 70].max() < 60
 
 
