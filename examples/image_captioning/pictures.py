@@ -19,7 +19,7 @@ from common.data.images import read_image, save_image
 from common.data.vocabulary import Vocabulary
 from common.io.files import write_atomically
 from common.io.terminal import echo, one_line
-from common.training.run_directory import Run
+from common.training.run_directory import RunDirectory
 from common.viz import attention_overlay, figures
 
 # %% tags=["module"]
@@ -58,7 +58,7 @@ class WatchPhotos(keras.callbacks.Callback):
     `epoch_0000.txt` holds the captions, `epoch_0000.png` the first photo's sheet, and so on.
     """
 
-    def __init__(self, run: Run, encoder: Encoder, vocabulary: Vocabulary, photos: PhotoSet, most_words: int):
+    def __init__(self, run: RunDirectory, encoder: Encoder, vocabulary: Vocabulary, photos: PhotoSet, most_words: int):
         """Remember what to describe; the model comes with training."""
         super().__init__()
         self.run, self.encoder, self.vocabulary, self.photos = run, encoder, vocabulary, photos
@@ -96,12 +96,12 @@ def watched_photos(photos: PhotoSet) -> list[int]:
     return [(number * len(photos) + len(photos) // 3) // count for number in range(count)]
 
 
-def sample_path(run: Run, epochs_done: int, suffix: str) -> Path:
+def sample_path(run: RunDirectory, epochs_done: int, suffix: str) -> Path:
     """Return where the sample after so many epochs stands."""
     return run.samples / f"epoch_{epochs_done:04d}{suffix}"
 
 
-def read_samples(run: Run) -> list[tuple[str, str]]:
+def read_samples(run: RunDirectory) -> list[tuple[str, str]]:
     """Return (title, captions) of the samples of this run's epochs, in order."""
     titles = {0: "before training"} | {
         int(row["epoch"]): f"after epoch {int(row['epoch'])}: {row.get('val_loss', row['loss']):.3f} nats a word"
@@ -112,7 +112,7 @@ def read_samples(run: Run) -> list[tuple[str, str]]:
     ]
 
 
-def draw_pictures(run: Run, encoder: Encoder, photos: PhotoSet, guessing: float) -> None:
+def draw_pictures(run: RunDirectory, encoder: Encoder, photos: PhotoSet, guessing: float) -> None:
     """Draw learning curve, training GIF and the caption sheets of the run so far; nothing if no epoch is finished.
 
     Args:

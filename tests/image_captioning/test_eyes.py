@@ -15,7 +15,7 @@ def scene(left, top):
 
 @pytest.fixture(scope="module")
 def eyes():
-    trainer.prepare(1, "float32")
+    trainer.set_seed_and_precision(1, "float32")
     return TinyEyes(64)
 
 

@@ -26,7 +26,7 @@ def small_encoder():
 
 
 def make(cls=Captioner, seed=1, precision="float32", **settings):
-    trainer.prepare(seed, precision)
+    trainer.set_seed_and_precision(seed, precision)
     encoder = small_encoder()
     architecture = {"embedding_dim": E, "units": U, "attention_units": A} | settings
     model = cls(V, encoder, **architecture).build_weights(encoder)
@@ -115,7 +115,7 @@ def test_attention_adds_up_to_one_and_depends_on_the_photo_and_on_what_was_said(
 
 
 def test_an_untrained_model_costs_the_logarithm_of_the_vocabulary():
-    trainer.prepare(1, "float32")
+    trainer.set_seed_and_precision(1, "float32")
     encoder = small_encoder()
     model = TrainableCaptioner(2500, encoder, embedding_dim=64, units=128, attention_units=32).build_weights(encoder)
     model.test_step(make_batch())
@@ -202,7 +202,7 @@ def test_it_learns_a_batch_by_heart(precision):
     model.compile(keras.optimizers.Adam(0.03))
     step = tf.function(model.train_step)
     losses = [float(step(batch)["loss"]) for _ in range(40)]
-    trainer.prepare(1, "float32")
+    trainer.set_seed_and_precision(1, "float32")
     assert losses[-1] < 0.5 < 1.5 < losses[0]
     assert all(weight.dtype == "float32" for weight in model.trainable_weights)
 
