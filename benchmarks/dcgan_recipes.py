@@ -103,7 +103,7 @@ def main(
         for seed in seeds:
             config, build = VARIANTS[name]
             config = replace(config, seed=seed)
-            trainer.prepare(seed, config.precision)
+            trainer.set_seed_and_precision(seed, config.precision)
             model = build(config, images)
             steps = train_for(60 * minutes, config, model, images)
             generated = ImageGenerator(model).sample(MAX_SAMPLES, EVALUATION_SEED)
@@ -117,8 +117,8 @@ def main(
                 flush=True,
             )
         if len(distances) > 1:
-            spread = statistics.stdev(distances)
-            print(f"| {name} | all | | {statistics.mean(distances):.2f} ± {spread:.2f} | | | | |", flush=True)
+            deviation = statistics.stdev(distances)
+            print(f"| {name} | all | | {statistics.mean(distances):.2f} ± {deviation:.2f} | | | | |", flush=True)
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ def main(turns: int = 20) -> None:
     config = PRESETS["quick"]
     rows, goals = [], []
     for precision in ("float32", "bfloat16"):
-        trainer.prepare(1, precision)
+        trainer.set_seed_and_precision(1, precision)
         vocabulary = Vocabulary(sorted({chr(code) for code in range(32, 96)} | {"\n"}))
         model = CharRNN(len(vocabulary), **config.architecture()).build_weights()
         generator = TextGenerator(model, vocabulary)

@@ -25,7 +25,7 @@ PLAIN, ONE, BATCHES = "plain, one at a time", "{}, one at a time", "{}, batches 
 def briefly_trained(corpus: Corpus) -> SentenceTranslator:
     """Return a translator of the `quick` preset after a few hundred steps: its sentences end where sentences do."""
     config = PRESETS["quick"]
-    trainer.prepare(config.seed, config.precision)
+    trainer.set_seed_and_precision(config.seed, config.precision)
     sizes = len(corpus.source_tokenizer), len(corpus.target_tokenizer)
     model = build_model(config, *sizes)
     model.compile(build_optimizer(config, build_schedule(config, STEPS)))
@@ -34,7 +34,7 @@ def briefly_trained(corpus: Corpus) -> SentenceTranslator:
     step = tf.function(model.train_step, input_signature=[batches.element_spec])
     for batch in batches.take(STEPS):
         step(batch)
-    trainer.prepare(config.seed, "float32")  # as `SentenceTranslator.load`
+    trainer.set_seed_and_precision(config.seed, "float32")  # as `SentenceTranslator.load`
     translator = build_model(config, *sizes)
     translator.set_weights(model.get_weights())
     return SentenceTranslator(translator, corpus.source_tokenizer, corpus.target_tokenizer, config.max_tokens)

@@ -49,8 +49,8 @@ class Translator2018(keras.Model):
                 context = tf.reduce_sum(tf.nn.softmax(scores, axis=1) * values, axis=1)  # B U
                 x = tf.concat([context[:, None], self.target(word)[:, None]], axis=-1)  # B 1 *
                 output, state = self.decoder(x)  # as published: without the state before
-                surprise = tf.nn.sparse_softmax_cross_entropy_with_logits(target[:, t], self.logits(output[:, 0]))
-                loss += tf.reduce_mean(surprise * tf.cast(target[:, t] != PAD, tf.float32))
+                nll = tf.nn.sparse_softmax_cross_entropy_with_logits(target[:, t], self.logits(output[:, 0]))
+                loss += tf.reduce_mean(nll * tf.cast(target[:, t] != PAD, tf.float32))
                 word = target[:, t]
         variables = self.trainable_variables
         self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
@@ -73,7 +73,7 @@ def padded_batches(pairs: EncodedPairs) -> tf.data.Dataset:
 
 def in_2018(pairs: EncodedPairs, sizes: tuple[int, int]) -> Callable[[], None]:
     """Return some steps as in 2018, whole in a graph."""
-    trainer.prepare(1, "float32")
+    trainer.set_seed_and_precision(1, "float32")
     model = Translator2018(*sizes)
     model.compile(keras.optimizers.Adam())
     batches = padded_batches(pairs)
@@ -84,7 +84,7 @@ def in_2018(pairs: EncodedPairs, sizes: tuple[int, int]) -> Callable[[], None]:
 
 def here(pairs: EncodedPairs, sizes: tuple[int, int], precision: str, gru: type = GRU) -> Callable[[], None]:
     """Return some steps of the example at the same sizes, on batches of like lengths."""
-    trainer.prepare(1, precision)
+    trainer.set_seed_and_precision(1, precision)
     model = Translator(*sizes, EMBEDDING, UNITS // 2, UNITS, UNITS, encoder_gru=gru).build_weights()
     model.compile(Adam())
     model.optimizer.build(model.trainable_variables)

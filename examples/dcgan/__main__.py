@@ -2,7 +2,7 @@
 
 import sys
 
-from common.app.cli import Verb, main
+from common.app.cli import Command, main
 from examples.dcgan.config import PRESETS, Config, EvaluateOptions, ExportOptions, GenerateOptions
 
 # The verbs import TensorFlow, not this module, so that --help is fast.
@@ -24,10 +24,10 @@ def generate(options: GenerateOptions) -> None:
     """Write a sheet, single files or an interpolation."""
     from common.app.outputs import Outputs
     from common.io.terminal import echo
-    from common.training.run_directory import Run
+    from common.training.run_directory import RunDirectory
     from examples.dcgan.demo import ImageGenerator, write_files, write_interpolation, write_sheet
 
-    run = Run.open(options.run, Config.EXAMPLE)
+    run = RunDirectory.open(options.run, Config.EXAMPLE)
     outputs = Outputs(options.out or run.path / "generated", run.identity, options.overwrite)
     generator = ImageGenerator.load(run)
     if options.interpolate:
@@ -42,11 +42,11 @@ def generate(options: GenerateOptions) -> None:
 def evaluate(options: EvaluateOptions) -> None:
     """Print and write the metrics, and update the report."""
     from common.app.commands import print_evaluation
-    from common.training.run_directory import Run
+    from common.training.run_directory import RunDirectory
     from examples.dcgan.evaluate import evaluate
     from examples.dcgan.report import write_report
 
-    run = Run.open(options.run, Config.EXAMPLE)
+    run = RunDirectory.open(options.run, Config.EXAMPLE)
     metrics = evaluate(run, options.samples, options.data, options.data_dir, options.write)
     print_evaluation(run, metrics, options, write_report)
 
@@ -54,21 +54,21 @@ def evaluate(options: EvaluateOptions) -> None:
 def export(options: ExportOptions) -> None:
     """Write a SavedModel and print its path."""
     from common.app.commands import export_model
-    from common.training.run_directory import Run
+    from common.training.run_directory import RunDirectory
     from examples.dcgan.demo import ImageGenerator
     from examples.dcgan.export import export
 
-    run = Run.open(options.run, Config.EXAMPLE)
+    run = RunDirectory.open(options.run, Config.EXAMPLE)
     export_model(run, ImageGenerator.load(run), options, export)
 
 
-VERBS = {
-    "train": Verb("train or resume a model", Config, train, PRESETS),
-    "generate": Verb("generate images: a sheet, single files, or an interpolation", GenerateOptions, generate),
-    "evaluate": Verb("compare generated with real images", EvaluateOptions, evaluate),
-    "export": Verb("write a SavedModel that maps latents to images", ExportOptions, export),
+COMMANDS = {
+    "train": Command("train or resume a model", Config, train, PRESETS),
+    "generate": Command("generate images: a sheet, single files, or an interpolation", GenerateOptions, generate),
+    "evaluate": Command("compare generated with real images", EvaluateOptions, evaluate),
+    "export": Command("write a SavedModel that maps latents to images", ExportOptions, export),
 }
 
 if __name__ == "__main__":
     summary = "DCGAN: train a generator and a discriminator against each other, on digits or on your own images."
-    sys.exit(main("python -m examples.dcgan", summary, VERBS))
+    sys.exit(main("python -m examples.dcgan", summary, COMMANDS))

@@ -11,8 +11,8 @@ from common.app.cli import (
     OutputOptions,
     TrainOptions,
     require_between,
+    require_fraction,
     require_positive,
-    require_share,
 )
 from common.errors import UserError
 
@@ -66,7 +66,7 @@ class Config(TrainOptions):
         require_between(1, 1024, self, "base_channels")
         require_between(8, 512, self, "image_size")
         require_positive(self, "generator_learning_rate", "discriminator_learning_rate")
-        require_share(self, "beta_1", "ema_decay")
+        require_fraction(self, "beta_1", "ema_decay")
         if not 0.5 < self.real_label <= 1:
             raise UserError(f"--real-label: expected above 0.5 and up to 1, got {self.real_label}")
         if self.patience is not None:

@@ -19,7 +19,7 @@ from common.data.images import from_pixels, grid, read_image, save_image
 from common.errors import UserError
 from common.training import trainer
 from common.training.checkpoints import restore_weights
-from common.training.run_directory import Run
+from common.training.run_directory import RunDirectory
 from common.training.samples import SampleCallback, sample_path
 from common.viz import figures
 from examples.dcgan.config import Config
@@ -52,7 +52,7 @@ class ImageGenerator:
         self._generate = tf.function(lambda z: to_bytes(model(z)), input_signature=[latents])
 
     @classmethod
-    def load(cls, run: Run, model_class: type[DCGAN] = DCGAN) -> "ImageGenerator":
+    def load(cls, run: RunDirectory, model_class: type[DCGAN] = DCGAN) -> "ImageGenerator":
         """Restore the weights of a run; nothing but the run directory is needed.
 
         Raises:
@@ -63,7 +63,7 @@ class ImageGenerator:
         config = Config.from_settings(trained.settings | size_and_channels)
         if None in size_and_channels.values():
             raise UserError(f"{run.config}: lacks the size or the channels of the images; restore it from a copy")
-        trainer.prepare(config.seed, config.precision)
+        trainer.set_seed_and_precision(config.seed, config.precision)
         model = model_class(config.image_size, config.channels, **config.architecture()).build_weights()
         restore_weights(run.checkpoints, model)
         return cls(model)
@@ -182,7 +182,7 @@ class DrawSamples(SampleCallback):
     During the first epoch also as `epoch_0000_step_0016.png`, `..._0032.png` and so on.
     """
 
-    def __init__(self, run: Run, seed: int):
+    def __init__(self, run: RunDirectory, seed: int):
         """Set the run, and the seed of the latents."""
         super().__init__(run)
         self.seed = seed
@@ -208,12 +208,12 @@ class DrawSamples(SampleCallback):
         save_image(sheet(self.generator.sample(16, self.seed)), path)
 
 
-def early_sample_path(run: Run, step: int) -> Path:
+def early_sample_path(run: RunDirectory, step: int) -> Path:
     """Return the path of the sample after `step` steps of the first epoch."""
     return sample_path(run, 0, f"_step_{step:04d}.png")
 
 
-def draw_training_gif(run: Run) -> None:
+def draw_training_gif(run: RunDirectory) -> None:
     """Draw the samples of a run of at least one epoch, in order, as `figures/training.gif`.
 
     Raises:

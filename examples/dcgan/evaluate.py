@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from common.data.images import grid, save_image
 from common.errors import UserError
-from common.training.run_directory import Run
+from common.training.run_directory import RunDirectory
 from common.viz.figures import ACCENT, FAINT, save_figure, titled
 from examples.dcgan.config import Config
 from examples.dcgan.data import ImageSet, load_images
@@ -37,7 +37,7 @@ EVALUATION_SEED = 7
 
 
 def evaluate(
-    run: Run,
+    run: RunDirectory,
     samples: int | None = None,
     data: str | None = None,
     data_dir: Path | None = None,
@@ -49,7 +49,7 @@ def evaluate(
     Args:
         run: a trained run.
         samples: number of generated images; None for as many as are held out, at most 10,000.
-        data: the images of the training; None for those that the run names, see `Run.data_to_use`.
+        data: the images of the training; None for those that the run names, see `RunDirectory.data_to_use`.
         data_dir: the download cache; None for the default one.
         write: write `evaluation.json` and the figures.
         model_class: that was trained.

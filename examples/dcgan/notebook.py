@@ -163,11 +163,11 @@ display(Picture(filename=run.figures / "interpolation.gif"))
 # is at most 10: every image then belongs clearly to one digit, and all digits are equally frequent.
 
 # %%
-from common.app.report import flat, readable
+from common.app.report import flatten, format_value
 from examples.dcgan.evaluate import evaluate
 
-for name, value in flat(evaluate(run, data_dir=config.data_dir, model_class=DCGAN)).items():
-    print(f"{name:<26} {readable(value)}")
+for name, value in flatten(evaluate(run, data_dir=config.data_dir, model_class=DCGAN)).items():
+    print(f"{name:<26} {format_value(value)}")
 
 # %%
 display(Picture(filename=run.figures / "classes.png"))

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from common.app import report
-from common.training.run_directory import Run
+from common.training.run_directory import RunDirectory
 
 _PICTURES = {
     "samples.png": "Sixty-four images of the trained generator",
@@ -14,7 +14,7 @@ _PICTURES = {
 }
 
 
-def write_report(run: Run) -> Path:
+def write_report(run: RunDirectory) -> Path:
     """Write `report.html` from the files of the run directory and return its path."""
 
     def pictures(*names: str) -> list[report.Picture]:

@@ -15,7 +15,7 @@ import keras
 from common.data.images import save_image
 from common.io.terminal import echo
 from common.training import trainer
-from common.training.run_directory import Run
+from common.training.run_directory import RunDirectory
 from examples.dcgan.config import Config
 from examples.dcgan.data import ImageSet, load_images, training_batches
 from examples.dcgan.demo import DrawSamples, ImageGenerator, draw_training_gif, sheet
@@ -35,7 +35,7 @@ def build_model(config: Config, images: ImageSet, model_class: type[DCGAN] = DCG
     return model
 
 
-def train(config: Config, model_class: type[DCGAN] = DCGAN) -> Run:
+def train(config: Config, model_class: type[DCGAN] = DCGAN) -> RunDirectory:
     """Train with the settings `config`, or resume the run in its directory, and draw the figures.
 
     Args:
@@ -46,9 +46,9 @@ def train(config: Config, model_class: type[DCGAN] = DCGAN) -> Run:
         UserError: the data cannot be used, or the run directory has other settings.
         Interrupted: a signal stopped the training, and everything is saved.
     """
-    trainer.prepare(config.seed, config.precision)
+    trainer.set_seed_and_precision(config.seed, config.precision)
     images = load_images(config.data, config.image_size, config.channels, config.data_dir)
-    run = Run.start(
+    run = RunDirectory.start(
         config.run_path,
         config.EXAMPLE,
         settings=config.settings(),
@@ -84,7 +84,7 @@ def print_summary(config: Config, images: ImageSet, model: DCGAN) -> None:
     )
 
 
-def draw_pictures(run: Run, model: DCGAN) -> None:
+def draw_pictures(run: RunDirectory, model: DCGAN) -> None:
     """Draw the training curves, the training GIF and a sheet of samples, once an epoch is finished."""
     rows = run.read_metrics()
     if not rows:

@@ -15,11 +15,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from common.app.report import read_listing
 from common.data.images import save_image
 from common.errors import UserError
 from common.io.files import write_atomically
-from common.training.run_directory import Run
+from common.training.run_directory import RunDirectory, read_listing
 from common.viz import figures
 
 # %% tags=["module"]
@@ -61,7 +60,7 @@ def reference_attention(
 class TranslationSamples(keras.callbacks.Callback):
     """Writes `samples/epoch_0000.txt` (untrained), `epoch_0001.txt` and so on, and `.json` with the attention."""
 
-    def __init__(self, run: Run, pairs: Sequence[Pair], corpus: Corpus, max_tokens: int):
+    def __init__(self, run: RunDirectory, pairs: Sequence[Pair], corpus: Corpus, max_tokens: int):
         """Keep the pairs to translate; Keras sets the model."""
         super().__init__()
         self.run, self.pairs, self.max_tokens = run, list(pairs), max_tokens
@@ -86,12 +85,12 @@ class TranslationSamples(keras.callbacks.Callback):
         write_atomically(sample_path(self.run, epochs_done), "".join(lines))
 
 
-def sample_path(run: Run, epochs_done: int, suffix: str = ".txt"):
+def sample_path(run: RunDirectory, epochs_done: int, suffix: str = ".txt"):
     """Return the path of the samples after so many epochs."""
     return run.samples / f"epoch_{epochs_done:04d}{suffix}"
 
 
-def titles(run: Run) -> dict[int, str]:
+def titles(run: RunDirectory) -> dict[int, str]:
     """Return a title for the state before training and after each epoch, by the number of epochs."""
     return {0: "before training"} | {
         int(row["epoch"]): f"after epoch {int(row['epoch'])}: {row['val_loss']:.3f} nats per token"
@@ -99,12 +98,12 @@ def titles(run: Run) -> dict[int, str]:
     }
 
 
-def read_samples(run: Run) -> list[tuple[str, str]]:
+def read_samples(run: RunDirectory) -> list[tuple[str, str]]:
     """Return (title, text) of the samples of this run's epochs, in order."""
     return [(title, read_listing(sample_path(run, epoch))) for epoch, title in titles(run).items()]
 
 
-def draw_training_gif(run: Run) -> None:
+def draw_training_gif(run: RunDirectory) -> None:
     """Draw the attention after every epoch as `figures/training.gif`.
 
     Raises:
@@ -122,7 +121,7 @@ def draw_training_gif(run: Run) -> None:
     figures.save_gif(frames, run.figures / "training.gif")
 
 
-def draw_attention_maps(run: Run, pairs: Sequence[Pair]) -> None:
+def draw_attention_maps(run: RunDirectory, pairs: Sequence[Pair]) -> None:
     """Draw `figures/attention_1.png` and so on: each sentence with the trained model's translation."""
     found = SentenceTranslator.load(run).translate([source for source, _ in pairs])
     for number, [translation] in enumerate(found, start=1):

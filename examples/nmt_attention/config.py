@@ -15,8 +15,8 @@ from common.app.cli import (
     RunOptions,
     TrainOptions,
     require_between,
+    require_fraction,
     require_positive,
-    require_share,
 )
 from common.errors import UserError
 
@@ -70,7 +70,7 @@ class Config(TrainOptions):
     rest. Where it does all, take a --learning-rate of 3e-3."""
     learning_rate: float = 2e-2
     """Adam's step size at its peak. Word vectors want large steps, the matrices small ones."""
-    matrix_step: float = 0.03
+    muon_rms_rate: float = 0.03
     """Muon's step: the root mean square of its entries, in units of the learning rate. Half and twice as much of it was
     worse in 2,400 steps; fewer steps want larger ones."""
     warmup_steps: int = 200
@@ -96,8 +96,8 @@ class Config(TrainOptions):
             raise UserError(f"--columns: expected two different columns such as 2,1, got {self.columns}")
         if not 0 < self.held_out < 0.5:
             raise UserError(f"--held-out: expected a share above 0 and below 0.5, got {self.held_out}")
-        require_share(self, "dropout", "label_smoothing", "beta_2")
-        require_positive(self, "learning_rate", "matrix_step", "clip_norm")
+        require_fraction(self, "dropout", "label_smoothing", "beta_2")
+        require_positive(self, "learning_rate", "muon_rms_rate", "clip_norm")
 
     def architecture(self) -> dict[str, Any]:
         """Return the settings that `Translator` takes."""
@@ -116,7 +116,7 @@ PRESETS = {
     "quick": Config(precision="bfloat16", steps_per_epoch=700),  # of 891: what ten minutes on 2 cores allow
     "tiny": Config(
         preset="tiny", data="tiny", held_out=0.1, min_count=1, epochs=6, batch_size=32, embedding_dim=32,
-        encoder_units=32, decoder_units=64, attention_units=32, dropout=0.1, learning_rate=5e-3, matrix_step=0.6,
+        encoder_units=32, decoder_units=64, attention_units=32, dropout=0.1, learning_rate=5e-3, muon_rms_rate=0.6,
         warmup_steps=50,
     ),
     "full": Config(

@@ -20,7 +20,7 @@ from common.io.terminal import warn
 from common.nn.beam_search import Hypotheses, beam_search
 from common.training import trainer
 from common.training.checkpoints import restore_weights
-from common.training.run_directory import Run
+from common.training.run_directory import RunDirectory
 
 # %% tags=["module"]
 from examples.nmt_attention.config import Config
@@ -99,7 +99,7 @@ class SentenceTranslator:
         self._searches: dict[tuple[int, int | None], tf.types.experimental.PolymorphicFunction] = {}
 
     @classmethod
-    def load(cls, run: Run) -> "SentenceTranslator":
+    def load(cls, run: RunDirectory) -> "SentenceTranslator":
         """Restore the best weights of a run; the run directory alone is enough.
 
         It translates in float32, whatever the precision of training. Rounding to bfloat16 makes ties, and their order
@@ -109,7 +109,7 @@ class SentenceTranslator:
             UserError: the run has no checkpoint yet, or it is damaged.
         """
         config = Config.from_settings(run.read_config().settings)
-        trainer.prepare(config.seed, "float32")
+        trainer.set_seed_and_precision(config.seed, "float32")
         source_tokenizer, target_tokenizer = (
             WordTokenizer(Vocabulary.load(run.path / f"vocabulary_{side}.json")) for side in ("source", "target")
         )

@@ -21,7 +21,7 @@ from common.errors import UserError
 from common.io.files import write_atomically
 from common.io.terminal import echo
 from common.training import trainer
-from common.training.run_directory import Run
+from common.training.run_directory import RunDirectory
 from examples.nmt_attention.attention_plots import reference_attention
 
 # %% tags=["module"]
@@ -38,7 +38,7 @@ NUM_SAMPLES = 10
 
 
 def evaluate(
-    run: Run,
+    run: RunDirectory,
     split: str = "test",
     beam: int = 5,
     length_penalty: float = 1.0,
@@ -53,7 +53,7 @@ def evaluate(
         split: "test" or "validation".
         beam: of the beam search; likewise `length_penalty`.
         length_penalty: see `common.nn.beam_search.beam_search`.
-        data: what pairs it was trained on; None to take that from the run, see `Run.data_to_use`.
+        data: what pairs it was trained on; None to take that from the run, see `RunDirectory.data_to_use`.
         data_dir: the download cache; None for the default one.
         write: write `evaluation.json` and the ten translations.
 

@@ -32,7 +32,7 @@ import tensorflow as tf
 from IPython.display import Image as Picture
 from IPython.display import display
 
-from common.app.report import flat, readable
+from common.app.report import flatten, format_value
 from common.nn.losses import masked_mean, smoothed_cross_entropy
 from examples.nmt_attention.config import PRESETS
 
@@ -172,8 +172,8 @@ for candidate in candidates:
 from examples.nmt_attention.evaluate import evaluate
 
 # %%
-for name, value in flat(evaluate(run, data_dir=config.data_dir)).items():
-    print(f"{name:<26} {readable(value)}")
+for name, value in flatten(evaluate(run, data_dir=config.data_dir)).items():
+    print(f"{name:<26} {format_value(value)}")
 
 # %% [markdown]
 # ## Now try

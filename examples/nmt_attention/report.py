@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from common.app import report
-from common.training.run_directory import Run
+from common.training.run_directory import RunDirectory, read_listing
 from examples.nmt_attention.attention_plots import read_samples
 
 
-def write_report(run: Run) -> Path:
+def write_report(run: RunDirectory) -> Path:
     """Write `report.html` from what the run directory holds by now, and return its path."""
     lead = "An encoder, a decoder, and attention between them, learned to translate from nothing but sentence pairs."
     gif = run.figures / "training.gif"
@@ -29,7 +29,7 @@ def write_report(run: Run) -> Path:
         report.section_on_evaluation(run),
         report.Section(
             "Beside the reference",
-            listings=[("Ten held-out sentences, from the shortest to the longest", report.read_listing(examples))],
+            listings=[("Ten held-out sentences, from the shortest to the longest", read_listing(examples))],
         )
         if examples
         else None,

@@ -16,8 +16,8 @@ from common.io.terminal import echo
 from common.nn.adam import Adam
 from common.nn.muon import Muon
 from common.training import trainer
-from common.training.run_directory import Run
-from common.training.schedule import WarmUpAndDecay
+from common.training.run_directory import RunDirectory
+from common.training.schedule import WarmupCosine
 from common.viz import figures
 from examples.nmt_attention.attention_plots import (
     TranslationSamples,
@@ -47,18 +47,18 @@ def build_model(config: Config, source_size: int, target_size: int) -> Translato
     return Translator(source_size, target_size, **config.architecture()).build_weights()
 
 
-def build_schedule(config: Config, total_steps: int) -> WarmUpAndDecay:
+def build_schedule(config: Config, total_steps: int) -> WarmupCosine:
     """Return the learning rate of a run of so many steps."""
-    return WarmUpAndDecay(config.learning_rate, total_steps, config.warmup_steps)
+    return WarmupCosine(config.learning_rate, total_steps, config.warmup_steps)
 
 
-def build_optimizer(config: Config, schedule: WarmUpAndDecay) -> keras.optimizers.Optimizer:
+def build_optimizer(config: Config, schedule: WarmupCosine) -> keras.optimizers.Optimizer:
     """Return Muon or Adam at the rate of `schedule`, with clipping."""
     if config.optimizer == "adam":
         return Adam(schedule, beta_2=config.beta_2, global_clipnorm=config.clip_norm)
     return Muon(
         schedule,
-        rms_rate=config.matrix_step,
+        rms_rate=config.muon_rms_rate,
         every=4,
         ns_steps=3,  # of the usual 5, as in text generation
         exclude_layers=["energy"],  # a single column, which has one direction anyway
@@ -69,16 +69,16 @@ def build_optimizer(config: Config, schedule: WarmUpAndDecay) -> keras.optimizer
     )
 
 
-def train(config: Config) -> Run:
+def train(config: Config) -> RunDirectory:
     """Train as `config` says, or resume the run that is there, and draw the figures.
 
     Raises:
         UserError: bad data, or a run directory with other settings.
         Interrupted: stopped by a signal, with everything saved.
     """
-    trainer.prepare(config.seed, config.precision)
+    trainer.set_seed_and_precision(config.seed, config.precision)
     corpus = load_corpus(config.data, **config.corpus(), data_dir=config.data_dir)
-    run = Run.start(
+    run = RunDirectory.start(
         config.run_path,
         config.EXAMPLE,
         settings=config.settings(),
@@ -112,7 +112,7 @@ def train(config: Config) -> Run:
     return run
 
 
-def save_vocabularies(run: Run, corpus: Corpus) -> None:
+def save_vocabularies(run: RunDirectory, corpus: Corpus) -> None:
     """Write both vocabularies into the run directory."""
     for side, tokenizer in (("source", corpus.source_tokenizer), ("target", corpus.target_tokenizer)):
         tokenizer.vocabulary.save(run.path / f"vocabulary_{side}.json")
@@ -130,7 +130,7 @@ def print_summary(config: Config, corpus: Corpus, model: keras.Model) -> None:
     )
 
 
-def draw_figures(run: Run, corpus: Corpus, samples: list[Pair]) -> None:
+def draw_figures(run: RunDirectory, corpus: Corpus, samples: list[Pair]) -> None:
     """Draw the learning curve, attention maps and training GIF of the run so far; nothing if no epoch is finished."""
     rows = run.read_metrics()
     if not rows:

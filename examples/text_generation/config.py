@@ -13,8 +13,8 @@ from common.app.cli import (
     RunOptions,
     TrainOptions,
     require_between,
+    require_fraction,
     require_positive,
-    require_share,
 )
 from common.errors import UserError
 
@@ -83,7 +83,7 @@ class Config(TrainOptions):
         require_between(1, MAX_WIDTH, self, "window", "embedding_dim", "units", "sample_length")
         require_between(1, 64, self, "layers")
         require_between(0, MAX_STEPS, self, "warmup_steps", "weight_decay", "learning_rate_floor")
-        require_share(self, "dropout", "beta_2")
+        require_fraction(self, "dropout", "beta_2")
         require_positive(self, "learning_rate", "muon_rms_rate", "clip_norm")
         if self.prompt == "":
             raise UserError("--prompt: expected at least one character, got none")

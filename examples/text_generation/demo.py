@@ -14,7 +14,6 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from common.app.report import read_listing
 from common.data.text_files import read_text
 from common.data.vocabulary import Vocabulary
 from common.errors import UserError
@@ -22,7 +21,7 @@ from common.io.files import write_atomically
 from common.nn.sampling import sample_sequence, uniform_noise
 from common.training import trainer
 from common.training.checkpoints import restore_weights
-from common.training.run_directory import Run
+from common.training.run_directory import RunDirectory, read_listing
 from common.viz import figures
 
 # %% tags=["module"]
@@ -67,14 +66,14 @@ class TextGenerator:
         self._write_many = tf.function(self._write, reduce_retracing=True)
 
     @classmethod
-    def load(cls, run: Run) -> "TextGenerator":
+    def load(cls, run: RunDirectory) -> "TextGenerator":
         """Restore the best weights of a run; the run directory alone is enough.
 
         Raises:
             UserError: the run has no checkpoint yet, or it is damaged.
         """
         config = Config.from_settings(run.read_config().settings)
-        trainer.prepare(config.seed, config.precision)
+        trainer.set_seed_and_precision(config.seed, config.precision)
         vocabulary = Vocabulary.load(run.vocabulary)
         model = CharRNN(len(vocabulary), **config.architecture()).build_weights()
         restore_weights(run.checkpoints, model)
@@ -173,7 +172,7 @@ def sample_path(folder: Path, epochs_done: int) -> Path:
     return folder / f"epoch_{epochs_done:04d}.txt"
 
 
-def read_samples(run: Run) -> list[tuple[str, str]]:
+def read_samples(run: RunDirectory) -> list[tuple[str, str]]:
     """Return (title, text) of the samples of this run's epochs, in order."""
     titles = {0: "before training"} | {
         int(row["epoch"]): f"after epoch {int(row['epoch'])}: {row['val_loss']:.3f} nats per character"
@@ -184,6 +183,6 @@ def read_samples(run: Run) -> list[tuple[str, str]]:
     ]
 
 
-def draw_training_gif(run: Run, prompt: str) -> None:
+def draw_training_gif(run: RunDirectory, prompt: str) -> None:
     """Draw the samples of all epochs as `figures/training.gif`."""
     figures.save_gif(figures.text_frames(read_samples(run), len(prompt)), run.figures / "training.gif")

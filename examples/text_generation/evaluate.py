@@ -18,7 +18,7 @@ import numpy as np
 from common.errors import UserError
 from common.training import trainer
 from common.training.checkpoints import restore_weights
-from common.training.run_directory import Run
+from common.training.run_directory import RunDirectory
 
 # %% tags=["module"]
 from examples.text_generation.config import Config
@@ -30,12 +30,14 @@ from examples.text_generation.train import build_model
 WINDOW = 256  # characters of context at most in the second rule, as others report it
 
 
-def evaluate(run: Run, data: str | None = None, data_dir: Path | None = None, write: bool = True) -> dict[str, float]:
+def evaluate(
+    run: RunDirectory, data: str | None = None, data_dir: Path | None = None, write: bool = True
+) -> dict[str, float]:
     """Measure the best checkpoint on all validation characters and return the metrics.
 
     Args:
         run: a trained run.
-        data: what text it was trained on; None to take that from the run, see `Run.data_to_use`.
+        data: what text it was trained on; None to take that from the run, see `RunDirectory.data_to_use`.
         data_dir: the download cache; None for the default one.
         write: write `evaluation.json`.
 
@@ -45,7 +47,7 @@ def evaluate(run: Run, data: str | None = None, data_dir: Path | None = None, wr
     started = time.monotonic()
     trained = run.read_config()
     config = Config.from_settings(trained.settings)
-    trainer.prepare(config.seed, config.precision)
+    trainer.set_seed_and_precision(config.seed, config.precision)
     data = run.data_to_use(data, Config.DATA_SETS)
     corpus = load_corpus(data, config.window, data_dir)
     if corpus.fingerprint != trained.data:

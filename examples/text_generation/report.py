@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from common.app import report
-from common.training.run_directory import Run
+from common.training.run_directory import RunDirectory
 from examples.text_generation.demo import read_samples
 
 
-def write_report(run: Run) -> Path:
+def write_report(run: RunDirectory) -> Path:
     """Write `report.html` from what the run directory holds by now, and return its path."""
     lead = "A recurrent network that reads one character at a time, learned to write from nothing but the text."
     drawn = run.figures / "loss_heatmap.png"

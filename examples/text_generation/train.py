@@ -18,8 +18,8 @@ from common.io.terminal import echo
 from common.nn.adam import Adam
 from common.nn.muon import Muon
 from common.training import trainer
-from common.training.run_directory import Run
-from common.training.schedule import WarmUpAndDecay
+from common.training.run_directory import RunDirectory
+from common.training.schedule import WarmupCosine
 from common.viz import figures
 
 # %% tags=["module"]
@@ -59,18 +59,18 @@ def build_model(config: Config, vocabulary_size: int) -> TrainableCharRNN:
     return model
 
 
-def build_schedule(config: Config, total_steps: int) -> WarmUpAndDecay:
+def build_schedule(config: Config, total_steps: int) -> WarmupCosine:
     """Return the learning rate of a run of so many steps."""
-    return WarmUpAndDecay(config.learning_rate, total_steps, config.warmup_steps, config.learning_rate_floor)
+    return WarmupCosine(config.learning_rate, total_steps, config.warmup_steps, config.learning_rate_floor)
 
 
-def muon_rms_rate(config: Config, schedule: WarmUpAndDecay) -> tf.Tensor:
+def muon_rms_rate(config: Config, schedule: WarmupCosine) -> tf.Tensor:
     """Return the root mean square of Muon's step in units of the learning rate, float32, for the planned steps."""
     steps = tf.maximum(tf.cast(schedule.total_steps, tf.float32), 200)  # not measured below
     return config.muon_rms_rate * tf.sqrt(942 / steps)
 
 
-def build_optimizer(config: Config, schedule: WarmUpAndDecay) -> keras.optimizers.Optimizer:
+def build_optimizer(config: Config, schedule: WarmupCosine) -> keras.optimizers.Optimizer:
     """Return Muon or Adam at the rate of `schedule`, with clipping, and decoupled weight decay if any."""
     decay = config.weight_decay or None
     if config.optimizer == "adam":
@@ -88,18 +88,18 @@ def build_optimizer(config: Config, schedule: WarmUpAndDecay) -> keras.optimizer
     )
 
 
-def train(config: Config) -> Run:
+def train(config: Config) -> RunDirectory:
     """Train as `config` says, or resume the run that is there, and draw the pictures.
 
     Raises:
         UserError: bad data, or a run directory with other settings.
         Interrupted: stopped by a signal, with everything saved.
     """
-    trainer.prepare(config.seed, config.precision)
+    trainer.set_seed_and_precision(config.seed, config.precision)
     corpus = load_corpus(config.data, config.window, config.data_dir)
     config = replace(config, prompt=config.prompt or corpus.prompt)
     corpus.vocabulary.encode(config.prompt)  # better to complain now than after the first epoch
-    run = Run.start(
+    run = RunDirectory.start(
         config.run_path,
         config.EXAMPLE,
         settings=config.settings(),
@@ -140,7 +140,7 @@ def print_summary(config: Config, corpus: Corpus, model: keras.Model) -> None:
     )
 
 
-def draw_pictures(run: Run, config: Config, corpus: Corpus) -> None:
+def draw_pictures(run: RunDirectory, config: Config, corpus: Corpus) -> None:
     """Draw the learning curve, the training GIF and the loss heatmap; nothing if no epoch is finished."""
     rows = run.read_metrics()
     if not rows:

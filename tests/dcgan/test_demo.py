@@ -7,7 +7,7 @@ from PIL import Image
 
 from common.app.outputs import Outputs
 from common.errors import UserError
-from common.training.run_directory import Run
+from common.training.run_directory import RunDirectory
 from examples.dcgan.config import PRESETS
 from examples.dcgan.demo import (
     FRAMES_PER_SEGMENT,
@@ -90,7 +90,7 @@ def early(tmp_path_factory):
     """A run of two epochs of 40 steps."""
     path = tmp_path_factory.mktemp("runs") / "early"
     settings = SETTINGS | {"epochs": 2, "steps_per_epoch": 40}
-    return Run(train(replace(PRESETS["tiny"], run_dir=path, **settings)).path)
+    return RunDirectory(train(replace(PRESETS["tiny"], run_dir=path, **settings)).path)
 
 
 def test_more_samples_are_drawn_in_the_first_epoch(early):

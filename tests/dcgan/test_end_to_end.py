@@ -3,14 +3,14 @@ import pytest
 from PIL import Image
 
 from common.app.cli import main
-from common.training.run_directory import Run
-from examples.dcgan.__main__ import VERBS
+from common.training.run_directory import RunDirectory
+from examples.dcgan.__main__ import COMMANDS
 from tests.dcgan.tiny import FLAGS
 from tests.same_run import saved_variables
 
 
 def command(*arguments):
-    return main("python -m examples.dcgan", "", VERBS, [str(argument) for argument in arguments])
+    return main("python -m examples.dcgan", "", COMMANDS, [str(argument) for argument in arguments])
 
 
 def test_a_checkpoint_contains_networks_ema_optimizers_and_random_state(trained):
@@ -36,7 +36,7 @@ def test_line_by_line_it_learns_the_same(tmp_path):
     def losses(name, *flags):
         flags = ["--preset", "tiny", *FLAGS, "--epochs", 1, "--run-dir", tmp_path / name, *flags]
         assert command("train", *flags) == 0
-        [row] = Run(tmp_path / name).read_metrics()
+        [row] = RunDirectory(tmp_path / name).read_metrics()
         return row["generator_loss"], row["discriminator_loss"]
 
     assert losses("eager", "--eager") == pytest.approx(losses("compiled"), abs=1e-3)
@@ -72,7 +72,7 @@ def test_a_single_picture_and_a_larger_batch_size_train(tmp_path):
     (tmp_path / "one").mkdir()
     flags = ["--preset", "tiny", "--data", one_picture(tmp_path / "one"), "--image-size", 16, "--batch-size", 64]
     assert command("train", *flags, "--epochs", 2, "--base-channels", 4, "--run-dir", tmp_path / "run") == 0
-    assert all(np.isfinite(list(row.values())).all() for row in Run(tmp_path / "run").read_metrics())
+    assert all(np.isfinite(list(row.values())).all() for row in RunDirectory(tmp_path / "run").read_metrics())
 
 
 def huge(folder):

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from common.errors import UserError
-from common.training.run_directory import Run
+from common.training.run_directory import RunDirectory
 from examples.dcgan.config import PRESETS
 from examples.dcgan.evaluate import evaluate, measure_classes, measure_neighbours
 from examples.dcgan.train import train
@@ -53,7 +53,7 @@ def test_without_labels_the_rule_says_what_is_left_out(tmp_path, tiny_images):
     for number, pixels in enumerate(tiny_images.train[:30, ..., 0]):
         Image.fromarray(pixels).save(tmp_path / "mine" / f"{number:02d}.png")
     settings = SETTINGS | {"data": str(tmp_path / "mine"), "run_dir": tmp_path / "run", "epochs": 1, "image_size": 16}
-    run = Run(train(replace(PRESETS["tiny"], **settings)).path)
+    run = RunDirectory(train(replace(PRESETS["tiny"], **settings)).path)
     assert set(evaluate(run)) == {"diversity", "novelty"}
     entry = run.read_evaluation()
     assert entry.rule.startswith("no labels") and entry.split == "training"
@@ -66,5 +66,5 @@ def test_other_images_than_those_of_training_are_refused(trained, tmp_path):
 
 
 def test_a_moved_run_can_be_measured(trained, tmp_path):
-    moved = Run(shutil.copytree(trained.path, tmp_path / "elsewhere"))
+    moved = RunDirectory(shutil.copytree(trained.path, tmp_path / "elsewhere"))
     assert evaluate(moved, samples=50)["frechet_floor"] > 0

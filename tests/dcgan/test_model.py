@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from common.training import trainer
-from common.training.checkpoints import Checkpoints, training_state
+from common.training.checkpoints import Checkpoints, training_variables
 from examples.dcgan.data import to_unit_range, training_batches
 from examples.dcgan.demo import sample_latents
 from examples.dcgan.feature_maps import feature_map_sizes
@@ -14,7 +14,7 @@ from examples.dcgan.model import DCGAN, discriminator_loss, generator_loss
 
 
 def build(image_size=28, channels=1, optimizer=lambda: keras.optimizers.Adam(2e-4, beta_1=0.5), precision="float32"):
-    trainer.prepare(1, precision)
+    trainer.set_seed_and_precision(1, precision)
     model = DCGAN(image_size, channels, base_channels=4, latent_dim=8, ema_decay=0.9, real_label=1.0).build_weights()
     model.compile(optimizer(), optimizer())
     return model
@@ -109,14 +109,14 @@ def test_the_ema_follows_by_hand():
 
 def test_latents_networks_and_optimizers_continue_after_a_restore(tmp_path):
     model = build()
-    checkpoints = Checkpoints(tmp_path, **training_state(model))
+    checkpoints = Checkpoints(tmp_path, **training_variables(model))
     model.train_step(images(4))
     checkpoints.save("latest", 1, {})
     expected = [{name: float(value) for name, value in model.train_step(images(4)).items()} for _ in range(2)]
     weights = [variable.numpy() for variable in model.variables]
 
     again = build()
-    Checkpoints(tmp_path, **training_state(again)).restore("latest")
+    Checkpoints(tmp_path, **training_variables(again)).restore("latest")
     assert [{name: float(value) for name, value in again.train_step(images(4)).items()} for _ in range(2)] == expected
     assert all((mine.numpy() == theirs).all() for mine, theirs in zip(again.variables, weights, strict=True))
     assert expected[0]["generator_loss"] != expected[1]["generator_loss"]  # the latents are new in every step

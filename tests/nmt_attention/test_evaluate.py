@@ -5,7 +5,7 @@ import pytest
 import sacrebleu
 
 from common.errors import UserError
-from common.training.run_directory import Run
+from common.training.run_directory import RunDirectory
 from examples.nmt_attention.attention_plots import reference_attention
 from examples.nmt_attention.data import load_corpus
 from examples.nmt_attention.evaluate import alignment_accuracy, evaluate, format_samples, measure_text
@@ -66,7 +66,7 @@ def test_it_measures_what_sacrebleu_measures():
 
 def test_a_run_that_was_moved_measures_again_what_training_saw(trained, written, tmp_path):
     shutil.copytree(trained.path, tmp_path / "elsewhere")
-    metrics = evaluate(Run(tmp_path / "elsewhere"), "validation", beam=2)
+    metrics = evaluate(RunDirectory(tmp_path / "elsewhere"), "validation", beam=2)
     row = min(trained.read_metrics(), key=lambda row: row["val_loss"])
     assert metrics["nats_per_token"] == pytest.approx(row["val_loss"], abs=1e-5)
     assert metrics["accuracy"] == pytest.approx(row["val_accuracy"], abs=1e-5)

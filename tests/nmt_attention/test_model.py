@@ -16,7 +16,7 @@ rng = np.random.default_rng(0)
 
 
 def make(dropout=0.0, label_smoothing=0.0, seed=1, size=V):
-    trainer.prepare(seed, "float32")
+    trainer.set_seed_and_precision(seed, "float32")
     model = Translator(size, size, E, U, D, 4, dropout, label_smoothing).build_weights()
     for weight in model.trainable_weights:  # far from the small initial values, so that mistakes show
         weight.assign(np.random.default_rng(seed).normal(size=weight.shape) * 0.7)
@@ -110,7 +110,7 @@ def test_decoder_inputs_are_the_targets_shifted_right():
 
 
 def test_the_untrained_loss_is_near_that_of_guessing():
-    trainer.prepare(1, "float32")
+    trainer.set_seed_and_precision(1, "float32")
     model = Translator(1000, 1000, 64, 32, 64, 32).build_weights()
     source, target = tf.constant(rng.integers(4, 1000, (32, 9)), tf.int32), tf.constant(rng.integers(4, 1000, (32, 9)))
     loss = float(model.test_step((source, tf.cast(target, tf.int32)))["loss"])
@@ -172,7 +172,7 @@ def test_the_score_is_the_probability_of_the_translation():
 
 def test_it_learns_to_reverse():
     """With nothing but attention to find the words: the copy task of sequence models, backwards."""
-    trainer.prepare(1, "float32")
+    trainer.set_seed_and_precision(1, "float32")
     letters = [" ".join(row) for row in np.random.default_rng(0).choice([*"abcdefgh"], size=(1200, 5))]
     pairs = [(text, " ".join(text.split()[::-1])) for text in letters]
     tokenizer = WordTokenizer.build(letters, 1)
@@ -215,12 +215,12 @@ def test_validation_counts_tokens_not_batches():
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_low_precision_trains_too(precision):
-    trainer.prepare(1, precision)
+    trainer.set_seed_and_precision(1, precision)
     model = Translator(V, V, E, U, D, 4, 0.1, 0.1).build_weights()
     model.compile(keras.optimizers.Adam(0.1))
     losses = [float(model.train_step(each)["loss"]) for each in [batch()] * 8]
     translate_ids(model, batch()[0], beam=2)
-    trainer.prepare(1, "float32")
+    trainer.set_seed_and_precision(1, "float32")
     assert losses[0] == pytest.approx(np.log(V), abs=0.4) and losses[-1] < 0.8 * losses[0]
     assert all(weight.dtype == "float32" for weight in model.trainable_weights)
 

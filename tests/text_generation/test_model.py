@@ -12,7 +12,7 @@ rng = np.random.default_rng(0)
 
 
 def make(cls=CharRNN, *streams, layers=2, cell="gru", dropout=0.0, seed=1):
-    trainer.prepare(seed, "float32")
+    trainer.set_seed_and_precision(seed, "float32")
     shape = {"embedding_dim": 5, "units": U, "layers": layers}
     model = cls(V, *streams, **shape, cell=cell, dropout=dropout).build_weights()
     model.logits.kernel.assign(rng.normal(size=model.logits.kernel.shape))  # zero would make all tests of logits pass
@@ -75,7 +75,7 @@ def test_decoding_one_character_at_a_time_is_the_same(cell):
 
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
 def test_an_untrained_model_costs_the_logarithm_of_the_vocabulary(cell):
-    trainer.prepare(1, "float32")
+    trainer.set_seed_and_precision(1, "float32")
     model = TrainableCharRNN(65, B, 2, embedding_dim=256, units=512, cell=cell, dropout=0.5).build_weights()
     ids = rng.integers(65, size=400).astype("int32")
     loss = trainer.evaluate(model, contiguous_batches(ids, streams=2, window=50))["loss"]
@@ -186,12 +186,12 @@ def test_it_trains_with_fit_as_well():
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_low_precision_trains_too(precision):
-    trainer.prepare(1, precision)
+    trainer.set_seed_and_precision(1, precision)
     model = TrainableCharRNN(V, B, 2, embedding_dim=5, units=U, layers=1).build_weights()
     model.compile(keras.optimizers.Adam(0.02))
     ids = some_ids(T + 1)
     batch = (ids[:, :-1], ids[:, 1:], np.ones((B, T), bool), True)
     losses = [float(model.train_step(batch)["loss"]) for _ in range(30)]
-    trainer.prepare(1, "float32")
+    trainer.set_seed_and_precision(1, "float32")
     assert losses[0] == pytest.approx(np.log(V), abs=0.1) and losses[-1] < 0.8 * losses[0]
     assert all(weight.dtype == "float32" for weight in model.trainable_weights)

@@ -13,7 +13,7 @@ import numpy as np
 import platformdirs
 import tensorflow as tf
 
-from common.data.batching import quick_to_stop
+from common.data.batching import without_autotuning
 from common.errors import UserError
 from common.io.files import write_atomically
 from common.io.tensors import tensor_bytes, tensors_from
@@ -39,7 +39,7 @@ class FeatureClassifier:
     def features(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return features float32 [N, 128] and class probabilities float32 [N, K] of images uint8 [N, H, W, C]."""
         batches = tf.data.Dataset.from_tensor_slices(images).batch(500).map(to_unit_range)
-        features, logits = self.network.predict(quick_to_stop(batches), verbose=0)
+        features, logits = self.network.predict(without_autotuning(batches), verbose=0)
         return features, np.asarray(tf.nn.softmax(logits))
 
 
@@ -52,7 +52,7 @@ def load_or_train_classifier(images: ImageSet) -> FeatureClassifier:
     Raises:
         UserError: the cache cannot be written.
     """
-    trainer.prepare(_SEED, precision="float32")  # the same classifier, whatever the precision of the run
+    trainer.set_seed_and_precision(_SEED, precision="float32")  # the same classifier, whatever the precision of the run
     network = _build(images.train.shape[1:], int(images.train_labels.max()) + 1)
     cached = _cache_path(images)
     variables = named_variables(network)
@@ -107,7 +107,7 @@ def _train(network: keras.Model, images: ImageSet) -> float:
         metrics=["accuracy"],
     )
     examples = tf.data.Dataset.from_tensor_slices((images.train, images.train_labels)).shuffle(count, seed=_SEED)
-    scaled = quick_to_stop(examples.batch(_BATCH_SIZE).map(lambda x, y: (to_unit_range(x), y)))
+    scaled = without_autotuning(examples.batch(_BATCH_SIZE).map(lambda x, y: (to_unit_range(x), y)))
     logits_only.fit(scaled, epochs=epochs, shuffle=False, verbose=0)  # the data set shuffles
     return logits_only.evaluate(to_unit_range(images.held_out), images.held_out_labels, verbose=0)[1]
 

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from common.nn.adversarial import AdversarialModel
 from common.training import trainer
-from common.training.checkpoints import training_state
+from common.training.checkpoints import training_variables
 
 
 class Pair(AdversarialModel):
@@ -48,7 +48,7 @@ def test_each_optimizer_has_the_variables_of_its_own_network():
 
 
 def test_both_optimizers_are_part_of_a_checkpoint():
-    assert {"model", "generator_optimizer", "discriminator_optimizer"} == training_state(pair()).keys()
+    assert {"model", "generator_optimizer", "discriminator_optimizer"} == training_variables(pair()).keys()
 
 
 def test_fit_trains_and_reports_the_results_of_the_step():
@@ -59,7 +59,7 @@ def test_fit_trains_and_reports_the_results_of_the_step():
 
 @pytest.mark.parametrize(("precision", "scales"), [("float32", False), ("bfloat16", False), ("float16", True)])
 def test_in_float16_both_losses_are_scaled(precision, scales):
-    trainer.prepare(1, precision)
+    trainer.set_seed_and_precision(1, precision)
     model = pair()
     for optimizer in (model.generator_optimizer, model.discriminator_optimizer):
         assert isinstance(optimizer, keras.optimizers.LossScaleOptimizer) == scales
