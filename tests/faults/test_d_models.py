@@ -60,7 +60,7 @@ def two_photos(folder):
         for split in ("train", "validation")
     ]
     (folder / "album" / "captions.json").write_text(json.dumps(entries))
-    return folder / "album", "--word-count", 1, "--features-dir", folder / "features"
+    return folder / "album", "--min-count", 1, "--features-dir", folder / "features"
 
 
 LITTLE = {
