@@ -24,7 +24,7 @@ def translate(options: TranslateOptions) -> None:
     from common.io.terminal import echo
     from common.training.run_directory import Run
     from examples.nmt_attention.demo import SentenceTranslator
-    from examples.nmt_attention.text_io import input_lines, output_lines
+    from examples.nmt_attention.demonstrate.text_io import input_lines, output_lines
 
     run = Run.open(options.run, Config.EXAMPLE)
     translator = SentenceTranslator.load(run)

@@ -24,11 +24,11 @@ from common.data.download import Resource, fetch
 from common.data.text_files import normalise, read_text
 from common.data.tfds import load
 from common.errors import UserError
+from examples.nmt_attention.download.parallel_corpus import Pair, clean_pairs, split_pairs
 
 # %% tags=["module"]
-from examples.nmt_attention.grammar import tiny_pairs
-from examples.nmt_attention.pairs import Pair, clean_pairs, split_pairs
-from examples.nmt_attention.tokenizer import END, PAD, WordTokenizer, tokenise
+from examples.nmt_attention.download.toy_grammar import tiny_pairs
+from examples.nmt_attention.preprocess.tokenizer import END, PAD, WordTokenizer, tokenise
 
 # %% [markdown]
 # ## Step 1: download

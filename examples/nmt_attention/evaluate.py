@@ -22,15 +22,16 @@ from common.io.files import write_atomically
 from common.io.terminal import echo
 from common.training import trainer
 from common.training.run_directory import Run
-from examples.nmt_attention.attention_plots import reference_attention
 
 # %% tags=["module"]
 from examples.nmt_attention.config import Config
 from examples.nmt_attention.data import EncodedPairs, load_corpus
 from examples.nmt_attention.demo import SentenceTranslator
-from examples.nmt_attention.grammar import tiny_pairs
-from examples.nmt_attention.pairs import Pair
-from examples.nmt_attention.tokenizer import first_word, strip_joiners, tokenise
+from examples.nmt_attention.demonstrate.attention_plots import reference_attention
+from examples.nmt_attention.download.parallel_corpus import Pair
+from examples.nmt_attention.download.toy_grammar import tiny_pairs
+from examples.nmt_attention.model import Translator
+from examples.nmt_attention.preprocess.tokenizer import first_word, strip_joiners, tokenise
 
 # %%
 LENGTHS = {"1_to_5_words": range(1, 6), "6_to_10_words": range(6, 11), "over_10_words": range(11, 10**6)}
@@ -45,6 +46,7 @@ def evaluate(
     data: str | None = None,
     data_dir: Path | None = None,
     write: bool = True,
+    model_class: type[Translator] = Translator,
 ) -> dict[str, float | dict[str, float]]:
     """Measure the best checkpoint on all held-out pairs, print ten translations, and return the metrics.
 
@@ -56,6 +58,7 @@ def evaluate(
         data: what pairs it was trained on; None to take that from the run, see `Run.data_to_use`.
         data_dir: the download cache; None for the default one.
         write: write `evaluation.json` and the ten translations.
+        model_class: of the model; the lesson passes the class that it defines.
 
     Raises:
         UserError: no checkpoint, or the data is not what the model was trained on.
@@ -67,7 +70,7 @@ def evaluate(
     corpus = load_corpus(data, **config.corpus(), data_dir=data_dir)
     if corpus.fingerprint != trained.data:
         raise UserError(f"{data}: not the pairs that {run.path} was trained on; name those with --data")
-    translator = SentenceTranslator.load(run)
+    translator = SentenceTranslator.load(run, model_class)
     pairs = getattr(corpus, split)
     metrics = measure_tokens(translator, pairs, config.batch_size)
     sources, references = zip(*pairs, strict=True)

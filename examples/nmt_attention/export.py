@@ -8,7 +8,15 @@ import tensorflow as tf
 from common.app.saved_model import save_model
 from common.training.checkpoints import named_variables
 from examples.nmt_attention.demo import SentenceTranslator, translate_ids
-from examples.nmt_attention.tokenizer import END, JOINER_PATTERN, PAD, SPECIALS, TOKENIZER_RULES, UNKNOWN, WordTokenizer
+from examples.nmt_attention.preprocess.tokenizer import (
+    END,
+    JOINER_PATTERN,
+    PAD,
+    SPECIALS,
+    TOKENIZER_RULES,
+    UNKNOWN,
+    WordTokenizer,
+)
 
 _WORD_CHARACTERS = r"\p{L}\p{N}_"  # what Python's \w means, for TensorFlow, whose \w knows English letters only
 _SPACES = r"[\s\p{Z}\x{85}\x1c-\x1f]+"

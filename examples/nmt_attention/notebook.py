@@ -52,7 +52,7 @@ config = replace(PRESETS[PRESET], fresh=True)  # fresh: train anew whenever the 
 
 # %% tags=["include"]
 from examples.nmt_attention.data import EncodedPairs, load_corpus
-from examples.nmt_attention.tokenizer import PAD, tokenise
+from examples.nmt_attention.preprocess.tokenizer import PAD, tokenise
 
 # %% [markdown]
 # ### Look at a batch
@@ -123,7 +123,7 @@ print(f"loss {loss:.3f}, guessing {math.log(len(corpus.target_tokenizer)):.3f}")
 from examples.nmt_attention.demo import SentenceTranslator
 
 # %% tags=["include"]
-from examples.nmt_attention.attention_plots import draw
+from examples.nmt_attention.demonstrate.attention_plots import draw
 
 # %% [markdown]
 # ## Train

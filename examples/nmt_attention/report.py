@@ -4,7 +4,8 @@ from pathlib import Path
 
 from common.app import report
 from common.training.run_directory import Run
-from examples.nmt_attention.attention_plots import read_samples
+from common.training.samples import read_samples
+from examples.nmt_attention.demonstrate.attention_plots import LOSS_UNIT
 
 
 def write_report(run: Run) -> Path:
@@ -33,7 +34,7 @@ def write_report(run: Run) -> Path:
         )
         if examples
         else None,
-        report.Section("Learning to translate", pictures=learning, listings=read_samples(run)),
+        report.Section("Learning to translate", pictures=learning, listings=read_samples(run, LOSS_UNIT)),
         report.Section("Attention", pictures=maps),
     ]
     return report.write_report(run, "Translation", lead, sections)

@@ -26,7 +26,7 @@ from examples.image_captioning.folder import load_folder
 from examples.image_captioning.photos import LeftOut, Photo, survey
 from examples.image_captioning.published import read_coco_captions
 from examples.nmt_attention import data as pairs_data
-from examples.nmt_attention.pairs import clean_pairs
+from examples.nmt_attention.download.parallel_corpus import clean_pairs
 from examples.text_generation import data as text_data
 from tests.downloads import ROOT
 from tests.image_captioning.test_features import extract, make_photos

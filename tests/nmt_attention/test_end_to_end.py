@@ -3,7 +3,7 @@ import pytest
 from common.app.cli import main
 from common.training.run_directory import Run
 from examples.nmt_attention.__main__ import VERBS
-from examples.nmt_attention.grammar import tiny_pairs
+from examples.nmt_attention.download.toy_grammar import tiny_pairs
 
 
 def command(*arguments):

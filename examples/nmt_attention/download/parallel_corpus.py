@@ -15,7 +15,7 @@ from common.errors import UserError
 from common.io.terminal import warn
 
 # %% tags=["module"]
-from examples.nmt_attention.tokenizer import clean, tokenise
+from examples.nmt_attention.preprocess.tokenizer import clean, tokenise
 
 # %%
 Pair = tuple[str, str]
