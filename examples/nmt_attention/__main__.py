@@ -5,7 +5,7 @@ import sys
 from common.app.cli import Verb, main
 from examples.nmt_attention.config import PRESETS, Config, EvaluateOptions, ExportOptions, TranslateOptions
 
-# TensorFlow is imported by the verbs, not here, so that --help answers at once.
+# The verbs import TensorFlow, not this module, so that --help is fast.
 
 
 def train(config: Config) -> None:
@@ -20,7 +20,7 @@ def train(config: Config) -> None:
 
 
 def translate(options: TranslateOptions) -> None:
-    """Write translations to stdout, a line for a line."""
+    """Write the translations to stdout, a line for a line."""
     from common.io.terminal import echo
     from common.training.run_directory import Run
     from examples.nmt_attention.demo import SentenceTranslator
@@ -33,42 +33,35 @@ def translate(options: TranslateOptions) -> None:
 
 
 def evaluate(options: EvaluateOptions) -> None:
-    """Measure, and refresh the report."""
-    from common.app.report import flat, readable
-    from common.io.terminal import echo
+    """Print and write the metrics, and update the report."""
+    from common.app.commands import print_evaluation
     from common.training.run_directory import Run
     from examples.nmt_attention.evaluate import evaluate
     from examples.nmt_attention.report import write_report
 
     run = Run.open(options.run, Config.EXAMPLE)
     settings = (options.split, options.beam, options.length_penalty, options.data, options.data_dir, options.write)
-    for name, value in flat(evaluate(run, *settings)).items():
-        echo(f"{name:<28} {readable(value)}")
-    if options.write:
-        echo(f"written: {run.evaluation}, {write_report(run)}")
+    print_evaluation(run, evaluate(run, *settings), options, write_report)
 
 
 def export(options: ExportOptions) -> None:
-    """Write a SavedModel and say where."""
-    from common.io.terminal import echo
+    """Write a SavedModel and print its path."""
+    from common.app.commands import export_model
     from common.training.run_directory import Run
     from examples.nmt_attention.demo import SentenceTranslator
     from examples.nmt_attention.export import export
 
     run = Run.open(options.run, Config.EXAMPLE)
-    folder = options.out or run.path / "saved_model"
-    echo(f"written: {export(SentenceTranslator.load(run), folder, run.identity, options.overwrite)}")
+    export_model(run, SentenceTranslator.load(run), options, export)
 
 
 VERBS = {
     "train": Verb("train or resume a model", Config, train, PRESETS),
     "translate": Verb("translate sentences with a trained model", TranslateOptions, translate),
     "evaluate": Verb("measure a trained model on held-out sentences", EvaluateOptions, evaluate),
-    "export": Verb("write a SavedModel, sentences in and sentences out", ExportOptions, export),
+    "export": Verb("write a SavedModel that maps sentences to translations", ExportOptions, export),
 }
 
 if __name__ == "__main__":
-    summary = (
-        "Translation with attention: learns one language from another by sentence pairs, and shows where it looks."
-    )
+    summary = "Translation with attention: train on pairs of sentences, translate, and draw attention maps."
     sys.exit(main("python -m examples.nmt_attention", summary, VERBS))

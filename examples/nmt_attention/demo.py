@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Translation: the demonstration
 #
-# A trained model returns the probability of each next word of a translation. Translating is a search for a likely
+# A trained model returns the probability of each next word of a translation. Translation is a search for a likely
 # sequence of words: greedy search takes the likeliest word at each step, beam search keeps several hypotheses.
 
 # %%
@@ -141,7 +141,7 @@ class SentenceTranslator:
     def _tokens(self, sentence: str) -> list[str]:
         start = sentence[
             : MAX_CHARACTERS_PER_TOKEN * (self.max_tokens + 1)
-        ]  # a line of a megabyte would take half a minute
+        ]  # because a line of a megabyte takes half a minute
         tokens = tokenise(clean(start))
         if len(tokens) > self.max_tokens:
             count = f"{len(tokens):,}{' or more' if len(start) < len(sentence) else ''}"

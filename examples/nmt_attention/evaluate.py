@@ -1,13 +1,13 @@
 # %% [markdown]
 # ## Step 5: measure
 #
-# **BLEU** counts which runs of one to four words of a translation also stand in the reference, and punishes
-# translations that are too short; **chrF** compares runs of letters. Figures can only be compared if everything about
-# them is the same, so they are computed by sacrebleu on the raw text, with case and punctuation, and its signature is
-# kept beside them. Each row has one reference, though several translations may be right.
+# **BLEU** (Papineni et al. 2002) is the precision of the n-grams of one to four words of a translation, with a penalty
+# for translations that are too short. **chrF** (Popović 2015) compares n-grams of letters. Scores can only be compared
+# if they are computed in the same way. So sacrebleu computes them on the raw text, with case and punctuation, and its
+# signature is stored. Each row has one reference, though several translations may be right.
 
 # %%
-"""Step 5, continued: what the trained model is worth on sentences that it never saw."""
+"""Step 5, continued: compute the metrics of the trained model on held-out sentences."""
 
 import math
 import time
@@ -53,15 +53,15 @@ def evaluate(
     Args:
         run: a trained run.
         split: "test" or "validation".
-        beam: of the beam search; likewise `length_penalty`.
+        beam: number of hypotheses of the beam search.
         length_penalty: see `common.nn.beam_search.beam_search`.
-        data: what pairs it was trained on; None to take that from the run, see `Run.data_to_use`.
+        data: the name of the pairs; None for that of the run, see `Run.data_to_use`.
         data_dir: the download cache; None for the default one.
         write: write `evaluation.json` and the ten translations.
         model_class: of the model; the lesson passes the class that it defines.
 
     Raises:
-        UserError: no checkpoint, or the data is not what the model was trained on.
+        UserError: there is no checkpoint, or the model was trained on other pairs.
     """
     started = time.monotonic()
     trained = run.read_config()
@@ -90,7 +90,7 @@ def evaluate(
 
 
 def protocol(split: str, count: int, beam: int, length_penalty: float) -> str:
-    """Return how the figures were measured, with sacrebleu's signatures."""
+    """Return the rule by which the metrics are computed, with sacrebleu's signatures."""
     return (
         f"all {count:,} {split} pairs, no sentence of which stands in training; raw text, cased, one reference a row; "
         f"greedy, and beam {beam} with length penalty {length_penalty:g}; BLEU {_signature(BLEU)}, "
@@ -108,16 +108,16 @@ def measure_tokens(translator: SentenceTranslator, pairs: Sequence[Pair], batch_
 
 
 def measure_text(sources: Sequence[str], translations: Sequence[str], references: Sequence[str]) -> dict[str, float]:
-    """Return BLEU and chrF of all translations, BLEU by length of the source, and the share that is exactly right."""
+    """Return BLEU and chrF of all translations, BLEU by length of the source, and the fraction of exact matches."""
     metrics = {
         "bleu": _bleu(translations, references),
         "chrf": CHRF().corpus_score(translations, [references]).score,
-        "exact_match": float(np.mean([mine == theirs for mine, theirs in zip(translations, references, strict=True)])),
+        "exact_match": float(np.mean(np.array(translations) == np.array(references))),
     }
     for name, words in LENGTHS.items():
-        chosen = [number for number, source in enumerate(sources) if len(source.split()) in words]
-        if chosen:
-            metrics[f"bleu_{name}"] = _bleu(*([texts[n] for n in chosen] for texts in (translations, references)))
+        indices = [i for i, source in enumerate(sources) if len(source.split()) in words]
+        if indices:
+            metrics[f"bleu_{name}"] = _bleu(*([texts[i] for i in indices] for texts in (translations, references)))
     return metrics
 
 
@@ -130,45 +130,42 @@ def _bleu(translations: Sequence[str], references: Sequence[str]) -> float:
 
 
 def format_samples(sources: Sequence[str], translations: Sequence[str], references: Sequence[str]) -> str:
-    """Return ten of the sentences, evenly spread from the shortest to the longest, with translation and reference."""
-    order = sorted(range(len(sources)), key=lambda number: (len(sources[number]), sources[number]))
-    chosen = [order[len(order) * place // NUM_SAMPLES] for place in range(min(NUM_SAMPLES, len(order)))]
-    return "\n".join(
-        f"{sources[number]}\n  model      {translations[number]}\n  reference  {references[number]}\n"
-        for number in chosen
-    )
+    """Return ten sentences, evenly spaced from the shortest to the longest, with translation and reference."""
+    order = sorted(range(len(sources)), key=lambda i: (len(sources[i]), sources[i]))
+    indices = [order[len(order) * k // NUM_SAMPLES] for k in range(min(NUM_SAMPLES, len(order)))]
+    return "\n".join(f"{sources[i]}\n  model      {translations[i]}\n  reference  {references[i]}\n" for i in indices)
 
 
 # %% [markdown]
-# The grammar of the tiny data knows which word stands for which, so there attention itself can be measured: for each
-# noun, verb and adjective of a reference, is the source word most attended the one that it translates?
+# The grammar of the tiny data also gives the word alignment, so the attention itself can be measured. For each noun,
+# verb and adjective of a reference: is the largest weight on the source word that it translates?
 
 
 # %%
 def measure_alignment(translator: SentenceTranslator, pairs: Sequence[Pair]) -> float:
-    """Return the share of the content words of tiny pairs for which attention is on the right word."""
+    """Return the fraction of the content words of tiny pairs whose largest weight is on the aligned word."""
     attention = reference_attention(translator.model, pairs, translator.source_tokenizer, translator.target_tokenizer)
     return alignment_accuracy(attention, pairs)
 
 
 def alignment_accuracy(attention: Sequence[np.ndarray], pairs: Sequence[Pair]) -> float:
-    """Return the share of links of the grammar that are where `attention` [target tokens, source tokens] is greatest.
+    """Return the fraction of the links of the grammar at which the attention weights are the largest of their row.
 
     Args:
-        attention: of each pair.
-        pairs: sentences of the grammar, Spanish and English, whichever is the source.
+        attention: the weights of each pair, [target tokens, source tokens].
+        pairs: sentences of the grammar, from Spanish to English or the reverse.
     """
     links = {frozenset((pair.spanish, pair.english)): pair for pair in tiny_pairs()}
     hits = []
     for weights, (source, target) in zip(attention, pairs, strict=True):
         known = links[frozenset((source, target))]
-        source_places, target_places = (_word_places(text) for text in (source, target))
+        source_indices, target_indices = (_word_indices(text) for text in (source, target))
         for spanish, english in known.links:
-            looked, meant = (english, spanish) if source == known.spanish else (spanish, english)
-            hits.append(weights[target_places[looked]].argmax() == source_places[meant])
+            j, i = (spanish, english) if source == known.spanish else (english, spanish)
+            hits.append(weights[target_indices[i]].argmax() == source_indices[j])
     return float(np.mean(hits))
 
 
-def _word_places(sentence: str) -> list[int]:
-    """Return the place of each word of a sentence among its tokens."""
-    return [place for place, token in enumerate(tokenise(sentence)) if first_word([strip_joiners(token)]) is not None]
+def _word_indices(sentence: str) -> list[int]:
+    """Return the index of each word of a sentence among its tokens."""
+    return [i for i, token in enumerate(tokenise(sentence)) if first_word([strip_joiners(token)]) is not None]

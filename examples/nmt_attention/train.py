@@ -1,11 +1,11 @@
 # %% [markdown]
 # # Translation: training
 #
-# This module puts together the batches, the model and the training loop. The loop keeps the best weights and can be
-# interrupted at any time.
+# This module connects the batches, the model and the training loop. The loop keeps the best weights. It can be
+# interrupted at any step and resumes there.
 
 # %%
-"""Step 4: put data, model and loop together in a run directory; draw the figures after training."""
+"""Step 4: train the model in a run directory; draw the figures at the end."""
 
 import math
 from functools import partial
@@ -52,12 +52,12 @@ def build_model(
 
 
 def build_schedule(config: Config, total_steps: int) -> WarmUpAndDecay:
-    """Return the learning rate of a run of so many steps."""
+    """Return the learning rate of a run of `total_steps` steps."""
     return WarmUpAndDecay(config.learning_rate, total_steps, config.warmup_steps)
 
 
 def build_optimizer(config: Config, schedule: WarmUpAndDecay) -> keras.optimizers.Optimizer:
-    """Return Muon or Adam at the rate of `schedule`, with clipping."""
+    """Return Muon or Adam with the learning rate `schedule` and clipping."""
     if config.optimizer == "adam":
         return Adam(schedule, beta_2=config.beta_2, global_clipnorm=config.clip_norm)
     return Muon(
@@ -127,7 +127,7 @@ def save_vocabularies(run: Run, corpus: Corpus) -> None:
 
 
 def print_summary(config: Config, corpus: Corpus, model: keras.Model) -> None:
-    """Print the sizes of the data and of the model."""
+    """Print the sizes of data, vocabularies and model."""
     source_size, target_size = len(corpus.source_tokenizer), len(corpus.target_tokenizer)
     echo(
         f"{config.data}: {len(corpus.train):,} pairs to train on, {len(corpus.validation):,} to validate, "
@@ -143,8 +143,8 @@ def draw_figures(run: Run, corpus: Corpus, samples: list[Pair], model_class: typ
     rows = run.read_metrics()
     if not rows:
         return
-    guessing = ("uniform guess", math.log(len(corpus.target_tokenizer)))
-    figures.learning_curve(rows, run.figures / "learning_curve.png", LOSS_UNIT, guessing)
+    baseline = ("uniform guess", math.log(len(corpus.target_tokenizer)))
+    figures.learning_curve(rows, run.figures / "learning_curve.png", LOSS_UNIT, baseline)
     draw_training_gif(run)
     draw_attention_maps(SentenceTranslator.load(run, model_class), samples, run)
     echo(f"pictures: {run.figures}")
