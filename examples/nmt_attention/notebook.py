@@ -269,3 +269,22 @@ for name, value in flat(evaluate(run, data_dir=config.data_dir, model_class=Tran
 # Each changes one thing; run from the changed cell on. `PRESET = "quick"` trains on real sentences, and
 # `replace(PRESETS["quick"], data="/content/deu.txt", fresh=True)` on a file of manythings.org/anki. The results below
 # are those of `tiny`.
+#
+# 1. **Remove the attention, keep the context**: in `BahdanauAttention.call`, write `0.0 * energies` in place of
+#    `energies` in the last `tf.where`. All words get the same weight. Which sentences suffer most?
+#
+#    <details><summary>Result</summary>The long ones. `val_loss` ends at 0.19 instead of 0.08, and 90 % of the greedy
+#    translations are exact instead of 100 %. BLEU remains 100 up to five words and falls to 94 for six to ten. All
+#    columns of a map are equally dark. With longer sentences the loss is greater.</details>
+# 2. **Remove the mask**: there, use `energies` without `tf.where`. Does the loss show it? Print
+#    `translation.attention.sum(axis=1)` of a sentence, too.
+#
+#    <details><summary>Result</summary>The loss does not: `val_loss` is 0.08 again, because batches of similar length
+#    have hardly any padding. But a single sentence is padded to 16 tokens, and the weights of its words then add up to
+#    0.69 to 0.99 instead of 1. The rest is on padding.</details>
+# 3. **Read in one direction**: in `Encoder.call`, write `0.0 * backward` in place of `tf.reverse(backward, axis=[1])`.
+#    The translations may still be right. What happens to `alignment`?
+#
+#    <details><summary>Result</summary>All translations are exact, with a `val_loss` of 0.08. Yet `alignment` falls from
+#    0.99 to 0.81. A vector $h_j$ now depends on the words up to $j$ only. A later vector also contains the noun, so
+#    the largest weight is often one word too far to the right.</details>
