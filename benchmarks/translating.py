@@ -15,7 +15,7 @@ from common.training import trainer
 from examples.nmt_attention.config import PRESETS
 from examples.nmt_attention.data import Corpus, EncodedPairs, load_corpus
 from examples.nmt_attention.demo import SentenceTranslator
-from examples.nmt_attention.tokenizer import END, START, clean, tokenise
+from examples.nmt_attention.preprocess.tokenizer import END, START, clean, tokenise
 from examples.nmt_attention.train import build_model, build_optimizer, build_schedule
 
 STEPS, FEW, MANY = 300, 20, 1280

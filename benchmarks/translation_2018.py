@@ -19,7 +19,7 @@ from common.nn.recurrent import GRU
 from common.training import trainer
 from examples.nmt_attention.data import EncodedPairs, load_corpus
 from examples.nmt_attention.model import Translator
-from examples.nmt_attention.tokenizer import PAD, START, WordTokenizer
+from examples.nmt_attention.preprocess.tokenizer import PAD, START, WordTokenizer
 
 PAIRS, BATCH_SIZE, EMBEDDING, UNITS = 30_000, 64, 256, 1024
 STEPS = 5  # in a turn, so that short and long buckets come together

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from examples.nmt_attention.grammar import tiny_pairs
+from examples.nmt_attention.download.toy_grammar import tiny_pairs
 
 ROOT = Path(__file__).parent.parent
 STAND_INS = {"JULIET:": "MIRA:"}  # what only the real data knows

@@ -1,1 +1,1 @@
-"""Translation with attention: learns Spanish to English from sentence pairs, and draws its attention."""
+"""Translation with attention: a GRU encoder-decoder trained on sentence pairs, with attention maps."""

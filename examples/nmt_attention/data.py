@@ -1,14 +1,14 @@
 # %% [markdown]
 # # Translation: the data
 #
-# Pairs of sentences, one the translation of the other, are all that the model is given: nobody tells it which word
-# stands for which. This module does the first two of the five steps: **download** the pairs and **preprocess** them
-# into `tf.data` batches.
-#
-# Letters in shape comments: B pairs in a batch, S tokens of the longest source, T tokens of the longest target.
+# The data are pairs of sentences, one the translation of the other, without word alignment. This module does the first
+# two of the five steps: **download** the pairs and **preprocess** them into `tf.data` batches.
 
 # %%
-"""Steps 1 and 2: sentence pairs, split so that nothing leaks, numbered, and batched by length."""
+"""Steps 1 and 2: load sentence pairs, split and encode them, and batch them by length.
+
+Shapes: B pairs in a batch, S tokens of the longest source, T tokens of the longest target.
+"""
 
 import hashlib
 import zipfile
@@ -24,17 +24,17 @@ from common.data.download import Resource, fetch
 from common.data.text_files import normalise, read_text
 from common.data.tfds import load
 from common.errors import UserError
+from examples.nmt_attention.download.parallel_corpus import Pair, clean_pairs, split_pairs
 
 # %% tags=["module"]
-from examples.nmt_attention.grammar import tiny_pairs
-from examples.nmt_attention.pairs import Pair, clean_pairs, split_pairs
-from examples.nmt_attention.tokenizer import END, PAD, WordTokenizer, tokenise
+from examples.nmt_attention.download.toy_grammar import tiny_pairs
+from examples.nmt_attention.preprocess.tokenizer import END, PAD, WordTokenizer, tokenise
 
 # %% [markdown]
 # ## Step 1: download
 #
-# 118,964 sentence pairs that volunteers of Tatoeba wrote, in the selection of manythings.org. The container has changed
-# over the years, so what is checked is the text inside; it is read from the archive as it is.
+# 118,964 sentence pairs that volunteers of Tatoeba wrote, in the selection of manythings.org. The archive has changed
+# over the years, so the checksum is that of the text inside.
 
 # %%
 SPA_ENG = Resource(
@@ -47,10 +47,10 @@ SPA_ENG = Resource(
 
 
 def load_rows(name: str, data_dir: Path | None = None) -> tuple[str, list[list[str]]]:
-    """Return the rows of the data set called `name`, each a list of columns, and what to call their place in messages.
+    """Return the word for a row in messages, and the rows of the data set `name`, each a list of columns.
 
     Args:
-        name: "spa-eng" (English, Spanish), "tiny" (likewise, made by a grammar), "tfds:NAME" for a translation set of
+        name: "spa-eng" (English, Spanish), "tiny" (likewise, from a grammar), "tfds:NAME" for a translation set of
             tensorflow-datasets (target, source), or the path of a UTF-8 file with a tab between the columns.
         data_dir: the download cache; None for the default one.
 
@@ -89,14 +89,14 @@ def _load_from_tfds(name: str, data_dir: Path | None) -> list[list[str]]:
 # %% [markdown]
 # ## Step 2: preprocess
 #
-# The pairs are cleaned and split (see [pairs.py](pairs.py)), cut into tokens, and numbered by two vocabularies made of
-# the training part alone ([tokenizer.py](tokenizer.py)).
+# The pairs are cleaned and split ([parallel_corpus.py](download/parallel_corpus.py)), and cut into tokens. Two
+# vocabularies of the training pairs map tokens to ids ([tokenizer.py](preprocess/tokenizer.py)).
 
 
 # %%
 @dataclass(frozen=True)
 class Corpus:
-    """Sentence pairs in three parts, the vocabularies of the first, and what identifies them."""
+    """Sentence pairs in three parts, the tokenizers built from the first, and a fingerprint of the pairs."""
 
     train: list[Pair]
     validation: list[Pair]
@@ -114,7 +114,7 @@ def load_corpus(
     min_count: int = 2,
     data_dir: Path | None = None,
 ) -> Corpus:
-    """Load the pairs called `name`, clean and split them, and collect the vocabularies.
+    """Load the pairs called `name`, clean and split them, and build the tokenizers.
 
     Args:
         name: see `load_rows`; likewise `data_dir`.
@@ -144,17 +144,16 @@ def load_corpus(
 
 
 # %% [markdown]
-# ### Batches of like length
+# ### Batches of similar length
 #
-# In a batch all sentences are padded to the longest. With sentences drawn at random, half of what is computed is
-# padding. So sentences of like length come together, and the batches come in random order. Which sentences meet and
-# when depends on nothing but the seed and the epoch: that is what lets a resumed run find exactly the batches that it
-# would have seen without the interruption.
+# In a batch all sentences are padded to the longest. If the sentences were drawn at random, half of the computation
+# would be padding. So a batch holds sentences of similar length, and the batches come in random order. They depend on
+# the seed and the epoch alone, so a resumed run gets the same batches as one without interruption.
 
 
 # %%
 class EncodedPairs:
-    """Sentence pairs as ids, ready to be batched."""
+    """Sentence pairs as ids."""
 
     def __init__(self, pairs: list[Pair], source_tokenizer: WordTokenizer, target_tokenizer: WordTokenizer):
         """Encode `pairs`; each target gets END as its last token."""

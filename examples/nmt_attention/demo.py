@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Translation: the demonstration
 #
-# A trained model returns the probability of each next word of a translation. Translating is a search for a likely
+# A trained model returns the probability of each next word of a translation. Translation is a search for a likely
 # sequence of words: greedy search takes the likeliest word at each step, beam search keeps several hypotheses.
 
 # %%
@@ -24,9 +24,9 @@ from common.training.run_directory import RunDirectory
 
 # %% tags=["module"]
 from examples.nmt_attention.config import Config
+from examples.nmt_attention.download.parallel_corpus import MAX_CHARACTERS_PER_TOKEN
 from examples.nmt_attention.model import Translator
-from examples.nmt_attention.pairs import MAX_CHARACTERS_PER_TOKEN
-from examples.nmt_attention.tokenizer import (
+from examples.nmt_attention.preprocess.tokenizer import (
     END,
     PAD,
     SPECIALS,
@@ -99,8 +99,8 @@ class SentenceTranslator:
         self._searches: dict[tuple[int, int | None], tf.types.experimental.PolymorphicFunction] = {}
 
     @classmethod
-    def load(cls, run: RunDirectory) -> "SentenceTranslator":
-        """Restore the best weights of a run; the run directory alone is enough.
+    def load(cls, run: RunDirectory, model_class: type[Translator] = Translator) -> "SentenceTranslator":
+        """Restore the best weights of a run into a new `model_class`; the run directory alone is enough.
 
         It translates in float32, whatever the precision of training. Rounding to bfloat16 makes ties, and their order
         would depend on the other sentences of the batch.
@@ -113,7 +113,7 @@ class SentenceTranslator:
         source_tokenizer, target_tokenizer = (
             WordTokenizer(Vocabulary.load(run.path / f"vocabulary_{side}.json")) for side in ("source", "target")
         )
-        model = Translator(len(source_tokenizer), len(target_tokenizer), **config.architecture()).build_weights()
+        model = model_class(len(source_tokenizer), len(target_tokenizer), **config.architecture()).build_weights()
         restore_weights(run.checkpoints, model)
         return cls(model, source_tokenizer, target_tokenizer, config.max_tokens)
 
@@ -141,7 +141,7 @@ class SentenceTranslator:
     def _tokens(self, sentence: str) -> list[str]:
         start = sentence[
             : MAX_CHARACTERS_PER_TOKEN * (self.max_tokens + 1)
-        ]  # a line of a megabyte would take half a minute
+        ]  # because a line of a megabyte takes half a minute
         tokens = tokenise(clean(start))
         if len(tokens) > self.max_tokens:
             count = f"{len(tokens):,}{' or more' if len(start) < len(sentence) else ''}"

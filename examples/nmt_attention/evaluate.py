@@ -1,13 +1,13 @@
 # %% [markdown]
 # ## Step 5: measure
 #
-# **BLEU** counts which runs of one to four words of a translation also stand in the reference, and punishes
-# translations that are too short; **chrF** compares runs of letters. Figures can only be compared if everything about
-# them is the same, so they are computed by sacrebleu on the raw text, with case and punctuation, and its signature is
-# kept beside them. Each row has one reference, though several translations may be right.
+# **BLEU** (Papineni et al. 2002) is the precision of the n-grams of one to four words of a translation, with a penalty
+# for translations that are too short. **chrF** (Popović 2015) compares n-grams of letters. Scores can only be compared
+# if they are computed in the same way. So sacrebleu computes them on the raw text, with case and punctuation, and its
+# signature is stored. Each row has one reference, though several translations may be right.
 
 # %%
-"""Step 5, continued: measure BLEU, chrF and the loss of the trained model on held-out sentences."""
+"""Step 5, continued: compute the metrics of the trained model on held-out sentences."""
 
 import math
 import time
@@ -22,15 +22,16 @@ from common.io.files import write_atomically
 from common.io.terminal import echo
 from common.training import trainer
 from common.training.run_directory import RunDirectory
-from examples.nmt_attention.attention_plots import reference_attention
 
 # %% tags=["module"]
 from examples.nmt_attention.config import Config
 from examples.nmt_attention.data import EncodedPairs, load_corpus
 from examples.nmt_attention.demo import SentenceTranslator
-from examples.nmt_attention.grammar import tiny_pairs
-from examples.nmt_attention.pairs import Pair
-from examples.nmt_attention.tokenizer import first_word, strip_joiners, tokenise
+from examples.nmt_attention.demonstrate.attention_plots import reference_attention
+from examples.nmt_attention.download.parallel_corpus import Pair
+from examples.nmt_attention.download.toy_grammar import tiny_pairs
+from examples.nmt_attention.model import Translator
+from examples.nmt_attention.preprocess.tokenizer import first_word, strip_joiners, tokenise
 
 # %%
 LENGTHS = {"1_to_5_words": range(1, 6), "6_to_10_words": range(6, 11), "over_10_words": range(11, 10**6)}
@@ -45,20 +46,22 @@ def evaluate(
     data: str | None = None,
     data_dir: Path | None = None,
     write: bool = True,
+    model_class: type[Translator] = Translator,
 ) -> dict[str, float | dict[str, float]]:
     """Measure the best checkpoint on all held-out pairs, print ten translations, and return the metrics.
 
     Args:
         run: a trained run.
         split: "test" or "validation".
-        beam: of the beam search; likewise `length_penalty`.
+        beam: number of hypotheses of the beam search.
         length_penalty: see `common.nn.beam_search.beam_search`.
-        data: what pairs it was trained on; None to take that from the run, see `RunDirectory.data_to_use`.
+        data: the name of the pairs; None for that of the run, see `RunDirectory.data_to_use`.
         data_dir: the download cache; None for the default one.
         write: write `evaluation.json` and the ten translations.
+        model_class: of the model; the lesson passes the class that it defines.
 
     Raises:
-        UserError: no checkpoint, or the data is not what the model was trained on.
+        UserError: there is no checkpoint, or the model was trained on other pairs.
     """
     started = time.monotonic()
     trained = run.read_config()
@@ -67,7 +70,7 @@ def evaluate(
     corpus = load_corpus(data, **config.corpus(), data_dir=data_dir)
     if corpus.fingerprint != trained.data:
         raise UserError(f"{data}: not the pairs that {run.path} was trained on; name those with --data")
-    translator = SentenceTranslator.load(run)
+    translator = SentenceTranslator.load(run, model_class)
     pairs = getattr(corpus, split)
     metrics = measure_tokens(translator, pairs, config.batch_size)
     sources, references = zip(*pairs, strict=True)
@@ -87,7 +90,7 @@ def evaluate(
 
 
 def protocol(split: str, count: int, beam: int, length_penalty: float) -> str:
-    """Return how the figures were measured, with sacrebleu's signatures."""
+    """Return the rule by which the metrics are computed, with sacrebleu's signatures."""
     return (
         f"all {count:,} {split} pairs, no sentence of which stands in training; raw text, cased, one reference a row; "
         f"greedy, and beam {beam} with length penalty {length_penalty:g}; BLEU {_signature(BLEU)}, "
@@ -105,16 +108,16 @@ def measure_tokens(translator: SentenceTranslator, pairs: Sequence[Pair], batch_
 
 
 def measure_text(sources: Sequence[str], translations: Sequence[str], references: Sequence[str]) -> dict[str, float]:
-    """Return BLEU and chrF of all translations, BLEU by length of the source, and the share that is exactly right."""
+    """Return BLEU and chrF of all translations, BLEU by length of the source, and the fraction of exact matches."""
     metrics = {
         "bleu": _bleu(translations, references),
         "chrf": CHRF().corpus_score(translations, [references]).score,
-        "exact_match": float(np.mean([mine == theirs for mine, theirs in zip(translations, references, strict=True)])),
+        "exact_match": float(np.mean(np.array(translations) == np.array(references))),
     }
     for name, words in LENGTHS.items():
-        chosen = [number for number, source in enumerate(sources) if len(source.split()) in words]
-        if chosen:
-            metrics[f"bleu_{name}"] = _bleu(*([texts[n] for n in chosen] for texts in (translations, references)))
+        indices = [i for i, source in enumerate(sources) if len(source.split()) in words]
+        if indices:
+            metrics[f"bleu_{name}"] = _bleu(*([texts[i] for i in indices] for texts in (translations, references)))
     return metrics
 
 
@@ -127,33 +130,30 @@ def _bleu(translations: Sequence[str], references: Sequence[str]) -> float:
 
 
 def format_samples(sources: Sequence[str], translations: Sequence[str], references: Sequence[str]) -> str:
-    """Return ten of the sentences, evenly spread from the shortest to the longest, with translation and reference."""
-    order = sorted(range(len(sources)), key=lambda number: (len(sources[number]), sources[number]))
-    chosen = [order[len(order) * place // NUM_SAMPLES] for place in range(min(NUM_SAMPLES, len(order)))]
-    return "\n".join(
-        f"{sources[number]}\n  model      {translations[number]}\n  reference  {references[number]}\n"
-        for number in chosen
-    )
+    """Return ten sentences, evenly spaced from the shortest to the longest, with translation and reference."""
+    order = sorted(range(len(sources)), key=lambda i: (len(sources[i]), sources[i]))
+    indices = [order[len(order) * k // NUM_SAMPLES] for k in range(min(NUM_SAMPLES, len(order)))]
+    return "\n".join(f"{sources[i]}\n  model      {translations[i]}\n  reference  {references[i]}\n" for i in indices)
 
 
 # %% [markdown]
-# The grammar of the tiny data gives the word alignment, so the attention itself can be measured: for each noun, verb
-# and adjective of a reference, is the greatest weight on the source word that it translates?
+# The grammar of the tiny data also gives the word alignment, so the attention itself can be measured. For each noun,
+# verb and adjective of a reference: is the largest weight on the source word that it translates?
 
 
 # %%
 def measure_alignment(translator: SentenceTranslator, pairs: Sequence[Pair]) -> float:
-    """Return the fraction of the content words of tiny pairs for which the attention is on the right word."""
+    """Return the fraction of the content words of tiny pairs whose largest weight is on the aligned word."""
     attention = reference_attention(translator.model, pairs, translator.source_tokenizer, translator.target_tokenizer)
     return alignment_accuracy(attention, pairs)
 
 
 def alignment_accuracy(attention: Sequence[np.ndarray], pairs: Sequence[Pair]) -> float:
-    """Return the fraction of aligned words for which `attention` [target tokens, source tokens] is greatest.
+    """Return the fraction of the links of the grammar at which the attention weights are the largest of their row.
 
     Args:
-        attention: of each pair.
-        pairs: sentences of the grammar, Spanish and English, whichever is the source.
+        attention: the weights of each pair, [target tokens, source tokens].
+        pairs: sentences of the grammar, from Spanish to English or the reverse.
     """
     links = {frozenset((pair.spanish, pair.english)): pair for pair in tiny_pairs()}
     hits = []
@@ -161,8 +161,8 @@ def alignment_accuracy(attention: Sequence[np.ndarray], pairs: Sequence[Pair]) -
         known = links[frozenset((source, target))]
         source_indices, target_indices = (_word_indices(text) for text in (source, target))
         for spanish, english in known.links:
-            target_word, source_word = (english, spanish) if source == known.spanish else (spanish, english)
-            hits.append(weights[target_indices[target_word]].argmax() == source_indices[source_word])
+            j, i = (spanish, english) if source == known.spanish else (english, spanish)
+            hits.append(weights[target_indices[i]].argmax() == source_indices[j])
     return float(np.mean(hits))
 
 

@@ -1,4 +1,7 @@
-"""Write the trained model as a SavedModel: sentences in, translations and attention out, usable without this code."""
+"""Write the trained model as a SavedModel that maps sentences to translations, without this code.
+
+Shapes: B batch, S source, T target.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,9 +11,17 @@ import tensorflow as tf
 from common.app.saved_model import save_model
 from common.training.checkpoints import named_variables
 from examples.nmt_attention.demo import SentenceTranslator, translate_ids
-from examples.nmt_attention.tokenizer import END, JOINER_PATTERN, PAD, SPECIALS, TOKENIZER_RULES, UNKNOWN, WordTokenizer
+from examples.nmt_attention.preprocess.tokenizer import (
+    END,
+    JOINER_PATTERN,
+    PAD,
+    SPECIALS,
+    TOKENIZER_RULES,
+    UNKNOWN,
+    WordTokenizer,
+)
 
-_WORD_CHARACTERS = r"\p{L}\p{N}_"  # what Python's \w means, for TensorFlow, whose \w has English letters only
+_WORD_CHARACTERS = r"\p{L}\p{N}_"  # as Python's \w; that of TensorFlow has English letters only
 _SPACES = r"[\s\p{Z}\x{85}\x1c-\x1f]+"
 
 
@@ -18,7 +29,7 @@ class _Table(tf.Module):
     """The vocabulary of one language inside a graph."""
 
     def __init__(self, tokenizer: WordTokenizer):
-        """Make the table; its length stands for what is not in it."""
+        """Create the table; its length is the id of tokens that are not in it."""
         super().__init__()
         self.size = len(tokenizer)
         self.symbols = tf.Variable(tokenizer.vocabulary.symbols, trainable=False)
@@ -37,7 +48,7 @@ def export(translator: SentenceTranslator, folder: Path, maker: str, overwrite: 
         source_tokens  string [B, S], likewise
     """
     module = tf.Module()
-    # The variables and the tables are handed over by name: what a graph uses, the module must hold.
+    # A SavedModel holds what is an attribute of its module, so variables and tables are.
     module.weights = list(named_variables(translator.model).values())
     module.source, module.target = _Table(translator.source_tokenizer), _Table(translator.target_tokenizer)
 
@@ -45,7 +56,7 @@ def export(translator: SentenceTranslator, folder: Path, maker: str, overwrite: 
     def translate(sentences):
         source_tokens = _tokenise(sentences)[:, : translator.max_tokens]  # B S
         is_empty = tf.reduce_all(source_tokens == "", axis=1, keepdims=True)  # B 1
-        stand_in = tf.where(is_empty, UNKNOWN, PAD)  # B 1; so that no row is without a word
+        stand_in = tf.where(is_empty, UNKNOWN, PAD)  # B 1; a row without a word gets UNKNOWN
         ids = _encode(_truecase(source_tokens, module.source), module.source)  # B S
         ids = tf.concat([tf.maximum(ids[:, :1], stand_in), ids[:, 1:]], axis=1)  # B S
         found = translate_ids(translator.model, ids)
@@ -68,7 +79,7 @@ def export(translator: SentenceTranslator, folder: Path, maker: str, overwrite: 
 def _tokenise(sentences: tf.Tensor) -> tf.Tensor:
     """Return the tokens of sentences, string [B, S] with "" as padding and S at least 1, as `tokenizer.tokenise`."""
     text = tf.strings.regex_replace(tf.strings.regex_replace(sentences, _SPACES, " "), "[￭\ue000\ue001]", "■")
-    text = tf.strings.strip(text)  # the rules mind spaces
+    text = tf.strings.strip(text)  # the rules depend on spaces
     for pattern, replacement in TOKENIZER_RULES:
         inside_a_class = pattern.replace(r"[^\w", f"[^{_WORD_CHARACTERS}")
         text = tf.strings.regex_replace(text, inside_a_class.replace(r"\w", f"[{_WORD_CHARACTERS}]"), replacement)
@@ -77,7 +88,7 @@ def _tokenise(sentences: tf.Tensor) -> tf.Tensor:
 
 
 def _is_first_word(tokens: tf.Tensor) -> tf.Tensor:
-    """Return bool [B, S]: which token is the first word of its sentence."""
+    """Return bool [B, S], True for the first word of each sentence."""
     is_word = tf.strings.regex_full_match(tokens, f"[{_WORD_CHARACTERS}].*")  # B S
     return is_word & (tf.cumsum(tf.cast(is_word, tf.int32), axis=1) == 1)
 
@@ -108,7 +119,7 @@ def _capitalise_like(tokens: tf.Tensor, source_tokens: tf.Tensor) -> tf.Tensor:
 
 
 def _with_first_letter(words: tf.Tensor, change: Callable) -> tf.Tensor:
-    """Return words with their first letter changed; in a graph, [:1] and [1:] are substrings of characters."""
+    """Return words with `change` applied to their first letter."""
     padded = words + " "  # substr does not take an empty string
     first = tf.strings.substr(padded, 0, 1, "UTF8_CHAR")
     rest = tf.strings.substr(padded, 1, 10**6, "UTF8_CHAR")

@@ -26,7 +26,7 @@ from common.nn.tied_logits import TiedLogits
 
 # %% tags=["module"]
 from examples.nmt_attention.attention import BahdanauAttention
-from examples.nmt_attention.tokenizer import PAD, START
+from examples.nmt_attention.preprocess.tokenizer import PAD, START
 
 
 # %%

@@ -1,196 +1,290 @@
 # %% [markdown]
-# # Translation with attention
+# # Attention: translate Spanish to English
 #
-# You will train a network that translates Spanish sentences into English. The data are pairs of sentences, without any
-# word alignment. The alignment is learned by **attention**: for each word of the translation, the network computes
-# weights of the source words. You will see:
+# You will train a network that maps a Spanish sentence to an English one. The data are pairs of sentences, without any
+# word alignment. The network learns the alignment with **attention**: for each target word it computes a weighted sum
+# of the source vectors. You will see:
 #
-# - the attention getting sharper, epoch by epoch, until the greatest weight is on the word that is being translated,
-# - your own sentences translated, with a map of the attention weights,
-# - BLEU, the usual measure of translations, on held-out sentences.
+# - the attention weights, nearly uniform before training, align the words of both languages afterwards,
+# - translations of your own sentences, by greedy search and by beam search,
+# - BLEU, the usual metric of translations, on sentences that were held out.
 #
-# There are five steps: download, preprocess, define the model, train it, use it. Each is first defined and explained;
-# then *Train* puts them to work.
-#
-# All code that matters is in this notebook: change any of it, run the cell again, and train again. As it stands, it
-# learns a few thousand sentences that a small grammar writes, in about half a minute; one word, in *Settings*, makes
-# that 118,964 sentences written by people.
+# There are five steps: download, preprocess, define the model, train it, use it. As it stands, the notebook trains on
+# sentences that a small grammar generates, in about a minute. One word in *Settings* changes that to 118,964 pairs
+# written by people. Model, loss and training step stand here in full: change them, run the cell again, and train again.
 #
 # The paper: Bahdanau, Cho and Bengio 2015, *Neural machine translation by jointly learning to align and translate*
 # (arXiv:1409.0473).
 
 # %% [markdown]
 # ## Settings
-
-# %% tags=["include"]
-"""The notebook's own words and cells, and the order of the rest; `make notebooks` composes them."""
-
-import math
-from dataclasses import replace
-
-import tensorflow as tf
-from IPython.display import Image as Picture
-from IPython.display import display
-
-from common.app.report import flatten, format_value
-from common.nn.losses import masked_mean, smoothed_cross_entropy
-from examples.nmt_attention.config import PRESETS
-
-# %% [markdown]
-# `tiny` is a grammar that comes with the code. `quick` are the sentences of Tatoeba: ten minutes on two processor
-# cores. Any setting can be changed here; unfold the cell above for all of them and their reasons.
+#
+# `tiny` is the grammar, without a download. `quick` are the sentences of Tatoeba: ten minutes on two processor cores.
+# All settings and their reasons are in `examples/nmt_attention/config.py`; any of them can be changed here.
 
 # %%
+"""The lesson of translation; `make notebooks` composes the notebook from it."""
+
+from dataclasses import replace
+
+from examples.nmt_attention.config import PRESETS
+
 PRESET = "tiny"  # @param ["tiny", "quick", "full"]
 config = replace(PRESETS[PRESET], fresh=True)  # fresh: train anew whenever the cell that trains is run
 
 # %% [markdown]
-# ## Sentences, tokens and pairs
+# ## Steps 1 and 2: from sentences to batches
 #
-# A network computes with numbers. So a sentence is cut into tokens, each token gets a number, and pairs of sentences
-# become pairs of rows of numbers.
-
-# %% tags=["include"]
-from examples.nmt_attention.data import EncodedPairs, load_corpus
-from examples.nmt_attention.tokenizer import PAD, tokenise
-
-# %% [markdown]
-# ### Look at a batch
-#
-# Below are the first pairs of a batch. The second sentence of each ends with the token `<end>`: the model has to learn
-# when to stop, too. Shorter sentences are filled up with `<pad>`, which nothing may look at.
+# A sentence is cut into tokens: words and punctuation marks. The joiner `￭` marks the side on which no space belongs,
+# so that the sentence can be restored.
 
 # %%
+from examples.nmt_attention.data import EncodedPairs, load_corpus
+from examples.nmt_attention.preprocess.tokenizer import END, PAD, START, tokenise
+
 corpus = load_corpus(config.data, **config.corpus(), data_dir=config.data_dir)
-print(f"{len(corpus.train):,} pairs to learn from, {len(corpus.validation):,} and {len(corpus.test):,} held out")
+print(f"pairs: {len(corpus.train):,} to train, {len(corpus.validation):,} to validate, {len(corpus.test):,} to test")
 for sentence in corpus.train[0]:
     print(f"{sentence} -> {tokenise(sentence)}")
-encoded = EncodedPairs(corpus.train, corpus.source_tokenizer, corpus.target_tokenizer)
-for source, target in encoded.batches(config.batch_size, config.seed, epoch=0).take(1):
-    print(f"\na batch: source {source.shape}, target {target.shape}")
-for rows, tokenizer in ((source, corpus.source_tokenizer), (target, corpus.target_tokenizer)):
-    for row in rows[:3].numpy():
-        print(" ".join(tokenizer.vocabulary.symbols[id_] for id_ in row))
 
 # %% [markdown]
-# ## The model
-#
-# A translator has three parts. The **encoder** turns each source word, in its sentence, into a vector. The **decoder**
-# predicts one target word after the other. **Attention** computes, for each of them, a weighted sum of the source
-# vectors. It is the new idea, and a small one, so it comes first.
+# Each token gets an id. A batch holds sentences of similar length. Shorter ones are padded with `<pad>`, and each
+# target ends with `<end>`, because the model has to learn where to stop.
 
-# %% tags=["include"]
+# %%
+pairs = EncodedPairs(corpus.train, corpus.source_tokenizer, corpus.target_tokenizer)
+source, targets = next(iter(pairs.batches(config.batch_size, config.seed, epoch=0)))  # B S, B T
+for ids, tokenizer in ((source, corpus.source_tokenizer), (targets, corpus.target_tokenizer)):
+    print(f"{ids.shape} {ids.dtype.name}; the first two rows and their tokens:")
+    for row in ids[:2].numpy():
+        print(row, " ".join(tokenizer.vocabulary.symbols[i] for i in row))
+
+# %% [markdown]
+# ## Step 3: the model
+#
+# The **encoder** computes a vector for each source word. The **decoder** predicts one target word after the other.
+# **Attention** connects them, and comes first. Shapes in comments: B batch, S source, T target, E embedding, U encoder
+# units, D decoder units, A attention units, V vocabulary.
+
+# %%
+from collections.abc import Callable
+from functools import partial
+
+import keras
+import tensorflow as tf
+
+from common.app.lesson import method_of  # continues a class in a later cell
+from common.nn.attention_gru import AttentionMemory  # a tuple: values, keys, projected values (below), mask
+from common.nn.embedding import unit_normal_embedding  # keras.layers.Embedding, initialised with N(0, 1)
+from common.nn.gradients import apply_gradients  # tape.gradient and optimizer.apply_gradients
+from common.nn.recurrent import GRU  # keras.layers.GRU, faster on a CPU
+from common.nn.scan import scan_time  # the loop over time: s_t, o_t = step(x_t, s_{t-1})
+from common.nn.tied_logits import TiedLogits  # logits x . e_v / sqrt(E) with the rows e_v of the embedding
+
+# %% tags=["source"]
+from common.nn.attention_gru import weighted_sum
 from examples.nmt_attention.attention import BahdanauAttention
 
 # %% [markdown]
-# ### Try it alone
-#
-# Two sentences, the first of five words, the second of three and two positions of padding. One query for each. The
-# layer is untrained, so its weights are arbitrary; but they sum to one, and they are zero for padding.
+# Try the layer alone: two sentences, the second with two positions of padding, and a query for each. The layer is
+# untrained, so the weights are arbitrary. Yet each row adds up to one, and padding gets zero.
 
 # %%
-values = tf.random.stateless_normal([2, 5, 8], seed=[1, 2])  # B S D
+values = keras.random.normal([2, 5, 8], seed=1)  # B S 2U
 mask = tf.constant([[True, True, True, True, True], [True, True, True, False, False]])  # B S
+query = keras.random.normal([2, 4], seed=2)  # B D
 attention = BahdanauAttention(units=16)
-query = tf.random.stateless_normal([2, 4], seed=[3, 4])  # B Q
 context, weights = attention(query, attention.project_keys(values), values, mask)
-print("context", context.shape, "= sentences, width of a value; weights", weights.shape, "= sentences, words")
-print(weights.numpy().round(3))
+print(f"context {context.shape}, weights {weights.shape}:\n{weights.numpy().round(3)}")
 
-# %% tags=["include"]
-from examples.nmt_attention.model import Decoder, Encoder, Translator, shift_right
+# %% tags=["source"]
+from examples.nmt_attention.model import Encoder
 
-# %% tags=["include"]
-from examples.nmt_attention.train import build_model, train
+# %% [markdown]
+# ### The cell of the decoder
+#
+# The decoder is a GRU whose input is the preceding word and the context, $[E y_{t-1}; c_t]$. With $x = E y_{t-1}$,
+# $s = s_{t-1}$ and $c = c_t$, the gates $z$ and $r$ and the candidate $n$ are
+#
+# $$z = \sigma(x W_z + c\, C_z + s\, U_z) \qquad r = \sigma(x W_r + c\, C_r + s\, U_r)$$
+# $$n = \tanh(x W_n + c\, C_n + r (s\, U_n)) \qquad s_t = z s + (1 - z) n$$
+#
+# The products $x W$ of all words are computed at once. The context is a weighted sum, so its product is the weighted
+# sum of the products: $c\, C = \sum_j \alpha_j (h_j C)$. All $h_j C$ are computed once per sentence.
+
+# %% tags=["source"]
+from common.nn.attention_gru import AttentionGRUCell
+
+# %% tags=["source"]
+from examples.nmt_attention.model import Decoder
+
+# %% tags=["source"]
+from common.nn.losses import masked_mean, smoothed_cross_entropy
+
+# %% tags=["source"]
+from examples.nmt_attention.model import Translator, shift_right
 
 # %% [markdown]
 # ### Check the untrained model
 #
-# In training, the inputs of the decoder are the targets, shifted right by one word: at each position it predicts the
-# next word from the correct preceding ones. It returns *logits*; softmax turns them into the probabilities of all
-# words. Before any training the loss should be close to that of a uniform guess, $\ln V$.
+# The softmax of the logits gives the probability of each word of the vocabulary. Before training all words are about
+# equally likely, so the loss should be near $-\ln \frac{1}{V} = \ln V$. Check this whenever you change the model.
 
 # %%
-model = build_model(config, len(corpus.source_tokenizer), len(corpus.target_tokenizer))
-logits, weights = model(source, shift_right(target))
-print(f"source {source.shape} -> values {model.encoder(source, source != PAD).shape}")
-print(f"logits {logits.shape} = pairs, target tokens, vocabulary; attention {weights.shape} = pairs, target, source")
-_, nll = smoothed_cross_entropy(logits, target, label_smoothing=0.0)
-loss = masked_mean(nll, target != PAD)
-print(f"loss {loss:.3f}, guessing {math.log(len(corpus.target_tokenizer)):.3f}")
+import math
 
-# %% tags=["include"]
+from examples.nmt_attention.train import build_model, build_optimizer, build_schedule, train
+
+sizes = len(corpus.source_tokenizer), len(corpus.target_tokenizer)
+model = build_model(config, *sizes, model_class=Translator)
+logits, weights = model(source, shift_right(targets))
+print(f"source {source.shape}, targets {targets.shape} -> logits {logits.shape}, attention weights {weights.shape}")
+_, nll = smoothed_cross_entropy(logits, targets, label_smoothing=0.0)
+print(f"loss {masked_mean(nll, targets != PAD):.3f}, ln V {math.log(sizes[1]):.3f}")
+
+# %% [markdown]
+# Its translation is arbitrary, and its attention weights are nearly uniform. Each row of the map is a word of the
+# translation, each column a word of the source; dark means a large weight.
+
+# %%
+from IPython.display import Image, display
+
 from examples.nmt_attention.demo import SentenceTranslator
+from examples.nmt_attention.demonstrate.attention_plots import draw_attention
 
-# %% tags=["include"]
-from examples.nmt_attention.attention_plots import draw
+sentence = corpus.validation[0][0]
+untrained = SentenceTranslator(model, corpus.source_tokenizer, corpus.target_tokenizer, max_tokens=10)
+[[translation]] = untrained.translate([sentence])
+print(f"{sentence} -> {translation.text}")
+display(draw_attention(translation))
 
 # %% [markdown]
-# ## Train
+# ### Run one training step
 #
-# Everything is defined; this puts it to work. A line comes after every epoch: the loss on the pairs it learns from, and
-# `val_loss` and `val_accuracy` on pairs that it does not learn from.
+# These are the gradients of one batch, layer by layer. The loss reaches the encoder only through the attention and the
+# first state, and its gradients are smaller than those of the output. No norm should be zero or huge.
 
 # %%
-run = train(config)
+with tf.GradientTape() as tape:
+    logits, _ = model(source, shift_right(targets), training=True)
+    loss = masked_mean(smoothed_cross_entropy(logits, targets, config.label_smoothing)[0], targets != PAD)
+variables = model.trainable_variables
+for variable, gradient in zip(variables, tape.gradient(loss, variables), strict=True):
+    print(f"{variable.path:<70} {tf.norm(tf.convert_to_tensor(gradient)):.4f}")
 
 # %% [markdown]
-# The attention weights of one and the same translation, before training and after each epoch. Each row is a word of the
-# translation, each column a word of the source; dark is a great weight.
+# `train_step` does the same and updates the weights. Repeated on a single batch, it must reduce the loss:
 
 # %%
-display(Picture(filename=run.figures / "training.gif"))
-
-# %%
-display(Picture(filename=run.figures / "learning_curve.png"))
+model.compile(build_optimizer(config, build_schedule(config, total_steps=100)))  # Muon and Adam, see train.py
+losses = [float(model.train_step((source, targets))["loss"]) for _ in range(30)]
+print("losses of every fifth step:", *(f"{loss:.3f}" for loss in losses[::5]))
 
 # %% [markdown]
-# ## Translate a sentence of your own
+# ## Step 4: train
 #
-# The grammar has few words: *gato, ratón, niña, mujer, casa, árbol, flor, manzana, rojo, pequeño, viejo, ve, quiere,
-# pinta, encuentra*. With real sentences, an unknown word is copied from the source.
+# `train` builds a new model and runs all epochs. `loss` is measured on the training pairs with dropout, `val_loss` and
+# `val_accuracy` on the validation pairs. The best weights are kept.
+
+# %%
+run = train(config, Translator)
+
+# %% [markdown]
+# The attention weights of one validation pair, before training and after each epoch:
+
+# %%
+display(Image(filename=run.figures / "training.gif"))
+
+# %% [markdown]
+# The loss by epoch, in nats per token. The dotted line is $\ln V$.
+
+# %%
+display(Image(filename=run.figures / "learning_curve.png"))
+
+# %% [markdown]
+# ## Step 5: translate
+#
+# In training the decoder receives the correct preceding words. To translate, it receives its own. **Greedy search**
+# takes the most likely word at each step until `<end>`:
+
+# %%
+translator = SentenceTranslator.load(run, Translator)
+
+
+def greedy(sentence):
+    """Print the most likely words of the translation, with the source token of the largest weight."""
+    tokens = corpus.source_tokenizer.truecase(tokenise(sentence))
+    source = tf.constant([corpus.source_tokenizer.encode(tokens)])  # 1 S
+    encoder, decoder = translator.model.encoder, translator.model.decoder
+    values, mask = encoder(source, source != PAD), source != PAD  # 1 S 2U, 1 S
+    state, memory = decoder.initial_state(values, mask), decoder.prepare_attention(values, mask)
+    decode_step, ids = decoder.make_decode_step(), [START]
+    while ids[-1] != END and len(ids) < 20:
+        logits, state, weights = decode_step(tf.constant(ids[-1:]), state, memory)  # 1 V, 1 D, 1 S
+        ids.append(int(tf.argmax(logits[0])))
+        word = corpus.target_tokenizer.vocabulary.symbols[ids[-1]]
+        print(f"{word:<10} p {tf.nn.softmax(logits)[0, ids[-1]]:.3f}  attends to {tokens[tf.argmax(weights[0])]}")
+
+
+greedy(sentence)
+
+# %% [markdown]
+# `SentenceTranslator` does the same for many sentences at once, in compiled code. The words of the grammar are *gato,
+# ratón, niña, mujer, pájaro, león, abuela, casa, árbol, manzana, flor, camión, canción; rojo, pequeño, viejo, grande,
+# feliz; ve, quiere, pinta, encuentra*. An unknown word is copied from the source word with the largest weight.
 
 # %%
 sentence = "La niña pequeña pinta el árbol viejo."  # @param {type: "string"}
-translator = SentenceTranslator.load(run)
 [[translation]] = translator.translate([sentence])
-print(translation.text)
-display(draw(translation))
+print(f"{sentence} -> {translation.text}")
+display(draw_attention(translation))
 
 # %% [markdown]
-# Follow the adjectives: Spanish has them after the noun, English before it, so the path of attention crosses itself.
+# Spanish has the adjective after the noun, English before it. Therefore the large weights leave the diagonal there.
 #
-# Always taking the likeliest word is greedy. A **beam** keeps several beginnings side by side, and may find a sentence
-# that is likelier as a whole. These are the best five, with their scores, $\ln p$ per token:
+# **Beam search** keeps the most likely hypotheses at each step, here five. The score is the mean of $\ln p$ per token.
 
 # %%
 [candidates] = translator.translate([sentence], beam=5)
 for candidate in candidates:
     print(f"{candidate.score:7.3f}  {candidate.text}")
 
-# %% tags=["include"]
-from examples.nmt_attention.evaluate import evaluate
+# %% [markdown]
+# ## Measure
+#
+# BLEU compares the sequences of one to four words of a translation with those of the reference (Papineni et al. 2002);
+# chrF compares sequences of letters. Both are at most 100. The grammar knows the alignment, so the attention can be
+# measured, too: `alignment` is the fraction of content words for which the largest weight is on the right source word.
 
 # %%
-for name, value in flatten(evaluate(run, data_dir=config.data_dir)).items():
+from common.app.report import flatten, format_value
+from examples.nmt_attention.evaluate import evaluate
+
+for name, value in flatten(evaluate(run, data_dir=config.data_dir, model_class=Translator)).items():
     print(f"{name:<26} {format_value(value)}")
 
 # %% [markdown]
-# ## Now try
+# ## Exercises
 #
-# Each is a change of one line; then run from the cell on that you changed.
+# Each changes one thing; run from the changed cell on. `PRESET = "quick"` trains on real sentences, and
+# `replace(PRESETS["quick"], data="/content/deu.txt", fresh=True)` on a file of manythings.org/anki. The results below
+# are those of `tiny`.
 #
-# - **Real sentences**: `PRESET = "quick"`, then translate "¿Todavía están en casa?" or "Hace mucho frío aquí."
-# - **The other way round**: `config = replace(PRESETS[PRESET], reverse=True, fresh=True)`, and an English sentence.
-# - **Another language**: `config = replace(PRESETS["quick"], data="/content/deu.txt", fresh=True)` with a file of
-#   manythings.org/anki, or your own with a tab between the sentences (`columns="1,2"` if the source stands first).
-# - **Does it need the mask?** In `BahdanauAttention.call`, use `energies` without `tf.where`. What becomes of the maps?
-# - **No attention at all**: there, return the mean of the values, with weights that are equal. How much worse is
-#   `val_loss`, and are long sentences hit harder than short ones?
-# - **One direction**: in `Encoder.call`, leave out the backward GRU: `tf.zeros_like(backward)` in its place.
-# - **A wider beam**: `beam=20`. Do the translations get better, or only likelier?
-
-# %%
-tries = ["El gato viejo quiere la manzana roja.", "¿Dónde están las casas pequeñas?", "Las niñas no ven la flor."]
-for sentence, [translation] in zip(tries, translator.translate(tries), strict=True):
-    print(f"{sentence}\n  {translation.text}")
+# 1. **Remove the attention, keep the context**: in `BahdanauAttention.call`, write `0.0 * energies` in place of
+#    `energies` in the last `tf.where`. All words get the same weight. Which sentences suffer most?
+#
+#    <details><summary>Result</summary>The long ones. `val_loss` ends at 0.19 instead of 0.08, and 90 % of the greedy
+#    translations are exact instead of 100 %. BLEU remains 100 up to five words and falls to 94 for six to ten. All
+#    columns of a map are equally dark. With longer sentences the loss is greater.</details>
+# 2. **Remove the mask**: there, use `energies` without `tf.where`. Does the loss show it? Print
+#    `translation.attention.sum(axis=1)` of a sentence, too.
+#
+#    <details><summary>Result</summary>The loss does not: `val_loss` is 0.08 again, because batches of similar length
+#    have hardly any padding. But a single sentence is padded to 16 tokens, and the weights of its words then add up to
+#    0.69 to 0.99 instead of 1. The rest is on padding.</details>
+# 3. **Read in one direction**: in `Encoder.call`, write `0.0 * backward` in place of `tf.reverse(backward, axis=[1])`.
+#    The translations may still be right. What happens to `alignment`?
+#
+#    <details><summary>Result</summary>All translations are exact, with a `val_loss` of 0.08. Yet `alignment` falls from
+#    0.99 to 0.81. A vector $h_j$ now depends on the words up to $j$ only. A later vector also contains the noun, so
+#    the largest weight is often one word too far to the right.</details>

@@ -1,15 +1,16 @@
-"""The report of a translation run: what it learned, in pictures, samples and numbers, on one page."""
+"""The report of a translation run on one page: metrics, translations, training curves and attention maps."""
 
 from pathlib import Path
 
 from common.app import report
-from common.training.run_directory import RunDirectory, read_listing
-from examples.nmt_attention.attention_plots import read_samples
+from common.training.run_directory import RunDirectory
+from common.training.samples import read_samples
+from examples.nmt_attention.demonstrate.attention_plots import LOSS_UNIT
 
 
 def write_report(run: RunDirectory) -> Path:
-    """Write `report.html` from what the run directory holds by now, and return its path."""
-    lead = "An encoder, a decoder, and attention between them, learned to translate from nothing but sentence pairs."
+    """Write `report.html` from the files of the run directory and return its path."""
+    lead = "An encoder and a decoder with attention, trained on pairs of sentences without word alignment."
     gif = run.figures / "training.gif"
     if not gif.exists():  # stopped within the first epoch
         return report.write_report(run, "Translation", lead, [])
@@ -19,7 +20,7 @@ def write_report(run: RunDirectory) -> Path:
     ]
     maps = [
         report.Picture(
-            path, "Each row a word of the translation, each column a word of the source; dark is a great weight"
+            path, "Each row is a word of the translation, each column a word of the source; dark means a large weight"
         )
         for path in sorted(run.figures.glob("attention_*.png"))
     ]
@@ -28,12 +29,12 @@ def write_report(run: RunDirectory) -> Path:
     sections = [
         report.section_on_evaluation(run),
         report.Section(
-            "Beside the reference",
-            listings=[("Ten held-out sentences, from the shortest to the longest", read_listing(examples))],
+            "Translation and reference",
+            listings=[("Ten held-out sentences, from the shortest to the longest", report.read_listing(examples))],
         )
         if examples
         else None,
-        report.Section("Learning to translate", pictures=learning, listings=read_samples(run)),
+        report.Section("Training", pictures=learning, listings=read_samples(run, LOSS_UNIT)),
         report.Section("Attention", pictures=maps),
     ]
     return report.write_report(run, "Translation", lead, sections)

@@ -1,11 +1,11 @@
 # %% [markdown]
 # # Translation: training
 #
-# This module puts together the batches, the model and the training loop. The loop keeps the best weights and can be
-# interrupted at any time.
+# This module connects the batches, the model and the training loop. The loop keeps the best weights. It can be
+# interrupted at any step and resumes there.
 
 # %%
-"""Step 4: put data, model and loop together in a run directory; draw the figures after training."""
+"""Step 4: train the model in a run directory; draw the figures at the end."""
 
 import math
 from functools import partial
@@ -19,18 +19,20 @@ from common.training import trainer
 from common.training.run_directory import RunDirectory
 from common.training.schedule import WarmupCosine
 from common.viz import figures
-from examples.nmt_attention.attention_plots import (
+
+# %% tags=["module"]
+from examples.nmt_attention.config import Config
+from examples.nmt_attention.data import Corpus, EncodedPairs, load_corpus
+from examples.nmt_attention.demo import SentenceTranslator
+from examples.nmt_attention.demonstrate.attention_plots import (
+    LOSS_UNIT,
     TranslationSamples,
     choose_samples,
     draw_attention_maps,
     draw_training_gif,
 )
-
-# %% tags=["module"]
-from examples.nmt_attention.config import Config
-from examples.nmt_attention.data import Corpus, EncodedPairs, load_corpus
+from examples.nmt_attention.download.parallel_corpus import Pair
 from examples.nmt_attention.model import Translator
-from examples.nmt_attention.pairs import Pair
 
 # %% [markdown]
 # **Muon** (`common/nn/muon.py`) updates the matrices: its step has the same length in every direction of a matrix. It
@@ -42,18 +44,20 @@ from examples.nmt_attention.pairs import Pair
 
 
 # %%
-def build_model(config: Config, source_size: int, target_size: int) -> Translator:
-    """Return the untrained model of `config`, built."""
-    return Translator(source_size, target_size, **config.architecture()).build_weights()
+def build_model(
+    config: Config, source_size: int, target_size: int, model_class: type[Translator] = Translator
+) -> Translator:
+    """Return the untrained model of `config` for vocabularies of these sizes, with its weights."""
+    return model_class(source_size, target_size, **config.architecture()).build_weights()
 
 
 def build_schedule(config: Config, total_steps: int) -> WarmupCosine:
-    """Return the learning rate of a run of so many steps."""
+    """Return the learning rate of a run of `total_steps` steps."""
     return WarmupCosine(config.learning_rate, total_steps, config.warmup_steps)
 
 
 def build_optimizer(config: Config, schedule: WarmupCosine) -> keras.optimizers.Optimizer:
-    """Return Muon or Adam at the rate of `schedule`, with clipping."""
+    """Return Muon or Adam with the learning rate `schedule` and clipping."""
     if config.optimizer == "adam":
         return Adam(schedule, beta_2=config.beta_2, global_clipnorm=config.clip_norm)
     return Muon(
@@ -69,12 +73,16 @@ def build_optimizer(config: Config, schedule: WarmupCosine) -> keras.optimizers.
     )
 
 
-def train(config: Config) -> RunDirectory:
-    """Train as `config` says, or resume the run that is there, and draw the figures.
+def train(config: Config, model_class: type[Translator] = Translator) -> RunDirectory:
+    """Train with the settings `config`, or resume the run in its directory, and draw the figures.
+
+    Args:
+        config: the settings.
+        model_class: of the model; the lesson passes the class that it defines.
 
     Raises:
-        UserError: bad data, or a run directory with other settings.
-        Interrupted: stopped by a signal, with everything saved.
+        UserError: the data cannot be used, or the run directory has other settings.
+        Interrupted: a signal stopped the training, and everything is saved.
     """
     trainer.set_seed_and_precision(config.seed, config.precision)
     corpus = load_corpus(config.data, **config.corpus(), data_dir=config.data_dir)
@@ -91,7 +99,7 @@ def train(config: Config) -> RunDirectory:
     validation_pairs = EncodedPairs(corpus.validation, corpus.source_tokenizer, corpus.target_tokenizer)
     batches = partial(train_pairs.batches, config.batch_size, config.seed)
     steps_per_epoch = min(config.steps_per_epoch or len(batches(0)), len(batches(0)))
-    model = build_model(config, len(corpus.source_tokenizer), len(corpus.target_tokenizer))
+    model = build_model(config, len(corpus.source_tokenizer), len(corpus.target_tokenizer), model_class)
     schedule = build_schedule(config, config.epochs * steps_per_epoch)
     model.compile(build_optimizer(config, schedule))
     print_summary(config, corpus, model)
@@ -108,7 +116,7 @@ def train(config: Config) -> RunDirectory:
         max_minutes=config.max_minutes,
         checkpoint_seconds=config.checkpoint_seconds,
     ).fit(batches, validation_pairs.batches(config.batch_size, seed=0, epoch=0))
-    draw_figures(run, corpus, samples)
+    draw_figures(run, corpus, samples, model_class)
     return run
 
 
@@ -119,24 +127,24 @@ def save_vocabularies(run: RunDirectory, corpus: Corpus) -> None:
 
 
 def print_summary(config: Config, corpus: Corpus, model: keras.Model) -> None:
-    """Print the sizes of the data and of the model."""
+    """Print the sizes of data, vocabularies and model."""
     source_size, target_size = len(corpus.source_tokenizer), len(corpus.target_tokenizer)
     echo(
         f"{config.data}: {len(corpus.train):,} pairs to train on, {len(corpus.validation):,} to validate, "
         f"{len(corpus.test):,} to test; {source_size:,} source and {target_size:,} target tokens; "
-        f"guessing costs {math.log(target_size):.3f} nats\n"
+        f"a uniform guess has a loss of {math.log(target_size):.3f} nats\n"
         f"bidirectional GRU {config.encoder_units}, attention {config.attention_units}, GRU {config.decoder_units}, "
         f"{sum(math.prod(weight.shape) for weight in model.trainable_weights):,} weights"
     )
 
 
-def draw_figures(run: RunDirectory, corpus: Corpus, samples: list[Pair]) -> None:
-    """Draw the learning curve, attention maps and training GIF of the run so far; nothing if no epoch is finished."""
+def draw_figures(run: RunDirectory, corpus: Corpus, samples: list[Pair], model_class: type[Translator]) -> None:
+    """Draw the learning curve, the training GIF and attention maps, once an epoch is finished."""
     rows = run.read_metrics()
     if not rows:
         return
-    guessing = ("guessing", math.log(len(corpus.target_tokenizer)))
-    figures.learning_curve(rows, run.figures / "learning_curve.png", "nats per token", guessing)
+    baseline = ("uniform guess", math.log(len(corpus.target_tokenizer)))
+    figures.learning_curve(rows, run.figures / "learning_curve.png", LOSS_UNIT, baseline)
     draw_training_gif(run)
-    draw_attention_maps(run, samples)
+    draw_attention_maps(SentenceTranslator.load(run, model_class), samples, run)
     echo(f"pictures: {run.figures}")

@@ -26,7 +26,7 @@ from examples.image_captioning.coco_flickr8k import read_coco_captions
 from examples.image_captioning.image_files import Photo, SkippedExamples, hash_photos
 from examples.image_captioning.image_folder import load_folder
 from examples.nmt_attention import data as pairs_data
-from examples.nmt_attention.pairs import clean_pairs
+from examples.nmt_attention.download.parallel_corpus import clean_pairs
 from examples.text_generation import data as text_data
 from tests.downloads import ROOT
 from tests.image_captioning.test_features import extract, make_photos

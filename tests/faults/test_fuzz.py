@@ -35,9 +35,9 @@ from examples.image_captioning.coco_flickr8k import read_coco_captions
 from examples.image_captioning.features import ShardNotes
 from examples.image_captioning.image_files import SkippedExamples, hash_photos
 from examples.image_captioning.image_folder import load_folder
-from examples.nmt_attention.attention_plots import draw_training_gif
 from examples.nmt_attention.data import load_rows
-from examples.nmt_attention.pairs import clean_pairs
+from examples.nmt_attention.demonstrate.attention_plots import draw_training_gif
+from examples.nmt_attention.download.parallel_corpus import clean_pairs
 
 fuzz = settings(
     max_examples=int(os.environ.get("FUZZ_EXAMPLES", "200")),

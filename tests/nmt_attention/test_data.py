@@ -8,7 +8,7 @@ import tensorflow_datasets as tfds
 from common.errors import UserError
 from examples.nmt_attention import data
 from examples.nmt_attention.data import EncodedPairs, load_corpus, load_rows
-from examples.nmt_attention.tokenizer import END, PAD, WordTokenizer, detokenise
+from examples.nmt_attention.preprocess.tokenizer import END, PAD, WordTokenizer, detokenise
 
 PAIRS = [("Hola a todos.", "Hello everybody."), ("Hola.", "Hello."), ("Todos.", "Everybody!"), ("A.", "B.")] * 5
 

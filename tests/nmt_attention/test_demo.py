@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from examples.nmt_attention.data import load_corpus
-from examples.nmt_attention.tokenizer import SPECIALS, strip_joiners, tokenise
+from examples.nmt_attention.preprocess.tokenizer import SPECIALS, strip_joiners, tokenise
 
 SENTENCES = ["¿Dónde están las niñas?", "el gato viejo no ve la casa.", "Ve.", "La mujer quiere las manzanas rojas."]
 

@@ -3,7 +3,7 @@ import pytest
 from common.app.cli import main
 from common.training.run_directory import RunDirectory
 from examples.nmt_attention.__main__ import COMMANDS
-from examples.nmt_attention.grammar import tiny_pairs
+from examples.nmt_attention.download.toy_grammar import tiny_pairs
 
 
 def command(*arguments):
@@ -35,7 +35,7 @@ def test_evaluate_and_export_say_what_they_wrote(trained, capsys, tmp_path):
     assert command("evaluate", "--run", trained.path, "--beam", 2) == 0
     output, page = capsys.readouterr().out, trained.report.read_text()
     assert "beam bleu" in output and output.count("reference") == 10
-    assert "case:mixed" in page and "Beside the reference" in page and page.count("<img") >= 5
+    assert "case:mixed" in page and "Translation and reference" in page and page.count("<img") >= 5
     assert command("export", "--run", trained.path, "--out", tmp_path / "model") == 0
     assert (tmp_path / "model" / "saved_model.pb").exists()
 

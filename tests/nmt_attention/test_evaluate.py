@@ -6,8 +6,8 @@ import sacrebleu
 
 from common.errors import UserError
 from common.training.run_directory import RunDirectory
-from examples.nmt_attention.attention_plots import reference_attention
 from examples.nmt_attention.data import load_corpus
+from examples.nmt_attention.demonstrate.attention_plots import reference_attention
 from examples.nmt_attention.evaluate import alignment_accuracy, evaluate, format_samples, measure_text
 
 
@@ -37,8 +37,8 @@ def test_shuffled_attention_does_not_pass_for_aligned(translator):
 
 def test_the_alignment_can_be_asked_in_either_direction():
     pairs = load_corpus("tiny", held_out=0.1).test[:3]
-    from examples.nmt_attention.grammar import tiny_pairs
-    from examples.nmt_attention.tokenizer import tokenise
+    from examples.nmt_attention.download.toy_grammar import tiny_pairs
+    from examples.nmt_attention.preprocess.tokenizer import tokenise
 
     known = {pair.spanish: pair for pair in tiny_pairs()}
     marks = {source: int(source.startswith("¿")) for source, _ in pairs}

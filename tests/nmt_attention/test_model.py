@@ -9,7 +9,7 @@ from common.training import trainer
 from examples.nmt_attention.data import EncodedPairs
 from examples.nmt_attention.demo import translate_ids
 from examples.nmt_attention.model import Translator, shift_right
-from examples.nmt_attention.tokenizer import END, PAD, START, WordTokenizer
+from examples.nmt_attention.preprocess.tokenizer import END, PAD, START, WordTokenizer
 
 V, E, U, D = 13, 6, 4, 5
 rng = np.random.default_rng(0)

@@ -3,8 +3,8 @@ import doctest
 import pytest
 
 from common.data.vocabulary import Vocabulary
-from examples.nmt_attention import tokenizer
-from examples.nmt_attention.tokenizer import (
+from examples.nmt_attention.preprocess import tokenizer
+from examples.nmt_attention.preprocess.tokenizer import (
     SPECIALS,
     UNKNOWN,
     WordTokenizer,

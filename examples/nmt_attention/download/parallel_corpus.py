@@ -1,12 +1,11 @@
 # %% [markdown]
 # ### Rows to pairs, and three parts that share no sentence
 #
-# Real files have rows that are no pair. They are skipped and listed with their line numbers, so that nobody wonders
-# later; if it is more than one in a hundred, something is wrong with the file or with `--columns`, and training does
-# not start.
+# Real files have rows that are no pair. They are skipped and listed with their line numbers. If there are more than one
+# in a hundred, the file or `--columns` is probably wrong, and training does not start.
 
 # %%
-"""Step 2, continued: clean pairs out of raw rows, and the split into training, validation and test."""
+"""Step 1, continued: clean the pairs of raw rows, and split them into training, validation and test."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -15,7 +14,7 @@ from common.errors import UserError
 from common.io.terminal import warn
 
 # %% tags=["module"]
-from examples.nmt_attention.tokenizer import clean, tokenise
+from examples.nmt_attention.preprocess.tokenizer import clean, tokenise
 
 # %%
 Pair = tuple[str, str]
@@ -23,7 +22,7 @@ Pair = tuple[str, str]
 
 MAX_SKIPPED_FRACTION = 0.01  # of all rows
 MAX_CHARACTERS_PER_TOKEN = 20
-"""Characters, on average, for each token that is allowed: a longer text is not worth cutting into tokens."""
+"""A text with more characters per allowed token than this is too long; it is not cut into tokens first."""
 
 
 def clean_pairs(
@@ -33,10 +32,10 @@ def clean_pairs(
 
     Args:
         rows: the columns of each row; those not asked for are ignored.
-        columns: which column, from 1, is the source, and which the target.
+        columns: the numbers, from 1, of the source column and the target column.
         max_tokens: pairs with a longer side are skipped.
-        where: the data, for messages.
-        place: what a row is called there, "line" for a file.
+        where: the name of the data in messages.
+        place: the word for a row in messages, "line" for a file.
 
     Raises:
         UserError: more than 1 % of the rows are no pair.
@@ -60,7 +59,7 @@ def clean_pairs(
 
 
 def _read_pair(row: Sequence[str], columns: tuple[int, int], max_tokens: int) -> tuple[Pair, str]:
-    """Return the pair in a row, and what is wrong with it if anything is."""
+    """Return the pair in a row, and its fault, "" if there is none."""
     if len(row) < max(columns):
         return ("", ""), "no tab" if len(row) == 1 else f"fewer than {max(columns)} columns"
     raw = [row[column - 1] for column in columns]
@@ -83,13 +82,10 @@ def _head(numbers: Sequence[int], max_count: int = 10) -> str:
 # %% [markdown]
 # ### The split
 #
-# One Spanish sentence often has several English translations, and one English sentence several Spanish originals. Drawn
-# at random, most sentences of the test would have been seen in training, beside another partner. So pairs that share a
-# sentence are **tied together**, directly or through others, and each tied group goes to one part as a whole. Which
-# part is decided by a hash of the group's first sentence in the alphabet: not by the order of the file, nor by chance.
-#
-# In `spa-eng` there are 97,780 groups, and the largest has 40 pairs. Where one group swallows most of a corpus, this
-# rule puts it into one part; `train` says how large the parts are.
+# One Spanish sentence often has several English translations, and one English sentence several Spanish originals. In a
+# random split, most test sentences would also stand in training, in another pair. So the pairs are split by the
+# **connected components** of the graph whose nodes are the sentences and whose edges are the pairs. A hash of the
+# component's name decides on its part, independent of the order of the file.
 
 
 # %%
@@ -98,7 +94,7 @@ def split_pairs(pairs: Sequence[Pair], held_out: float) -> tuple[list[Pair], lis
 
     Args:
         pairs: all of them.
-        held_out: the share of the groups that validates; as much again is the test.
+        held_out: fraction of the components for validation; as many again are for the test.
     """
     parts: tuple[list[Pair], list[Pair], list[Pair]] = ([], [], [])
     for pair, name in zip(pairs, component_names(pairs), strict=True):

@@ -1,28 +1,28 @@
-"""The embedded data: a grammar that writes Spanish sentences with their English translations and word alignment.
+"""Step 1: the tiny data, Spanish sentences of a grammar with their English translations and word alignment.
 
-It has what makes translation more than looking up words: articles and adjectives that agree in gender and number,
-adjectives after the noun, verbs that agree with their subject, questions and negations with and without "do". And for
-each content word it gives the word of the other language that it stands for, so attention can be checked.
+Translation needs more than a dictionary here: articles and adjectives agree in gender and number, adjectives follow the
+noun, verbs agree with their subject, and questions and negations differ in "do". The alignment links each content word
+to its translation, so the attention can be measured.
 """
 
 import random
 from typing import NamedTuple
 
 Phrase = tuple[list[tuple[str, str]], list[tuple[str, str]]]
-"""Spanish and English words in order, each with a mark; words of the same mark translate each other, "" has none."""
+"""Spanish and English words in order, each with a mark; words of the same mark are aligned, those of "" are not."""
 
 
 class TinyPair(NamedTuple):
-    """A sentence, its translation, and the words that stand for each other."""
+    """A sentence, its translation, and the alignment of their content words."""
 
     spanish: str
     english: str
     links: list[tuple[int, int]]
-    """(number of the Spanish word, number of the English word) of each content word, from 0, punctuation not counted"""
+    """(index of the Spanish word, index of the English word) of each content word; punctuation has no index"""
 
 
 class _Noun(NamedTuple):
-    spanish: tuple[str, str]  # one, several
+    spanish: tuple[str, str]  # singular, plural
     gender: str
     english: tuple[str, str]
 
@@ -51,14 +51,14 @@ _ARTICLES = {  # by definite, gender and number
     ("this", "f"): ("esta", "estas"),
 }
 _ENGLISH_ARTICLES = {"the": ("the", "the"), "this": ("this", "these")}
-_ADJECTIVES = [  # masculine and feminine, each for one and several; English
+_ADJECTIVES = [  # masculine and feminine, each singular and plural; English
     (("rojo", "rojos"), ("roja", "rojas"), "red"),
     (("pequeño", "pequeños"), ("pequeña", "pequeñas"), "small"),
     (("viejo", "viejos"), ("vieja", "viejas"), "old"),
     (("grande", "grandes"), ("grande", "grandes"), "big"),
     (("feliz", "felices"), ("feliz", "felices"), "happy"),
 ]
-_VERBS = [  # Spanish for one and several; English for one and several
+_VERBS = [  # Spanish singular and plural; English singular and plural
     (("ve", "ven"), ("sees", "see")),
     (("quiere", "quieren"), ("wants", "want")),
     (("pinta", "pintan"), ("paints", "paint")),
@@ -101,12 +101,12 @@ def _sentence(draw: random.Random) -> tuple[Phrase, str, str]:
 
 
 def tiny_pairs(count: int = 3000) -> list[TinyPair]:
-    """Return `count` different sentences of the grammar, always the same."""
+    """Return the first `count` different sentences of the grammar, the same at each call."""
     draw, pairs = random.Random(1), {}
     while len(pairs) < count:
         (spanish, english), opening, closing = _sentence(draw)
-        place = {mark: number for number, (_, mark) in enumerate(english) if mark}
-        links = [(number, place[mark]) for number, (_, mark) in enumerate(spanish) if mark]
+        index = {mark: i for i, (_, mark) in enumerate(english) if mark}
+        links = [(j, index[mark]) for j, (_, mark) in enumerate(spanish) if mark]
         source, target = (" ".join(word for word, _ in words).capitalize() for words in (spanish, english))
         pairs[source] = TinyPair(f"{opening}{source}{closing}", f"{target}{closing}", links)
     return list(pairs.values())

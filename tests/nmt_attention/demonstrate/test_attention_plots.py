@@ -4,11 +4,12 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from examples.nmt_attention.attention_plots import choose_samples, read_samples
+from common.training.samples import read_samples
+from examples.nmt_attention.demonstrate.attention_plots import LOSS_UNIT, choose_samples
 
 
 def test_every_epoch_has_its_translations_and_its_frame(trained):
-    texts = [text for _, text in read_samples(trained)]
+    texts = [text for _, text in read_samples(trained, LOSS_UNIT)]
     assert len(texts) == 7 and all(text.count("->") == 3 for text in texts) and texts[0] != texts[-1]
     assert Image.open(trained.figures / "training.gif").n_frames == 7
     assert len([*trained.figures.glob("attention_*.png")]) == 3

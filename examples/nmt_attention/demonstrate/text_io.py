@@ -7,9 +7,9 @@ from itertools import count, islice
 from common.app.outputs import Outputs
 from common.errors import UserError
 from common.io.terminal import json_line, one_line
-from examples.nmt_attention.attention_plots import draw
 from examples.nmt_attention.config import TranslateOptions
 from examples.nmt_attention.demo import SentenceTranslator, Translation
+from examples.nmt_attention.demonstrate.attention_plots import draw_attention
 
 
 def input_lines(options: TranslateOptions) -> Iterator[str]:
@@ -64,7 +64,7 @@ def output_lines(
         found = translator.translate(batch, options.beam, options.length_penalty, batch_size)
         for number, sentence, translations in zip(batch_numbers, batch, found, strict=True):
             if maps and translations and translations[0].tokens:
-                maps.save_png(_map_name(number), draw(translations[0]), sentence)
+                maps.save_png(_map_name(number), draw_attention(translations[0]), sentence)
             yield from _lines(sentence, translations[: options.n_best], options)
 
 

@@ -11,24 +11,27 @@
 import json
 from collections.abc import Sequence
 
-import keras
 import numpy as np
 import tensorflow as tf
+from PIL import Image
 
+from common.app.report import read_listing
 from common.data.images import save_image
 from common.errors import UserError
 from common.io.files import write_atomically
-from common.training.run_directory import RunDirectory, read_listing
+from common.training.run_directory import RunDirectory
+from common.training.samples import SampleCallback, sample_path, sample_titles
 from common.viz import figures
 
 # %% tags=["module"]
 from examples.nmt_attention.data import Corpus
 from examples.nmt_attention.demo import SentenceTranslator, Translation
+from examples.nmt_attention.download.parallel_corpus import Pair
 from examples.nmt_attention.model import Translator, shift_right
-from examples.nmt_attention.pairs import Pair
-from examples.nmt_attention.tokenizer import PAD, WordTokenizer, clean, strip_joiners, tokenise
+from examples.nmt_attention.preprocess.tokenizer import PAD, WordTokenizer, clean, strip_joiners, tokenise
 
 # %%
+LOSS_UNIT = "nats per token"
 _SPANISH = [  # the first two are those that readers of other tutorials know
     ("¿todavía están en casa?", "Are they still at home?"),
     ("hace mucho frío aquí.", "It's very cold here."),
@@ -57,50 +60,27 @@ def reference_attention(
     return [each[:rows, :columns] for each, (rows, columns) in zip(weights.numpy(), shapes, strict=True)]
 
 
-class TranslationSamples(keras.callbacks.Callback):
-    """Writes `samples/epoch_0000.txt` (untrained), `epoch_0001.txt` and so on, and `.json` with the attention."""
+class TranslationSamples(SampleCallback):
+    """Writes translations of the same sentences as text, and as JSON the attention weights of the first reference."""
 
     def __init__(self, run: RunDirectory, pairs: Sequence[Pair], corpus: Corpus, max_tokens: int):
-        """Keep the pairs to translate; Keras sets the model."""
-        super().__init__()
-        self.run, self.pairs, self.max_tokens = run, list(pairs), max_tokens
+        """Translate the sources of `pairs`; `max_tokens` as in `SentenceTranslator`."""
+        super().__init__(run)
+        self.pairs, self.max_tokens = list(pairs), max_tokens
         self.tokenizers = (corpus.source_tokenizer, corpus.target_tokenizer)
 
-    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Write the samples of the untrained model, unless the run is resumed."""
+    def prepare(self) -> None:
+        """Set up the translator, whose search is compiled once for all epochs."""
         self.translator = SentenceTranslator(self.model, *self.tokenizers, self.max_tokens)
-        if not sample_path(self.run, 0).exists():
-            self._write(0)
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Write the samples of `epoch`, which Keras counts from 0."""
-        self._write(epoch + 1)
-
-    def _write(self, epochs_done: int) -> None:
+    def write(self, epoch: int, logs: dict[str, float]) -> None:
+        """Write the samples after `epoch` epochs."""
         found = self.translator.translate([source for source, _ in self.pairs])
         lines = [f"{source}\n  -> {best[0].text}\n" for (source, _), best in zip(self.pairs, found, strict=True)]
         [attention] = reference_attention(self.model, self.pairs[:1], *self.tokenizers)
         entry = {"pair": self.pairs[0], "attention": attention.round(4).tolist()}
-        write_atomically(sample_path(self.run, epochs_done, ".json"), json.dumps(entry, ensure_ascii=False))
-        write_atomically(sample_path(self.run, epochs_done), "".join(lines))
-
-
-def sample_path(run: RunDirectory, epochs_done: int, suffix: str = ".txt"):
-    """Return the path of the samples after so many epochs."""
-    return run.samples / f"epoch_{epochs_done:04d}{suffix}"
-
-
-def titles(run: RunDirectory) -> dict[int, str]:
-    """Return a title for the state before training and after each epoch, by the number of epochs."""
-    return {0: "before training"} | {
-        int(row["epoch"]): f"after epoch {int(row['epoch'])}: {row['val_loss']:.3f} nats per token"
-        for row in run.read_metrics("val_loss")
-    }
-
-
-def read_samples(run: RunDirectory) -> list[tuple[str, str]]:
-    """Return (title, text) of the samples of this run's epochs, in order."""
-    return [(title, read_listing(sample_path(run, epoch))) for epoch, title in titles(run).items()]
+        write_atomically(sample_path(self.run, epoch, ".json"), json.dumps(entry, ensure_ascii=False))
+        write_atomically(sample_path(self.run, epoch), "".join(lines))
 
 
 def draw_training_gif(run: RunDirectory) -> None:
@@ -110,7 +90,7 @@ def draw_training_gif(run: RunDirectory) -> None:
         UserError: one of the samples is missing or damaged.
     """
     frames = []
-    for epoch, title in titles(run).items():
+    for epoch, title in sample_titles(run, LOSS_UNIT).items():
         path = sample_path(run, epoch, ".json")
         try:
             entry = json.loads(read_listing(path))
@@ -121,14 +101,14 @@ def draw_training_gif(run: RunDirectory) -> None:
     figures.save_gif(frames, run.figures / "training.gif")
 
 
-def draw_attention_maps(run: RunDirectory, pairs: Sequence[Pair]) -> None:
-    """Draw `figures/attention_1.png` and so on: each sentence with the trained model's translation."""
-    found = SentenceTranslator.load(run).translate([source for source, _ in pairs])
+def draw_attention_maps(translator: SentenceTranslator, pairs: Sequence[Pair], run: RunDirectory) -> None:
+    """Draw `figures/attention_1.png` and so on: the attention map of each source and its translation."""
+    found = translator.translate([source for source, _ in pairs])
     for number, [translation] in enumerate(found, start=1):
         if translation.tokens:
-            save_image(draw(translation), run.figures / f"attention_{number}.png")
+            save_image(draw_attention(translation), run.figures / f"attention_{number}.png")
 
 
-def draw(translation: Translation):
-    """Return the heat map of a translation, a PIL image; there must be at least one token."""
+def draw_attention(translation: Translation) -> Image.Image:
+    """Return the attention map of a translation, which must have at least one token."""
     return figures.attention_map(translation.attention, translation.tokens, translation.source_tokens)

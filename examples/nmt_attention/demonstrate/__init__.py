@@ -1,0 +1,1 @@
+"""Step 5: attention maps and samples, and text from and to files and pipes."""

@@ -1,0 +1,1 @@
+"""Step 1: cleaning and splitting sentence pairs, and the grammar that generates those of the tiny preset."""
