@@ -17,8 +17,9 @@ from common.nn.losses import masked_mean
 from common.training import trainer
 from examples.text_generation.config import PRESETS
 from examples.text_generation.data import VALIDATION_STREAMS, contiguous_batches, load_corpus, training_batches
+from examples.text_generation.demo import build_model
 from examples.text_generation.model import TrainableCharRNN, cross_entropy
-from examples.text_generation.train import build_model, build_optimizer, build_schedule
+from examples.text_generation.train import build_optimizer, build_schedule
 
 
 @dataclass(frozen=True)

@@ -50,30 +50,25 @@ def generate(options: GenerateOptions) -> None:
 
 
 def evaluate(options: EvaluateOptions) -> None:
-    """Measure, and refresh the report."""
-    from common.app.report import flatten, format_value
-    from common.io.terminal import echo
+    """Print the metrics, and refresh the report."""
+    from common.app.commands import print_evaluation
     from common.training.run_directory import RunDirectory
     from examples.text_generation.evaluate import evaluate
     from examples.text_generation.report import write_report
 
     run = RunDirectory.open(options.run, Config.EXAMPLE)
-    for name, value in flatten(evaluate(run, options.data, options.data_dir, options.write)).items():
-        echo(f"{name:<28} {format_value(value)}")
-    if options.write:
-        echo(f"written: {run.evaluation}, {write_report(run)}")
+    print_evaluation(run, evaluate(run, options.data, options.data_dir, options.write), options, write_report)
 
 
 def export(options: ExportOptions) -> None:
-    """Write a SavedModel and say where."""
-    from common.io.terminal import echo
+    """Write a SavedModel and print its path."""
+    from common.app.commands import export_model
     from common.training.run_directory import RunDirectory
     from examples.text_generation.demo import TextGenerator
     from examples.text_generation.export import export
 
     run = RunDirectory.open(options.run, Config.EXAMPLE)
-    folder = options.out or run.path / "saved_model"
-    echo(f"written: {export(TextGenerator.load(run), folder, run.identity, options.overwrite)}")
+    export_model(run, TextGenerator.load(run), options, export)
 
 
 COMMANDS = {

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import keras
 import tensorflow as tf
 
 from common.data.text_files import read_text
@@ -21,12 +20,14 @@ from common.io.files import write_atomically
 from common.nn.sampling import sample_sequence, uniform_noise
 from common.training import trainer
 from common.training.checkpoints import restore_weights
-from common.training.run_directory import RunDirectory, read_listing
+from common.training.run_directory import RunDirectory
+from common.training.samples import SampleCallback, read_samples, sample_path
 from common.viz import figures
 
 # %% tags=["module"]
 from examples.text_generation.config import MAX_LENGTH, Config
-from examples.text_generation.model import CharRNN
+from examples.text_generation.data import VALIDATION_STREAMS
+from examples.text_generation.model import CharRNN, TrainableCharRNN
 
 # %% [markdown]
 # ## Step 5: write
@@ -45,6 +46,9 @@ MAX_PIECE = 1024
 """Characters that a call of the compiled loop writes at most; XLA must know it."""
 
 
+LOSS_UNIT = "nats per character"
+
+
 @dataclass(frozen=True)
 class Sampling:
     """How the next character is chosen; the fields are those of the `generate` command."""
@@ -53,6 +57,14 @@ class Sampling:
     top_k: int = 0
     top_p: float = 1.0
     seed: int = 1
+
+
+def build_model(
+    config: Config, vocabulary_size: int, model_class: type[TrainableCharRNN] = TrainableCharRNN
+) -> TrainableCharRNN:
+    """Return the untrained model of `config` with all its variables."""
+    streams = config.batch_size, VALIDATION_STREAMS
+    return model_class(vocabulary_size, *streams, **config.architecture()).build_weights()
 
 
 class TextGenerator:
@@ -66,8 +78,8 @@ class TextGenerator:
         self._write_many = tf.function(self._write, reduce_retracing=True)
 
     @classmethod
-    def load(cls, run: RunDirectory) -> "TextGenerator":
-        """Restore the best weights of a run; the run directory alone is enough.
+    def load(cls, run: RunDirectory, model_class: type[CharRNN] = CharRNN) -> "TextGenerator":
+        """Restore the best weights of a run into a new `model_class`; the run directory alone is enough.
 
         Raises:
             UserError: the run has no checkpoint yet, or it is damaged.
@@ -75,7 +87,7 @@ class TextGenerator:
         config = Config.from_settings(run.read_config().settings)
         trainer.set_seed_and_precision(config.seed, config.precision)
         vocabulary = Vocabulary.load(run.vocabulary)
-        model = CharRNN(len(vocabulary), **config.architecture()).build_weights()
+        model = model_class(len(vocabulary), **config.architecture()).build_weights()
         restore_weights(run.checkpoints, model)
         return cls(model, vocabulary)
 
@@ -144,45 +156,25 @@ def read_prompt(path: Path) -> str:
 
 
 # %%
-class SampleEveryEpoch(keras.callbacks.Callback):
-    """Continues a prompt into `samples/epoch_0000.txt` (untrained), `epoch_0001.txt` and so on."""
+class WriteSamples(SampleCallback):
+    """Writes continuations of a prompt to `samples/epoch_0000.txt` (untrained), `epoch_0001.txt` and so on."""
 
-    def __init__(self, folder: Path, vocabulary: Vocabulary, prompt: str, length: int):
-        """Remember what to continue; the model comes with training."""
-        super().__init__()
-        self.folder, self.vocabulary, self.prompt, self.length = folder, vocabulary, prompt, length
+    def __init__(self, run: RunDirectory, vocabulary: Vocabulary, prompt: str, length: int):
+        """Continue `prompt` by `length` characters."""
+        super().__init__(run)
+        self.vocabulary, self.prompt, self.length = vocabulary, prompt, length
 
-    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Write what the untrained model makes of it; a resumed run has that already."""
+    def prepare(self) -> None:
+        """Compile the generator once for all epochs."""
         self.generator = TextGenerator(self.model, self.vocabulary)
-        if not sample_path(self.folder, 0).exists():
-            self._write(0)
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Write the sample of `epoch`, which Keras counts from 0."""
-        self._write(epoch + 1)
-
-    def _write(self, epochs_done: int) -> None:
+    def write(self, epoch: int, logs: dict[str, float]) -> None:
+        """Write the continuation after `epoch` epochs."""
         [continuation] = self.generator.generate(self.prompt, self.length, Sampling())
-        write_atomically(sample_path(self.folder, epochs_done), self.prompt + continuation + "\n")
-
-
-def sample_path(folder: Path, epochs_done: int) -> Path:
-    """Return where the sample after so many epochs stands."""
-    return folder / f"epoch_{epochs_done:04d}.txt"
-
-
-def read_samples(run: RunDirectory) -> list[tuple[str, str]]:
-    """Return (title, text) of the samples of this run's epochs, in order."""
-    titles = {0: "before training"} | {
-        int(row["epoch"]): f"after epoch {int(row['epoch'])}: {row['val_loss']:.3f} nats per character"
-        for row in run.read_metrics("val_loss")
-    }
-    return [
-        (title, read_listing(sample_path(run.samples, epoch)).removesuffix("\n")) for epoch, title in titles.items()
-    ]
+        write_atomically(sample_path(self.run, epoch), self.prompt + continuation + "\n")
 
 
 def draw_training_gif(run: RunDirectory, prompt: str) -> None:
     """Draw the samples of all epochs as `figures/training.gif`."""
-    figures.save_gif(figures.text_frames(read_samples(run), len(prompt)), run.figures / "training.gif")
+    frames = figures.text_frames(read_samples(run, LOSS_UNIT), len(prompt))
+    figures.save_gif(frames, run.figures / "training.gif")

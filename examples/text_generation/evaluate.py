@@ -23,15 +23,19 @@ from common.training.run_directory import RunDirectory
 # %% tags=["module"]
 from examples.text_generation.config import Config
 from examples.text_generation.data import VALIDATION_STREAMS, contiguous_batches, independent_windows, load_corpus
+from examples.text_generation.demo import build_model
 from examples.text_generation.model import TrainableCharRNN
-from examples.text_generation.train import build_model
 
 # %%
 WINDOW = 256  # characters of context at most in the second rule, as others report it
 
 
 def evaluate(
-    run: RunDirectory, data: str | None = None, data_dir: Path | None = None, write: bool = True
+    run: RunDirectory,
+    data: str | None = None,
+    data_dir: Path | None = None,
+    write: bool = True,
+    model_class: type[TrainableCharRNN] = TrainableCharRNN,
 ) -> dict[str, float]:
     """Measure the best checkpoint on all validation characters and return the metrics.
 
@@ -40,6 +44,7 @@ def evaluate(
         data: what text it was trained on; None to take that from the run, see `RunDirectory.data_to_use`.
         data_dir: the download cache; None for the default one.
         write: write `evaluation.json`.
+        model_class: of the model; the lesson passes the class that it defines.
 
     Raises:
         UserError: no checkpoint, or the data is not what the model was trained on.
@@ -52,7 +57,7 @@ def evaluate(
     corpus = load_corpus(data, config.window, data_dir)
     if corpus.fingerprint != trained.data:
         raise UserError(f"{data}: not the text that {run.path} was trained on; name that text with --data")
-    model = build_model(config, len(corpus.vocabulary))
+    model = build_model(config, len(corpus.vocabulary), model_class)
     restore_weights(run.checkpoints, model)
     metrics = measure(model, corpus.validation, config.window)
     rule = (

@@ -1,150 +1,238 @@
 # %% [markdown]
-# # Writing like Shakespeare, one character at a time
+# # Text generation: a recurrent network writes one character at a time
 #
-# You will train a small recurrent network that reads plays character by character and learns to be less surprised by
-# the next one. Nobody tells it about words, names or verse. At the end it writes, and you see:
+# You will train a recurrent language model on a play. It predicts the next character from all characters before it.
+# This is its only objective; it learns spelling, words, names and verse from it. You will see:
 #
-# - the same prompt continued after every epoch: first noise, then spelling, then speakers and lines,
-# - a passage with each character shaded by its negative log-likelihood, with the model's predictions,
-# - a number, nats per character on text that it never saw, that can be compared with other models.
+# - a prompt continued after each epoch: first noise, then spelling, then speakers and lines,
+# - a passage shaded by the loss of each character,
+# - the loss in nats per character, on text that was held out.
 #
-# There are five steps: download, preprocess, define the model, train it, use it. Each is first defined and explained;
-# then *Train* puts them to work.
+# There are five steps: download, preprocess, define the model, train it, use it. As it stands, the notebook trains on a
+# short play that comes with the code, in less than a minute. One word in *Settings* changes that to Shakespeare. Model,
+# loss and training step stand here in full: change them, run the cell again, and train again.
 #
-# All code that matters is in this notebook: change any of it, run the cell again, and train again. As it stands, it
-# learns from a play of a few kilobytes in a quarter of a minute; one word, in *Settings*, makes that the real thing.
-#
-# The recurrent cell is the GRU of Cho et al. 2014 (arXiv:1406.1078); a network that writes character by character is
-# the idea of Karpathy's [*The unreasonable effectiveness of recurrent neural
+# The recurrent cell is the GRU of Cho et al. 2014 (arXiv:1406.1078). Character-level generation was made popular by
+# Karpathy's [*The unreasonable effectiveness of recurrent neural
 # networks*](https://karpathy.github.io/2015/05/21/rnn-effectiveness/).
 
 # %% [markdown]
 # ## Settings
+#
+# `tiny` is the short play, without a download. `quick` is one megabyte of Shakespeare: five to ten minutes on two
+# processor cores. All settings and their reasons are in `examples/text_generation/config.py`; any of them can be
+# changed here.
 
-# %% tags=["include"]
-"""The notebook's own words and cells, and the order of the rest; `make notebooks` composes them."""
+# %%
+"""The lesson of text generation; `make notebooks` composes the notebook from it."""
 
-import math
 from dataclasses import replace
-
-from IPython.display import Image as Picture
-from IPython.display import display
 
 from examples.text_generation.config import PRESETS
 
-# %% [markdown]
-# `tiny` is a short play that comes with the code. `quick` is one megabyte of Shakespeare: ten minutes or more on
-# two processor cores. Any setting can be changed here; unfold the cell above for all of them and their reasons.
-
-# %%
 PRESET = "tiny"  # @param ["tiny", "quick", "full"]
 config = replace(PRESETS[PRESET], fresh=True)  # fresh: train anew whenever the cell that trains is run
 
-# %% tags=["include"]
-from examples.text_generation.data import load_corpus, training_batches
-
 # %% [markdown]
-# ### Look at a batch
+# ## Steps 1 and 2: from a text to batches
 #
-# Two things to see: the targets are the inputs, one character further on; and each row of the second batch goes on
-# where the same row of the first one ended.
+# Each different character gets an id. The last tenth of the text is the validation text.
 
 # %%
+from examples.text_generation.data import load_corpus, training_batches
+
 corpus = load_corpus(config.data, config.window, config.data_dir)
-print(f"{len(corpus.train):,} characters to learn from, {len(corpus.validation):,} to validate on:")
-print("".join(corpus.vocabulary.symbols).replace("\n", "↵"))
+vocabulary = corpus.vocabulary
+print(f"{len(corpus.train):,} characters to train, {len(corpus.validation):,} to validate")
+print(f"V = {len(vocabulary)}:", "".join(vocabulary.symbols).replace("\n", "↵"))
+text = "".join(vocabulary.decode(corpus.train[:40]))
+print(f"{text!r} -> {vocabulary.encode(text)[:12]} ...")
+
+# %% [markdown]
+# The text is cut into B equally long streams, and a batch holds the next T characters of each. The targets are the
+# inputs one character later. Each stream of a batch continues that of the batch before, so that the state can be
+# carried on.
+
+# %%
 batches = training_batches(corpus.train, config.batch_size, config.window, config.seed, epoch=0)
 for inputs, targets, mask, is_start in batches.take(2):
-    print(f"\ninputs {inputs.shape}, targets {targets.shape}, mask {mask.shape}, start of the text: {bool(is_start)}")
-    print("first stream in ", repr("".join(corpus.vocabulary.decode(inputs[0].numpy()))))
-    print("first stream out", repr("".join(corpus.vocabulary.decode(targets[0].numpy()))))
+    print(f"inputs {inputs.shape}, targets {targets.shape}, mask {mask.shape}, start of streams: {bool(is_start)}")
+    for name, ids in (("inputs", inputs), ("targets", targets)):
+        print(f"  first stream, {name:<8} {''.join(vocabulary.decode(ids[0].numpy()))!r}")
 
-# %% tags=["include"]
+# %% [markdown]
+# ## Step 3: the model
+
+# %%
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+
+from common.app.lesson import method_of  # continues a class in a later cell
+from common.nn.carried_state import CarriedState  # keeps the state from one batch to the next in variables
+from common.nn.gradients import apply_gradients  # tape.gradient and optimizer.apply_gradients
+from common.nn.recurrent_stack import Cell, RecurrentStack  # keras.layers.GRU or LSTM one above the other, faster
+
+# %% tags=["source"]
+from examples.text_generation.model import Batch, CharRNN, State
+
+# %% tags=["source"]
 from common.nn.losses import masked_mean
 from examples.text_generation.model import cross_entropy
 
-# %% tags=["include"]
-from examples.text_generation.train import build_model, train
+# %% tags=["source"]
+from examples.text_generation.model import TrainableCharRNN
 
 # %% [markdown]
 # ### Check the untrained model
 #
-# The model answers with *logits*: for each place a score for every character, of which softmax makes probabilities.
-# Before any training the loss should be that of guessing, $\ln V$. It is worth a look whenever you change the model.
+# The softmax of the logits gives the probability of each character. Before training all V characters are about equally
+# likely, so the loss should be near $-\ln \frac{1}{V} = \ln V$. Check this whenever you change the model.
 
 # %%
-model = build_model(config, len(corpus.vocabulary))
+import math
+
+from examples.text_generation.demo import Sampling, TextGenerator, build_model
+
+model = build_model(config, len(vocabulary), TrainableCharRNN)
 logits, state = model(inputs, model.initial_state(config.batch_size))
-print("logits", logits.shape, "= streams, characters, vocabulary; state of the first layer", state[0][0].shape)
-print(f"loss {masked_mean(cross_entropy(logits, targets), mask):.3f}, guessing {math.log(len(corpus.vocabulary)):.3f}")
-
-# %% tags=["include"]
-from examples.text_generation.demo import Sampling, TextGenerator, read_samples
-
-# %% tags=["include"]
-from examples.text_generation.loss_heatmap import character_losses, draw_loss_heatmap
+print(f"inputs {inputs.shape} -> logits {logits.shape}; state of the first layer {state[0][0].shape}")
+print(f"loss {masked_mean(cross_entropy(logits, targets), mask):.3f}, ln V {math.log(len(vocabulary)):.3f}")
 
 # %% [markdown]
-# ## Train
+# A character is drawn from these probabilities, and becomes the next input. Untrained, the model writes noise:
+
+# %%
+prompt = config.prompt or corpus.prompt
+[continuation] = TextGenerator(model, vocabulary).generate(prompt, 80, Sampling(temperature=1.0))
+print(prompt + continuation)
+
+# %% [markdown]
+# ### Run one training step
 #
-# Everything is defined; this puts it to work. A line comes after every epoch: the loss on the text it learns from,
-# and `val_loss`, on the validation text. When the first keeps falling and the second begins to climb, it learns by
-# heart.
+# The tape gives the gradient of the loss with respect to each weight. No norm should be zero or huge.
 
 # %%
-run = train(config)
+with tf.GradientTape() as tape:
+    logits, _ = model(inputs, model.initial_state(config.batch_size), training=True)
+    loss = masked_mean(cross_entropy(logits, targets), mask)
+variables = model.trainable_variables
+for variable, gradient in zip(variables, tape.gradient(loss, variables), strict=True):
+    print(f"{variable.path:<60} {tf.norm(tf.convert_to_tensor(gradient)):.4f}")
 
 # %% [markdown]
-# What it made of one prompt, before training and after each epoch:
+# `train_step` does the same and updates the weights. Repeated on a single batch, it must reduce the loss:
 
 # %%
-display(Picture(filename=run.figures / "training.gif"))
+from examples.text_generation.train import build_optimizer, build_schedule, train
 
-# %%
-display(Picture(filename=run.figures / "learning_curve.png"))
+model.compile(build_optimizer(config, build_schedule(config, total_steps=100)))  # Muon and Adam, see train.py
+losses = [float(model.train_step((inputs, targets, mask, is_start))["loss"]) for _ in range(20)]
+print("losses of every fourth step:", *(f"{loss:.3f}" for loss in losses[::4]))
 
 # %% [markdown]
-# And what it knows by now. Each character of this validation passage is shaded by its negative log-likelihood,
-# $-\log_2 p$; below stand the three likeliest characters. Look at how a word is hard to begin and easy to end.
-
-# %%
-display(Picture(filename=run.figures / "loss_heatmap.png"))
-
-# %% [markdown]
-# ## Let it write
+# ## Step 4: train
 #
-# The weights with the best validation loss are loaded from the run directory.
+# `train` builds a new model and runs all epochs. `loss` is measured on the training text with dropout, `val_loss` on
+# the validation text. If `val_loss` rises while `loss` falls, the model learns the text by heart.
 
 # %%
-generator = TextGenerator.load(run)
-prompt = read_samples(run)[0][1][:6]  # of the samples above
+run = train(config, TrainableCharRNN, CharRNN)
+
+# %% [markdown]
+# The same prompt, before training and after each epoch:
+
+# %%
+from IPython.display import Image, display
+
+display(Image(filename=run.figures / "training.gif"))
+
+# %% [markdown]
+# The loss by epoch, in nats per character. The dotted line is $\ln V$.
+
+# %%
+display(Image(filename=run.figures / "learning_curve.png"))
+
+# %% [markdown]
+# Each character of this validation passage is shaded by its loss, $-\log_2 p$. Below it stand the three likeliest
+# characters. The first letters of words are hard to predict, the last ones easy.
+
+# %%
+display(Image(filename=run.figures / "loss_heatmap.png"))
+
+# %% [markdown]
+# ## Step 5: generate
+#
+# The **temperature** divides the logits: below 1 likely characters become likelier, above 1 all become more equal. This
+# loop draws one character after the other:
+
+# %%
+generator = TextGenerator.load(run, CharRNN)
+
+
+def generate(prompt, length, temperature):
+    """Return a continuation of `prompt`, drawn character by character."""
+    decode_step = generator.model.make_decode_step()
+    logits, state = generator.model(vocabulary.encode(prompt)[None], generator.model.initial_state(1))  # 1 T V
+    logits, drawn = logits[:, -1], []  # 1 V
+    for _ in range(length):
+        ids = tf.random.categorical(logits / temperature, 1)[:, 0]  # 1
+        logits, state = decode_step(ids, state)  # 1 V
+        drawn.append(int(ids[0]))
+    return "".join(vocabulary.decode(drawn))
+
+
+print(prompt + generate(prompt, 100, temperature=0.8))
+
+# %% [markdown]
+# `TextGenerator` does the same in compiled code, and can restrict the choice to the likeliest characters (*top-k*,
+# *top-p*).
+
+# %%
 for temperature in (0.3, 0.8, 1.5):
-    [continuation] = generator.generate(prompt, 200, Sampling(temperature=temperature))
+    [continuation] = generator.generate(prompt, 150, Sampling(temperature))
     print(f"--- temperature {temperature}\n{prompt}{continuation}\n")
 
-# %% tags=["include"]
+# %% [markdown]
+# ## Measure
+#
+# The loss on the validation text in nats and in bits, and the perplexity $e^{\mathrm{loss}}$: the number of equally
+# likely characters that would be as hard to predict. `windows_256` starts every 256 characters with a zero state.
+
+# %%
+from common.app.report import flatten, format_value
 from examples.text_generation.evaluate import evaluate
 
-# %%
-for name, value in evaluate(run, data_dir=config.data_dir).items():
-    print(f"{name:<28} {value:.4f}")
+for name, value in flatten(evaluate(run, data_dir=config.data_dir, model_class=TrainableCharRNN)).items():
+    print(f"{name:<28} {format_value(value)}")
 
 # %% [markdown]
-# ## Now try
+# ## Exercises
 #
-# Each is a change of one line; then run from the cell on that you changed.
+# Each changes one thing; run from the changed cell on. `PRESET = "quick"` trains on Shakespeare, and
+# `replace(PRESETS["quick"], data="/content/novel.txt", fresh=True)` on your own text. The results below are those of
+# `tiny`.
 #
-# - **The real Shakespeare**: `PRESET = "quick"`.
-# - **Your own text**: `config = replace(PRESETS["quick"], data="/content/novel.txt", fresh=True)` with the path of a
-#   UTF-8 text file or a folder of them. A few hundred kilobytes are enough for words, a megabyte for style.
-# - **Your own prompt**: in *Let it write*, any text made of characters that the training text has.
-# - **Bold or wild**: the temperatures, or `Sampling(top_k=5)`, `Sampling(top_p=0.9)`.
-# - **An LSTM, or two layers**: `config = replace(PRESETS[PRESET], cell="lstm", layers=2, fresh=True)`.
-# - **What the initial values are worth**: in `CharRNN`, delete `embeddings_initializer=...` and train again.
-# - **What the carried state is worth**: in `CarriedState.read`, return zeros always. How much worse is `val_loss`?
-# - **The loss of each character of your own text**: run the next cell with another text.
+# 1. **Drop the state between batches**: in `TrainableCharRNN.train_step`, replace `reset=is_start` by `reset=True`.
+#    Each window then starts without memory. How much does `val_loss` rise?
+#
+#    <details><summary>Result</summary>Hardly: the best `val_loss` is 1.624 instead of 1.623. In this play, nearly all that
+#    helps to predict a character stands in the 40 characters before it.</details>
+# 2. **Keras' initial embedding**: in `CharRNN.__init__`, delete `embeddings_initializer=unit_normal`. Compare the
+#    losses of the first epochs.
+#
+#    <details><summary>Result</summary>Learning starts slowly: after the first epoch `val_loss` is 3.83 instead of 3.31, and
+#    the best is 1.84 instead of 1.62. All embeddings are nearly equal at first.</details>
+# 3. **An LSTM**: `config = replace(PRESETS[PRESET], cell="lstm", fresh=True)`. Is it better than the GRU?
+#
+#    <details><summary>Result</summary>Not on so short a text: the best `val_loss` is 1.658. The LSTM has four gates instead of
+#    three, and so a third more recurrent weights.</details>
+# 4. **The loss of your own words**: run the next cell with another text. Which characters have the highest loss?
 
 # %%
-text = corpus.vocabulary.decode(corpus.validation[:200])
-draw_loss_heatmap(character_losses(generator, "".join(text), context=100), run.figures / "mine.png")
-display(Picture(filename=run.figures / "mine.png"))
+from examples.text_generation.demonstrate.loss_heatmap import character_losses, draw_loss_heatmap
+
+text = "".join(vocabulary.decode(corpus.validation[:200]))
+draw_loss_heatmap(character_losses(generator, text, context=100), run.figures / "mine.png")
+display(Image(filename=run.figures / "mine.png"))

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from common.app import report
 from common.training.run_directory import RunDirectory
-from examples.text_generation.demo import read_samples
+from common.training.samples import read_samples
+from examples.text_generation.demo import LOSS_UNIT
 
 
 def write_report(run: RunDirectory) -> Path:
@@ -20,7 +21,7 @@ def write_report(run: RunDirectory) -> Path:
     alt = "A validation passage, each character shaded by its negative log-likelihood"
     sections = [
         report.section_on_evaluation(run),
-        report.Section("Learning to write", pictures=learning, listings=read_samples(run)),
+        report.Section("Learning to write", pictures=learning, listings=read_samples(run, LOSS_UNIT)),
         report.Section("Loss of each character", pictures=[report.Picture(drawn, alt)]),
     ]
     return report.write_report(run, "Text generation", lead, sections)

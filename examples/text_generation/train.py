@@ -31,34 +31,18 @@ from examples.text_generation.data import (
     load_corpus,
     training_batches,
 )
-from examples.text_generation.demo import SampleEveryEpoch, TextGenerator, draw_training_gif
-from examples.text_generation.loss_heatmap import character_losses, choose_passage, draw_loss_heatmap
-from examples.text_generation.model import TrainableCharRNN
+from examples.text_generation.demo import LOSS_UNIT, TextGenerator, WriteSamples, build_model, draw_training_gif
+from examples.text_generation.demonstrate.loss_heatmap import character_losses, choose_passage, draw_loss_heatmap
+from examples.text_generation.model import CharRNN, TrainableCharRNN
 
 # %% [markdown]
-# Two optimizers share the work. **Adam** moves embedding, biases and output layer. The matrices of the recurrent layers
-# are moved by **Muon** (`common/nn/muon.py`): a step as long in every direction of the matrix, not only in the few that
-# dominate its gradient. `--optimizer adam` leaves everything to Adam; the README compares the two.
-#
-# How long Muon's steps should be depends on how many there are: of 245 it made more with twice the length than with the
-# half of that (1.497 and 1.530 nats per character), of 628 more with the half (1.431 and 1.465). So the step is planned
-# with the run, as one over the square root of the number of steps. It is taken at every second batch, twice as far.
-#
-# Now that the matrices have a step of their own, Adam's rate can be chosen for the rest alone: three times as large, it
-# came to 1.487 instead of 1.506 in a short run.
-#
-# The step size climbs over the first steps, while the averages are still poor, and then falls along a cosine to almost
-# nothing at the end. The fall is worth much: the last tenth of a nat comes while the steps get small.
+# Two optimizers share the work. **Adam** (Kingma and Ba 2015, arXiv:1412.6980) updates embedding, biases and output
+# layer. **Muon** (`common/nn/muon.py`) updates the matrices of the recurrent layers, with equally long steps in all
+# directions of a matrix. `--optimizer adam` uses Adam for everything. The length of Muon's steps falls with the square
+# root of the number of steps. The learning rate rises over the first steps and then falls along a cosine.
 
 
 # %%
-def build_model(config: Config, vocabulary_size: int) -> TrainableCharRNN:
-    """Return the untrained model of `config` with all its variables."""
-    model = TrainableCharRNN(vocabulary_size, config.batch_size, VALIDATION_STREAMS, **config.architecture())
-    model.build_weights()
-    return model
-
-
 def build_schedule(config: Config, total_steps: int) -> WarmupCosine:
     """Return the learning rate of a run of so many steps."""
     return WarmupCosine(config.learning_rate, total_steps, config.warmup_steps, config.learning_rate_floor)
@@ -66,7 +50,7 @@ def build_schedule(config: Config, total_steps: int) -> WarmupCosine:
 
 def muon_rms_rate(config: Config, schedule: WarmupCosine) -> tf.Tensor:
     """Return the root mean square of Muon's step in units of the learning rate, float32, for the planned steps."""
-    steps = tf.maximum(tf.cast(schedule.total_steps, tf.float32), 200)  # not measured below
+    steps = tf.maximum(tf.cast(schedule.total_steps, tf.float32), 200)  # shorter runs were not measured
     return config.muon_rms_rate * tf.sqrt(942 / steps)
 
 
@@ -79,8 +63,8 @@ def build_optimizer(config: Config, schedule: WarmupCosine) -> keras.optimizers.
         schedule,
         rms_rate=partial(muon_rms_rate, config, schedule),
         every=2,
-        ns_steps=3,  # of the usual 5: cheaper, and in one short run each it learned no worse
-        exclude_layers=["logits"],  # there each column is a character's own
+        ns_steps=3,  # instead of 5: cheaper, and as good in a short run
+        exclude_layers=["logits"],  # each column belongs to one character
         adam_beta_2=config.beta_2,
         adam_weight_decay=decay,
         weight_decay=decay,
@@ -88,8 +72,17 @@ def build_optimizer(config: Config, schedule: WarmupCosine) -> keras.optimizers.
     )
 
 
-def train(config: Config) -> RunDirectory:
-    """Train as `config` says, or resume the run that is there, and draw the pictures.
+def train(
+    config: Config,
+    model_class: type[TrainableCharRNN] = TrainableCharRNN,
+    network_class: type[CharRNN] = CharRNN,
+) -> RunDirectory:
+    """Train a model by the settings of `config`, or resume its run, and draw the figures.
+
+    Args:
+        config: the settings.
+        model_class: of the model that is trained; the lesson passes the class that it defines.
+        network_class: the same without the training steps, into which the best weights are restored.
 
     Raises:
         UserError: bad data, or a run directory with other settings.
@@ -98,7 +91,7 @@ def train(config: Config) -> RunDirectory:
     trainer.set_seed_and_precision(config.seed, config.precision)
     corpus = load_corpus(config.data, config.window, config.data_dir)
     config = replace(config, prompt=config.prompt or corpus.prompt)
-    corpus.vocabulary.encode(config.prompt)  # better to complain now than after the first epoch
+    corpus.vocabulary.encode(config.prompt)  # fail now, not after the first epoch
     run = RunDirectory.start(
         config.run_path,
         config.EXAMPLE,
@@ -110,7 +103,7 @@ def train(config: Config) -> RunDirectory:
 
     batches = partial(training_batches, corpus.train, config.batch_size, config.window, config.seed)
     steps_per_epoch = min(config.steps_per_epoch or len(batches(0)), len(batches(0)))
-    model = build_model(config, len(corpus.vocabulary))
+    model = build_model(config, len(corpus.vocabulary), model_class)
     schedule = build_schedule(config, config.epochs * steps_per_epoch)
     model.compile(build_optimizer(config, schedule))
     print_summary(config, corpus, model)
@@ -120,13 +113,13 @@ def train(config: Config) -> RunDirectory:
         epochs=config.epochs,
         steps_per_epoch=steps_per_epoch,
         patience=config.patience,
-        callbacks=[SampleEveryEpoch(run.samples, corpus.vocabulary, config.prompt, config.sample_length)],
+        callbacks=[WriteSamples(run, corpus.vocabulary, config.prompt, config.sample_length)],
         eager=config.eager,
         schedule=schedule,
         max_minutes=config.max_minutes,
         checkpoint_seconds=config.checkpoint_seconds,
     ).fit(batches, contiguous_batches(corpus.validation, VALIDATION_STREAMS, config.window))
-    draw_pictures(run, config, corpus)
+    draw_figures(run, config, corpus, network_class)
     return run
 
 
@@ -140,15 +133,15 @@ def print_summary(config: Config, corpus: Corpus, model: keras.Model) -> None:
     )
 
 
-def draw_pictures(run: RunDirectory, config: Config, corpus: Corpus) -> None:
+def draw_figures(run: RunDirectory, config: Config, corpus: Corpus, network_class: type[CharRNN]) -> None:
     """Draw the learning curve, the training GIF and the loss heatmap; nothing if no epoch is finished."""
     rows = run.read_metrics()
     if not rows:
         return
     guessing = ("guessing", math.log(len(corpus.vocabulary)))
-    figures.learning_curve(rows, run.figures / "learning_curve.png", "nats per character", guessing)
+    figures.learning_curve(rows, run.figures / "learning_curve.png", LOSS_UNIT, guessing)
     draw_training_gif(run, config.prompt)
     passage, context = choose_passage("".join(corpus.vocabulary.decode(corpus.validation[:1000])))
-    losses = character_losses(TextGenerator.load(run), passage, context)
+    losses = character_losses(TextGenerator.load(run, network_class), passage, context)
     draw_loss_heatmap(losses, run.figures / "loss_heatmap.png")
-    echo(f"pictures: {run.figures}")
+    echo(f"figures: {run.figures}")

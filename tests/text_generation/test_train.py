@@ -2,7 +2,8 @@ import pytest
 
 from common.nn.adam import Adam
 from examples.text_generation.config import Config
-from examples.text_generation.train import build_model, build_optimizer, build_schedule, muon_rms_rate
+from examples.text_generation.demo import build_model
+from examples.text_generation.train import build_optimizer, build_schedule, muon_rms_rate
 
 
 def built(**settings):

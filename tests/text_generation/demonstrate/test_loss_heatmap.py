@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from examples.text_generation.demo import TextGenerator
-from examples.text_generation.loss_heatmap import (
+from examples.text_generation.demonstrate.loss_heatmap import (
     CELL_HEIGHT,
     CELL_WIDTH,
     MARGIN,
