@@ -1,4 +1,4 @@
-"""Where a model looks in a picture for each word: that part lit, the rest dimmed. As a sheet of panels and as a GIF."""
+"""The attention for each word as light on the image: a sheet of panels, and the frames of a GIF."""
 
 import textwrap
 from collections.abc import Sequence
@@ -8,8 +8,8 @@ from PIL import Image, ImageDraw
 
 from common.viz import figures
 
-_DIM = 0.25  # of its brightness is what a place keeps that is not looked at
-_SPREAD = 20 / 224  # standard deviation, as a share of the picture's side: as Xu et al. 2015 draw their attention
+_DIM = 0.25  # brightness without attention
+_SPREAD = 20 / 224  # standard deviation as a fraction of the image's side, as in the figures of Xu et al. 2015
 _MARGIN = 12
 
 
@@ -43,11 +43,11 @@ def overlay(image: Image.Image, grid: np.ndarray) -> Image.Image:
 def sheet(
     image: Image.Image, words: Sequence[str], grids: np.ndarray, title: str, width: int = 200, columns: int = 5
 ) -> Image.Image:
-    """Draw the picture and, for each word, the picture with its spotlight, under the word.
+    """Draw the picture and, for each word, the picture with its attention, under the word.
 
     Args:
         image: the photo, in its own proportions.
-        words: what is said, word by word.
+        words: of the caption.
         grids: attention, float [words, rows, columns], each adding up to 1.
         title: set above it all.
         width: of a panel, in pixels.
@@ -75,11 +75,11 @@ def sheet(
 
 
 def frames(image: Image.Image, words: Sequence[str], grids: np.ndarray, width: int = 360) -> list[Image.Image]:
-    """Return one picture a word, of one size: the spotlight, and below it the caption with that word in colour.
+    """Return one picture a word, of one size: the image with the attention, and below it the caption with that word in colour.
 
     Args:
         image: the photo, in its own proportions.
-        words: what is said, word by word.
+        words: of the caption.
         grids: attention, float [words, rows, columns].
         width: in pixels.
     """
