@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 from common.viz import figures
 
 _DIM = 0.25  # brightness without attention
-_SPREAD = 20 / 224  # standard deviation as a fraction of the image's side, as in the figures of Xu et al. 2015
+_SPREAD = 20 / 224  # standard deviation over the image's side, as in Xu et al. 2015
 _MARGIN = 12
 
 
@@ -75,7 +75,7 @@ def sheet(
 
 
 def frames(image: Image.Image, words: Sequence[str], grids: np.ndarray, width: int = 360) -> list[Image.Image]:
-    """Return one picture a word, of one size: the image with the attention, and below it the caption with that word in colour.
+    """Return one image for each word, of one size: the attention, and below it the caption with that word in colour.
 
     Args:
         image: the photo, in its own proportions.

@@ -4,9 +4,9 @@
 # The image features come from a classifier of `keras.applications`. It is *frozen*, so the features of each photo are
 # computed only once: two grids of vectors over the photo.
 #
-# The last layer is best at *what* is there, but not at *where*: in MobileNetV2 a changed patch of 32 x 32 pixels changes
-# nearly half of its 7 x 7 cells. A middle layer (`block_13_expand_relu`, 14 x 14 cells) is more precise. So attention is
-# computed from the middle layer, and the context contains both.
+# The last layer is best at *what* is there, but not at *where*: in MobileNetV2 a changed patch of 32 x 32 pixels
+# changes nearly half of its 7 x 7 cells. A middle layer (`block_13_expand_relu`, 14 x 14 cells) is more precise. So
+# attention is computed from the middle layer, and the context contains both.
 
 # %%
 """Frozen encoders from keras.applications, and one that passes on the pixels of drawn scenes."""
