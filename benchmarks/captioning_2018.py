@@ -52,8 +52,8 @@ class Captioner2018(keras.Model):
                 x = tf.concat([context[:, None], self.embedding(ids[:, t - 1])[:, None]], axis=-1)  # B 1 2E
                 output, state = self.gru(x)  # as published: without the state before
                 logits = self.logits(self.mixed(output[:, 0]))  # B V
-                surprise = tf.nn.sparse_softmax_cross_entropy_with_logits(ids[:, t], logits)  # B
-                loss += tf.reduce_mean(surprise * tf.cast(ids[:, t] != PAD, tf.float32))
+                nll = tf.nn.sparse_softmax_cross_entropy_with_logits(ids[:, t], logits)  # B
+                loss += tf.reduce_mean(nll * tf.cast(ids[:, t] != PAD, tf.float32))
         variables = self.trainable_variables
         self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
         return {"loss": loss}
@@ -73,7 +73,7 @@ def padded(ids: Iterable[np.ndarray], length: int) -> np.ndarray:
 
 def in_2018(ids: list[np.ndarray]) -> Callable[[], None]:
     """Return a step as in 2018, whole in a graph, on batches padded to the longest caption of the data."""
-    trainer.prepare(1, "float32")
+    trainer.set_seed_and_precision(1, "float32")
     model = Captioner2018()
     model.compile(keras.optimizers.Adam())
     features = tf.random.uniform([BATCH_SIZE, CELLS, CHANNELS], 0, 3)
@@ -84,7 +84,7 @@ def in_2018(ids: list[np.ndarray]) -> Callable[[], None]:
 
 def here(encoder: Encoder, ids: list[np.ndarray], precision: str) -> Callable[[], None]:
     """Return a step of the example at the same sizes, on batches of captions of like lengths."""
-    trainer.prepare(1, precision)
+    trainer.set_seed_and_precision(1, precision)
     sizes = {"embedding_dim": EMBEDDING, "units": UNITS, "attention_units": UNITS}
     rates = dict.fromkeys(("dropout", "input_dropout", "word_dropout", "label_smoothing"), 0.0)
     model = build_model(replace(PRESETS["quick"], **sizes, **rates), VOCABULARY, encoder)
@@ -111,7 +111,7 @@ def steps(step: Callable, batches: list) -> Callable[[], None]:
 def searches(encoder: Encoder) -> dict[str, tuple[int, Callable[[], object]]]:
     """Return ways of making captions, with how many each makes, by a model of the `quick` preset."""
     config = PRESETS["quick"]
-    trainer.prepare(1, config.precision)
+    trainer.set_seed_and_precision(1, config.precision)
     vocabulary = Vocabulary([*SPECIAL_TOKENS, *(f"word{number}" for number in range(2534))])
     model = build_model(config, len(vocabulary), encoder)
     captioner = PhotoCaptioner(model, encoder, vocabulary, WORDS_OF_A_SEARCH)

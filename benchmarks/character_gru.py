@@ -29,7 +29,7 @@ def some_characters(streams: int = STREAMS, window: int = WINDOW) -> np.ndarray:
 
 def here(precision: str, ids: np.ndarray, units: int = UNITS) -> Callable[[], object]:
     """Return a training step of the example, its optimizer included."""
-    trainer.prepare(1, precision)
+    trainer.set_seed_and_precision(1, precision)
     model = TrainableCharRNN(VOCABULARY, len(ids), 1, embedding_dim=EMBEDDING, units=units).build_weights()
     model.compile(Adam())
     model.optimizer.build(model.trainable_variables)
@@ -41,7 +41,7 @@ def here(precision: str, ids: np.ndarray, units: int = UNITS) -> Callable[[], ob
 
 def plain_keras(precision: str, ids: np.ndarray, units: int = UNITS) -> Callable[[], object]:
     """Return what `fit` runs for each batch of the same network, written with Keras' own layers."""
-    trainer.prepare(1, precision)
+    trainer.set_seed_and_precision(1, precision)
     layers = [keras.layers.Embedding(VOCABULARY, EMBEDDING), keras.layers.GRU(units, return_sequences=True)]
     model = keras.Sequential([*layers, keras.layers.Dense(VOCABULARY, dtype="float32")])
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))

@@ -2,8 +2,8 @@
 
 python -m benchmarks.dcgan_recipes --data-dir DIR
 
-Each variant trains for the same time and makes 10,000 images, which are measured as `evaluate` measures them, against
-the 10,000 test images. "public tutorial" is benchmarks/plain_dcgan.py. Variants that depend on the machine's speed need
+Each variant trains for the same time and generates 10,000 images. They are measured as `evaluate` does, against the
+10,000 test images. "public tutorial" is benchmarks/plain_dcgan.py. Variants that depend on the machine's speed need
 a quiet machine.
 """
 
@@ -21,19 +21,19 @@ import tyro
 from benchmarks.plain_dcgan import BATCH_SIZE, PlainDCGAN
 from common.training import trainer
 from examples.dcgan import model as networks
-from examples.dcgan.classifier import trained_eyes
 from examples.dcgan.config import PRESETS, Config
 from examples.dcgan.data import ImageSet, load_images, training_batches
 from examples.dcgan.demo import ImageGenerator
-from examples.dcgan.evaluate import MOST_SAMPLES, SEED, measure_classes
+from examples.dcgan.evaluate import EVALUATION_SEED, MAX_SAMPLES, measure_classes
+from examples.dcgan.metrics.classifier import load_or_train_classifier
 from examples.dcgan.train import build_model
 
 
 class ResizeThenConvolve(keras.layers.Layer):
-    """The other way to double a map: repeat every pixel, then convolve (Odena et al. 2016)."""
+    """Double the size of a feature map: repeat every pixel, then convolve (Odena et al. 2016)."""
 
     def __init__(self, filters: int, **options):
-        """Lay out the two layers."""
+        """Create the two layers."""
         super().__init__()
         self.resize = keras.layers.UpSampling2D(2)
         self.convolve = keras.layers.Conv2D(filters, 3, padding="same", kernel_initializer=networks.normal(), **options)
@@ -44,20 +44,19 @@ class ResizeThenConvolve(keras.layers.Layer):
 
 
 def build_with_resize(config: Config, images: ImageSet) -> keras.Model:
-    """Return the example's model with the other way to double a map."""
-    original = networks.Generator._doubling
-    networks.Generator._doubling = lambda self, filters, **options: ResizeThenConvolve(filters, **options)
+    """Return the example's model with `ResizeThenConvolve` in the generator."""
+    original, networks.upsample = networks.upsample, ResizeThenConvolve
     try:
         return build_model(config, images)
     finally:
-        networks.Generator._doubling = original
+        networks.upsample = original
 
 
 QUICK = PRESETS["quick"]
 VARIANTS: dict[str, tuple[Config, Callable]] = {
     "as in the example": (QUICK, build_model),
     "public tutorial": (replace(QUICK, batch_size=BATCH_SIZE), lambda config, images: PlainDCGAN()),
-    "latest weights, no average": (replace(QUICK, average_decay=0.0), build_model),
+    "latest weights, no EMA": (replace(QUICK, ema_decay=0.0), build_model),
     "resize and convolution": (QUICK, build_with_resize),
     "beta_1 0.9": (replace(QUICK, beta_1=0.9), build_model),
     "learning rates 2e-4": (
@@ -93,33 +92,33 @@ def main(
     Args:
         data_dir: the download cache.
         minutes: of training, for each.
-        seeds: of initial weights, noise and order of the images.
+        seeds: of initial weights, latents and order of the images.
         variants: which to train; "all" for every one.
     """
     images = load_images("mnist", data_dir=data_dir)
-    eyes = trained_eyes(images)
-    print("| variant | seed | steps | Frechet distance | floor | score | classes from | to |\n|" + "---|" * 8)
+    classifier = load_or_train_classifier(images)
+    print("| variant | seed | steps | Frechet distance | floor | Inception score | classes from | to |\n|" + "---|" * 8)
     for name in VARIANTS if "all" in variants else variants:
         distances = []
         for seed in seeds:
             config, build = VARIANTS[name]
             config = replace(config, seed=seed)
-            trainer.prepare(seed, config.precision)
+            trainer.set_seed_and_precision(seed, config.precision)
             model = build(config, images)
             steps = train_for(60 * minutes, config, model, images)
-            made = ImageGenerator(model).draw(MOST_SAMPLES, SEED)
+            generated = ImageGenerator(model).sample(MAX_SAMPLES, EVALUATION_SEED)
             with TemporaryDirectory() as folder:
-                seen, _ = measure_classes(made, images, eyes, Path(folder) / "classes.png")
-            shares = seen["class_shares"].values()
-            distances.append(seen["frechet_distance"])
+                metrics, _ = measure_classes(generated, images, classifier, Path(folder) / "classes.png")
+            frequencies = metrics["class_frequencies"].values()
+            distances.append(metrics["frechet_distance"])
             print(
-                f"| {name} | {seed} | {steps} | {distances[-1]:.2f} | {seen['frechet_floor']:.2f} | "
-                f"{seen['classifier_score']:.2f} | {min(shares):.1%} | {max(shares):.1%} |",
+                f"| {name} | {seed} | {steps} | {distances[-1]:.2f} | {metrics['frechet_floor']:.2f} | "
+                f"{metrics['inception_score']:.2f} | {min(frequencies):.1%} | {max(frequencies):.1%} |",
                 flush=True,
             )
         if len(distances) > 1:
-            spread = statistics.stdev(distances)
-            print(f"| {name} | all | | {statistics.mean(distances):.2f} ± {spread:.2f} | | | | |", flush=True)
+            deviation = statistics.stdev(distances)
+            print(f"| {name} | all | | {statistics.mean(distances):.2f} ± {deviation:.2f} | | | | |", flush=True)
 
 
 if __name__ == "__main__":

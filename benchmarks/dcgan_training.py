@@ -37,7 +37,7 @@ def some_steps(step: Callable, batches: tf.data.Dataset, batch_size: int) -> Cal
 def here(precision: str, images: ImageSet, with_fit: bool = False) -> Callable[[], object]:
     """Return steps of the example, made as its training loop makes them, or by `fit`."""
     config = PRESETS["quick"]
-    trainer.prepare(config.seed, precision)
+    trainer.set_seed_and_precision(config.seed, precision)
     model = build_model(config, images)
     batches = training_batches(images.train, config.batch_size, config.seed, epoch=0)
     if with_fit:
@@ -48,7 +48,7 @@ def here(precision: str, images: ImageSet, with_fit: bool = False) -> Callable[[
 
 def tutorial(precision: str, images: ImageSet, sizes: tuple) -> Callable[[], None]:
     """Return steps of the public tutorial, of today or of 2018."""
-    trainer.prepare(1, precision)
+    trainer.set_seed_and_precision(1, precision)
     model = PlainDCGAN(sizes)
     return some_steps(
         tf.function(model.train_step), training_batches(images.train, BATCH_SIZE, seed=1, epoch=0), BATCH_SIZE

@@ -59,7 +59,7 @@ def main(data_dir: Path | None = None, data: str = "flickr8k", turns: int = 20) 
         data: as for `train`.
         turns: of each way.
     """
-    trainer.prepare(1, "float32")
+    trainer.set_seed_and_precision(1, "float32")
     photos = load_photos(data, SHARD, data_dir)[:SHARD]
     encoders = {(name, precision): make_encoder(name, precision) for name in GOALS for precision in PRECISIONS}
     ways: dict[object, Callable[[], object]] = {}

@@ -27,7 +27,7 @@ def plain_way(model: CharRNN, compiled: bool):
 
     def step(ids: tf.Tensor, state: list[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
         x = model.embedding(ids)
-        output, *state = keras.layers.GRU.call(model.recurrent[0], x, initial_state=state)
+        output, *state = keras.layers.GRU.call(model.rnn.rnn_layers[0], x, initial_state=state)
         return tf.random.categorical(model.logits(output)[:, -1] / 0.8, 1, dtype=tf.int32), state
 
     step = tf.function(step) if compiled else step
@@ -63,7 +63,7 @@ def main(turns: int = 20) -> None:
     config = PRESETS["quick"]
     rows, goals = [], []
     for precision in ("float32", "bfloat16"):
-        trainer.prepare(1, precision)
+        trainer.set_seed_and_precision(1, precision)
         vocabulary = Vocabulary(sorted({chr(code) for code in range(32, 96)} | {"\n"}))
         model = CharRNN(len(vocabulary), **config.architecture()).build_weights()
         generator = TextGenerator(model, vocabulary)

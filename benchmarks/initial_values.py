@@ -3,7 +3,7 @@
 python -m benchmarks.initial_values --data-dir ../shared/data
 
 Trains the model of examples.text_generation with one thing changed at a time, from the same seed on the same
-batches, and prints the held-out loss on the way. Losses depend on the step, not on the speed of the machine.
+batches, and prints the validation loss on the way. Losses depend on the step, not on the speed of the machine.
 """
 
 from dataclasses import dataclass, replace
@@ -13,10 +13,11 @@ import keras
 import tensorflow as tf
 import tyro
 
+from common.nn.losses import masked_mean
 from common.training import trainer
 from examples.text_generation.config import PRESETS
 from examples.text_generation.data import VALIDATION_STREAMS, contiguous_batches, load_corpus, training_batches
-from examples.text_generation.model import TrainableCharRNN, cross_entropy, masked_mean, pick_up, put_down
+from examples.text_generation.model import TrainableCharRNN, cross_entropy
 from examples.text_generation.train import build_model, build_optimizer, build_schedule
 
 
@@ -46,24 +47,25 @@ VARIANTS = [
 def train_step(model: TrainableCharRNN, batch, dense_gradient: bool) -> None:
     """Take the step of `TrainableCharRNN.train_step`, with the embedding's gradient dense or as it comes."""
     inputs, targets, mask, is_start = batch
+    state = model.train_state.read(reset=is_start)
     with tf.GradientTape() as tape:
-        logits, state = model(inputs, pick_up(model.train_state, is_start), training=True)
+        logits, state = model(inputs, state, training=True)
         loss = masked_mean(cross_entropy(logits, targets), mask)
     gradients = tape.gradient(loss, model.trainable_variables)
     if dense_gradient:
         gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
     model.optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
-    put_down(model.train_state, state)
+    model.train_state.write(state)
 
 
 def measure(variant: Variant, data_dir: Path | None, units: int, marks: list[int]) -> list[float]:
-    """Return the held-out loss of a variant, untrained and after each number of steps in `marks`."""
+    """Return the validation loss of a variant, untrained and after each number of steps in `marks`."""
     adam = {"optimizer": "adam", "learning_rate": 4e-3, "warmup_steps": 20, "weight_decay": 0.0}
     config = replace(PRESETS["quick"], units=units, window=100, batch_size=128, dropout=0.2, **adam)
-    trainer.prepare(config.seed, config.precision)
+    trainer.set_seed_and_precision(config.seed, config.precision)
     corpus = load_corpus(config.data, config.window, data_dir)
     batches = training_batches(corpus.train, config.batch_size, config.window, config.seed, epoch=0).repeat()
-    held_out = contiguous_batches(corpus.held_out, VALIDATION_STREAMS, config.window)
+    validation = contiguous_batches(corpus.validation, VALIDATION_STREAMS, config.window)
     model = build_model(config, len(corpus.vocabulary))
     for variable, initializer in (
         (model.embedding.embeddings, variant.embedding),
@@ -76,16 +78,16 @@ def measure(variant: Variant, data_dir: Path | None, units: int, marks: list[int
     if not variant.clip:
         model.optimizer.global_clipnorm = None
     step = tf.function(lambda batch: train_step(model, batch, variant.dense_gradient))
-    losses = [trainer.evaluate(model, held_out)["loss"]]
+    losses = [trainer.evaluate(model, validation)["loss"]]
     for number, batch in enumerate(batches.take(marks[-1]), start=1):
         step(batch)
         if number in marks:
-            losses.append(trainer.evaluate(model, held_out)["loss"])
+            losses.append(trainer.evaluate(model, validation)["loss"])
     return losses
 
 
 def main(data_dir: Path | None = None, units: int = 256, marks: list[int] = [80, 160]) -> None:  # noqa: B006
-    """Print a table of held-out losses, nats per character.
+    """Print a table of validation losses, nats per character.
 
     Args:
         data_dir: the download cache.

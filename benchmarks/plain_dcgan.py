@@ -9,14 +9,14 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-BATCH_SIZE, NOISE_DIM = 256, 100
+BATCH_SIZE, LATENT_DIM = 256, 100
 TODAY, IN_2018 = ((256, 128, 64), 0.3), ((64, 64, 32), 0.0)
-"""Channels of the generator's maps, and what its activation makes of a negative number."""
+"""Channels of the generator's maps, and the slope of its activation for negative numbers."""
 
 
 def generator(widths: tuple[int, int, int], slope: float) -> keras.Model:
-    """Return the network from noise float32 [B, 100] to images float32 [B, 28, 28, 1] in [-1, 1]."""
-    stack = [keras.Input([NOISE_DIM]), layers.Dense(7 * 7 * widths[0], use_bias=False)]
+    """Return the network from latents float32 [B, 100] to images float32 [B, 28, 28, 1] in [-1, 1]."""
+    stack = [keras.Input([LATENT_DIM]), layers.Dense(7 * 7 * widths[0], use_bias=False)]
     stack += [layers.BatchNormalization(), layers.LeakyReLU(slope), layers.Reshape([7, 7, widths[0]])]
     for filters, strides in ((widths[1], 1), (widths[2], 2)):
         stack.append(layers.Conv2DTranspose(filters, 5, strides, padding="same", use_bias=False))
@@ -34,9 +34,9 @@ def discriminator() -> keras.Model:
 
 
 class PlainDCGAN(keras.Model):
-    """Both networks and the training step; calling it makes images."""
+    """Both networks and the training step; calling it generates images."""
 
-    noise_dim = NOISE_DIM
+    latent_dim = LATENT_DIM
 
     def __init__(self, sizes: tuple[tuple[int, int, int], float] = TODAY):
         """Build networks and optimizers."""
@@ -46,19 +46,19 @@ class PlainDCGAN(keras.Model):
         for optimizer, network in zip(self.optimizers, (self.generator, self.discriminator), strict=True):
             optimizer.build(network.trainable_variables)
 
-    def call(self, noise: tf.Tensor) -> tf.Tensor:
+    def call(self, z: tf.Tensor) -> tf.Tensor:
         """Return images float32 [B, 28, 28, 1] in [-1, 1]."""
-        return self.generator(noise, training=False)
+        return self.generator(z, training=False)
 
     def train_step(self, real: tf.Tensor) -> dict[str, tf.Tensor]:
         """Train both networks on a batch of real images float32 [B, 28, 28, 1]."""
         entropy = keras.losses.BinaryCrossentropy(from_logits=True)
         with tf.GradientTape() as generator_tape, tf.GradientTape() as discriminator_tape:
-            made = self.generator(tf.random.normal([BATCH_SIZE, NOISE_DIM]), training=True)
+            fake = self.generator(tf.random.normal([BATCH_SIZE, LATENT_DIM]), training=True)
             real_logits = self.discriminator(real, training=True)
-            made_logits = self.discriminator(made, training=True)
-            loss_g = entropy(tf.ones_like(made_logits), made_logits)
-            loss_d = entropy(tf.ones_like(real_logits), real_logits) + entropy(tf.zeros_like(made_logits), made_logits)
+            fake_logits = self.discriminator(fake, training=True)
+            loss_g = entropy(tf.ones_like(fake_logits), fake_logits)
+            loss_d = entropy(tf.ones_like(real_logits), real_logits) + entropy(tf.zeros_like(fake_logits), fake_logits)
         for tape, loss, network, optimizer in (
             (generator_tape, loss_g, self.generator, self.optimizers[0]),
             (discriminator_tape, loss_d, self.discriminator, self.optimizers[1]),

@@ -15,7 +15,7 @@ from common.training import trainer
 from examples.nmt_attention.config import PRESETS
 from examples.nmt_attention.data import Corpus, EncodedPairs, load_corpus
 from examples.nmt_attention.demo import SentenceTranslator
-from examples.nmt_attention.text import END, START, clean, tokenise
+from examples.nmt_attention.tokenizer import END, START, clean, tokenise
 from examples.nmt_attention.train import build_model, build_optimizer, build_schedule
 
 STEPS, FEW, MANY = 300, 20, 1280
@@ -25,32 +25,33 @@ PLAIN, ONE, BATCHES = "plain, one at a time", "{}, one at a time", "{}, batches 
 def briefly_trained(corpus: Corpus) -> SentenceTranslator:
     """Return a translator of the `quick` preset after a few hundred steps: its sentences end where sentences do."""
     config = PRESETS["quick"]
-    trainer.prepare(config.seed, config.precision)
-    sizes = len(corpus.source_words), len(corpus.target_words)
+    trainer.set_seed_and_precision(config.seed, config.precision)
+    sizes = len(corpus.source_tokenizer), len(corpus.target_tokenizer)
     model = build_model(config, *sizes)
     model.compile(build_optimizer(config, build_schedule(config, STEPS)))
-    pairs = EncodedPairs(corpus.train, corpus.source_words, corpus.target_words)
+    pairs = EncodedPairs(corpus.train, corpus.source_tokenizer, corpus.target_tokenizer)
     batches = pairs.batches(config.batch_size, config.seed, epoch=0)
     step = tf.function(model.train_step, input_signature=[batches.element_spec])
     for batch in batches.take(STEPS):
         step(batch)
-    trainer.prepare(config.seed, "float32")  # as `SentenceTranslator.load`
+    trainer.set_seed_and_precision(config.seed, "float32")  # as `SentenceTranslator.load`
     translator = build_model(config, *sizes)
     translator.set_weights(model.get_weights())
-    return SentenceTranslator(translator, corpus.source_words, corpus.target_words, config.max_tokens)
+    return SentenceTranslator(translator, corpus.source_tokenizer, corpus.target_tokenizer, config.max_tokens)
 
 
 def translate_plainly(translator: SentenceTranslator, sentence: str) -> list[int]:
     """Translate one sentence greedily, eagerly."""
-    words, model = translator.source_words, translator.model
-    ids = words.encode(words.true_case(tokenise(clean(sentence))))[None]
+    tokenizer, model = translator.source_tokenizer, translator.model
+    ids = tokenizer.encode(tokenizer.truecase(tokenise(clean(sentence))))[None]
     mask = tf.ones(ids.shape, bool)
-    memory, state = model.decoder.remember(model.encoder(tf.constant(ids), mask), mask)
-    written, read = [START], model.decoder.reader()
-    while written[-1] != END and len(written) < 2 * ids.shape[1] + 10:
-        logits, state, _ = read(tf.constant(written[-1:]), state, memory)
-        written.append(int(tf.argmax(logits[0])))
-    return written
+    values = model.encoder(tf.constant(ids), mask)
+    memory, state = model.decoder.prepare_attention(values, mask), model.decoder.initial_state(values, mask)
+    translation, decode_step = [START], model.decoder.make_decode_step()
+    while translation[-1] != END and len(translation) < 2 * ids.shape[1] + 10:
+        logits, state, _ = decode_step(tf.constant(translation[-1:]), state, memory)
+        translation.append(int(tf.argmax(logits[0])))
+    return translation
 
 
 def main(data_dir: Path | None = None, turns: int = 20) -> None:

@@ -15,10 +15,11 @@ import tyro
 from benchmarks.measure import Table, alternate, goal, ratio
 from common.data.batching import batches_of, epoch_order
 from common.nn.adam import Adam
+from common.nn.recurrent import GRU
 from common.training import trainer
 from examples.nmt_attention.data import EncodedPairs, load_corpus
 from examples.nmt_attention.model import Translator
-from examples.nmt_attention.text import PAD, START, Words
+from examples.nmt_attention.tokenizer import PAD, START, WordTokenizer
 
 PAIRS, BATCH_SIZE, EMBEDDING, UNITS = 30_000, 64, 256, 1024
 STEPS = 5  # in a turn, so that short and long buckets come together
@@ -48,8 +49,8 @@ class Translator2018(keras.Model):
                 context = tf.reduce_sum(tf.nn.softmax(scores, axis=1) * values, axis=1)  # B U
                 x = tf.concat([context[:, None], self.target(word)[:, None]], axis=-1)  # B 1 *
                 output, state = self.decoder(x)  # as published: without the state before
-                surprise = tf.nn.sparse_softmax_cross_entropy_with_logits(target[:, t], self.logits(output[:, 0]))
-                loss += tf.reduce_mean(surprise * tf.cast(target[:, t] != PAD, tf.float32))
+                nll = tf.nn.sparse_softmax_cross_entropy_with_logits(target[:, t], self.logits(output[:, 0]))
+                loss += tf.reduce_mean(nll * tf.cast(target[:, t] != PAD, tf.float32))
                 word = target[:, t]
         variables = self.trainable_variables
         self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
@@ -72,7 +73,7 @@ def padded_batches(pairs: EncodedPairs) -> tf.data.Dataset:
 
 def in_2018(pairs: EncodedPairs, sizes: tuple[int, int]) -> Callable[[], None]:
     """Return some steps as in 2018, whole in a graph."""
-    trainer.prepare(1, "float32")
+    trainer.set_seed_and_precision(1, "float32")
     model = Translator2018(*sizes)
     model.compile(keras.optimizers.Adam())
     batches = padded_batches(pairs)
@@ -81,10 +82,10 @@ def in_2018(pairs: EncodedPairs, sizes: tuple[int, int]) -> Callable[[], None]:
     return some_steps(tf.function(model.train_step), iter(batches.repeat()))
 
 
-def here(pairs: EncodedPairs, sizes: tuple[int, int], precision: str, plain_gru: bool = False) -> Callable[[], None]:
+def here(pairs: EncodedPairs, sizes: tuple[int, int], precision: str, gru: type = GRU) -> Callable[[], None]:
     """Return some steps of the example at the same sizes, on batches of like lengths."""
-    trainer.prepare(1, precision)
-    model = Translator(*sizes, EMBEDDING, UNITS // 2, UNITS, UNITS, plain_gru=plain_gru).build_weights()
+    trainer.set_seed_and_precision(1, precision)
+    model = Translator(*sizes, EMBEDDING, UNITS // 2, UNITS, UNITS, encoder_gru=gru).build_weights()
     model.compile(Adam())
     model.optimizer.build(model.trainable_variables)
     batches = pairs.batches(BATCH_SIZE, seed=1, epoch=0)
@@ -119,11 +120,16 @@ def main(data_dir: Path | None = None, turns: int = 20) -> None:
     """
     corpus = load_corpus("spa-eng", data_dir=data_dir)
     shortest = sorted(corpus.train, key=lambda pair: len(pair[1]))[:PAIRS]  # as the file was: by the English letters
-    source_words, target_words = (Words.of([pair[side] for pair in shortest], 1) for side in range(2))
-    pairs, sizes = EncodedPairs(shortest, source_words, target_words), (len(source_words), len(target_words))
+    source_tokenizer, target_tokenizer = (
+        WordTokenizer.build([pair[side] for pair in shortest], 1) for side in range(2)
+    )
+    pairs, sizes = (
+        EncodedPairs(shortest, source_tokenizer, target_tokenizer),
+        (len(source_tokenizer), len(target_tokenizer)),
+    )
     ways = {
         "as in 2018, whole in a graph, float32": in_2018(pairs, sizes),
-        "here, with Keras' GRU, float32": here(pairs, sizes, "float32", plain_gru=True),
+        "here, with Keras' GRU, float32": here(pairs, sizes, "float32", keras.layers.GRU),
         "here, float32": here(pairs, sizes, "float32"),
         "here, bfloat16": here(pairs, sizes, "bfloat16"),
     }

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from examples.nmt_attention.text import PAD, START
+from examples.nmt_attention.tokenizer import PAD, START
 
 
 class Translator(nn.Module):

@@ -17,7 +17,7 @@ import tyro
 
 from common.data.images import read_image
 from common.errors import UserError
-from common.training.run_directory import Run
+from common.training.run_directory import RunDirectory
 from examples.image_captioning.demo import BeamSearchOptions, PhotoCaptioner
 from examples.image_captioning.image_files import resize
 from examples.image_captioning.pointing import BoxedPhoto, PointingGame, read_coco_boxes
@@ -86,7 +86,7 @@ def main(run: Path, instances: Path) -> None:
         instances: a file of COCO's instances, beside that of captions and the folder of the photos.
     """
     games = {(whose, way): PointingGame() for whose in ("its own", "true") for way in WAYS}
-    for whose, photo, words, attention in plays(PhotoCaptioner.load(Run(run)), instances):
+    for whose, photo, words, attention in plays(PhotoCaptioner.load(RunDirectory(run)), instances):
         for way, grids in WAYS.items():
             if words:
                 games[whose, way].update(photo, words, grids(attention))

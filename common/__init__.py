@@ -1,3 +1,3 @@
-"""What every example shares: downloads, tf.data, the training loop, the run directory, pictures. Knows no example."""
+"""Code that the examples share: downloads, tf.data, the training loop, the run directory, figures."""
 
 __version__ = "0.1.0"

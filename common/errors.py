@@ -1,16 +1,16 @@
-"""The exceptions that are no bug: what the user can mend, and an orderly stop."""
+"""Exceptions that are not bugs: errors that the user can fix, and an orderly stop."""
 
 import signal
 
 
 class UserError(Exception):
-    """A failure the user can mend; its text is the one line they see: what, where, expected and got, what to do."""
+    """An error that the user can fix; its one-line message says what, where, expected and got, and what to do next."""
 
 
-class Interrupted(Exception):  # noqa: N818 (no failure: an orderly stop)
-    """Work was told to stop by a signal, and has saved where it stood."""
+class Interrupted(Exception):  # noqa: N818 (not an error: an orderly stop)
+    """A signal stopped the work, and its state is saved."""
 
     def __init__(self, signum: int, where: str):
-        """Remember the signal's number and the message that says where the work stands."""
+        """Store the number of the signal and a message that names the saved state."""
         super().__init__(f"{signal.Signals(signum).name}: {where}")
         self.signum = signum

@@ -7,15 +7,15 @@ from importlib import import_module
 from pathlib import Path
 
 from common.app import report
-from common.app.cli import Options, Verb, main
+from common.app.cli import Command, Options, main
 from common.errors import UserError
 from common.io.terminal import echo
-from common.training.run_directory import Run
+from common.training.run_directory import RunDirectory
 
 _FOLDER = Path(__file__).parent
 _SHOWPIECES = {  # of all that the examples draw
     "training.gif": "What it makes of the same input, from epoch to epoch",
-    "surprise.png": "Each character of a held-out passage shaded by how surprised the model was to see it",
+    "loss_heatmap.png": "Each character of a validation passage shaded by its negative log-likelihood",
     "samples.png": "What it makes of noise",
     "attention_1.png": "Where it looks in the source (columns) for each word of the translation (rows)",
     "caption_1.png": "Where it looks in the picture for each word that it says about it",
@@ -75,13 +75,13 @@ def write_index(folder: Path) -> Path:
     """Write `index.html` over the runs in `folder` and return its path."""
     sections = []
     for name in example_names():
-        run = Run(folder / name)
+        run = RunDirectory(folder / name)
         measured = report.section_on_evaluation(run)
         heading, _, text = describe(name).partition(": ")
         sections.append(
             report.Section(
                 heading,
-                f"{text[:1].upper()}{text[1:]} {report.in_short(run)}",
+                f"{text[:1].upper()}{text[1:]} {report.summary_line(run)}",
                 table=[row for row in measured.table if row[0] in _HEADLINES] if measured else (),
                 pictures=_showpieces(run.figures),
                 links=[("the whole report, with all figures and how they were measured", f"{name}/report.html")],
@@ -98,8 +98,8 @@ def _showpieces(figures: Path) -> list[report.Picture]:
     return [report.Picture(figures / name, alt) for name, alt in _SHOWPIECES.items() if (figures / name).exists()]
 
 
-VERBS = {"demo": Verb("run all examples on embedded data, no network", DemoOptions, demo, uses_tensorflow=False)}
+COMMANDS = {"demo": Command("run all examples on embedded data, no network", DemoOptions, demo, uses_tensorflow=False)}
 
 if __name__ == "__main__":
     listing = "\n".join(f"python -m examples.{name:<18} {describe(name)}" for name in example_names())
-    sys.exit(main("python -m examples", f"Generative and sequence models, trained eagerly:\n\n{listing}", VERBS))
+    sys.exit(main("python -m examples", f"Generative and sequence models, trained eagerly:\n\n{listing}", COMMANDS))

@@ -80,9 +80,9 @@ def path(tmp_path):
 @pytest.fixture(scope="session")
 def uninterrupted(tmp_path_factory):
     """The losses, final weights and metrics of the toy, trained in peace."""
-    from common.training.run_directory import Run
+    from common.training.run_directory import RunDirectory
     from tests.toy import fit
 
     path = tmp_path_factory.mktemp("uninterrupted")
     losses, weights = fit(path)
-    return losses, weights, Run(path).read_metrics()
+    return losses, weights, RunDirectory(path).read_metrics()

@@ -2,12 +2,12 @@
 
 from safetensors.numpy import load_file
 
-from common.training.checkpoints import find
+from common.training.checkpoints import list_checkpoints
 
 
 def saved_variables(run):
     """Return every variable in a run's latest checkpoint by name."""
-    return load_file(find(run.checkpoints, "latest")[0] / "variables.safetensors")
+    return load_file(list_checkpoints(run.checkpoints, "latest")[0] / "variables.safetensors")
 
 
 def assert_same_run(mine, theirs):

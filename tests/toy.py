@@ -5,9 +5,9 @@ import numpy as np
 import tensorflow as tf
 
 from common.training.checkpoints import Checkpoints
-from common.training.run_directory import Run
-from common.training.schedule import WarmUpAndDecay
-from common.training.trainer import Trainer, prepare
+from common.training.run_directory import RunDirectory
+from common.training.schedule import WarmupCosine
+from common.training.trainer import Trainer, set_seed_and_precision
 
 BATCHES, EPOCHS = 5, 3
 
@@ -42,10 +42,10 @@ class Toy(keras.Model):
 
 
 def build():
-    prepare(seed=3, precision="float32")
+    set_seed_and_precision(seed=3, precision="float32")
     model = Toy()
     model(tf.zeros([1, 4]))
-    model.schedule = WarmUpAndDecay(0.02, EPOCHS * BATCHES, warmup_steps=0)
+    model.schedule = WarmupCosine(0.02, EPOCHS * BATCHES, warmup_steps=0)
     model.compile(keras.optimizers.Adam(model.schedule))
     return model
 
@@ -83,7 +83,7 @@ class Died(Exception):
 
 
 def start_run(path):
-    return Run.start(path, "toy", settings={"seed": 3}, data={})
+    return RunDirectory.start(path, "toy", settings={"seed": 3}, data={})
 
 
 def make_trainer(path, model, *callbacks, **options):

@@ -16,6 +16,7 @@ import ast
 import re
 import tomllib
 from collections.abc import Iterator
+from copy import deepcopy
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -248,8 +249,9 @@ def execute(notebook: NotebookNode, folder: Path, timeout: int = 600) -> Noteboo
         nbclient.exceptions.CellExecutionError: a cell failed.
     """
     resources = {"metadata": {"path": str(folder)}}
-    client = NotebookClient(notebook, timeout=timeout, kernel_name="python3", resources=resources)
-    client.execute()
+    metadata = deepcopy(notebook.metadata)
+    NotebookClient(notebook, timeout=timeout, kernel_name="python3", resources=resources).execute()
+    notebook.metadata = metadata  # without the version of this kernel
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)  # times of this run
         if cell.cell_type == "code":

@@ -14,7 +14,7 @@ from tools.notebooks import ROOT, count_lines, examples_with_notebook, notebook_
 MODEL_FILES = {
     "text_generation": ("model.py",),
     "dcgan": ("model.py",),
-    "nmt_attention": ("model.py", "attention.py", "encoder_decoder.py"),
+    "nmt_attention": ("model.py", "attention.py"),
     "image_captioning": ("model.py", "attention.py", "image_encoder.py"),
 }
 

@@ -1,28 +1,28 @@
-"""The commands that are the same in all examples but for the model: print an evaluation, export a SavedModel."""
+"""Commands that all examples share: print an evaluation, export a SavedModel."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from common.app.cli import EvaluateOptions, OutputOptions
-from common.app.report import flat, readable
+from common.app.report import flatten, format_value
 from common.io.terminal import echo
-from common.training.run_directory import Run
+from common.training.run_directory import RunDirectory
 
 
 def print_evaluation(
-    run: Run, metrics: Mapping[str, Any], options: EvaluateOptions, write_report: Callable[[Run], Path]
+    run: RunDirectory, metrics: Mapping[str, Any], options: EvaluateOptions, write_report: Callable[..., Path]
 ) -> None:
-    """Print the metrics, one a line, and refresh the report unless `--no-write` was given."""
-    values = flat(metrics)
+    """Print one metric per line, and update the report with `write_report(run)` unless `--no-write` was given."""
+    values = flatten(metrics)
     width = max(map(len, values))
     for name, value in values.items():
-        echo(f"{name:<{width}} {readable(value)}")
+        echo(f"{name:<{width}} {format_value(value)}")
     if options.write:
         echo(f"written: {run.evaluation}, {write_report(run)}")
 
 
-def export_model(run: Run, model: Any, options: OutputOptions, export: Callable[[Any, Path, str, bool], Path]) -> None:
-    """Export a loaded model with `export(model, folder, maker, overwrite)`, by default to RUN/saved_model."""
+def export_model(run: RunDirectory, model: Any, options: OutputOptions, export: Callable[..., Path]) -> None:
+    """Export a model with `export(model, folder, maker, overwrite)`, by default to RUN/saved_model."""
     folder = options.out or run.path / "saved_model"
     echo(f"written: {export(model, folder, run.identity, options.overwrite)}")

@@ -1,4 +1,4 @@
-"""A class whose definition goes on in later cells of a notebook."""
+"""A decorator that splits the definition of a class over several cells of a notebook."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -7,7 +7,7 @@ Method = TypeVar("Method", bound=Callable | property)
 
 
 def method_of(cls: type) -> Callable[[Method], Method]:
-    """Return a decorator that makes a function a method of `cls`, or replaces the method of that name.
+    """Return a decorator that adds a method to `cls`, or replaces the method of that name.
 
     Example:
         @method_of(CharRNN)

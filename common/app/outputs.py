@@ -1,7 +1,7 @@
-"""Files that a command writes for the user: never over another one's file, nor over another output of its own.
+"""Pictures that a command writes for the user, without overwriting any other file.
 
-Each picture carries a mark, in a place of the file that is not shown, which says what it was made of. So a command
-given again replaces its own files, and finds out about all others.
+Each picture has a mark in its metadata: a digest of its source. So a repeated command replaces its own files, and
+detects all others.
 """
 
 import hashlib
@@ -31,39 +31,39 @@ class Outputs:
     """
 
     def __init__(self, folder: Path, maker: str, overwrite: bool = False):
-        """Write into `folder`, which is made when it is needed.
+        """Write into `folder`, which is created when necessary.
 
         Args:
-            folder: where.
-            maker: what makes the pictures, for instance the identity of a run.
+            folder: the output folder.
+            maker: an identifier of the origin of the pictures, for instance the identity of a run.
             overwrite: replace files that are not outputs of this program.
         """
         self.folder, self.maker, self.overwrite = Path(folder), maker, overwrite
 
     def mark(self, source: object) -> str:
-        """Return what a picture made of `source` carries; a digest, so that it tells nobody anything else."""
+        """Return the mark of a picture made from `source`: a digest, so that it does not reveal the source."""
         digest = hashlib.sha256(f"{self.maker}\n{source}".encode(errors="surrogateescape")).hexdigest()
         return f"{_PROGRAM} {digest[:32]}"
 
     def require_free(self, names: Iterable[str], source: object) -> None:
-        """Make sure that each of the files is not there, or is what was made of the same `source` before.
+        """Check that each file does not exist, or was made from the same `source`.
 
         Raises:
-            UserError: it is not, and the user has not said `--overwrite`.
+            UserError: a file exists and was not, and `overwrite` is False.
         """
         for name in names:
             path = self.folder / name
             if not self.overwrite and _mark_of(path) not in (None, self.mark(source)):
                 raise UserError(
-                    f"{path}: there already, and not what this command wrote before; name another folder, or add "
-                    "--overwrite to replace it"
+                    f"{path}: there already, and not written by this command; name another folder, or add --overwrite "
+                    "to replace it"
                 )
 
     def free_stem(self, stem: str, suffixes: Sequence[str], source: object) -> str:
-        """Return `stem`, or where outputs of other sources have those names, the first of `stem_2`, `stem_3`, ... free.
+        """Return the first of `stem`, `stem_2`, `stem_3`, ... that outputs of other sources do not use.
 
         Raises:
-            UserError: a file of that name is no output of this program.
+            UserError: a file of that name is not an output of this program.
         """
         for number in itertools.count(1):
             numbered = stem if number == 1 else f"{stem}_{number}"
@@ -74,13 +74,13 @@ class Outputs:
                 return numbered
 
     def save_png(self, name: str, picture: Image.Image, source: object) -> Path:
-        """Write a picture made of `source` and return its path."""
+        """Write a picture made from `source` and return its path."""
         info = PngInfo()
         info.add_text("Software", self.mark(source))
         return self._write(name, image_bytes(picture, "PNG", pnginfo=info))
 
     def save_gif(self, name: str, frames: Sequence[Image.Image], source: object, **options: int) -> Path:
-        """Write frames made of `source`, with the options of `gif_bytes`, and return the path."""
+        """Write frames made from `source` as a GIF, with the options of `gif_bytes`, and return its path."""
         return self._write(name, gif_bytes(frames, comment=self.mark(source), **options))
 
     def _write(self, name: str, content: bytes) -> Path:
@@ -95,7 +95,7 @@ class Outputs:
 
 
 def _mark_of(path: Path) -> str | None:
-    """Return the mark that a file carries, "" if it carries none, None if there is no file."""
+    """Return the mark of a file, "" if it has none, None if there is no file."""
     if not path.is_symlink() and not path.exists():
         return None
     try:

@@ -1,4 +1,4 @@
-"""One self-contained page about a run, or about several: pictures inlined, no script, no network needed to view it."""
+"""Self-contained HTML reports of one or several runs: pictures are inlined; no script, no network."""
 
 import base64
 import io
@@ -16,23 +16,21 @@ from PIL import Image
 
 from common.errors import UserError
 from common.io.files import read_plain, write_atomically
-from common.training.run_directory import Run, RunConfig
+from common.training.run_directory import RunConfig, RunDirectory
 
-# Captions, prompts and generated text are data, never markup: everything is escaped.
+# Everything is escaped: captions, prompts and generated text are data, not markup.
 _TEMPLATES = Environment(
     loader=PackageLoader("common.app"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
 )
 _MIME = {".png": "image/png", ".gif": "image/gif", ".jpg": "image/jpeg"}
 
-
 _GENERATOR = "eager-examples"
 _MAX_PICTURE_BYTES = 1 << 26
-_MAX_TEXT_BYTES = 1 << 24
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture to inline, with the text for those who cannot see it."""
+    """A picture to inline, with its alternative text."""
 
     path: Path
     alt: str
@@ -43,96 +41,83 @@ class Picture:
 
     @property
     def source(self) -> str:
-        """The picture itself, as a data URI."""
+        """The picture as a data URI."""
         return f"data:{_MIME[self.path.suffix]};base64,{base64.b64encode(self._content).decode()}"
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height in pixels, so that the page does not jump while it loads.
+        """Width and height in pixels; with them, the page does not jump while it loads.
 
         Raises:
-            UserError: it is no picture.
+            UserError: the file is not a picture.
         """
         try:
             with Image.open(io.BytesIO(self._content), formats=("PNG", "GIF", "JPEG")) as image:
                 return image.size
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise UserError(f"{self.path}: no picture; delete it, and `train` draws it again") from error
-
-
-def read_listing(path: Path) -> str:
-    """Return the text in a file of a run, for a report.
-
-    Raises:
-        UserError: it cannot be read as UTF-8 text.
-    """
-    try:
-        return read_plain(path, _MAX_TEXT_BYTES).decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: damaged ({error}); restore it from a copy of the run") from error
+            raise UserError(f"{self.path}: not a picture; delete it, and `train` draws it again") from error
 
 
 @dataclass(frozen=True)
 class Section:
-    """A heading with what stands under it, in this order; what is empty is left out."""
+    """A section of a report; its parts are shown in this order, empty ones are left out."""
 
     heading: str
     text: str = ""
     table: Sequence[tuple[str, str]] = ()
     pictures: Sequence[Picture] = ()
     listings: Sequence[tuple[str, str]] = field(default=())
-    """Titled passages set in a monospaced font; the last is shown, those before it are folded."""
+    """(title, text) of passages in a monospaced font; the last is shown, earlier ones are folded."""
     links: Sequence[tuple[str, str]] = ()
-    """(what it says, where it leads)"""
+    """(text, target)"""
 
     @property
     def has_content(self) -> bool:
-        """Whether there is more than heading and text."""
+        """Whether the section has more than a heading and a text."""
         return any((self.table, self.pictures, self.listings, self.links))
 
 
-def write_page(path: Path, title: str, lead: str, sections: Sequence[Section]) -> Path:
-    """Write a page of `sections` to `path` and return it."""
+def write_page(path: Path, title: str, summary: str, sections: Sequence[Section]) -> Path:
+    """Write a page of `sections` to `path` and return the path."""
     page = _TEMPLATES.get_template("page.html.jinja").render(
-        title=title, lead=lead, sections=sections, generator=_GENERATOR
+        title=title, summary=summary, sections=sections, generator=_GENERATOR
     )
     write_atomically(path, page)
     return path
 
 
 def is_free_for_page(path: Path) -> bool:
-    """Tell whether there is nothing at `path`, or a page that `write_page` wrote."""
+    """Return whether `path` does not exist, or is a page of `write_page`."""
     return (
         not os.path.lexists(path)
         or f'name="generator" content="{_GENERATOR}"'.encode() in read_plain(path, _MAX_PICTURE_BYTES)[:2000]
     )
 
 
-def write_report(run: Run, model: str, lead: str, sections: Sequence[Section | None]) -> Path:
+def write_report(run: RunDirectory, model: str, summary: str, sections: Sequence[Section | None]) -> Path:
     """Write `report.html` of a run and return its path.
 
     Args:
-        run: a run that was started.
-        model: what was trained, for the title.
-        lead: what that is, in a sentence.
-        sections: what the run holds by now; None and sections without content are left out. What was trained on what,
-            for how long, and the command that does it again come by themselves.
+        run: an existing run directory.
+        model: the name of the model, for the title.
+        summary: a sentence about the model.
+        sections: the sections so far; None and sections without content are left out. `section_on_run` is added.
     """
     title = f"{model}: {_data_name(run)}"
-    shown = [section for section in sections if section and section.has_content]
-    return write_page(run.report, title, f"{lead} {in_short(run)}", [*shown, section_on_run(run)])
+    visible = [section for section in sections if section and section.has_content]
+    return write_page(run.report, title, f"{summary} {summary_line(run)}", [*visible, section_on_run(run)])
 
 
-def in_short(run: Run) -> str:
-    """Return a sentence on what was trained, on what and for how long."""
-    return f"Trained on {_data_name(run)}: {_how_long(run)}; started {run.read_config().created}."
+def summary_line(run: RunDirectory) -> str:
+    """Return a sentence about the data, the length and the start of training."""
+    return f"Trained on {_data_name(run)}: {_training_length(run)}; started {run.read_config().created}."
 
 
-def _data_name(run: Run) -> str:
+def _data_name(run: RunDirectory) -> str:
     return Path(str(run.read_config().settings.get("data"))).name
 
 
-def _how_long(run: Run) -> str:
+def _training_length(run: RunDirectory) -> str:
     rows = run.read_metrics()
     if not rows:
         return "no epoch finished yet"
@@ -140,51 +125,51 @@ def _how_long(run: Run) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a time as people say it: 59 s, 9 min 27 s, 2 h 5 min."""
+    """Return a duration as text: 59 s, 9 min 27 s, 2 h 5 min."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
     return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def section_on_run(run: Run) -> Section:
-    """Say what was trained, on what, for how long, and how to do it again."""
+def section_on_run(run: RunDirectory) -> Section:
+    """Return the section about the data, the training, the settings and the command that repeats the run."""
     config = run.read_config()
     table = [
         ("data", f"{config.settings.get('data')} ({_inline(config.data)})"),
-        ("trained", _how_long(run)),
+        ("trained", _training_length(run)),
         ("started", config.created),
         ("versions", ", ".join(f"{name} {number}" for name, number in config.versions.items())),
         ("settings", _inline(config.settings)),
     ]
-    return Section("The run", table=table, listings=[("The command that does it again", command_of(config))])
+    return Section("The run", table=table, listings=[("The command that repeats it", training_command(config))])
 
 
-def section_on_evaluation(run: Run) -> Section | None:
-    """Give what `evaluate` measured and by which rule; None if nothing was measured yet."""
+def section_on_evaluation(run: RunDirectory) -> Section | None:
+    """Return the section about the metrics of `evaluate` and their rule; None if there are none yet."""
     evaluation = run.read_evaluation()
     if evaluation is None:
         return None
-    table = [(name.replace("_", " "), readable(value)) for name, value in flat(evaluation.metrics).items()]
+    table = [(name.replace("_", " "), format_value(value)) for name, value in flatten(evaluation.metrics).items()]
     return Section(f"Measured on the {evaluation.split} data", f"Rule: {evaluation.rule}.", table)
 
 
-def flat(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Return nested metrics in one level: {"beam": {"bleu": 40.0}} as {"beam bleu": 40.0}."""
-    level: dict[str, Any] = {}
+def flatten(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested metrics as one dictionary: {"beam": {"bleu": 40.0}} as {"beam bleu": 40.0}."""
+    flat: dict[str, Any] = {}
     for name, value in metrics.items():
-        inner = flat(value) if isinstance(value, Mapping) else {"": value}
-        level |= {f"{name} {rest}".strip(): number for rest, number in inner.items()}
-    return level
+        inner = flatten(value) if isinstance(value, Mapping) else {"": value}
+        flat |= {f"{name} {rest}".strip(): metric for rest, metric in inner.items()}
+    return flat
 
 
-def readable(value: Any) -> str:
-    """Return a metric as text: four decimals of a fraction, whole numbers as they are."""
+def format_value(value: Any) -> str:
+    """Return a metric as text; floats have four decimals."""
     return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
-def command_of(config: RunConfig) -> str:
-    """Return the shell command that trains a run of this config again."""
+def training_command(config: RunConfig) -> str:
+    """Return the shell command that repeats the run of `config`."""
     flags = [word for name, value in config.settings.items() for word in _flag(name.replace("_", "-"), value)]
     return shlex.join(["python", "-m", f"examples.{config.example}", "train", *flags])
 

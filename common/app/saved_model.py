@@ -1,4 +1,4 @@
-"""A SavedModel as an output for the user: written whole, and never over anything else."""
+"""A SavedModel as an output for the user: written atomically, without overwriting anything else."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from common.errors import UserError
 from common.io.files import read_plain, replacing, write_atomically
 
 _NAMES = frozenset({"saved_model.pb", "fingerprint.pb", "variables", "assets", "assets.extra"})
-_NOTE = Path("assets.extra", "eager_examples.json")  # where a SavedModel has room for what is not TensorFlow's
+_NOTE = Path("assets.extra", "eager_examples.json")  # SavedModels reserve this folder for files of other programs
 
 
 def save_model(
@@ -22,27 +22,27 @@ def save_model(
     overwrite: bool = False,
     options: tf.saved_model.SaveOptions | None = None,
 ) -> Path:
-    """Write a SavedModel as `folder` and return it.
+    """Write a SavedModel to `folder` and return the folder.
 
     Args:
-        module: holds what the signatures use.
+        module: the owner of the variables that the signatures use.
         signatures: compiled functions by name.
-        folder: where; new, empty, or what was written there of the same `maker` before.
-        maker: what the model comes from, for instance the identity of a run.
+        folder: the target: new, empty, or an earlier SavedModel of the same `maker`.
+        maker: an identifier of the origin of the model, for instance the identity of a run.
         overwrite: replace another SavedModel.
-        options: of TensorFlow.
+        options: the options of `tf.saved_model.save`.
 
     Raises:
-        UserError: something else is there, or it cannot be written.
+        UserError: the folder holds something else, or is not writable.
     """
     _require_free(folder, maker, overwrite)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(folder) as part:
-            part.mkdir()
-            tf.saved_model.save(module, os.fsencode(part), signatures, options)
-            (part / _NOTE).parent.mkdir()
-            write_atomically(part / _NOTE, json.dumps({"maker": maker}) + "\n")
+        with replacing(folder) as temporary:
+            temporary.mkdir()
+            tf.saved_model.save(module, os.fsencode(temporary), signatures, options)
+            (temporary / _NOTE).parent.mkdir()
+            write_atomically(temporary / _NOTE, json.dumps({"maker": maker}) + "\n")
     except (OSError, tf.errors.OpError) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise UserError(f"{folder}: cannot be written ({reason}); name another folder with --out") from error
@@ -53,7 +53,7 @@ def _require_free(folder: Path, maker: str, overwrite: bool) -> None:
     if not os.path.lexists(folder):
         return
     if not folder.is_dir():
-        raise UserError(f"{folder}: there is a file of that name; name another folder with --out")
+        raise UserError(f"{folder}: a file, expected a folder; name another folder with --out")
     names = {path.name for path in folder.iterdir()}
     if others := sorted(names - _NAMES):
         raise UserError(f"{folder}: holds other files ({', '.join(others[:3])}); name a new folder with --out")
@@ -64,7 +64,7 @@ def _require_free(folder: Path, maker: str, overwrite: bool) -> None:
 
 
 def _maker_of(folder: Path) -> str | None:
-    """Return what the SavedModel in a folder comes from, None if it is not known."""
+    """Return the maker of the SavedModel in a folder, None if it is unknown."""
     try:
         return json.loads(read_plain(folder / _NOTE, 1 << 16))["maker"]
     except (UserError, ValueError, LookupError, TypeError, RecursionError):

@@ -1,1 +1,1 @@
-"""Step 1 and 2: download, extract, read and batch data."""
+"""Steps 1 and 2: download, extract, read and batch data."""

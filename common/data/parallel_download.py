@@ -1,4 +1,4 @@
-"""Many small files of which nobody publishes digests, photos for one: fetched side by side, each whole or not."""
+"""Concurrent, atomic download of many small files without published digests, for instance photos."""
 
 import contextlib
 import os
@@ -11,95 +11,98 @@ from typing import Any
 import requests
 from tqdm import tqdm
 
-from common.data.download import FailedTry, body, open_url
+from common.data.download import DownloadError, iter_content, open_url
 from common.errors import UserError
-from common.io.files import is_part, part_path, part_stem
+from common.io.files import is_temporary, temporary_path, temporary_stem
 
 _WORKERS = 16
-_TRIES = 2  # each; the next run tries again
-_MOST_BYTES = 50_000_000
-_HOPELESS = 32  # failures in a row: without a network, each name server asked may take its time to say so
+_MAX_ATTEMPTS = 2  # per file; the next run tries again
+_MAX_BYTES = 50_000_000
+_MAX_CONSECUTIVE_FAILURES = 32  # without a network, each request to a name server may take seconds to fail
 
 
-def fetch_all(urls: Mapping[Path, str], check: Callable[[Path], Any], what: str = "files") -> dict[Path, str]:
-    """Download each URL to its path, several at a time, except to paths where there is a file already.
+def download_many(urls: Mapping[Path, str], check: Callable[[Path], Any], label: str = "files") -> dict[Path, str]:
+    """Download each URL to its path, several at a time; skip paths that exist.
 
-    As with `fetch`, a file appears by a rename once it is complete and checked. What fails is told, not
-    raised: of ten thousand photos some are always gone. When nothing comes any more, the rest is not asked for.
+    Each file is complete and checked before it is renamed to its path. Failures are returned, not raised: of ten
+    thousand photos, some are always missing. After too many failures in a row, the rest is skipped.
 
     Args:
-        urls: maps each path to its URL.
-        check: given the path of a complete file, raises UserError if it is not what it should be.
-        what: the files' name in the progress bar.
+        urls: the URL of each path.
+        check: called with the path of a complete file; raises UserError if the file is invalid.
+        label: the label of the progress bar.
 
     Returns:
-        For each path without a file the reason.
+        The reason of each failure, by path.
     """
     missing = {path: url for path, url in urls.items() if not os.path.exists(path)}
     if os.environ.get("EAGER_EXAMPLES_OFFLINE", "0") not in ("", "0"):
         return dict.fromkeys(missing, "EAGER_EXAMPLES_OFFLINE is set")
     failed: dict[Path, str] = {}
-    hopeless, in_a_row = threading.Event(), 0
+    is_stopped, consecutive_failures = threading.Event(), 0
 
-    def fetch_one(entry: tuple[Path, str]) -> str | None:
-        return f"not asked for after {_HOPELESS} failures in a row" if hopeless.is_set() else _fetch_one(*entry, check)
+    def download_one(entry: tuple[Path, str]) -> str | None:
+        if is_stopped.is_set():
+            return f"skipped after {_MAX_CONSECUTIVE_FAILURES} failures in a row"
+        return _download_one(*entry, check)
 
     with ThreadPoolExecutor(_WORKERS) as pool:
-        faults = pool.map(fetch_one, missing.items())
-        for path, fault in zip(missing, tqdm(faults, what, len(missing), disable=None), strict=True):
-            in_a_row = in_a_row + 1 if fault else 0
-            if fault:
-                failed[path] = fault
-            if in_a_row == _HOPELESS:
-                hopeless.set()
-    _sweep(urls)
+        reasons = pool.map(download_one, missing.items())
+        for path, reason in zip(missing, tqdm(reasons, label, len(missing), disable=None), strict=True):
+            consecutive_failures = consecutive_failures + 1 if reason else 0
+            if reason:
+                failed[path] = reason
+            if consecutive_failures == _MAX_CONSECUTIVE_FAILURES:
+                is_stopped.set()
+    _remove_temporary_files(urls)
     return failed
 
 
-def _sweep(paths: Iterable[Path]) -> None:
-    """Delete what killed downloads of files that are complete by now have left behind."""
-    complete = {(path.parent, part_stem(path)) for path in paths if os.path.exists(path)}
+def _remove_temporary_files(paths: Iterable[Path]) -> None:
+    """Delete the temporary files of killed downloads whose files are complete now."""
+    complete = {(path.parent, temporary_stem(path)) for path in paths if os.path.exists(path)}
     for folder in {parent for parent, _ in complete}:
-        for part in filter(is_part, folder.iterdir()):
-            if (folder, part.name[1:-38]) in complete:  # see part_path: .STEM.32 digits.part
-                part.unlink(missing_ok=True)
+        for temporary in filter(is_temporary, folder.iterdir()):
+            if (folder, temporary.name[1:-38]) in complete:  # see temporary_path: .STEM.32 digits.part
+                temporary.unlink(missing_ok=True)
 
 
-def _fetch_one(path: Path, url: str, check: Callable[[Path], Any]) -> str | None:
-    """Return the reason if it cannot be downloaded."""
-    fault = None
-    for _ in range(_TRIES):
+def _download_one(path: Path, url: str, check: Callable[[Path], Any]) -> str | None:
+    """Download a file; return the reason of a failure, else None."""
+    reason = None
+    for _ in range(_MAX_ATTEMPTS):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            return _try_one(path, url, check)
-        except FailedTry as failure:
-            fault = failure.reason
-            if failure.tries == 1:
+            return _try_download(path, url, check)
+        except DownloadError as failure:
+            reason = failure.reason
+            if failure.max_attempts == 1:
                 break
-        except (OSError, ValueError) as error:  # ValueError: of a name or a header that makes no sense
+        except (OSError, ValueError) as error:  # ValueError: an invalid name or header
             return str(error)
-    return fault
+    return reason
 
 
-def _try_one(path: Path, url: str, check: Callable[[Path], Any]) -> None:
-    part = part_path(path)
+def _try_download(path: Path, url: str, check: Callable[[Path], Any]) -> None:
+    temporary = temporary_path(path)
     try:
-        with open(part, "xb") as file, open_url(url) as response:
-            for chunk in body(response, _announced(response)):
+        with open(temporary, "xb") as file, open_url(url) as response:
+            for chunk in iter_content(response, _expected_bytes(response)):
                 file.write(chunk)
-        if part.stat().st_size > _MOST_BYTES:
-            raise FailedTry(f"{url} sent more than {_MOST_BYTES} bytes")
+        if temporary.stat().st_size > _MAX_BYTES:
+            raise DownloadError(f"{url} sent more than {_MAX_BYTES} bytes")
         try:
-            check(part)
+            check(temporary)
         except UserError as error:
-            raise FailedTry(f"{url} sent no good file ({error})".replace(str(part), path.name), _TRIES) from error
-        os.replace(part, path)
+            reason = f"{url} sent an invalid file ({error})".replace(str(temporary), path.name)
+            raise DownloadError(reason, _MAX_ATTEMPTS) from error
+        os.replace(temporary, path)
     finally:
         with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
 
 
-def _announced(response: requests.Response) -> int:
-    """Return how many bytes the answer is to have, by its header, and at most `_MOST_BYTES`."""
+def _expected_bytes(response: requests.Response) -> int:
+    """Return the length in the header of a response, at most `_MAX_BYTES`."""
     length = response.headers.get("Content-Length", "")
-    return min(int(length), _MOST_BYTES) if length.isascii() and length.isdigit() else _MOST_BYTES
+    return min(int(length), _MAX_BYTES) if length.isascii() and length.isdigit() else _MAX_BYTES

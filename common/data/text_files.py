@@ -1,4 +1,4 @@
-"""Reading text: strict UTF-8, normalised to Unicode NFC, from one file or a folder of them."""
+"""Reading of text files: strict UTF-8, normalised to Unicode NFC, from one file or a folder."""
 
 import re
 import sys
@@ -9,32 +9,31 @@ from common.errors import UserError
 from common.io.files import plain_files, read_plain
 
 _MAX_TEXT_BYTES = 1 << 32
-_MAX_MARKS = 64  # combining marks in a row; of real text the Unicode standard (UAX 15) expects at most 30
+_MAX_MARKS = 64  # combining marks in a row; the Unicode standard (UAX 15) expects at most 30 in real text
 _MARKS = "".join(re.escape(c) for c in map(chr, range(sys.maxunicode + 1)) if unicodedata.combining(c))
 _TOO_MANY_MARKS = re.compile(f"[{_MARKS}]{{{_MAX_MARKS + 1}}}")
 
 
 def normalise(text: str) -> str:
-    """Return `text` in Unicode NFC, with `\\n` line ends and no byte order mark: equal texts become equal strings.
+    """Return `text` in Unicode NFC, with `\\n` line ends and no byte order mark, so that equal texts are equal strings.
 
     Raises:
-        UserError: more combining marks in a row than any language has: sorting them takes time that grows with their
-            square.
+        UserError: more combining marks in a row than any language has; sorting them takes quadratic time.
     """
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     if not text.isascii() and (marks := _TOO_MANY_MARKS.search(text)):
         line = text.count("\n", 0, marks.start()) + 1
-        raise UserError(f"line {line}: more than {_MAX_MARKS} combining marks in a row, which is no text; delete them")
+        raise UserError(f"line {line}: expected at most {_MAX_MARKS} combining marks in a row, got more; delete them")
     return unicodedata.normalize("NFC", text)
 
 
 def read_text(path: Path) -> str:
-    """Return the normalised text of a UTF-8 file, or of every `.txt` below a folder, in the order of their names.
+    """Return the normalised text of a UTF-8 file, or of all `.txt` files in a folder and below, sorted by name.
 
-    Hidden files in the folder, and links, are left out.
+    Hidden files and links in the folder are left out.
 
     Raises:
-        UserError: nothing there, nothing in it, no plain file, or no UTF-8 (file, line and byte offset are named).
+        UserError: the file is missing, empty, not plain, or not UTF-8; the message has the line and byte offset.
     """
     files = [file for file in plain_files(path) if file.suffix == ".txt"] if path.is_dir() else [path]
     if not files:

@@ -1,4 +1,4 @@
-"""Data sets of tensorflow-datasets, by name, with one line when one cannot be had."""
+"""Data sets of tensorflow-datasets by name, with one-line error messages."""
 
 import re
 from collections.abc import Iterator
@@ -16,23 +16,23 @@ _NAME = re.compile(r"[a-z]\w*(/[\w-][\w.-]*)?(:\d+\.\d+\.\d+)?", re.ASCII)
 
 
 def load(name: str, data_dir: Path | None) -> tuple[dict[str, tf.data.Dataset], Any]:
-    """Return the splits of a data set in the order train, validation, test, others; and its `DatasetInfo`.
+    """Return the splits of a data set, in the order train, validation, test, others, and its `DatasetInfo`.
 
     Args:
-        name: as tensorflow-datasets has it, for instance "fashion_mnist".
+        name: the name in tensorflow-datasets, for instance "fashion_mnist".
         data_dir: the download cache; None for the default one.
 
     Raises:
-        UserError: no such data set, or no network; or its files there would import code.
+        UserError: there is no such data set, or no network; or its cached files would import code.
     """
-    if not _NAME.fullmatch(name):  # namespaces fetch code, and arguments after a second slash may lead anywhere
+    if not _NAME.fullmatch(name):  # namespaces download code, and arguments after a second slash may be any path
         raise UserError(f"--data tfds:{name}: expected NAME, NAME/CONFIG or NAME:VERSION of tensorflow-datasets")
-    import tensorflow_datasets as tfds  # here because it takes seconds to import and few runs need it
+    import tensorflow_datasets as tfds  # here because the import takes seconds, and few runs need it
 
     try:
-        with _own_features_only(tfds.features.FeatureConnector):
+        with _without_foreign_code(tfds.features.FeatureConnector):
             splits, info = tfds.load(name, data_dir=cache_dir(data_dir) / "tensorflow_datasets", with_info=True)
-    except Exception as error:  # of many kinds: no such data set, no network, a checksum that differs
+    except Exception as error:  # many types: unknown data set, no network, wrong checksum
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(f"--data tfds:{name}: cannot be loaded ({reason}); check the name and the network") from error
     order = [split for split in ("train", "validation", "test") if split in splits]
@@ -41,29 +41,29 @@ def load(name: str, data_dir: Path | None) -> tuple[dict[str, tf.data.Dataset], 
 
 
 @contextmanager
-def _own_features_only(connector: type) -> Iterator[None]:
-    """Keep a data set on disk, whose features.json names classes, from importing any that is not the library's own."""
+def _without_foreign_code(connector: type) -> Iterator[None]:
+    """Forbid that the features.json of a cached data set imports classes from outside tensorflow_datasets."""
     find_class = connector.cls_from_name
 
-    def own_class(name: str) -> type:
+    def find_library_class(name: str) -> type:
         if not name.startswith("tensorflow_datasets."):
             raise ValueError(f"its features name {name!r}, which is code from outside tensorflow_datasets")
         return find_class(name)
 
-    with mock.patch.object(connector, "cls_from_name", own_class):
+    with mock.patch.object(connector, "cls_from_name", find_library_class):
         yield
 
 
 def load_splits(name: str, data_dir: Path | None, feature: str) -> list[tf.data.Dataset]:
-    """Return the splits of a data set in that order.
+    """Return the splits of a data set, in the order of `load`.
 
     Args:
-        name: see `load`; likewise `data_dir`.
-        data_dir: the download cache.
-        feature: what every example must have, for instance "image".
+        name: see `load`.
+        data_dir: see `load`.
+        feature: the name of a required feature, for instance "image".
 
     Raises:
-        UserError: as `load`; or its examples have no such feature.
+        UserError: as in `load`; or the examples do not have the feature.
     """
     splits = list(load(name, data_dir)[0].values())
     features = splits[0].element_spec if splits else {}

@@ -1,4 +1,4 @@
-"""The vocabulary: symbols to integers and back, saved with the run."""
+"""The vocabulary: a mapping between symbols and ids, saved with the run."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -27,7 +27,7 @@ class Vocabulary:
         """Number `symbols` from 0 in the order given.
 
         Raises:
-            ValueError: no symbols, or one of them twice.
+            ValueError: there are no symbols, or a duplicate.
         """
         self.symbols = list(symbols)
         self._ids = {symbol: index for index, symbol in enumerate(self.symbols)}
@@ -39,24 +39,24 @@ class Vocabulary:
         return len(self.symbols)
 
     def encode(self, symbols: Iterable[str], unknown: int | None = None) -> np.ndarray:
-        """Return the ids of `symbols` (a string is a sequence of characters), int32, shape (length,).
+        """Return the ids of `symbols`, int32 [length]; a string is a sequence of characters.
 
         Args:
             symbols: the symbols.
-            unknown: stands for each symbol that is not in the vocabulary, if given.
+            unknown: the id of every symbol outside of the vocabulary.
 
         Raises:
-            UserError: symbols that are not in the vocabulary, and no `unknown`; the message lists them.
+            UserError: a symbol is not in the vocabulary, and `unknown` is None; the message lists all of them.
         """
         if unknown is not None:
             return np.fromiter((self._ids.get(symbol, unknown) for symbol in symbols), dtype=np.int32)
         try:
             return np.fromiter((self._ids[symbol] for symbol in symbols), dtype=np.int32)
         except KeyError:
-            unseen = sorted(set(symbols) - self._ids.keys())
-            listed = " ".join(repr(symbol) for symbol in unseen[:20]) + (" ..." if len(unseen) > 20 else "")
+            missing = sorted(set(symbols) - self._ids.keys())
+            listed = " ".join(repr(symbol) for symbol in missing[:20]) + (" ..." if len(missing) > 20 else "")
             raise UserError(
-                f"{len(unseen)} symbol(s) that the model never saw in training: {listed}; leave them out, "
+                f"{len(missing)} symbol(s) not in the vocabulary of the model: {listed}; leave them out, "
                 f"or train on a text that has them"
             ) from None
 
@@ -65,15 +65,15 @@ class Vocabulary:
         return [self.symbols[index] for index in ids]
 
     def save(self, path: Path) -> None:
-        """Write the symbols as a JSON list, one a line."""
+        """Write the symbols as a JSON list, one per line."""
         write_atomically(path, json.dumps(self.symbols, ensure_ascii=False, indent=0) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> "Vocabulary":
-        """Read what `save` wrote.
+        """Return the vocabulary in a file of `save`.
 
         Raises:
-            UserError: the file is missing or is not a JSON list of distinct strings.
+            UserError: the file is missing, or not a JSON list of distinct strings.
         """
         symbols = read_record(path, list[Line], _MAX_VOCABULARY_BYTES)
         try:

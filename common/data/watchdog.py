@@ -1,7 +1,7 @@
-"""HTTP connections that are shut when they keep a reader waiting, in whatever way.
+"""HTTP connections that are closed when a response takes too long.
 
-The timeouts of requests and urllib3 count from one byte to the next: a status line, a header, a chunk's length or a TLS
-handshake that comes byte by byte, or `100 Continue` again and again, holds a reader for hours.
+The timeouts of requests and urllib3 restart at every byte. A status line, a header, a chunk length or a TLS handshake
+that arrives byte by byte, or repeated `100 Continue`, blocks a reader for hours.
 """
 
 import contextlib
@@ -15,10 +15,10 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 
 
 class _Deadline:
-    """Shuts a socket after so many seconds, unless it is stopped before."""
+    """A timer that shuts a socket down after `seconds`, unless it is stopped before."""
 
     def __init__(self, seconds: float, sock: socket.socket):
-        """Start to count."""
+        """Start the timer."""
         self._socket, self._seconds, self._is_over = sock, seconds, False
         self._timer = threading.Timer(seconds, self._end)
         self._timer.daemon = True
@@ -30,23 +30,23 @@ class _Deadline:
             self._socket.shutdown(socket.SHUT_RDWR)
 
     def __enter__(self) -> None:
-        """Nothing more to do."""
+        """Do nothing; the timer is running."""
 
     def __exit__(self, *_: object) -> None:
-        """Stop; raise TimeoutError if it is too late, whatever came of the shut socket."""
+        """Stop the timer; if it has ended, raise TimeoutError in place of any error of the closed socket."""
         self._timer.cancel()
         if self._is_over:
             raise TimeoutError(f"timed out: not complete after {self._seconds:g} seconds")
 
 
 class _Watched:
-    """What makes a connection of urllib3 one that must have answered, headers included, within so many seconds."""
+    """A mixin for connections of urllib3: all headers must arrive within `seconds`."""
 
     seconds = 10.0
 
     def _new_conn(self) -> socket.socket:
         sock = super()._new_conn()
-        self.watched = sock.dup()  # `sock` itself is taken over by TLS, and by the response
+        self.watched = sock.dup()  # TLS and the response take over `sock` itself
         self._deadline = _Deadline(self.seconds, self.watched)
         return sock
 
@@ -56,7 +56,7 @@ class _Watched:
 
 
 class _WatchedAdapter(requests.adapters.HTTPAdapter):
-    """Makes watched connections, through a proxy as well."""
+    """An adapter that makes watched connections, also through a proxy."""
 
     def __init__(self, seconds: float):
         http = type("WatchedHTTP", (_Watched, HTTPConnection), {"seconds": seconds})
@@ -77,21 +77,21 @@ class _WatchedAdapter(requests.adapters.HTTPAdapter):
         return manager
 
 
-def watch(session: requests.Session, seconds: float) -> None:
-    """Shut every connection of a session whose answer, up to the end of its headers, takes longer than so."""
+def limit_response_time(session: requests.Session, seconds: float) -> None:
+    """Close every connection of a session whose response headers take longer than `seconds`."""
     for prefix in [*session.adapters]:
         session.mount(prefix, _WatchedAdapter(seconds))
 
 
 @contextlib.contextmanager
 def time_limit(response: requests.Response, seconds: float) -> Iterator[None]:
-    """Shut the connection of an answer if this block, which reads a piece of it, takes longer than so many seconds.
+    """Close the connection of a response if this block, which reads a chunk of it, takes longer than `seconds`.
 
     Raises:
-        TimeoutError: it did.
+        TimeoutError: it took longer.
     """
     watched = getattr(response.raw.connection, "watched", None)
-    if watched is None:  # nothing is left to read
+    if watched is None:  # the response is complete
         yield
         return
     with _Deadline(seconds, watched):

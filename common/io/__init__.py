@@ -1,1 +1,1 @@
-"""Files, JSON records, tensors, locks and text output: whole, verified and safe."""
+"""Files, JSON records, tensors, locks and terminal output: atomic, verified and safe."""

@@ -1,4 +1,4 @@
-"""A lock that is gone with the process that held it, however that ended."""
+"""A lock that the system releases when its process ends, even by a kill."""
 
 import contextlib
 import fcntl
@@ -12,23 +12,23 @@ from common.errors import UserError
 
 @contextlib.contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """Be the only process in this block that has locked the file at `path`, which says the number of the process.
+    """Hold an exclusive lock on the file at `path` during this block; the file contains the process id.
 
-    The system keeps the lock, not the file, so a file left by a kill locks nobody out. Where a file system knows no
-    locks (some network ones), nobody is kept out at all.
+    The lock belongs to the process, so a file left by a killed process locks nothing. On file systems without locks
+    (some network ones), there is no exclusion.
 
     Raises:
-        UserError: another process is in there; the file cannot be written; or it is a link, or a file of another name
-            as well, in which nothing may be written.
+        UserError: another process holds the lock; the file is not writable; or it is a link or has several hard links,
+            so that writing to it could change another file.
     """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, mode=0o666)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror}); make the folder writable") from error
     with open(descriptor, "rb+", buffering=0) as file:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
-            raise UserError(f"{path}: expected a file of its own; delete it and give the same command again")
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+            raise UserError(f"{path}: expected a file without links; delete it and give the same command again")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -1,4 +1,4 @@
-"""What a run keeps as JSON: read with distrust, every value checked for its type and range, in one place."""
+"""Validation of JSON files: the type and the range of every value are checked."""
 
 import json
 from pathlib import Path
@@ -22,24 +22,24 @@ _MAX_BYTES = 1 << 20
 
 
 def checked(kind: type[T], values: Any, where: object) -> T:
-    """Return JSON values as a `kind`, for instance a dataclass, whose fields have no other values and no other names.
+    """Return JSON values as an instance of `kind`.
 
     Args:
-        kind: what pydantic can check: a dataclass, `list[str]`, a constrained type such as `Count`.
-        values: out of a file.
-        where: the file, for the message.
+        kind: a type that pydantic can check: a dataclass, `list[str]`, a constrained type such as `Count`.
+        values: the values of a file.
+        where: the path of the file, for the error message.
 
     Raises:
-        UserError: a value of another type or out of its range, or a field that `kind` does not know.
+        UserError: a value is of another type or out of its range, or a field is unknown.
     """
     return _parse(kind, json.dumps(values).encode(), where)
 
 
 def read_record(path: Path, kind: type[T], max_bytes: int = _MAX_BYTES) -> T:
-    """Return the content of a JSON file as a `kind`; see `checked`.
+    """Return the content of a JSON file as an instance of `kind`; see `checked`.
 
     Raises:
-        UserError: as `checked`; or there is no such file, it is no plain file, too large, or no JSON.
+        UserError: as in `checked`; or the file is missing, not plain, too large, or not JSON.
     """
     return _parse(kind, read_plain(path, max_bytes), path)
 
@@ -48,17 +48,17 @@ def _parse(kind: type[T], content: bytes, where: object) -> T:
     try:
         return TypeAdapter(kind).validate_json(content, strict=True)
     except ValidationError as error:
-        raise UserError(f"{where}: {_first_fault(error)}") from error
+        raise UserError(f"{where}: {_first_error(error)}") from error
 
 
-def _first_fault(error: ValidationError) -> str:
-    """Say in one line what is wrong first, and what to do about it."""
-    [fault, *others] = error.errors(include_url=False, include_context=False)
-    place = one_line(".".join(map(str, fault["loc"])))[:100]
-    if fault["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-        return f"unknown entry {place!r}, as another version of this code may write; use the code that wrote it"
-    got = json.dumps(fault["input"], default=str)
-    shown = f", got {got[:60]}{'...' if len(got) > 60 else ''}" if place else ""
+def _first_error(error: ValidationError) -> str:
+    """Return a one-line message about the first invalid value, and what to do next."""
+    [first, *others] = error.errors(include_url=False, include_context=False)
+    location = one_line(".".join(map(str, first["loc"])))[:100]
+    if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        return f"unknown entry {location!r}, perhaps of another version of this code; use the code that wrote it"
+    value = json.dumps(first["input"], default=str)
+    got = f", got {value[:60]}{'...' if len(value) > 60 else ''}" if location else ""
     more = f" (and {len(others)} more)" if others else ""
-    message = fault["msg"][:1].lower() + fault["msg"][1:]
-    return f"damaged: {f'{place}: ' if place else ''}{message}{shown}{more}; restore it from a copy"
+    message = first["msg"][:1].lower() + first["msg"][1:]
+    return f"damaged: {f'{location}: ' if location else ''}{message}{got}{more}; restore it from a copy"

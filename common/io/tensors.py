@@ -1,6 +1,6 @@
-"""Arrays by name in one file of the safetensors format: numbers and nothing else, so that no file can run anything.
+"""Named arrays in one file of the safetensors format, which holds numbers only and so cannot execute code.
 
-The format: https://huggingface.co/docs/safetensors. It is read by other frameworks as well.
+Other frameworks read it too: https://huggingface.co/docs/safetensors
 """
 
 from collections.abc import Mapping
@@ -15,15 +15,15 @@ from common.io.files import read_plain, write_atomically
 
 
 def tensor_bytes(tensors: Mapping[str, np.ndarray]) -> bytes:
-    """Return a file of arrays of any shape as bytes."""
+    """Return named arrays of any shape as the bytes of a file."""
     return save({name: np.asarray(values, order="C") for name, values in tensors.items()})
 
 
 def tensors_from(content: bytes, path: Path) -> dict[str, np.ndarray]:
-    """Return the arrays in the bytes of a file; `path` is for the message.
+    """Return the named arrays in the bytes of a file; `path` is for the error message.
 
     Raises:
-        UserError: they are no safetensors file.
+        UserError: the bytes are not in the safetensors format.
     """
     try:
         return load(content)
@@ -32,18 +32,18 @@ def tensors_from(content: bytes, path: Path) -> dict[str, np.ndarray]:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
-    """Write arrays by name; the file appears whole.
+    """Write named arrays to a file, atomically.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file is not writable.
     """
     write_atomically(path, tensor_bytes(tensors))
 
 
 def read_tensors(path: Path, max_bytes: int) -> dict[str, np.ndarray]:
-    """Return what `write_tensors` wrote.
+    """Return the named arrays in a file of at most `max_bytes`.
 
     Raises:
-        UserError: there is no such file, it is no plain file, larger than `max_bytes`, or not of the format.
+        UserError: the file is missing, not plain, too large, or not in the safetensors format.
     """
     return tensors_from(read_plain(path, max_bytes), path)

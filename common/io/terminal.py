@@ -1,18 +1,18 @@
-"""What is printed: text as it is, whatever its language, and no control character out of a file or a name."""
+"""Safe terminal output: text of any language, without the control characters of files and names."""
 
 import json
 import sys
 import unicodedata
 from typing import TextIO
 
-# Cc: control characters, which drive terminals. Cs: half characters, which no encoding has. Characters that format
-# text, such as the non-joiner of Persian or the joiner of emoji, are part of the text.
+# Cc: control characters, which drive terminals. Cs: surrogates, which cannot be encoded. Format characters, such as the
+# non-joiner of Persian or the joiner of emoji, are part of the text and stay.
 _ESCAPED = frozenset({"Cc", "Cs"})
-_LINE_ENDS = frozenset({"Zl", "Zp"})  # of Unicode; in a text they may stand, in one line they may not
+_LINE_ENDS = frozenset({"Zl", "Zp"})  # Unicode line ends: allowed in a text, escaped in a single line
 
 
 def printable(text: str) -> str:
-    """Return `text` with its control characters escaped, except newline and tab, so that it cannot drive a terminal."""
+    """Return `text` with all control characters escaped except newline and tab."""
     return "".join(_escape(c) if unicodedata.category(c) in _ESCAPED and c not in "\n\t" else c for c in text)
 
 
@@ -22,7 +22,7 @@ def one_line(text: str) -> str:
 
 
 def json_line(value: object) -> str:
-    """Return a JSON value as a single line: text as it is, control characters as JSON escapes them."""
+    """Return a JSON value as a single line, with control characters as JSON escapes and other characters unescaped."""
     line = json.dumps(value, ensure_ascii=False)
     return "".join(f"\\u{ord(c):04x}" if unicodedata.category(c) in _ESCAPED else c for c in line)
 
@@ -32,10 +32,10 @@ def _escape(character: str) -> str:
 
 
 def echo(text: object = "", end: str = "\n", file: TextIO | None = None) -> None:
-    """Print `text`, made `printable`, at once; whatever the examples print goes through here, or through `warn`."""
+    """Print `printable(text)` and flush; the examples print only with this function and `warn`."""
     print(printable(str(text)), end=end, file=file, flush=True)
 
 
 def warn(text: object) -> None:
-    """Print a warning or an error, in one line, to stderr."""
+    """Print a warning or an error as one line on stderr."""
     print(one_line(str(text)), file=sys.stderr, flush=True)

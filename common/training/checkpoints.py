@@ -1,12 +1,12 @@
-"""Checkpoints that can be trusted: verified before use, with an older one to fall back on, complete for exact resume.
+"""Verified checkpoints for exact resume, with an older one as fallback.
 
-A checkpoint is one folder, `latest-00000550/` or `best-00000440/` (the number is the step). It holds all variables in
-`variables.safetensors`, and in `state.json` counters, history, and the sha256 of the variables. It is written under a
-temporary name, flushed to disk, and renamed: under its final name it is complete, or it is not there. Which one is the
-newest is told by the names alone, so there is no index file that could be damaged.
+A checkpoint is one folder, `latest-00000550/` or `best-00000440/`; the number is the step. All variables are in
+`variables.safetensors`; counters, history and the sha256 of the variables are in `state.json`. The folder is written
+under a temporary name, flushed to disk and renamed, so a folder with the final name is complete. The names alone
+determine the newest checkpoint, so there is no index file that could be damaged.
 
-`tf.train.Checkpoint` is not used: it takes `[`, `]`, `*`, `?` and a backslash in the path of a run for a pattern, and a
-file that was made for it can end the process.
+`tf.train.Checkpoint` is not used. It reads `[`, `]`, `*`, `?` and a backslash in the path of a run as a pattern, and a
+crafted file can end the process.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ import numpy as np
 import tensorflow as tf
 
 from common.errors import UserError
-from common.io.files import delete, delete_whole, is_part, read_plain, replacing, write_atomically
+from common.io.files import delete, delete_atomically, read_plain, replacing, write_atomically
 from common.io.records import Json, Sha256, checked
 from common.io.tensors import tensor_bytes, tensors_from
 from common.io.terminal import warn
@@ -35,30 +35,29 @@ _VARIABLES, _STATE = "variables.safetensors", "state.json"
 
 
 class DamagedError(ValueError):
-    """The bytes of a checkpoint contradict its own digests."""
+    """The bytes of a checkpoint do not match its digests."""
 
 
 @dataclass(frozen=True)
-class _Sealed:
-    """What `state.json` holds under its seal."""
+class _Payload:
+    """The part of `state.json` that its checksum covers."""
 
     variables: Sha256
     state: Json
 
 
 def named_variables(model: keras.Model) -> dict[str, tf.Variable]:
-    """Return every variable of a built model under a name that is the same in every process.
+    """Return every variable of a built model by a name that is the same in every process.
 
-    `model.variables` has all of them, layers kept in a list and the random state of dropout layers included, but its
-    names number layers by how many were made before in the process (gru_2); here they are numbered within the model, in
-    the order in which it lists them.
+    `model.variables` is complete: it includes layers in lists and the random state of dropout layers. But its paths
+    number layers by their count in the process (gru_2). Here they are numbered within the model, in its own order.
 
     Raises:
-        ValueError: the model is not built, so that some of its variables do not exist yet.
+        ValueError: the model is not built, so some variables do not exist yet; or two variables have the same path.
     """
     if not model.built:
         raise ValueError(f"{model.name} must be built (call it once) before its variables can be saved or restored")
-    siblings: dict[tuple[str, ...], dict[str, str]] = {}  # for each layer, its parts' names and new names
+    siblings: dict[tuple[str, ...], dict[str, str]] = {}  # for each layer, the old and new names of its parts
     named: dict[str, tf.Variable] = {}
     for variable in model.variables:
         path: tuple[str, ...] = ()
@@ -76,15 +75,15 @@ def _number(name: str, taken: Collection[str]) -> str:
     return next(unique for count in itertools.count() if (unique := f"{name}_{count}" if count else name) not in taken)
 
 
-def training_state(model: keras.Model) -> dict[str, Any]:
-    """Return all that a checkpoint must hold so that training resumes to the bit: variables and optimizers.
+def training_variables(model: keras.Model) -> dict[str, Any]:
+    """Return the variables of the model and of its optimizers: all variables that an exact resume needs.
 
     Args:
-        model: built and compiled. Every optimizer among its attributes is included. An only one is built here if it is
-            not yet, because variables that are created after a restore would keep their initial values.
+        model: built and compiled. Every optimizer among its attributes is included. A single optimizer is built here if
+            necessary, because variables that are created after a restore would keep their initial values.
 
     Raises:
-        ValueError: one of several optimizers is not built; only the model knows which variables each is for.
+        ValueError: one of several optimizers is not built; only the model knows the variables of each.
     """
     optimizers = {name: value for name, value in vars(model).items() if isinstance(value, keras.optimizers.Optimizer)}
     if len(optimizers) == 1:
@@ -98,14 +97,15 @@ def training_state(model: keras.Model) -> dict[str, Any]:
 
 
 class Checkpoints:
-    """The checkpoints in one folder: `latest`, of which two are kept, and `best`."""
+    """The checkpoints in one folder: the last two `latest` ones, and the `best` one."""
 
     def __init__(self, folder: Path, **parts: Mapping[str, tf.Variable] | Sequence[tf.Variable]):
-        """Save to and restore from `folder` the variables in `parts`, for instance `training_state(model)`.
+        """Prepare to save and restore the variables in `parts`, for instance `training_variables(model)`.
 
         Args:
-            folder: where.
-            parts: variables by name; or numbered, as those of an optimizer, and then none may be missing or too many.
+            folder: the folder of the checkpoints.
+            parts: variables by name, or a list of variables, such as those of an optimizer. A list must have the same
+                length in a checkpoint.
         """
         self.folder = Path(folder)
         self._numbered = [part for part, variables in parts.items() if not isinstance(variables, Mapping)]
@@ -115,21 +115,17 @@ class Checkpoints:
             for name, variable in (variables.items() if isinstance(variables, Mapping) else enumerate(variables))
         }
 
-    def sweep(self) -> None:
-        """Delete what killed saves left behind; for the one process that trains in this folder."""
-        for leftover in filter(is_part, self.folder.iterdir() if self.folder.is_dir() else ()):
-            delete(leftover)
-
     def save(self, kind: str, step: int, state: dict[str, Any], keep: int = _KEEP) -> Path:
-        """Write a checkpoint and delete all but the newest `keep` of its kind.
+        """Write a checkpoint, and delete all but the newest `keep` of its kind.
 
         Args:
             kind: "latest" or "best".
-            step: number of training steps done; a checkpoint of that kind and step is replaced.
-            state: what else to save, as JSON values.
+            step: the number of training steps so far; a checkpoint of this kind and step is replaced.
+            state: further state, as JSON values.
+            keep: the number of checkpoints of this kind that remain.
 
         Raises:
-            UserError: the disk is full or cannot be written; what was saved before is untouched.
+            UserError: the disk is full or not writable; earlier checkpoints are unchanged.
         """
         final = self.folder / f"{kind}-{step:08d}"
         try:
@@ -142,37 +138,37 @@ class Checkpoints:
                 f"{final}: cannot save the checkpoint ({error.strerror or error}; {free:.0f} MB free); earlier ones "
                 "are intact: free some space and give the same command again"
             ) from error
-        for old in find(self.folder, kind)[keep:]:
-            delete_whole(old)
+        for old in list_checkpoints(self.folder, kind)[keep:]:
+            delete_atomically(old)
         return final
 
-    def restore(self, *kinds: str, set_aside: bool = False) -> dict[str, Any] | None:
+    def restore(self, *kinds: str, quarantine: bool = False) -> dict[str, Any] | None:
         """Restore the newest checkpoint that verifies, of the first kind that has one; return its state.
 
-        One is passed over, with a warning, only if its bytes contradict its own digests. Whatever else keeps it from
-        being read (permissions, a disk that answers with an error, memory) is an error, and changes nothing. No
-        variable is assigned before every byte of a checkpoint, and the shape of every variable, has been checked.
+        A checkpoint is skipped, with a warning, only if its bytes do not match its digests. Any other failure to read
+        it (permissions, a disk error, memory) is an error, and changes nothing. No variable is assigned before every
+        byte of the checkpoint and the shape of every variable are checked.
 
         Args:
-            kinds: "latest", "best", or both in the order of preference.
-            set_aside: rename damaged ones `damaged-...`, out of the way; for the one process that trains here.
+            kinds: "latest", "best", or both in order of preference.
+            quarantine: rename damaged checkpoints to `damaged-...`; only for the process that trains here.
 
         Returns:
-            What `save` was given, None if there is no checkpoint at all.
+            The `state` given to `save`; None if there is no checkpoint.
 
         Raises:
-            UserError: there are checkpoints, and none of them can be read; or the newest does not fit the model.
+            UserError: there are checkpoints, but none is readable; or the newest does not fit the model.
         """
         damaged: set[Path] = set()
-        while candidates := [path for kind in kinds for path in find(self.folder, kind) if path not in damaged]:
+        while candidates := [p for kind in kinds for p in list_checkpoints(self.folder, kind) if p not in damaged]:
             newest = candidates[0]
             try:
                 tensors, state = read_checkpoint(newest, self._max_bytes())
             except DamagedError as error:
                 damaged.add(newest)
-                _report_damage(newest, error, set_aside)
+                _report_damage(newest, error, quarantine)
             except UserError:
-                if newest.exists():  # or else the training that goes on has put a newer one in its place
+                if newest.exists():  # else a running training has replaced it by a newer one
                     raise
             else:
                 self._assign(tensors, newest)
@@ -185,7 +181,7 @@ class Checkpoints:
         return None
 
     def _max_bytes(self) -> int:
-        """Return the most that a file of variables may have: the optimizers of this model included, and to spare."""
+        """Return an upper bound for the size of a file of variables, those of the optimizers included."""
         needed = sum(variable.dtype.size * variable.shape.num_elements() for variable in self._variables.values())
         return 8 * needed + (1 << 24)
 
@@ -199,11 +195,11 @@ class Checkpoints:
             variable.assign(tensors[name])
 
     def _difference(self, tensors: Mapping[str, np.ndarray]) -> str:
-        """Return the first variable that is not in a checkpoint as it is here, "" if there is none."""
+        """Return a description of the first variable whose dtype or shape differs, "" if there is none."""
         here = {name: _kind(variable.dtype.name, variable.shape) for name, variable in self._variables.items()}
         there = {name: _kind(values.dtype.name, values.shape) for name, values in tensors.items()}
-        beyond = [name for name in there.keys() - here.keys() if name.partition("/")[0] in self._numbered]
-        for name in [*here, *sorted(beyond)]:
+        surplus = [name for name in there.keys() - here.keys() if name.partition("/")[0] in self._numbered]
+        for name in [*here, *sorted(surplus)]:
             if here.get(name) != there.get(name):
                 return f"{name}: {there.get(name, 'missing')} there, {here.get(name, 'missing')} here"
         return ""
@@ -211,9 +207,9 @@ class Checkpoints:
     def _write(self, folder: Path, state: dict[str, Any]) -> None:
         content = tensor_bytes({name: variable.numpy() for name, variable in self._variables.items()})
         write_atomically(folder / _VARIABLES, content)
-        sealed = json.dumps({"variables": hashlib.sha256(content).hexdigest(), "state": state})
-        seal = hashlib.sha256(sealed.encode()).hexdigest()
-        write_atomically(folder / _STATE, json.dumps({"seal": seal, "sealed": sealed}))
+        payload = json.dumps({"variables": hashlib.sha256(content).hexdigest(), "state": state})
+        checksum = hashlib.sha256(payload.encode()).hexdigest()
+        write_atomically(folder / _STATE, json.dumps({"checksum": checksum, "payload": payload}))
 
 
 def _kind(dtype: str, shape: Sequence[int]) -> str:
@@ -221,35 +217,35 @@ def _kind(dtype: str, shape: Sequence[int]) -> str:
 
 
 def restore_weights(folder: Path, model: keras.Model) -> dict[str, Any]:
-    """Restore the best weights into a built model, the latest ones if there is no best yet; return the state.
+    """Restore the best weights into a built model, or the latest if there are no best ones; return the state.
 
     Raises:
-        UserError: no checkpoint, or none that can be read.
+        UserError: there is no checkpoint, or none is readable.
     """
     state = Checkpoints(folder, model=named_variables(model)).restore("best", "latest")
     if state is None:
-        raise UserError(f"{folder}: no checkpoint yet; give the `train` command that made this run, it resumes itself")
+        raise UserError(f"{folder}: no checkpoint yet; run the `train` command of this run again, it resumes there")
     return state
 
 
-def find(folder: Path, kind: str) -> list[Path]:
-    """Return the checkpoints of a kind, the newest first, by the step in their names (clocks may jump)."""
+def list_checkpoints(folder: Path, kind: str) -> list[Path]:
+    """Return the checkpoints of a kind, the newest first, by the step in their names, as clocks may be wrong."""
     return sorted(folder.glob(f"{kind}-" + "[0-9]" * 8), reverse=True)
 
 
 def read_checkpoint(checkpoint: Path, max_bytes: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Return the variables and the state in a checkpoint after checking every byte of it.
+    """Return the variables and the state in a checkpoint, after a check of every byte.
 
     Args:
         checkpoint: the folder.
-        max_bytes: the most that its variables may take.
+        max_bytes: the largest accepted size of the variables.
 
     Raises:
-        DamagedError: the content contradicts its own digests.
-        UserError: a file is missing, too large or cannot be read; or it is intact, but of another version of this code.
+        DamagedError: the content does not match its digests.
+        UserError: a file is missing, too large or unreadable; or another version of this code wrote it.
     """
-    sealed = _unseal(read_plain(checkpoint / _STATE, _MAX_STATE_BYTES))
-    entry = checked(_Sealed, sealed, checkpoint / _STATE)
+    payload = _verified_payload(read_plain(checkpoint / _STATE, _MAX_STATE_BYTES))
+    entry = checked(_Payload, payload, checkpoint / _STATE)
     path = checkpoint / _VARIABLES
     content = read_plain(path, max_bytes)
     if (got := hashlib.sha256(content).hexdigest()) != entry.variables:
@@ -257,22 +253,22 @@ def read_checkpoint(checkpoint: Path, max_bytes: int) -> tuple[dict[str, np.ndar
     return tensors_from(content, path), entry.state
 
 
-def _unseal(content: bytes) -> Any:
-    """Return what stands under the seal of a `state.json`."""
+def _verified_payload(content: bytes) -> Any:
+    """Return the payload of a `state.json`; raise DamagedError if it does not match its checksum."""
     try:
         entry = json.loads(content)
-        if hashlib.sha256(entry["sealed"].encode()).hexdigest() == entry["seal"]:
-            return json.loads(entry["sealed"])
+        if hashlib.sha256(entry["payload"].encode()).hexdigest() == entry["checksum"]:
+            return json.loads(entry["payload"])
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         pass
-    raise DamagedError(f"{_STATE} is not what was written")
+    raise DamagedError(f"{_STATE} does not match its checksum")
 
 
-def _report_damage(checkpoint: Path, error: DamagedError, set_aside: bool) -> None:
-    kept = ""
-    if set_aside:
-        aside = checkpoint.with_name(f"damaged-{checkpoint.name}")
-        delete(aside)
-        checkpoint.rename(aside)
-        kept = f"; kept as {aside.name}"
-    warn(f"warning: {checkpoint}: damaged ({error}){kept}; looking for an older one")
+def _report_damage(checkpoint: Path, error: DamagedError, quarantine: bool) -> None:
+    note = ""
+    if quarantine:
+        target = checkpoint.with_name(f"damaged-{checkpoint.name}")
+        delete(target)
+        checkpoint.rename(target)
+        note = f"; kept as {target.name}"
+    warn(f"warning: {checkpoint}: damaged ({error}){note}; trying the previous checkpoint")

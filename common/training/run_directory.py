@@ -1,9 +1,9 @@
-"""The run directory: everything that a training run knows, in one folder that can be moved, zipped and used elsewhere.
+"""The run directory: all files of one training run, in one folder that can be moved, zipped and used elsewhere.
 
 config.json        settings, seed, versions, data checksums        samples/   epoch_0001.txt or .png ...
-vocabulary*.json   where there is text                             figures/   PNG and GIF
-checkpoints/       latest and best                                 evaluation.json   what `evaluate` measured
-metrics.csv        one row an epoch      tensorboard/              report.html       all of it on one page
+vocabulary*.json   if the data is text                             figures/   PNG and GIF
+checkpoints/       latest and best                                 evaluation.json   the metrics of `evaluate`
+metrics.csv        one row per epoch     tensorboard/              report.html       all of it on one page
 """
 
 import csv
@@ -25,13 +25,14 @@ from pydantic import ConfigDict, Field, with_config
 
 import common
 from common.errors import UserError
-from common.io.files import is_part, read_plain, require_plain, sweep_parts, write_atomically
+from common.io.files import is_temporary, read_plain, remove_temporary_files, require_plain, write_atomically
 from common.io.lock import exclusive
 from common.io.records import Json, Line, Seconds, read_record
 from common.io.terminal import echo
 
 _MAX_CONFIG_BYTES = 1 << 20
 _MAX_METRICS_BYTES = 1 << 26
+_MAX_TEXT_BYTES = 1 << 24
 _MAX_COUNT = 10**12
 _CLOSED = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -39,12 +40,12 @@ _CLOSED = ConfigDict(extra="forbid", allow_inf_nan=False)
 @with_config(_CLOSED)
 @dataclass(frozen=True)
 class RunConfig:
-    """What `config.json` holds: what was trained, with which settings, on which data, with which versions, and when."""
+    """The content of `config.json`: example, settings, data, versions and start time."""
 
     example: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,60}$")]
     settings: Json
     data: Json
-    """what identifies the data: checksums, sizes"""
+    """checksums and sizes, which identify the data"""
     versions: dict[Line, Line]
     created: Line
 
@@ -52,7 +53,7 @@ class RunConfig:
 @with_config(_CLOSED)
 @dataclass(frozen=True)
 class Evaluation:
-    """What `evaluation.json` holds: the metrics, on which split and by which rule they were measured, in how long."""
+    """The content of `evaluation.json`: the metrics, the data split, the rule of measurement and its duration."""
 
     split: Annotated[str, Field(pattern=r"^[a-z][a-z-]{0,60}$")]
     rule: Line
@@ -60,11 +61,11 @@ class Evaluation:
     metrics: Json
 
 
-class Run:
-    """The run directory at `path`, with a name for each thing in it."""
+class RunDirectory:
+    """The run directory at `path`, with an attribute for the path of each part."""
 
     def __init__(self, path: Path):
-        """Name the parts of `path`; nothing is read or written yet."""
+        """Set the paths; nothing is read or written."""
         self.path = Path(path)
         self.config = self.path / "config.json"
         self.vocabulary = self.path / "vocabulary.json"
@@ -74,7 +75,7 @@ class Run:
         self.samples = self.path / "samples"
         self.figures = self.path / "figures"
         self.evaluation = self.path / "evaluation.json"
-        self.lock = self.path / ".lock"  # held by the process that trains here
+        self.lock = self.path / ".lock"  # locked by the process that trains here
         self.report = self.path / "report.html"
 
     @classmethod
@@ -85,19 +86,19 @@ class Run:
         settings: Mapping[str, Any],
         data: Mapping[str, Any],
         fresh: bool = False,
-    ) -> "Run":
-        """Create the run directory, or open the one there if it was made with the same settings on the same data.
+    ) -> "RunDirectory":
+        """Create the run directory, or open an existing one with the same settings and data.
 
         Args:
-            path: where.
-            example: the example's name, for instance "text_generation".
-            settings: what decides the outcome, as JSON values.
-            data: what identifies the data, as JSON values (checksums, sizes).
+            path: the folder.
+            example: the name of the example, for instance "text_generation".
+            settings: the settings that determine the result, as JSON values.
+            data: checksums and sizes, which identify the data, as JSON values.
             fresh: move an existing run aside (`NAME.old-1`, ...) and start again.
 
         Raises:
-            UserError: the folder holds a run with other settings or data, files that are no run, or links; or `fresh`
-                while another process trains there.
+            UserError: the folder holds a run with other settings or data, other files, or links; or `fresh` is set and
+                another process trains there.
         """
         run = cls(path)
         if run.path.is_dir():
@@ -108,17 +109,17 @@ class Run:
             run._check_same(example, settings, data)
         else:
             run._create(example, settings, data)
-        run._note_trained_here(settings)
+        run._record_training_data(settings)
         for folder in (run.checkpoints, run.samples, run.figures):
             folder.mkdir(exist_ok=True)
         return run
 
     @classmethod
-    def open(cls, path: Path, example: str) -> "Run":
-        """Open a trained run for use.
+    def open(cls, path: Path, example: str) -> "RunDirectory":
+        """Open the directory of a trained run.
 
         Raises:
-            UserError: `path` is no run directory, one of another example, or holds links or pipes.
+            UserError: `path` is not a run directory, belongs to another example, or holds links or pipes.
         """
         run = cls(path)
         if not run.config.is_file():
@@ -135,60 +136,60 @@ class Run:
         return run
 
     def read_config(self) -> RunConfig:
-        """Return what `start` wrote.
+        """Return the content of `config.json`.
 
         Raises:
-            UserError: the file cannot be read as such.
+            UserError: the file is missing or invalid.
         """
         return read_record(self.config, RunConfig)
 
     @property
     def identity(self) -> str:
-        """What tells this run from all others, wherever it is: a digest of its config.json."""
+        """The sha256 of config.json, which identifies this run wherever it is."""
         return hashlib.sha256(read_plain(self.config, _MAX_CONFIG_BYTES)).hexdigest()
 
     def data_to_use(self, named: str | None, published: Collection[str]) -> str:
-        """Return which data set to use with this run: the one that the user names, else the one that it was trained on.
+        """Return the data set to use with this run: the one in `named`, else the training data.
 
         A run may come from a stranger, and its settings may name any path. So a path, or a data set of
-        tensorflow-datasets, is taken from there only if this user has trained the run here.
+        tensorflow-datasets, is taken from the settings only if this user trained the run on this machine.
 
         Args:
-            named: by the user, now.
-            published: names of data sets that the code knows.
+            named: the data set that the user names, if any.
+            published: the names of the built-in data sets.
 
         Raises:
-            UserError: the user must say which data it is.
+            UserError: the user must name the data set.
         """
         data = self.read_config().settings.get("data")
         if named or data in published:
             return named or data
         try:
-            return read_plain(self._training_note(), 1 << 16).decode(errors="surrogateescape")
+            return read_plain(self._training_record(), 1 << 16).decode(errors="surrogateescape")
         except UserError as error:
             raise UserError(
-                f"{self.path}: says that it was trained on {str(data)[:200]!r}, but not that it was you who trained it "
-                f"here; if you know this data, name it: --data {shlex.quote(str(data)[:200])}"
+                f"{self.path}: its settings name the data {str(data)[:200]!r}, but you did not train it on this "
+                f"machine; if you trust this data, name it: --data {shlex.quote(str(data)[:200])}"
             ) from error
 
-    def _note_trained_here(self, settings: Mapping[str, Any]) -> None:
-        """Note where the data of this run is: in the user's cache, where no run from elsewhere has written anything."""
+    def _record_training_data(self, settings: Mapping[str, Any]) -> None:
+        """Store the data set of this run in the user's cache, which a run from elsewhere cannot change."""
         data = settings.get("data")
         if not isinstance(data, str):
             return
-        place = data if data.startswith("tfds:") else os.path.abspath(data)
+        location = data if data.startswith("tfds:") else os.path.abspath(data)
         try:
-            self._training_note().parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(self._training_note(), place.encode(errors="surrogateescape"))
-        except OSError:  # then `evaluate` will ask for it
+            self._training_record().parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(self._training_record(), location.encode(errors="surrogateescape"))
+        except OSError:  # then `evaluate` asks the user
             pass
 
-    def _training_note(self) -> Path:
-        """Return where it is noted that this user has trained the run of this very config.json, and on what."""
+    def _training_record(self) -> Path:
+        """Return the path of the record of the training data, in the cache of the user who trained the run."""
         return Path(platformdirs.user_cache_dir("eager-examples")) / "trained" / self.identity
 
     def write_metrics(self, rows: list[dict[str, float]]) -> None:
-        """Write `metrics.csv`: `epoch,step,seconds`, then one column a metric, in full float precision."""
+        """Write `metrics.csv`: `epoch,step,seconds`, then one column per metric, in full float precision."""
         table = io.StringIO()
         writer = csv.DictWriter(table, fieldnames=list(rows[0]) if rows else ["epoch", "step", "seconds"])
         writer.writeheader()
@@ -196,13 +197,13 @@ class Run:
         write_atomically(self.metrics, table.getvalue())
 
     def read_metrics(self, *columns: str) -> list[dict[str, float]]:
-        """Return the rows of `metrics.csv`, none if there is no such file yet.
+        """Return the rows of `metrics.csv`, [] if there is no such file yet.
 
         Args:
-            columns: which each row must have, besides epoch, step and seconds.
+            columns: required columns, besides epoch, step and seconds.
 
         Raises:
-            UserError: the file cannot be read as such.
+            UserError: the file is unreadable or invalid.
         """
         if not self.metrics.exists():
             return []
@@ -221,29 +222,29 @@ class Run:
             raise UserError(f"{self.metrics}: damaged ({error}); the `train` command writes it again") from error
 
     def write_evaluation(self, split: str, rule: str, seconds: float, metrics: Mapping[str, Any]) -> None:
-        """Write `evaluation.json`: the metrics with the rule by which they were measured."""
+        """Write `evaluation.json`: the metrics and the rule of measurement."""
         entry = asdict(Evaluation(split, rule, round(seconds, 1), dict(metrics)))
         write_atomically(self.evaluation, json.dumps(entry, indent=2) + "\n")
 
     def read_evaluation(self) -> Evaluation | None:
-        """Return what `write_evaluation` wrote, None if nothing was measured yet.
+        """Return the content of `evaluation.json`, None if there is no such file yet.
 
         Raises:
-            UserError: the file cannot be read as such.
+            UserError: the file is unreadable or invalid.
         """
         return read_record(self.evaluation, Evaluation) if self.evaluation.exists() else None
 
-    def sweep(self) -> None:
-        """Delete what killed processes left of files half written; for the one process that trains here."""
-        sweep_parts(self.path)
+    def remove_temporary_files(self) -> None:
+        """Delete partially written files left by killed processes; only for the process that trains here."""
+        remove_temporary_files(self.path)
 
     def _create(self, example: str, settings: Mapping[str, Any], data: Mapping[str, Any]) -> None:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"{self.path}: cannot be created ({error.strerror}); name another --run-dir") from error
-        if not all(map(is_part, self.path.iterdir())):
-            raise UserError(f"{self.path}: holds files that are no run; name a new or empty folder with --run-dir")
+        if not all(map(is_temporary, self.path.iterdir())):
+            raise UserError(f"{self.path}: not empty and not a run directory; name another folder with --run-dir")
         config = {
             "example": example,
             "settings": settings,
@@ -278,15 +279,27 @@ class Run:
         number = 1
         while (aside := self.path.with_name(f"{self.path.name}.old-{number}")).exists():
             number += 1
-        with exclusive(self.lock):  # or else another process would go on training in a folder of another name
+        with exclusive(self.lock):  # else another process might still train in the renamed folder
             self.path.rename(aside)
-        echo(f"The run that was at {self.path} is now at {aside}")
+        echo(f"The old run in {self.path} is now in {aside}")
 
 
 def _check_counts(row: Mapping[str, float]) -> None:
-    """Raise ValueError if a row of `metrics.csv` has no possible epoch, step or time, or a name that none has."""
+    """Raise ValueError if a row of `metrics.csv` has an impossible epoch, step, time or column name."""
     for name in ("epoch", "step", "seconds"):
         if not 0 <= row[name] <= _MAX_COUNT or (name != "seconds" and row[name] != int(row[name])):
             raise ValueError(f"{name} {row[name]}")
     if wrong := [name for name in row if not name.isidentifier()]:
         raise ValueError(f"column {wrong[0]!r}")
+
+
+def read_listing(path: Path) -> str:
+    """Return the text of a file in a run directory.
+
+    Raises:
+        UserError: the file is unreadable or not UTF-8.
+    """
+    try:
+        return read_plain(path, _MAX_TEXT_BYTES).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: damaged ({error}); restore it from a copy of the run") from error

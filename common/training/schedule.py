@@ -1,4 +1,4 @@
-"""The learning rate over a run, at its end where the run ends, and how many steps a run may have in a given time."""
+"""The learning-rate schedule, whose last step can be moved, and the number of steps that fit into a given time."""
 
 import math
 
@@ -6,51 +6,51 @@ import keras
 import tensorflow as tf
 
 
-class WarmUpAndDecay(keras.optimizers.schedules.LearningRateSchedule):
-    """Climbs in equal steps to `peak`, then falls along half a cosine (Loshchilov and Hutter 2017, arXiv:1608.03983).
+class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
+    """Linear warm-up to `peak_rate`, then cosine decay (Loshchilov and Hutter 2017, arXiv:1608.03983).
 
-    Where it ends, `total_steps`, is a variable: `Trainer` moves it when it has seen how many steps the time allows.
+    `total_steps` is a variable: `Trainer` changes it once the number of steps that fit into the time is known.
     """
 
-    def __init__(self, peak: float, total_steps: int, warmup_steps: int, floor: float = 0.0):
-        """Plan the rate.
+    def __init__(self, peak_rate: float, total_steps: int, warmup_steps: int, end_fraction: float = 0.0):
+        """Set the shape of the schedule.
 
         Args:
-            peak: the highest rate.
-            total_steps: of the run; from there on the rate stays at its floor.
-            warmup_steps: of the climb; at most half of all.
-            floor: share of `peak` that is left at the end.
+            peak_rate: the highest rate.
+            total_steps: the length of the run; from that step on, the rate is constant.
+            warmup_steps: the length of the warm-up, cut to half of `total_steps`.
+            end_fraction: the last rate as a fraction of `peak_rate`.
         """
-        self.peak, self.warmup_steps, self.floor = peak, warmup_steps, floor
+        self.peak_rate, self.warmup_steps, self.end_fraction = peak_rate, warmup_steps, end_fraction
         self.total_steps = tf.Variable(total_steps, trainable=False, dtype=tf.int64)
 
     def __call__(self, step: tf.Tensor) -> tf.Tensor:
-        """Return the rate, float32, for the step of this number, from 0."""
+        """Return the learning rate, float32, at `step`, counted from 0."""
         step, total = tf.cast(step, tf.float32), tf.cast(self.total_steps, tf.float32)
         warmup = tf.minimum(float(self.warmup_steps), total // 2)
-        climbed = tf.minimum((step + 1) / tf.maximum(warmup, 1), 1)
-        fallen = tf.clip_by_value((step - warmup) / tf.maximum(total - warmup, 1), 0, 1)
-        share = self.floor + (1 - self.floor) * (1 + tf.cos(math.pi * fallen)) / 2
-        return self.peak * climbed * share
+        rise = tf.minimum((step + 1) / tf.maximum(warmup, 1), 1)
+        decayed = tf.clip_by_value((step - warmup) / tf.maximum(total - warmup, 1), 0, 1)
+        fraction = self.end_fraction + (1 - self.end_fraction) * (1 + tf.cos(math.pi * decayed)) / 2
+        return self.peak_rate * rise * fraction
 
 
-class TimePlan:
-    """Tells, once the first steps are timed, how many more fit into the time."""
+class TimeBudget:
+    """Measures the first steps and computes how many more fit into the time."""
 
-    _TIMED = 24  # steps; those before, while TensorFlow compiles, do not count
-    _COMPILING = 2
-    _SHARE = 0.94  # of the time is for steps, the rest for validation, samples and checkpoints
+    _COMPILING_STEPS = 2  # not measured: TensorFlow still compiles
+    _MEASURED_STEPS = 24
+    _STEP_FRACTION = 0.94  # of the time; the rest is for validation, samples and checkpoints
 
-    def __init__(self, deadline: float, most: int):
-        """Plan until `deadline`, in seconds of `time.monotonic`, for `most` steps at most."""
-        self.deadline, self.most = deadline, most
-        self._ends: list[float] = []  # of the steps so far, in seconds
+    def __init__(self, deadline: float, max_steps: int):
+        """Plan at most `max_steps` steps until `deadline`, in seconds of `time.monotonic`."""
+        self.deadline, self.max_steps = deadline, max_steps
+        self._end_times: list[float] = []  # of the steps so far, in seconds
 
     def steps_that_fit(self, now: float) -> int:
-        """Return how many steps to make after the one that ended `now`, at least 1; 0 while it is too early to say."""
-        self._ends.append(now)
-        if len(self._ends) < self._COMPILING + self._TIMED:
+        """Return the number of steps, at least 1, after the step that ended at `now`; 0 while it is still unknown."""
+        self._end_times.append(now)
+        if len(self._end_times) < self._COMPILING_STEPS + self._MEASURED_STEPS:
             return 0
-        seconds = (now - self._ends[self._COMPILING - 1]) / self._TIMED
-        fitting = int(self._SHARE * (self.deadline - now) / seconds)
-        return min(max(1, fitting), self.most - len(self._ends))
+        seconds = (now - self._end_times[self._COMPILING_STEPS - 1]) / self._MEASURED_STEPS
+        fitting = int(self._STEP_FRACTION * (self.deadline - now) / seconds)
+        return min(max(1, fitting), self.max_steps - len(self._end_times))

@@ -1,4 +1,4 @@
-"""Being told to stop, in an orderly way."""
+"""Graceful shutdown on signals."""
 
 import contextlib
 import signal
@@ -7,43 +7,43 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Self
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)  # the last when a terminal is closed
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)  # SIGHUP: the terminal was closed
 
 
 class StopRequested(BaseException):
-    """One of the signals came; not to be caught by those who catch every Exception."""
+    """A signal arrived; a BaseException, so that `except Exception` does not catch it."""
 
 
-class StopSignals:
-    """A `with` block that the first SIGTERM, SIGINT or SIGHUP ends at once, by StopRequested.
+class GracefulShutdown:
+    """A `with` block that the first SIGTERM, SIGINT or SIGHUP ends by raising StopRequested.
 
-    What is `deferred` is finished before. A second signal acts as if this block were not there. A signal that is
-    ignored, as SIGHUP is below `nohup`, stays so.
+    A `deferred` block is finished first. A second signal has its default effect. Ignored signals stay ignored, for
+    instance SIGHUP under `nohup`.
     """
 
     def __init__(self):
-        """Nothing received yet."""
+        """Start without a received signal."""
         self.received: int | None = None
-        self._depth = 0  # of blocks that are deferred
-        self.is_raised = False  # StopRequested was; TensorFlow may have made an error of its own of it
+        self._depth = 0  # of nested `deferred` blocks
+        self.is_raised = False  # whether StopRequested was raised; TensorFlow may turn it into an error of its own
         self._handlers: dict[int, object] = {}
 
     def __enter__(self) -> Self:
-        """Take over the signals; only the main thread may, elsewhere this does nothing."""
+        """Install the signal handlers; outside of the main thread, Python does not allow it, and nothing happens."""
         if threading.current_thread() is threading.main_thread():
-            heeded = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
-            self._handlers = {number: signal.signal(number, self._note) for number in heeded}
+            handled = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+            self._handlers = {number: signal.signal(number, self._handle) for number in handled}
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        """Give the signals back to whom they belonged."""
+        """Restore the previous signal handlers."""
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         self._handlers = {}
 
     @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:
-        """Let a signal wait for the end of this block, in which work must be done as a whole or not at all."""
+        """Delay the effect of a signal to the end of this block, whose work must not be split."""
         self._depth += 1
         try:
             yield
@@ -51,7 +51,7 @@ class StopSignals:
             self._depth -= 1
         self._raise_if_due()
 
-    def _note(self, number: int, _frame: FrameType | None) -> None:
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
         self.received = number
         signal.signal(number, signal.SIG_DFL)
         self._raise_if_due()

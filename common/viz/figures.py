@@ -1,4 +1,4 @@
-"""Pictures that every example draws: learning curves, frames of text, attention maps, GIFs. Drawn off screen."""
+"""Figures that the examples share: learning curves, frames of text, attention maps, GIFs; drawn without a screen."""
 
 import io
 import textwrap
@@ -21,13 +21,13 @@ INK, FAINT, PAPER, ACCENT, SECOND = "#1f2430", "#6b7180", "#ffffff", "#c2410c", 
 
 
 def learning_curve(rows: Sequence[Mapping[str, float]], path: Path, unit: str, baseline: tuple[str, float]) -> None:
-    """Draw loss and validation loss against the epoch.
+    """Draw the training and validation loss against the epoch, and write a PNG.
 
     Args:
         rows: the rows of metrics.csv, at least one.
-        path: PNG to write.
-        unit: of the losses, for the axis.
-        baseline: name and value of a line to compare with, for instance the loss of pure guessing.
+        path: the PNG file to write.
+        unit: the unit of the losses, for the label of the axis.
+        baseline: name and value of a horizontal line, for instance the loss of a uniform distribution.
     """
     figure = Figure(figsize=(7, 4), dpi=120, layout="constrained")
     axes = figure.subplots()
@@ -52,30 +52,30 @@ def learning_curve(rows: Sequence[Mapping[str, float]], path: Path, unit: str, b
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure of matplotlib as PNG; the file appears whole."""
+    """Write a matplotlib figure as PNG, atomically."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     write_atomically(path, buffer.getvalue())
 
 
 def monospace(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """Return the monospaced font that comes with matplotlib, so that pictures look the same on every machine."""
+    """Return the monospaced font of matplotlib, so that pictures are the same on every machine."""
     name = "DejaVuSansMono-Bold.ttf" if bold else "DejaVuSansMono.ttf"
     return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name, size)
 
 
 def text_frames(
-    passages: Sequence[tuple[str, str]], prompt_length: int = 0, columns: int = 64, most_lines: int = 18
+    passages: Sequence[tuple[str, str]], prompt_length: int = 0, columns: int = 64, max_lines: int = 18
 ) -> list[Image.Image]:
-    """Return a picture of each passage under its title, all of the same size.
+    """Return a picture of each passage with its title, all of the same size.
 
     Args:
-        passages: (title, text) pairs; a text is wrapped at `columns`.
-        prompt_length: so many characters at the start of each text are drawn in another colour.
-        columns: characters a line.
-        most_lines: what goes beyond is left out.
+        passages: (title, text) pairs.
+        prompt_length: the length of the prompt at the start of each text, which is drawn in another colour.
+        columns: the number of characters per line, at which a text is wrapped.
+        max_lines: the maximum number of lines; the rest is cut off.
     """
-    wrapped = [_wrap(text, columns)[:most_lines] for _, text in passages]
+    wrapped = [_wrap(text, columns)[:max_lines] for _, text in passages]
     font, line_height, margin = monospace(15), 22, 24
     width = round(2 * margin + columns * font.getlength("m"))
     height = 2 * margin + (2 + max(map(len, wrapped))) * line_height
@@ -101,7 +101,7 @@ def _draw_lines(
         in_prompt = max(0, min(len(line), prompt_length))
         draw.text((x, y), line[:in_prompt], fill=SECOND, font=font)
         draw.text((x + in_prompt * font.getlength("m"), y), line[in_prompt:], fill=INK, font=font)
-        prompt_length -= len(line) + 1  # the line end counts too
+        prompt_length -= len(line) + 1  # 1: the line end
         y += line_height
 
 
@@ -111,7 +111,7 @@ def _wrap(text: str, columns: int) -> list[str]:
 
 
 def titled(picture: Image.Image, title: str) -> Image.Image:
-    """Return a picture with a line of text above it, at least as wide as both, in RGB."""
+    """Return a picture in RGB with a title above it, wide enough for both."""
     font, margin, strip = monospace(15, bold=True), 10, 34
     width = max(picture.width, round(font.getlength(title)) + 2 * margin)
     frame = Image.new("RGB", (width, picture.height + strip), PAPER)
@@ -123,17 +123,17 @@ def titled(picture: Image.Image, title: str) -> Image.Image:
 def gif_bytes(
     frames: Sequence[Image.Image], frame_ms: int = 900, last_ms: int = 4000, colours: int = 64, comment: str = ""
 ) -> bytes:
-    """Return frames of one size as an endless GIF whose last frame is held longer.
+    """Return frames of one size as the bytes of an endless GIF.
 
     Args:
-        frames: at least one, in RGB, in the order shown.
-        frame_ms: how long a frame is shown, in milliseconds.
-        last_ms: how long the last one is.
-        colours: how many each frame may have, up to 256.
-        comment: kept in the file, and not shown.
+        frames: at least one frame, in RGB.
+        frame_ms: the duration of a frame, in milliseconds.
+        last_ms: the duration of the last frame, in milliseconds.
+        colours: the number of colours per frame, up to 256.
+        comment: a comment in the metadata.
     """
     durations = [frame_ms] * (len(frames) - 1) + [last_ms]
-    # Maximum coverage keeps colours that few pixels have; the default method would average them away.
+    # Maximum coverage keeps rare colours; the default method would average them away.
     first, *rest = [frame.quantize(colours, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE) for frame in frames]
     return image_bytes(
         first, "GIF", save_all=True, append_images=rest, duration=durations, loop=0, optimize=True, comment=comment
@@ -141,23 +141,23 @@ def gif_bytes(
 
 
 def save_gif(frames: Sequence[Image.Image], path: Path, **options: int) -> None:
-    """Write frames as an endless GIF, with the options of `gif_bytes`; the file appears whole."""
+    """Write frames as an endless GIF, with the options of `gif_bytes`, atomically."""
     write_atomically(path, gif_bytes(frames, **options))
 
 
 def attention_map(weights: np.ndarray, rows: Sequence[str], columns: Sequence[str], title: str = "") -> Image.Image:
-    """Return a heat map of attention weights with a label at every row and column.
+    """Return a heat map of attention weights with a label for every row and column.
 
-    Maps of the same labels have the same size whatever their title, so they can follow each other in a GIF.
+    Maps of the same labels have the same size, whatever their title, so that they can be frames of a GIF.
 
     Args:
-        weights: from 0, pale, to 1, dark; [rows, columns].
-        rows: what looked, for instance the words of a translation.
-        columns: what was looked at.
-        title: above it.
+        weights: attention weights from 0 (pale) to 1 (dark), float [rows, columns].
+        rows: the labels of the queries, for instance the words of a translation.
+        columns: the labels of the keys, for instance the words of a source sentence.
+        title: the title above the map.
 
     Raises:
-        ValueError: there is not one label for each row and column.
+        ValueError: the number of labels does not match the shape of the weights.
     """
     if np.shape(weights) != (len(rows), len(columns)):
         raise ValueError(f"expected weights {(len(rows), len(columns))}, got {np.shape(weights)}")
@@ -166,8 +166,8 @@ def attention_map(weights: np.ndarray, rows: Sequence[str], columns: Sequence[st
     figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
     axes = figure.subplots()
     axes.imshow(weights, cmap="Oranges", vmin=0, vmax=1, aspect="auto")
-    # Numbers of ticks and labels together: labels alone would stand wherever matplotlib thinks ticks are good.
-    axes.set_xticks(range(len(columns)), columns, rotation=90, parse_math=False)  # or else $ starts a formula
+    # Ticks and labels are set together; otherwise matplotlib chooses the ticks.
+    axes.set_xticks(range(len(columns)), columns, rotation=90, parse_math=False)  # else $ starts a formula
     axes.set_yticks(range(len(rows)), rows, parse_math=False)
     axes.xaxis.tick_top()
     axes.set_xticks(np.arange(0.5, len(columns) - 1), minor=True)
@@ -179,12 +179,12 @@ def attention_map(weights: np.ndarray, rows: Sequence[str], columns: Sequence[st
         lines = textwrap.wrap(title, max(20, round(width * 11)), max_lines=2)
         figure.suptitle("\n".join(lines), fontsize=10, color=INK, parse_math=False)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # it draws a box, which says as much
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # a box is drawn instead
         return Image.frombytes("RGBA", *_render(figure)).convert("RGB")
 
 
 def _width(label: str) -> int:
-    """Return how many letters wide a label is; those of East Asia count twice."""
+    """Return the width of a label in letters; East Asian characters count as two."""
     return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in label)
 
 

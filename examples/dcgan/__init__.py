@@ -1,1 +1,1 @@
-"""DCGAN: two networks play against each other until noise turns into digits, or into your own images."""
+"""DCGAN: train a generator and a discriminator against each other, on digits or on your own images."""

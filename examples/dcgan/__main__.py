@@ -2,10 +2,10 @@
 
 import sys
 
-from common.app.cli import Verb, main
+from common.app.cli import Command, main
 from examples.dcgan.config import PRESETS, Config, EvaluateOptions, ExportOptions, GenerateOptions
 
-# TensorFlow is imported by the verbs, not here, so that --help answers at once.
+# The verbs import TensorFlow, not this module, so that --help is fast.
 
 
 def train(config: Config) -> None:
@@ -21,17 +21,17 @@ def train(config: Config) -> None:
 
 
 def generate(options: GenerateOptions) -> None:
-    """Write a sheet, single files or a walk."""
+    """Write a sheet, single files or an interpolation."""
     from common.app.outputs import Outputs
     from common.io.terminal import echo
-    from common.training.run_directory import Run
-    from examples.dcgan.demo import ImageGenerator, write_files, write_sheet, write_walk
+    from common.training.run_directory import RunDirectory
+    from examples.dcgan.demo import ImageGenerator, write_files, write_interpolation, write_sheet
 
-    run = Run.open(options.run, Config.EXAMPLE)
+    run = RunDirectory.open(options.run, Config.EXAMPLE)
     outputs = Outputs(options.out or run.path / "generated", run.identity, options.overwrite)
     generator = ImageGenerator.load(run)
-    if options.walk:
-        written = write_walk(generator, options.walk, options.samples or 16, outputs)
+    if options.interpolate:
+        written = write_interpolation(generator, options.interpolate, options.samples or 16, outputs)
     elif options.files:
         written = write_files(generator, options.samples or 64, options.seed, outputs)
     else:
@@ -40,39 +40,35 @@ def generate(options: GenerateOptions) -> None:
 
 
 def evaluate(options: EvaluateOptions) -> None:
-    """Measure, and refresh the report."""
-    from common.app.report import flat, readable
-    from common.io.terminal import echo
-    from common.training.run_directory import Run
+    """Print and write the metrics, and update the report."""
+    from common.app.commands import print_evaluation
+    from common.training.run_directory import RunDirectory
     from examples.dcgan.evaluate import evaluate
     from examples.dcgan.report import write_report
 
-    run = Run.open(options.run, Config.EXAMPLE)
-    for name, value in flat(evaluate(run, options.samples, options.data, options.data_dir, options.write)).items():
-        echo(f"{name:<26} {readable(value)}")
-    if options.write:
-        echo(f"written: {run.evaluation}, {write_report(run)}")
+    run = RunDirectory.open(options.run, Config.EXAMPLE)
+    metrics = evaluate(run, options.samples, options.data, options.data_dir, options.write)
+    print_evaluation(run, metrics, options, write_report)
 
 
 def export(options: ExportOptions) -> None:
-    """Write a SavedModel and say where."""
-    from common.io.terminal import echo
-    from common.training.run_directory import Run
+    """Write a SavedModel and print its path."""
+    from common.app.commands import export_model
+    from common.training.run_directory import RunDirectory
     from examples.dcgan.demo import ImageGenerator
     from examples.dcgan.export import export
 
-    run = Run.open(options.run, Config.EXAMPLE)
-    folder = options.out or run.path / "saved_model"
-    echo(f"written: {export(ImageGenerator.load(run), folder, run.identity, options.overwrite)}")
+    run = RunDirectory.open(options.run, Config.EXAMPLE)
+    export_model(run, ImageGenerator.load(run), options, export)
 
 
-VERBS = {
-    "train": Verb("train or resume a model", Config, train, PRESETS),
-    "generate": Verb("make images: a sheet, single files, or a walk from image to image", GenerateOptions, generate),
-    "evaluate": Verb("measure how close the images come to real ones", EvaluateOptions, evaluate),
-    "export": Verb("write a SavedModel, noise in and images out", ExportOptions, export),
+COMMANDS = {
+    "train": Command("train or resume a model", Config, train, PRESETS),
+    "generate": Command("generate images: a sheet, single files, or an interpolation", GenerateOptions, generate),
+    "evaluate": Command("compare generated with real images", EvaluateOptions, evaluate),
+    "export": Command("write a SavedModel that maps latents to images", ExportOptions, export),
 }
 
 if __name__ == "__main__":
-    summary = "DCGAN: two networks play against each other until noise turns into digits, or into your own images."
-    sys.exit(main("python -m examples.dcgan", summary, VERBS))
+    summary = "DCGAN: train a generator and a discriminator against each other, on digits or on your own images."
+    sys.exit(main("python -m examples.dcgan", summary, COMMANDS))

@@ -1,4 +1,4 @@
-"""Every setting of the example, its reason, and the three presets."""
+"""The settings of the example with their reasons, and the three presets."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +11,8 @@ from common.app.cli import (
     OutputOptions,
     TrainOptions,
     require_between,
+    require_fraction,
     require_positive,
-    require_share,
 )
 from common.errors import UserError
 
@@ -21,7 +21,7 @@ from common.errors import UserError
 class Config(TrainOptions):
     """Train a generator and a discriminator against each other, or resume the run found in --run-dir.
 
-    - A first look, no network: train --preset tiny
+    - A first run, without network access: train --preset tiny
     - Handwritten digits: train
     - Your own pictures: train --data my_pictures --image-size 64 --run-dir runs/mine
     """
@@ -31,29 +31,29 @@ class Config(TrainOptions):
 
     data: str = "mnist"
     """mnist, tiny (digits that the code draws), tfds:NAME (for instance tfds:fashion_mnist), or a folder of pictures.
-    Pictures are cut to a square in the middle and resized."""
+    Pictures are cropped to the centre square and resized."""
     image_size: int | None = None
-    """Side in pixels. [default: that of the data; 64 where its pictures differ in size, as in a folder]"""
+    """Height and width in pixels. [default: that of the data; 64 if its pictures differ in size, as in a folder]"""
     channels: Literal[1, 3] | None = None
-    """1: grey; 3: colour. [default: as the data is]"""
+    """1: grey; 3: colour. [default: that of the data]"""
     epochs: int = 14
     """Passes over the images."""
     batch_size: int = 64
-    """Images per step; small batches mean more steps in the same time, and that is what short runs need."""
-    noise_dim: int = 100
-    """Length of the noise vector that becomes an image."""
-    width: int = 32
-    """Channels of the largest hidden feature map; smaller maps have twice as many each."""
+    """Images per step. Small batches give more steps in the same time, which short runs need."""
+    latent_dim: int = 100
+    """Length of the latent vector z that the generator maps to an image."""
+    base_channels: int = 32
+    """Channels of the largest hidden feature map; each smaller map has twice as many."""
     generator_learning_rate: float = 1e-3
-    """Adam's step size for the generator."""
+    """Adam's learning rate for the generator."""
     discriminator_learning_rate: float = 3e-4
-    """Adam's step size for the discriminator, which learns faster at the same rate; lower it when it wins."""
+    """Adam's learning rate for the discriminator, which learns faster at the same rate; lower it if it dominates."""
     beta_1: float = 0.5
-    """Adam's memory of gradients. At the usual 0.9 the two networks overshoot each other's moves and swing."""
-    real_target: float = 1.0
-    """What the discriminator should answer for real images; 0.9 keeps it from being too sure."""
-    average_decay: float = 0.999
-    """The generator that is kept is an average over about 1 / (1 - this) steps; 0: the latest weights alone."""
+    """Adam's decay of the mean gradient, as in the paper. With the usual 0.9 the two networks oscillate."""
+    real_label: float = 1.0
+    """Label of real images in the discriminator's loss. 0.9, one-sided label smoothing, makes it less confident."""
+    ema_decay: float = 0.999
+    """Decay of the EMA of the generator's weights, an average over about 1 / (1 - this) steps; 0: no average."""
 
     def __post_init__(self):
         """Check the ranges.
@@ -62,48 +62,48 @@ class Config(TrainOptions):
             UserError: a value out of its range.
         """
         super().__post_init__()
-        require_between(1, MAX_WIDTH, self, "noise_dim")
-        require_between(1, 1024, self, "width")
+        require_between(1, MAX_WIDTH, self, "latent_dim")
+        require_between(1, 1024, self, "base_channels")
         require_between(8, 512, self, "image_size")
         require_positive(self, "generator_learning_rate", "discriminator_learning_rate")
-        require_share(self, "beta_1", "average_decay")
-        if not 0.5 < self.real_target <= 1:
-            raise UserError(f"--real-target: expected above 0.5 and up to 1, got {self.real_target}")
+        require_fraction(self, "beta_1", "ema_decay")
+        if not 0.5 < self.real_label <= 1:
+            raise UserError(f"--real-label: expected above 0.5 and up to 1, got {self.real_label}")
         if self.patience is not None:
-            raise UserError("--patience: a GAN has no validation loss to wait for; use --epochs or --max-minutes")
+            raise UserError("--patience: a GAN has no validation loss; use --epochs or --max-minutes")
 
     def architecture(self) -> dict[str, Any]:
-        """Return the settings that `DCGAN` takes, beside the shape of the images."""
-        names = ("width", "noise_dim", "average_decay", "real_target")
+        """Return the arguments of `DCGAN` apart from the shape of the images."""
+        names = ("base_channels", "latent_dim", "ema_decay", "real_label")
         return {name: getattr(self, name) for name in names}
 
 
 PRESETS = {
     "quick": Config(),
-    "tiny": Config(preset="tiny", data="tiny", epochs=16, batch_size=32, average_decay=0.99),
-    "full": Config(preset="full", epochs=100, width=128),
+    "tiny": Config(preset="tiny", data="tiny", epochs=16, batch_size=32, ema_decay=0.99),
+    "full": Config(preset="full", epochs=100, base_channels=128),
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class GenerateOptions(OutputOptions):
-    """Make images with the trained generator: a sheet of many, single files, or a walk from image to image.
+    """Generate images with the trained generator: a sheet of many, single files, or an interpolation between seeds.
 
     - A sheet of 64: generate --run runs/dcgan/quick
     - A thousand files: generate --run runs/dcgan/quick --samples 1000 --files
-    - A GIF that walks between four images: generate --run runs/dcgan/quick --walk 1 2 3 4
+    - A GIF that interpolates between four seeds: generate --run runs/dcgan/quick --interpolate 1 2 3 4
     """
 
     samples: int | None = None
-    """Images to make. [default: 64, in a walk 16 that walk side by side]"""
+    """Number of images. [default: 64; 16 side by side in an interpolation]"""
     seed: int = 1
-    """The same seed makes the same images."""
+    """The same seed generates the same images."""
     files: bool = False
-    """Write one PNG an image instead of one sheet."""
-    walk: tuple[int, ...] = ()
-    """Seeds to walk through: writes a GIF that morphs from the image of each seed to that of the next, and back."""
+    """Write one PNG for each image instead of one sheet."""
+    interpolate: tuple[int, ...] = ()
+    """Seeds to interpolate between: writes a GIF from the images of each seed to those of the next, and back."""
     out: Path | None = None
-    """Folder to write. [default: RUN/generated]"""
+    """Folder to write to. [default: RUN/generated]"""
 
     def __post_init__(self):
         """Check the ranges.
@@ -115,17 +115,18 @@ class GenerateOptions(OutputOptions):
         require_between(0, MAX_SEED, self, "seed")
         if not self.files:
             require_between(1, 10_000, self, "samples")
-        if len(self.walk) == 1 or len(self.walk) > 100 or any(not 0 <= seed <= MAX_SEED for seed in self.walk):
-            given = " ".join(map(str, self.walk))
-            raise UserError(f"--walk: expected two to a hundred seeds of 0 to {MAX_SEED:,}, got {given}")
+        seeds = self.interpolate
+        if len(seeds) == 1 or len(seeds) > 100 or any(not 0 <= seed <= MAX_SEED for seed in seeds):
+            given = " ".join(map(str, seeds))
+            raise UserError(f"--interpolate: expected two to a hundred seeds of 0 to {MAX_SEED:,}, got {given}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateOptions(cli.EvaluateOptions):
-    """Measure how close the made images come to real ones: Frechet distance, classifier score, classes, twins."""
+    """Compare generated with real images: Frechet distance, Inception score, classes, and nearest neighbours."""
 
     samples: int | None = None
-    """Images to make and to compare with as many real ones. [default: as many as are held out, at most 10,000]"""
+    """Images to generate and to compare with as many real ones. [default: as many as are held out, at most 10,000]"""
 
     def __post_init__(self):
         """Check the ranges.
@@ -138,7 +139,7 @@ class EvaluateOptions(cli.EvaluateOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions(OutputOptions):
-    """Write a SavedModel, noise in and images out, that runs without this code.
+    """Write a SavedModel that maps latents to images and runs without this code.
 
     The default folder is RUN/saved_model.
     """

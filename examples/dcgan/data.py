@@ -1,13 +1,13 @@
 # %% [markdown]
 # # DCGAN: the data
 #
-# A generative adversarial network needs nothing but images: no labels, no targets. This module does the first two of
-# the five steps: **download** the images and **preprocess** them into `tf.data` batches.
+# A generative adversarial network is trained on images alone; it needs no labels. This module does the first two of the
+# five steps: **download** the images and **preprocess** them into `tf.data` batches.
 #
 # Letters in shape comments: N images, B batch, H W C image.
 
 # %%
-"""Steps 1 and 2: images of any origin as one array of bytes, and batches of them in [-1, 1]."""
+"""Steps 1 and 2: images of any source as one array of bytes, and batches of them in [-1, 1]."""
 
 import gzip
 import hashlib
@@ -31,15 +31,13 @@ from common.data.images import crop_square, image_paths, read_image
 from common.data.tfds import load_splits
 from common.errors import UserError
 from common.io.terminal import one_line, warn
-
-# %% tags=["module"]
-from examples.dcgan.tiny_digits import draw_digits
+from examples.dcgan.download.toy_digits import draw_digits
 
 # %% [markdown]
 # ## Step 1: download
 #
-# MNIST is 60,000 handwritten digits to learn from and 10,000 held out, as four files in the simplest of formats: a
-# magic number, the lengths of the axes, then the bytes.
+# MNIST has 60,000 handwritten digits for training and 10,000 held out, in four files of a simple format: a magic
+# number, the lengths of the axes, then the bytes.
 
 # %%
 _MNIST = {
@@ -58,23 +56,24 @@ MNIST = [
     )
     for name, (size, sha256) in _MNIST.items()
 ]
-MOST_BROKEN = 0.1  # share of a folder's files that may be unreadable: beyond it, it is likely the wrong folder
+MAX_UNREADABLE = 0.1
+"""Fraction of unreadable files in a folder; above it, it is probably the wrong folder."""
 
 
 def read_idx(path: Path) -> np.ndarray:
     """Return the array in a gzipped idx file of unsigned bytes (yann.lecun.com/exdb/mnist describes the format).
 
     Raises:
-        UserError: it is no such file, or is cut off.
+        UserError: the file is not gzip, not idx, or truncated.
     """
     try:
         content = gzip.decompress(path.read_bytes())
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"{path}: no readable gzip file ({error}); delete it to have it downloaded again") from error
-    zeros, kind, axes = content[:2], content[2:3], content[3] if len(content) > 3 else 0
+    zeros, dtype_code, axes = content[:2], content[2:3], content[3] if len(content) > 3 else 0
     shape = np.frombuffer(content, ">u4", axes, offset=4).tolist() if len(content) >= 4 + 4 * axes else ()
     values = content[4 + 4 * axes :]
-    if zeros != b"\0\0" or kind != b"\x08" or not 1 <= axes <= 4 or len(values) != math.prod(shape):
+    if zeros != b"\0\0" or dtype_code != b"\x08" or not 1 <= axes <= 4 or len(values) != math.prod(shape):
         raise UserError(f"{path}: not an idx file of bytes, or cut off; delete it to have it downloaded again")
     return np.frombuffer(values, np.uint8).reshape(shape)
 
@@ -82,40 +81,41 @@ def read_idx(path: Path) -> np.ndarray:
 # %% [markdown]
 # ## Step 2: preprocess
 #
-# Whatever the source, the images become one array of bytes in memory: cut to a square in the middle, resized, all grey
-# or all in colour. MNIST takes 47 megabytes that way.
+# Images of every source become one array of bytes in memory: cropped to the centre square, resized, all grey or all in
+# colour. MNIST takes 47 megabytes.
 
 
 # %%
 @dataclass(frozen=True)
 class ImageSet:
-    """Images as bytes, with labels where the source has them, and what identifies them."""
+    """Images as bytes, their labels if the source has them, and their fingerprint."""
 
     train: np.ndarray
     """uint8 [N, H, W, C]"""
     train_labels: np.ndarray | None
     """int64 [N]; None if the source has no labels."""
     held_out: np.ndarray | None
-    """uint8 [M, H, W, C], never trained on; None if the source has no split for it."""
+    """uint8 [M, H, W, C], never trained on; None if the source has only one split."""
     held_out_labels: np.ndarray | None
-    """int64 [M]"""
+    """int64 [M]; None if the source has no labels or only one split."""
     fingerprint: dict[str, Any]
+    """Number, size and channels of the training images, and the sha256 of their bytes."""
 
 
 def load_images(
     name: str, image_size: int | None = None, channels: int | None = None, data_dir: Path | None = None
 ) -> ImageSet:
-    """Return the images called `name`.
+    """Return the images of a data set or a folder.
 
     Args:
         name: "mnist", "tiny" (digits that the code draws), "tfds:NAME" for a data set of tensorflow-datasets with a
             feature called "image", or the path of a folder of PNG, JPEG, WebP, GIF or BMP files.
-        image_size: H = W; None for the size of the source if its images are square and of one size, else 64.
-        channels: 1 for grey, 3 for colour; None for what the source is.
+        image_size: H = W; None for that of the source if all its images are square and of one size, else 64.
+        channels: 1 for grey, 3 for colour; None for those of the source.
         data_dir: the download cache; None for the default one.
 
     Raises:
-        UserError: an unknown name, no image or too many unreadable ones, or a failed download.
+        UserError: the name is unknown, there is no image, too many are unreadable, or the download failed.
     """
     if name == "mnist":
         images, labels, held_out, held_out_labels = (read_idx(fetch(file, data_dir)) for file in MNIST)
@@ -138,7 +138,7 @@ _Labelled = tuple[Sequence[np.ndarray], np.ndarray | None]  # pictures uint8 [H,
 
 
 def _pack(size: int, channels: int, train: _Labelled, held_out: _Labelled = ((), None)) -> ImageSet:
-    """Bring all pictures to one size and number of channels."""
+    """Return all pictures at one size and with one number of channels."""
 
     def stack(pictures: Sequence[np.ndarray]) -> np.ndarray:
         mode = "L" if channels == 1 else "RGB"
@@ -157,7 +157,7 @@ def _pack(size: int, channels: int, train: _Labelled, held_out: _Labelled = ((),
 
 
 def _load_from_tfds(name: str, image_size: int | None, channels: int | None, data_dir: Path | None) -> ImageSet:
-    """Learn from the first split, hold out the last; sizes and channels are the source's where it has fixed ones."""
+    """Return the images of tensorflow-datasets: the first split for training, the last held out."""
     splits = load_splits(name, data_dir, feature="image")
     height, width, depth = splits[0].element_spec["image"].shape
     has_labels = "label" in splits[0].element_spec
@@ -175,10 +175,10 @@ def _load_from_tfds(name: str, image_size: int | None, channels: int | None, dat
 
 
 def read_folder(folder: Path, size: int) -> list[np.ndarray]:
-    """Return the pictures in a folder and the folders in it, cut to squares of `size` pixels; name the unreadable ones.
+    """Return the pictures in a folder and its subfolders, cropped to squares of `size` pixels; warn of unreadable ones.
 
     Returns:
-        uint8 [size, size] for each grey picture, uint8 [size, size, 3] for each in colour, in the order of their names.
+        For each picture, in the order of names: uint8 [size, size] if grey, uint8 [size, size, 3] if in colour.
 
     Raises:
         UserError: there is no picture, or more than one file in ten is unreadable.
@@ -195,7 +195,7 @@ def read_folder(folder: Path, size: int) -> list[np.ndarray]:
         name = one_line(f"reading {folder}")
         results = list(tqdm(pool.map(read, paths), name, len(paths), unit="image", disable=None))
     errors = [result for result in results if isinstance(result, UserError)]
-    if not paths or len(errors) > max(3, MOST_BROKEN * len(paths)) or len(errors) == len(paths):
+    if not paths or len(errors) > max(3, MAX_UNREADABLE * len(paths)) or len(errors) == len(paths):
         first = f"; the first: {errors[0]}" if errors else ""
         raise UserError(
             f"--data {folder}: expected a folder of PNG, JPEG, WebP, GIF or BMP pictures, got {len(paths)} such files, "
@@ -207,9 +207,9 @@ def read_folder(folder: Path, size: int) -> list[np.ndarray]:
 
 
 # %% [markdown]
-# Bytes become numbers from -1 to 1, the range of the generator's $\tanh$, batch by batch. The order is another one in
-# every epoch, and depends on nothing but the seed and the epoch: so a resumed run finds exactly the batches that it
-# would have seen without the interruption. The last batch of an epoch may be smaller; no image is dropped for it.
+# Bytes become numbers from -1 to 1, the range of the generator's $\tanh$. The order of the images changes every epoch
+# and depends only on the seed and the epoch number. So a resumed run continues with exactly the batches of an
+# uninterrupted one. The last batch of an epoch may be smaller; no image is dropped.
 
 
 # %%
@@ -224,11 +224,11 @@ def to_bytes(images: tf.Tensor) -> tf.Tensor:
 
 
 def training_batches(images: np.ndarray, batch_size: int, seed: int, epoch: int) -> tf.data.Dataset:
-    """Return the batches of one epoch, float32 [B, H, W, C] in [-1, 1], in the order that `seed` and `epoch` decide.
+    """Return the batches of one epoch, float32 [B, H, W, C] in [-1, 1], in the order of `seed` and `epoch`.
 
     Args:
         images: uint8 [N, H, W, C].
-        batch_size: B; the last batch has the rest, N modulo B.
+        batch_size: B; the last batch has the remaining images.
         seed: of the run.
         epoch: from 0.
     """

@@ -1,16 +1,15 @@
 # %% [markdown]
 # # DCGAN: the demonstration
 #
-# A trained generator is a map from noise to images. Every point of the noise space is an image, and neighbouring points
-# are similar images: so one can not only draw images at random, but also walk from one to another.
+# A trained generator maps every latent vector to an image, and similar vectors to similar images. So one can sample
+# images at random, and interpolate between them.
 
 # %%
-"""Step 5: make images with the trained generator, and show how it learned to."""
+"""Step 5: generate images with the trained generator, and show samples of every epoch."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-import keras
 import numpy as np
 import tensorflow as tf
 from PIL import Image
@@ -20,41 +19,41 @@ from common.data.images import from_pixels, grid, read_image, save_image
 from common.errors import UserError
 from common.training import trainer
 from common.training.checkpoints import restore_weights
-from common.training.run_directory import Run
+from common.training.run_directory import RunDirectory
+from common.training.samples import SampleCallback, sample_path
 from common.viz import figures
-
-# %% tags=["module"]
 from examples.dcgan.config import Config
 from examples.dcgan.data import to_bytes
 from examples.dcgan.model import DCGAN
 
 # %% [markdown]
-# ## Step 5: make images
+# ## Step 5: generate images
 
 # %%
-FRAMES_A_LEG = 24  # from one stop of a walk to the next
-BIRTH_STEPS = [2**power for power in range(4, 13)]  # 16 to 4,096
-_AT_ONCE = 256  # images made at once
+FRAMES_PER_SEGMENT = 24
+"""Of an interpolation, from one waypoint to the next."""
+EARLY_SAMPLE_STEPS = [2**power for power in range(4, 13)]
+"""16 to 4,096: steps of the first epoch after which a sample is drawn."""
+_MAX_BATCH = 256
 
 
-def draw_noise(count: int, noise_dim: int, seed: int) -> tf.Tensor:
-    """Return float32 [count, Z] from N(0, 1), the same for the same seed, whatever was drawn before."""
-    return tf.random.stateless_normal([count, noise_dim], seed=[seed, 0])
+def sample_latents(count: int, latent_dim: int, seed: int) -> tf.Tensor:
+    """Return latents float32 [count, Z] from N(0, 1); they depend on nothing but the arguments."""
+    return tf.random.stateless_normal([count, latent_dim], seed=[seed, 0])
 
 
 class ImageGenerator:
-    """Makes images with a trained model."""
+    """Generate images as bytes with the EMA generator of a model."""
 
     def __init__(self, model: DCGAN):
-        """Compile nothing yet: that happens at the first use."""
+        """Wrap a built model; it is compiled to a graph at the first use."""
         self.model = model
-        self._make = tf.function(
-            lambda noise: to_bytes(model(noise)), input_signature=[tf.TensorSpec([None, model.noise_dim])]
-        )
+        latents = tf.TensorSpec([None, model.latent_dim])
+        self._generate = tf.function(lambda z: to_bytes(model(z)), input_signature=[latents])
 
     @classmethod
-    def load(cls, run: Run) -> "ImageGenerator":
-        """Restore the weights of a run; the run directory alone is enough.
+    def load(cls, run: RunDirectory, model_class: type[DCGAN] = DCGAN) -> "ImageGenerator":
+        """Restore the weights of a run; nothing but the run directory is needed.
 
         Raises:
             UserError: the run has no checkpoint yet, or it is damaged.
@@ -63,78 +62,79 @@ class ImageGenerator:
         size_and_channels = {name: trained.data.get(name) for name in ("image_size", "channels")}
         config = Config.from_settings(trained.settings | size_and_channels)
         if None in size_and_channels.values():
-            raise UserError(f"{run.config}: does not tell the size of the images; restore it from a copy")
-        trainer.prepare(config.seed, config.precision)
-        model = DCGAN(config.image_size, config.channels, **config.architecture()).build_weights()
+            raise UserError(f"{run.config}: lacks the size or the channels of the images; restore it from a copy")
+        trainer.set_seed_and_precision(config.seed, config.precision)
+        model = model_class(config.image_size, config.channels, **config.architecture()).build_weights()
         restore_weights(run.checkpoints, model)
         return cls(model)
 
-    def make(self, noise: tf.Tensor) -> np.ndarray:
-        """Return the images, uint8 [N, H, W, C], that noise float32 [N, Z] stands for."""
-        parts = [self._make(noise[start : start + _AT_ONCE]).numpy() for start in range(0, len(noise), _AT_ONCE)]
-        return np.concatenate(parts)  # N H W C
+    def generate(self, z: tf.Tensor) -> np.ndarray:
+        """Return images uint8 [N, H, W, C] for latents `z` float32 [N, Z]."""
+        batches = [self._generate(z[start : start + _MAX_BATCH]).numpy() for start in range(0, len(z), _MAX_BATCH)]
+        return np.concatenate(batches)  # N H W C
 
-    def draw(self, count: int, seed: int) -> np.ndarray:
-        """Return `count` images, uint8 [count, H, W, C], from the noise that `seed` decides."""
-        return self.make(draw_noise(count, self.model.noise_dim, seed))
+    def sample(self, count: int, seed: int) -> np.ndarray:
+        """Return images uint8 [count, H, W, C] for the latents of `seed`."""
+        return self.generate(sample_latents(count, self.model.latent_dim, seed))
+
+
+def sheet(images: np.ndarray) -> Image.Image:
+    """Return images uint8 [N, H, W, C] as one picture, a square grid; small images are enlarged."""
+    return grid(images, columns=max(1, round(len(images) ** 0.5)), scale=max(1, 112 // images.shape[1] // 2))
 
 
 # %% [markdown]
-# ### A walk through the noise space
+# ### Interpolation between latents
 #
-# In a hundred dimensions nearly all noise vectors have about the same length, $\sqrt{100}$. Halfway along the straight
-# line between two of them is a vector that is much too short, one that the generator never saw in training. So the walk
-# follows the arc between the two instead, *spherical interpolation* (White 2016, arXiv:1609.04468).
+# In a hundred dimensions nearly all latents have about the same length, $\sqrt{100}$. The middle of the straight line
+# between two of them is much shorter, unlike any latent of the training. So the interpolation follows the arc between
+# the two instead, *spherical interpolation* (White 2016, arXiv:1609.04468). With the angle $\theta$ between them:
+#
+# $$z(\alpha) = \frac{\sin((1 - \alpha)\,\theta)}{\sin\theta}\,z_0 + \frac{\sin(\alpha\,\theta)}{\sin\theta}\,z_1$$
 
 
 # %%
-def walk(stops: Sequence[tf.Tensor], frames_a_leg: int) -> list[tf.Tensor]:
-    """Return noise along the arcs from each stop to the next, and from the last back to the first.
+def spherical_interpolation(z0: tf.Tensor, z1: tf.Tensor, alpha: float) -> tf.Tensor:
+    """Return latents float32 [N, Z] at the fraction `alpha` of the arcs from `z0` to `z1`, both float32 [N, Z]."""
+    cosine = tf.reduce_sum(tf.linalg.l2_normalize(z0, axis=1) * tf.linalg.l2_normalize(z1, axis=1), axis=1)  # N
+    theta = tf.acos(tf.clip_by_value(cosine, -0.9999, 0.9999))[:, None]  # N 1
+    return (tf.sin((1 - alpha) * theta) * z0 + tf.sin(alpha * theta) * z1) / tf.sin(theta)  # N Z
+
+
+def interpolate(waypoints: Sequence[tf.Tensor], frames_per_segment: int) -> list[tf.Tensor]:
+    """Return the latents, float32 [N, Z] each, on the arcs between waypoints, and from the last back to the first.
 
     Args:
-        stops: float32 [N, Z] each; all N vectors walk at the same time.
-        frames_a_leg: how many steps from stop to stop.
+        waypoints: float32 [N, Z] each.
+        frames_per_segment: latents from one waypoint, included, to the next, excluded.
     """
-    shares = [step / frames_a_leg for step in range(frames_a_leg)]
-    legs = zip(stops, [*stops[1:], stops[0]], strict=True)
-    return [spherical_interpolation(start, end, share) for start, end in legs for share in shares]
+    fractions = [frame / frames_per_segment for frame in range(frames_per_segment)]
+    segments = zip(waypoints, [*waypoints[1:], waypoints[0]], strict=True)
+    return [spherical_interpolation(z0, z1, alpha) for z0, z1 in segments for alpha in fractions]
 
 
-def spherical_interpolation(start: tf.Tensor, end: tf.Tensor, share: float) -> tf.Tensor:
-    """Return the points, float32 [N, Z], at `share` of the way along the arcs from `start` to `end`, both [N, Z]."""
-    cosine = tf.reduce_sum(tf.linalg.l2_normalize(start, axis=1) * tf.linalg.l2_normalize(end, axis=1), axis=1)  # N
-    angle = tf.acos(tf.clip_by_value(cosine, -0.9999, 0.9999))[:, None]  # N 1
-    return (tf.sin((1 - share) * angle) * start + tf.sin(share * angle) * end) / tf.sin(angle)  # N Z
+def interpolation_frames(generator: ImageGenerator, seeds: Sequence[int], samples: int) -> list[Image.Image]:
+    """Return pictures of `samples` images each, from the images of each seed to those of the next, and back."""
+    waypoints = [sample_latents(samples, generator.model.latent_dim, seed) for seed in seeds]
+    return [sheet(generator.generate(z)).convert("RGB") for z in interpolate(waypoints, FRAMES_PER_SEGMENT)]
 
 
-def walk_frames(generator: ImageGenerator, seeds: Sequence[int], samples: int) -> list[Image.Image]:
-    """Return pictures in which `samples` images morph from those of each seed to those of the next, and back."""
-    stops = [draw_noise(samples, generator.model.noise_dim, seed) for seed in seeds]
-    return [sheet(generator.make(noise)).convert("RGB") for noise in walk(stops, FRAMES_A_LEG)]
+def draw_interpolation(generator: ImageGenerator, seeds: Sequence[int], samples: int, path: Path) -> None:
+    """Write an interpolation as a GIF."""
+    figures.save_gif(interpolation_frames(generator, seeds, samples), path, **_gif_options(generator))
 
 
-def draw_walk(generator: ImageGenerator, seeds: Sequence[int], samples: int, path: Path) -> None:
-    """Write a walk as a GIF."""
-    figures.save_gif(walk_frames(generator, seeds, samples), path, **_walk_options(generator))
+def _gif_options(generator: ImageGenerator) -> dict[str, int]:
+    return {"frame_ms": 80, "last_ms": 80, "colours": palette_size(generator.model.channels)}
 
 
-def _walk_options(generator: ImageGenerator) -> dict[str, int]:
-    return {"frame_ms": 80, "last_ms": 80, "colours": colours(generator.model.image_shape[-1])}
-
-
-def sheet(pictures: np.ndarray) -> Image.Image:
-    """Lay out images uint8 [N, H, W, C] in a square, small ones enlarged."""
-    return grid(pictures, columns=max(1, round(len(pictures) ** 0.5)), scale=max(1, 112 // pictures.shape[1] // 2))
-
-
-def colours(channels: int) -> int:
-    """Return how many colours a GIF of such images needs: shades of grey are fewer, and make it smaller."""
+def palette_size(channels: int) -> int:
+    """Return the number of colours of a GIF; shades of grey need fewer, which makes the file smaller."""
     return 16 if channels == 1 else 256
 
 
 # %% [markdown]
-# The `generate` command writes files that are named after the seeds, so that those of one never replace those of
-# another.
+# The `generate` command names its files after the seeds, so that files of different seeds do not replace each other.
 
 
 # %%
@@ -142,92 +142,93 @@ def write_sheet(generator: ImageGenerator, count: int, seed: int, outputs: Outpu
     """Write the images of a seed as one picture and return its path.
 
     Raises:
-        UserError: another file of that name is there; likewise `write_walk` and `write_files`.
+        UserError: another file of that name exists; likewise `write_interpolation` and `write_files`.
     """
     name = source = f"seed_{seed}_{count}.png"
     outputs.require_free([name], source)
-    return outputs.save_png(name, sheet(generator.draw(count, seed)), source)
+    return outputs.save_png(name, sheet(generator.sample(count, seed)), source)
 
 
-def write_walk(generator: ImageGenerator, seeds: Sequence[int], samples: int, outputs: Outputs) -> Path:
-    """Write a walk as a GIF and return its path."""
-    name = f"walk_{'_'.join(map(str, seeds[:8]))}{'_and_on' if len(seeds) > 8 else ''}_{samples}.gif"
-    source = f"walk {seeds} {samples}"
+def write_interpolation(generator: ImageGenerator, seeds: Sequence[int], samples: int, outputs: Outputs) -> Path:
+    """Write an interpolation as a GIF and return its path."""
+    name = f"interpolation_{'_'.join(map(str, seeds[:8]))}{'_and_on' if len(seeds) > 8 else ''}_{samples}.gif"
+    source = f"interpolation {seeds} {samples}"
     outputs.require_free([name], source)
-    return outputs.save_gif(name, walk_frames(generator, seeds, samples), source, **_walk_options(generator))
+    frames = interpolation_frames(generator, seeds, samples)
+    return outputs.save_gif(name, frames, source, **_gif_options(generator))
 
 
 def write_files(generator: ImageGenerator, count: int, seed: int, outputs: Outputs) -> Path:
-    """Write each image of a seed as a file of its own and return their folder."""
+    """Write each image of a seed to a file of its own and return their folder."""
     names = [f"seed_{seed}_{number:04d}.png" for number in range(count)]
     for name in names:
         outputs.require_free([name], source=name)
-    for name, pixels in zip(names, generator.draw(count, seed), strict=True):
+    for name, pixels in zip(names, generator.sample(count, seed), strict=True):
         outputs.save_png(name, from_pixels(pixels), source=name)
     return outputs.folder
 
 
 # %% [markdown]
-# ### Watching it learn
+# ### Samples during training
 #
-# The same sixteen noise vectors, before training and after every epoch. Side by side, or as a GIF, one sees strokes
-# come out of the fog, and then digits. Most of that happens in the first epoch, so there the pictures come at 16 steps,
-# 32, 64 and so on.
+# The images of the same sixteen latents are drawn before training and after every epoch. Most changes happen in the
+# first epoch, so there they are also drawn after 16 steps, 32, 64 and so on.
 
 
 # %%
-class SampleEveryEpoch(keras.callbacks.Callback):
-    """Draws the same 16 noise vectors as `samples/epoch_0000.png` (untrained), `epoch_0001.png` and so on.
+class DrawSamples(SampleCallback):
+    """Draw the images of the same 16 latents as `samples/epoch_0000.png` (untrained), `epoch_0001.png` and so on.
 
-    In between, in the first epoch, also as `epoch_0000_step_0016.png`, `..._0032.png` and so on.
+    During the first epoch also as `epoch_0000_step_0016.png`, `..._0032.png` and so on.
     """
 
-    def __init__(self, folder: Path, seed: int):
-        """Remember what to draw; the model comes with training."""
-        super().__init__()
-        self.folder, self.seed = folder, seed
+    def __init__(self, run: RunDirectory, seed: int):
+        """Set the run, and the seed of the latents."""
+        super().__init__(run)
+        self.seed = seed
 
-    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Draw what the untrained model makes of it; a resumed run has that already."""
+    def prepare(self) -> None:
+        """Create the generator of the samples."""
         self.generator = ImageGenerator(self.model)
-        if not sample_path(self.folder, 0).exists():
-            self._draw(0)
+
+    def write(self, epoch: int, logs: dict[str, float]) -> None:
+        """Draw the sample after `epoch` epochs."""
+        self._draw(sample_path(self.run, epoch, ".png"))
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Note which epoch it is, which Keras counts from 0."""
+        """Store the number of the epoch, which Keras counts from 0."""
         self.epoch = epoch
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Draw some of the first steps."""
-        if self.epoch == 0 and batch + 1 in BIRTH_STEPS:
-            self._draw(0, step=batch + 1)
+        """Draw a sample after some steps of the first epoch."""
+        if self.epoch == 0 and batch + 1 in EARLY_SAMPLE_STEPS:
+            self._draw(early_sample_path(self.run, batch + 1))
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Draw the sample of `epoch`."""
-        self._draw(epoch + 1)
-
-    def _draw(self, epochs_done: int, step: int = 0) -> None:
-        save_image(sheet(self.generator.draw(16, self.seed)), sample_path(self.folder, epochs_done, step))
+    def _draw(self, path: Path) -> None:
+        save_image(sheet(self.generator.sample(16, self.seed)), path)
 
 
-def sample_path(folder: Path, epochs_done: int, step: int = 0) -> Path:
-    """Return where the sample after so many epochs, and so many steps of the next, stands."""
-    return folder / (f"epoch_{epochs_done:04d}_step_{step:04d}.png" if step else f"epoch_{epochs_done:04d}.png")
+def early_sample_path(run: RunDirectory, step: int) -> Path:
+    """Return the path of the sample after `step` steps of the first epoch."""
+    return sample_path(run, 0, f"_step_{step:04d}.png")
 
 
-def draw_training_gif(run: Run) -> None:
-    """Draw the samples of this run, at least one epoch long, in order, as `figures/training.gif`.
+def draw_training_gif(run: RunDirectory) -> None:
+    """Draw the samples of a run of at least one epoch, in order, as `figures/training.gif`.
 
     Raises:
         UserError: one of the samples is missing or damaged.
     """
     rows = run.read_metrics()
-    births = [(0, step) for step in BIRTH_STEPS if step < rows[0]["step"]]
-    epochs = [(int(row["epoch"]), 0) for row in rows]
+    early_steps = [step for step in EARLY_SAMPLE_STEPS if step < rows[0]["step"]]
+    samples = {"step 0": sample_path(run, 0, ".png")}
+    samples |= {f"step {step}": early_sample_path(run, step) for step in early_steps}
+    for row in rows:
+        epoch = int(row["epoch"])
+        samples[f"epoch {epoch} of {len(rows)}"] = sample_path(run, epoch, ".png")
     frames = []
-    for epoch, step in [(0, 0), *births, *epochs]:
-        sample = read_image(sample_path(run.samples, epoch, step))
+    for title, path in samples.items():
+        sample = read_image(path)
         channels = len(sample.getbands())
-        title = f"epoch {epoch} of {len(rows)}" if epoch else f"step {step}"
         frames.append(figures.titled(sample.convert("RGB"), title))
-    figures.save_gif(frames, run.figures / "training.gif", frame_ms=400, colours=colours(channels))
+    figures.save_gif(frames, run.figures / "training.gif", frame_ms=400, colours=palette_size(channels))

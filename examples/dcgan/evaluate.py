@@ -2,7 +2,7 @@
 # ## Step 5: measure
 
 # %%
-"""Step 5, continued: how close the made images come to real ones, in numbers and in pictures."""
+"""Step 5, continued: compare generated with real images, in metrics and in figures."""
 
 import time
 from pathlib import Path
@@ -13,46 +13,49 @@ from matplotlib.figure import Figure
 
 from common.data.images import grid, save_image
 from common.errors import UserError
-from common.training.run_directory import Run
+from common.training.run_directory import RunDirectory
 from common.viz.figures import ACCENT, FAINT, save_figure, titled
-
-# %% tags=["module"]
-from examples.dcgan.classifier import Eyes, trained_eyes
 from examples.dcgan.config import Config
 from examples.dcgan.data import ImageSet, load_images
 from examples.dcgan.demo import ImageGenerator
-from examples.dcgan.fidelity import (
-    class_shares,
+from examples.dcgan.metrics.classifier import FeatureClassifier, load_or_train_classifier
+from examples.dcgan.metrics.sample_metrics import (
+    class_frequencies,
     classes_covered,
-    classifier_score,
     frechet_distance,
-    nearest,
+    inception_score,
+    nearest_neighbours,
 )
+from examples.dcgan.model import DCGAN
 
 # %%
-MOST_SAMPLES = 10_000
-NEIGHBOURS = 1000  # images whose nearest neighbours are looked for
-SEED = 7  # of the noise that is measured: not the one of the sheets that people look at
+MAX_SAMPLES = 10_000
+MAX_NEIGHBOUR_SAMPLES = 1000
+"""Images whose nearest neighbours are searched."""
+EVALUATION_SEED = 7
+"""Of the measured latents; differs from the seeds of the published pictures."""
 
 
 def evaluate(
-    run: Run,
+    run: RunDirectory,
     samples: int | None = None,
     data: str | None = None,
     data_dir: Path | None = None,
     write: bool = True,
+    model_class: type[DCGAN] = DCGAN,
 ) -> dict[str, Any]:
     """Measure the trained generator and return the metrics.
 
     Args:
         run: a trained run.
-        samples: images to make; None for as many as are held out, at most 10,000.
-        data: what images it was trained on; None to take that from the run, see `Run.data_to_use`.
+        samples: number of generated images; None for as many as are held out, at most 10,000.
+        data: the images of the training; None for those that the run names, see `RunDirectory.data_to_use`.
         data_dir: the download cache; None for the default one.
-        write: write `evaluation.json` and the pictures.
+        write: write `evaluation.json` and the figures.
+        model_class: that was trained.
 
     Raises:
-        UserError: no checkpoint, or the data is not what the model was trained on.
+        UserError: there is no checkpoint, or the data is not that of the training.
     """
     started = time.monotonic()
     trained = run.read_config()
@@ -63,17 +66,17 @@ def evaluate(
         raise UserError(f"{data}: not the images that {run.path} was trained on; name those with --data")
     has_classes = images.train_labels is not None and images.held_out_labels is not None
     real = images.train if images.held_out is None else images.held_out
-    made = ImageGenerator.load(run).draw(samples or min(len(real), MOST_SAMPLES), SEED)
+    generated = ImageGenerator.load(run, model_class).sample(samples or min(len(real), MAX_SAMPLES), EVALUATION_SEED)
 
     nearest_path, classes_path = (run.figures / name if write else None for name in ("nearest.png", "classes.png"))
-    metrics, rule = measure_neighbours(made, images, nearest_path)
+    metrics, rule = measure_neighbours(generated, images, nearest_path)
     if has_classes:
-        seen, how_seen = measure_classes(made, images, trained_eyes(images), classes_path)
-        metrics, rule = seen | metrics, f"{how_seen}; {rule}"
+        class_metrics, class_rule = measure_classes(generated, images, load_or_train_classifier(images), classes_path)
+        metrics, rule = class_metrics | metrics, f"{class_rule}; {rule}"
     else:
         rule = (
-            "without labels and held-out images there is no classifier of this data to see with, so no Frechet "
-            f"distance, no score and no classes (features of another network would measure another thing); left: {rule}"
+            "no labels or no held-out images, so no classifier of this data, and Frechet distance, Inception score "
+            f"and classes are left out; {rule}"
         )
     split = "held-out" if images.held_out is not None else "training"
     if write:
@@ -82,55 +85,57 @@ def evaluate(
 
 
 # %% [markdown]
-# ### With a classifier's eyes
+# ### Metrics that need a classifier
 
 
 # %%
-def measure_classes(made: np.ndarray, images: ImageSet, eyes: Eyes, path: Path | None) -> tuple[dict[str, Any], str]:
-    """Compare made with held-out images as the classifier sees them; draw the shares of the classes to `path`.
+def measure_classes(
+    generated: np.ndarray, images: ImageSet, classifier: FeatureClassifier, path: Path | None
+) -> tuple[dict[str, Any], str]:
+    """Compare features and classes of generated and held-out images; draw the class frequencies to `path`.
 
     Args:
-        made: uint8 [N, H, W, C].
+        generated: uint8 [N, H, W, C].
         images: with labels and held-out images.
-        eyes: their classifier.
+        classifier: of these images.
         path: PNG to write, if any.
 
     Returns:
         The metrics, and the rule by which they were measured.
     """
-    count = min(len(made), len(images.held_out), len(images.train))
-    others = np.random.default_rng(SEED).permutation(len(images.train))[:count]  # real images for the floor
-    features, probabilities = eyes.look(made[:count])
-    real_features, real_probabilities = eyes.look(images.held_out[:count])
-    floor_features, _ = eyes.look(images.train[others])
+    count = min(len(generated), len(images.held_out), len(images.train))
+    floor_indices = np.random.default_rng(EVALUATION_SEED).permutation(len(images.train))[:count]
+    features, probabilities = classifier.features(generated[:count])
+    real_features, real_probabilities = classifier.features(images.held_out[:count])
+    floor_features, _ = classifier.features(images.train[floor_indices])
     classes = probabilities.shape[1]
-    shares = class_shares(probabilities.argmax(axis=1), classes)
-    real_shares = class_shares(images.held_out_labels[:count], classes)
+    frequencies = class_frequencies(probabilities.argmax(axis=1), classes)
+    real_frequencies = class_frequencies(images.held_out_labels[:count], classes)
     if path:
-        draw_shares(shares, real_shares, path)
+        draw_class_frequencies(frequencies, real_frequencies, path)
     metrics = {
         "frechet_distance": frechet_distance(features, real_features),
         "frechet_floor": frechet_distance(floor_features, real_features),
-        "classifier_score": classifier_score(probabilities),
-        "classifier_score_of_real": classifier_score(real_probabilities),
-        "classes_covered": classes_covered(shares, real_shares),
-        "class_shares": {str(label): float(share) for label, share in enumerate(shares)},
+        "inception_score": inception_score(probabilities),
+        "inception_score_of_real": inception_score(real_probabilities),
+        "classes_covered": classes_covered(frequencies, real_frequencies),
+        "class_frequencies": {str(label): float(frequency) for label, frequency in enumerate(frequencies)},
     }
     rule = (
-        f"{count:,} made against {count:,} held-out images, seen by a classifier of this data (right on "
-        f"{eyes.accuracy:.2%} of held-out images; weights sha256 {eyes.sha256[:12]}): squared Frechet distance of its "
-        f"128 features; floor: the same of {count:,} training images; a class is covered if it comes at least a tenth "
-        "as often as in real images"
+        f"{count:,} generated against {count:,} held-out images; classifier of this data with an accuracy of "
+        f"{classifier.accuracy:.2%} on held-out images (weights sha256 {classifier.sha256[:12]}); squared Frechet "
+        f"distance of its 128 features; floor: the same of {count:,} training images; Inception score of its class "
+        "probabilities; a class is covered if it has at least a tenth of its frequency among real images"
     )
     return metrics, rule
 
 
-def draw_shares(made: np.ndarray, real: np.ndarray, path: Path) -> None:
-    """Draw the share of each class among made and real images, both float [K], as bars."""
+def draw_class_frequencies(generated: np.ndarray, real: np.ndarray, path: Path) -> None:
+    """Draw the frequencies of the classes among generated and real images, both float [K], as bars."""
     figure = Figure(figsize=(7, 3.2), dpi=110, layout="constrained")
     axes = figure.subplots()
-    labels = np.arange(len(made))
-    axes.bar(labels - 0.2, 100 * made, 0.4, color=ACCENT, label="made")
+    labels = np.arange(len(generated))
+    axes.bar(labels - 0.2, 100 * generated, 0.4, color=ACCENT, label="generated")
     axes.bar(labels + 0.2, 100 * real, 0.4, color=FAINT, label="real")
     axes.set_xticks(labels, map(str, labels))
     axes.set_xlabel("class")
@@ -141,53 +146,60 @@ def draw_shares(made: np.ndarray, real: np.ndarray, path: Path) -> None:
 
 
 # %% [markdown]
-# ### With no eyes but pixels: twins and copies
+# ### Metrics that need only pixels: near duplicates and copies
 #
-# Two questions need no labels. Do the made images repeat each other? And do they repeat the training data? For both,
-# look for each image's nearest neighbour, and compare with what is usual among real images.
+# Two questions need no labels. Are the generated images near duplicates of each other? Are they copies of training
+# images? Both are answered by the distance to the nearest neighbour, relative to the same distance of real images.
 
 
 # %%
-def measure_neighbours(made: np.ndarray, images: ImageSet, path: Path | None) -> tuple[dict[str, Any], str]:
-    """Look for twins among made images and for copies of training images; draw pairs, the likest first, to `path`.
+def measure_neighbours(generated: np.ndarray, images: ImageSet, path: Path | None) -> tuple[dict[str, Any], str]:
+    """Search near duplicates among generated images and copies of training images; draw pairs, nearest first.
 
     Args:
-        made: uint8 [N, H, W, C].
-        images: what the model was trained on.
+        generated: uint8 [N, H, W, C].
+        images: the data of the training.
         path: PNG to write, if any.
 
     Returns:
         The metrics, and the rule by which they were measured.
     """
     real = images.train if images.held_out is None else images.held_out
-    count = min(len(made), len(real), NEIGHBOURS)
-    made, real = made[:count], real[:count]
-    to_twin, _ = nearest(made, made, skip_itself=True)
-    real_to_twin, _ = nearest(real, real, skip_itself=True)
-    to_training, which = nearest(made, images.train)
-    real_to_training, _ = nearest(real, images.train, skip_itself=images.held_out is None)
-    shown = np.argsort(to_training)[np.linspace(0, count - 1, 12).astype(int)]
+    count = min(len(generated), len(real), MAX_NEIGHBOUR_SAMPLES)
+    generated, real = generated[:count], real[:count]
+    to_generated, _ = _nearest(generated, generated, exclude_self=True)
+    real_to_real, _ = _nearest(real, real, exclude_self=True)
+    to_training, indices = _nearest(generated, images.train)
+    real_to_training, _ = _nearest(real, images.train, exclude_self=images.held_out is None)
+    drawn = np.argsort(to_training)[np.linspace(0, count - 1, 12).astype(int)]
     if path:
-        draw_neighbours(made[shown], images.train[which[shown]], path)
+        draw_neighbours(generated[drawn], images.train[indices[drawn]], path)
     metrics = {
-        "diversity": ratio(to_twin, real_to_twin),
+        "diversity": ratio(to_generated, real_to_real),
         "novelty": ratio(to_training, real_to_training),
     }
-    whose = "training images (itself left out)" if images.held_out is None else "held-out images"
+    reference = "training images (each without itself)" if images.held_out is None else "held-out images"
     rule = (
-        f"mean distance in pixels to the nearest of the others (diversity) and to the nearest training image (novelty: "
-        f"copies are at 0) of {count:,} made images, over the same for as many {whose}; 1 is as among real images"
+        f"mean pixel distance of {count:,} generated images to the nearest other one (diversity) and to the nearest "
+        f"training image (novelty; 0 for copies), relative to the same of as many {reference}; 1 is ideal"
     )
     return metrics, rule
 
 
-def ratio(distances: np.ndarray, usual: np.ndarray) -> float:
-    """Return the mean of the first over the mean of the second; 1 if both are nothing but zeros."""
-    return float(distances.mean() / usual.mean()) if usual.mean() else float(distances.mean() == 0)
+def _nearest(images: np.ndarray, others: np.ndarray, exclude_self: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Return `nearest_neighbours` of images as bytes, with pixels scaled to 0 to 1, as arrays."""
+    scaled = (pixels.astype(np.float32) / 255 for pixels in (images, others))
+    distances, indices = nearest_neighbours(*scaled, exclude_self)
+    return distances.numpy(), indices.numpy()
 
 
-def draw_neighbours(made: np.ndarray, nearest_training: np.ndarray, path: Path) -> None:
-    """Draw made images, uint8 [N, H, W, C], in one row, and under each the training image nearest to it."""
-    pairs = grid(np.concatenate([made, nearest_training]), len(made), scale=max(1, 56 // made.shape[1]))
-    title = "made (above), the nearest training image (below)"
+def ratio(distances: np.ndarray, reference: np.ndarray) -> float:
+    """Return the ratio of the two means; if that of `reference` is 0, 1 if the other is too, else 0."""
+    return float(distances.mean() / reference.mean()) if reference.mean() else float(distances.mean() == 0)
+
+
+def draw_neighbours(generated: np.ndarray, nearest_training: np.ndarray, path: Path) -> None:
+    """Draw generated images uint8 [N, H, W, C] in a row, and below each the training image nearest to it."""
+    pairs = grid(np.concatenate([generated, nearest_training]), len(generated), scale=max(1, 56 // generated.shape[1]))
+    title = "generated (above), the nearest training image (below)"
     save_image(titled(pairs.convert("RGB"), title), path)

@@ -1,4 +1,4 @@
-"""Write the trained generator as a SavedModel: noise in, images out, usable without this code."""
+"""Export the EMA generator as a SavedModel that maps latents to images and runs without this code."""
 
 from pathlib import Path
 
@@ -13,14 +13,13 @@ from examples.dcgan.demo import ImageGenerator
 def export(generator: ImageGenerator, folder: Path, maker: str, overwrite: bool = False) -> Path:
     """Write the SavedModel to `folder` and return it; see `common.app.saved_model.save_model` for the arguments.
 
-    Its one signature takes noise (float32 [B, Z] from N(0, 1)) and gives {"images": uint8 [B, H, W, C]}.
+    Its one signature maps `latents` float32 [B, Z] from N(0, 1) to {"images": uint8 [B, H, W, C]}.
     """
     module = tf.Module()
-    # The variables are handed over by name: what a graph uses, the module must hold.
-    module.weights = list(named_variables(generator.model).values())
+    module.weights = list(named_variables(generator.model).values())  # saved with the module
 
-    @tf.function(input_signature=[tf.TensorSpec([None, generator.model.noise_dim], tf.float32, "noise")])
-    def generate(noise):
-        return {"images": to_bytes(generator.model(noise))}
+    @tf.function(input_signature=[tf.TensorSpec([None, generator.model.latent_dim], tf.float32, "latents")])
+    def generate(latents):
+        return {"images": to_bytes(generator.model(latents))}
 
     return save_model(module, {"serving_default": generate}, folder, maker, overwrite)

@@ -1,282 +1,170 @@
 # %% [markdown]
 # # DCGAN: the model
 #
-# Two networks play against each other (Goodfellow et al. 2014, arXiv:1406.2661). The **generator** turns noise into
-# images. The **discriminator** looks at an image and says how sure it is that the image is real. The discriminator
-# learns to tell real from made; the generator learns to be taken for real. Neither ever sees a rule for what a good
-# image is: the generator only learns through the discriminator's eyes.
+# A generative adversarial network (Goodfellow et al. 2014, arXiv:1406.2661) trains two networks against each other. The
+# **generator** G maps a latent vector z to an image. The **discriminator** D maps an image to the probability that it
+# is real. D learns to separate real images from generated ones, called *fake*, and G learns to make D fail:
 #
-# Radford et al. (2016, arXiv:1511.06434) found the convolutional networks with which this game is stable: strided
-# convolutions instead of pooling, batch normalisation, no hidden dense layers, Adam with a short memory.
+# $$\min_G \max_D \; \mathbb{E}_x[\log D(x)] + \mathbb{E}_z[\log(1 - D(G(z)))]$$
 #
-# Letters in shape comments: B batch, Z noise, H W C image, h w c feature map.
+# Radford et al. (2016, arXiv:1511.06434) found convolutional networks with which this training is stable. Letters in
+# shape comments: B batch, Z latent, H W C image, h w c feature map; numbers are those of grey 28 x 28 images.
 
 # %%
-"""Step 3: generator, discriminator, and the training step in which two tapes record the same game."""
+"""Step 3: the generator, the discriminator, their losses, and the training step with one tape for each network."""
+
+from functools import partial
 
 import keras
 import tensorflow as tf
 
-SMALLEST_SIDE = 4  # of a feature map, in the paper and here
-
-
-def map_sides(image_size: int) -> list[int]:
-    """Return the sides of the feature maps, the image's first, halved and rounded up until one is at most 4.
-
-    28: 28, 14, 7, 4. And 64, as in the paper: 64, 32, 16, 8, 4.
-    """
-    sides = [image_size]
-    while sides[-1] > SMALLEST_SIDE:
-        sides.append(-(-sides[-1] // 2))
-    return sides
-
+from common.nn.adversarial import AdversarialModel
+from common.nn.ema import ExponentialMovingAverage
+from common.nn.gradients import apply_gradients
+from examples.dcgan.feature_maps import feature_map_sizes
+from examples.dcgan.metrics.sample_metrics import diversity
 
 # %% [markdown]
-# ## Step 3: define the networks by subclassing
+# ## Step 3: the two networks
 #
-# All weights start as N(0, 0.02), small enough that the untrained discriminator says "I don't know" to everything: each
-# term of the losses starts near $\ln 2$, and any other number at step 0 means that something is wrong.
-#
-# The kernels are 4 x 4, not the paper's 5 x 5: with a stride of 2, a kernel of even side touches every output pixel
-# equally often, which avoids checkerboard patterns (Odena et al. 2016, distill.pub/2016/deconv-checkerboard), and it
-# takes a third less work.
+# All kernels start at N(0, 0.02), as in the paper. They are 4 x 4 instead of 5 x 5: a size that the stride of 2 divides
+# avoids checkerboard patterns (Odena et al. 2016, distill.pub/2016/deconv-checkerboard).
 
 
 # %%
-def normal() -> keras.initializers.Initializer:
-    """Return the initial values of every kernel: N(0, 0.02), each time with a seed of its own."""
-    return keras.initializers.RandomNormal(stddev=0.02)
+normal = partial(keras.initializers.RandomNormal, stddev=0.02)  # every call gives an initializer with its own seed
 
 
 class Generator(keras.Model):
-    """Noise in, images out: project to a small map, then double it by transposed convolutions (Radford et al. 2016).
+    """Map latent vectors to images by transposed convolutions (Radford et al. 2016, figure 1).
 
-    The paper's network is `image_size=64, width=128`. Deviations: 4 x 4 kernels, for the reason above; a doubled map is
-    cropped where the next one is a pixel smaller, so that any image size will do; batch norm's momentum is 0.9, because
-    Keras' default of 0.99 lags behind in short runs.
+    In the paper, `image_size` is 64 and `base_channels` 128. Deviations: 4 x 4 kernels; feature maps cropped to size,
+    so that any image size works; momentum 0.9 of batch norm, because Keras' 0.99 lags behind in short runs.
     """
 
-    def __init__(self, image_size: int, channels: int, width: int, name: str = "generator"):
-        """Lay out the layers.
+    def __init__(self, image_size: int, channels: int, base_channels: int):
+        """Create the layers for H = W = `image_size`; the largest hidden feature map has `base_channels` channels."""
+        super().__init__()
+        first, *self.sizes = reversed(feature_map_sizes(image_size))  # 4, then 7, 14, 28
+        filters = [base_channels * 2**n for n in reversed(range(len(self.sizes)))]  # 128, 64, 32
+        self.project = keras.layers.Dense(first * first * filters[0], use_bias=False, kernel_initializer=normal())
+        self.reshape = keras.layers.Reshape([first, first, filters[0]])  # this gives 4 x 4 x 128
+        self.upsample = [upsample(count, use_bias=False) for count in filters[1:]]  # 7 x 7 x 64, 14 x 14 x 32
+        self.output_layer = upsample(channels, dtype="float32")  # 28 x 28 x 1
+        self.norms = [keras.layers.BatchNormalization(momentum=0.9) for _ in filters]
 
-        Args:
-            image_size: H = W, at least 8.
-            channels: C, 1 for grey or 3 for colour.
-            width: channels of the largest hidden map; every smaller map has twice as many.
-            name: of the network in checkpoints.
-        """
-        super().__init__(name=name)
-        smallest, *self.sides = reversed(map_sides(image_size))
-        filters = width * 2 ** (len(self.sides) - 1)
-        self.project = keras.layers.Dense(smallest * smallest * filters, use_bias=False, kernel_initializer=normal())
-        self.reshape = keras.layers.Reshape([smallest, smallest, filters])
-        self.norms = [keras.layers.BatchNormalization(momentum=0.9) for _ in self.sides]
-        self.hidden = [self._doubling(filters // 2**number, use_bias=False) for number in range(1, len(self.sides))]
-        self.to_pixels = self._doubling(channels, dtype="float32")
-
-    def _doubling(self, filters: int, **options) -> keras.layers.Layer:
-        return keras.layers.Conv2DTranspose(
-            filters, 4, strides=2, padding="same", kernel_initializer=normal(), **options
-        )
-
-    def call(self, noise: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Return images float32 [B, H, W, C] in [-1, 1].
-
-        Args:
-            noise: float32 [B, Z] from N(0, 1).
-            training: whether batch norm uses the statistics of this batch, or those that it remembers.
-        """
-        x = self.reshape(self.project(noise))  # B h w c
-        for norm, double, side in zip(self.norms, [*self.hidden, self.to_pixels], self.sides, strict=True):
-            x = tf.nn.relu(norm(x, training=training))
-            x = double(x)[:, :side, :side]  # B 2h 2w c/2, in the end B H W C
-        return tf.tanh(x)
+    def call(self, z: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Return images float32 [B, H, W, C] in [-1, 1] for latents `z` float32 [B, Z] from N(0, 1)."""
+        x = self.reshape(self.project(z))  # B 4 4 128
+        for norm, layer, size in zip(self.norms, [*self.upsample, self.output_layer], self.sizes, strict=True):
+            x = tf.nn.relu(norm(x, training=training))  # B h w c
+            x = layer(x)[:, :size, :size]  # B 7 7 64, B 14 14 32, B 28 28 1
+        return tf.tanh(x)  # B H W C
 
 
 class Discriminator(keras.Model):
-    """Images in, one logit out, positive for "real": strided convolutions that halve the map (Radford et al. 2016).
+    """Map images to logits by strided convolutions, the generator in reverse (Radford et al. 2016)."""
 
-    As in the paper there is no batch norm on the first layer, and LeakyReLU with a slope of 0.2.
-    """
-
-    def __init__(self, image_size: int, width: int):
-        """Lay out the layers: the generator's in reverse, with `width` channels after the first."""
-        super().__init__(name="discriminator")
-        count = len(map_sides(image_size)) - 1
-        self.halvings = [
-            keras.layers.Conv2D(
-                width * 2**number, 4, strides=2, padding="same", use_bias=number == 0, kernel_initializer=normal()
-            )
-            for number in range(count)
-        ]
-        self.norms = [keras.layers.BatchNormalization(momentum=0.9) for _ in range(count - 1)]
+    def __init__(self, image_size: int, base_channels: int):
+        """Create the layers; the first has `base_channels` output channels, each further one twice as many."""
+        super().__init__()
+        filters = [base_channels * 2**n for n in range(len(feature_map_sizes(image_size)) - 1)]  # 32, 64, 128
+        self.input_layer = downsample(filters[0])  # 14 x 14 x 32, without batch norm as in the paper
+        self.downsample = [downsample(count, use_bias=False) for count in filters[1:]]  # 7 x 7 x 64, 4 x 4 x 128
+        self.norms = [keras.layers.BatchNormalization(momentum=0.9) for _ in filters[1:]]
         self.flatten = keras.layers.Flatten()
-        self.verdict = keras.layers.Dense(1, kernel_initializer=normal(), dtype="float32")
+        self.output_layer = keras.layers.Dense(1, kernel_initializer=normal(), dtype="float32")
 
     def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Return logits float32 [B, 1] of images float32 [B, H, W, C] in [-1, 1]; sigmoid(logit) is P(real)."""
-        x = tf.nn.leaky_relu(self.halvings[0](images), 0.2)  # B H/2 W/2 c
-        for halve, norm in zip(self.halvings[1:], self.norms, strict=True):
-            x = tf.nn.leaky_relu(norm(halve(x), training=training), 0.2)  # B h/2 w/2 2c
-        return self.verdict(self.flatten(x))  # B 1
+        """Return logits float32 [B, 1] of images float32 [B, H, W, C] in [-1, 1]; D(x) = sigmoid(logit)."""
+        x = tf.nn.leaky_relu(self.input_layer(images), 0.2)  # B 14 14 32
+        for layer, norm in zip(self.downsample, self.norms, strict=True):
+            x = tf.nn.leaky_relu(norm(layer(x), training=training), 0.2)  # B 7 7 64, B 4 4 128
+        return self.output_layer(self.flatten(x))  # B 1
+
+
+def upsample(filters: int, **options) -> keras.layers.Layer:
+    """Return a transposed convolution that doubles the size of a feature map."""
+    return keras.layers.Conv2DTranspose(filters, 4, strides=2, padding="same", kernel_initializer=normal(), **options)
+
+
+def downsample(filters: int, **options) -> keras.layers.Layer:
+    """Return a convolution that halves the size of a feature map, rounded up."""
+    return keras.layers.Conv2D(filters, 4, strides=2, padding="same", kernel_initializer=normal(), **options)
 
 
 # %% [markdown]
 # ## The two losses
 #
-# The discriminator minimises $-\log D(x) - \log(1 - D(G(z)))$: cross-entropy with "real" as 1 and "made" as 0. The
-# generator should maximise the second term, but its gradient vanishes just when the discriminator is sure; so it
-# minimises $-\log D(G(z))$ instead, the *non-saturating* loss that Goodfellow et al. recommend.
+# D minimises the negative of the objective above. G would minimise $\log(1 - D(G(z)))$, but the gradient of this term
+# vanishes where D(G(z)) is near 0. So G minimises the *non-saturating* loss $-\log D(G(z))$ (Goodfellow et al.).
+# An untrained D gives about 0.5 for every image: the losses start near $2 \ln 2 = 1.386$ and $\ln 2 = 0.693$.
 
 
 # %%
-def discriminator_loss(real_logits: tf.Tensor, made_logits: tf.Tensor, real_target: float = 1.0) -> tf.Tensor:
-    """Return the mean of -log D(x) - log(1 - D(G(z))), a scalar in nats; 2 ln 2 = 1.386 if it cannot tell.
+cross_entropy = keras.losses.BinaryCrossentropy(from_logits=True)  # the mean of -y log D - (1 - y) log(1 - D)
 
-    Args:
-        real_logits: float32 [B, 1] for real images.
-        made_logits: float32 [B, 1] for generated ones.
-        real_target: what to answer for real images. A little below 1 keeps the discriminator from being sure of itself
-            (one-sided label smoothing, Salimans et al. 2016, arXiv:1606.03498).
+
+def discriminator_loss(real_logits: tf.Tensor, fake_logits: tf.Tensor, real_label: float = 1.0) -> tf.Tensor:
+    """Return the mean of -log D(x) - log(1 - D(G(z))), a scalar in nats, for logits float32 [B, 1].
+
+    A `real_label` below 1 is one-sided label smoothing (Salimans et al. 2016, arXiv:1606.03498).
     """
-    return cross_entropy(real_logits, real_target) + cross_entropy(made_logits, 0.0)
+    real_loss = cross_entropy(real_label * tf.ones_like(real_logits), real_logits)
+    return real_loss + cross_entropy(tf.zeros_like(fake_logits), fake_logits)
 
 
-def generator_loss(made_logits: tf.Tensor) -> tf.Tensor:
-    """Return the mean of -log D(G(z)), a scalar in nats; ln 2 = 0.693 if the discriminator cannot tell."""
-    return cross_entropy(made_logits, 1.0)
-
-
-def cross_entropy(logits: tf.Tensor, target: float) -> tf.Tensor:
-    """Return the mean cross-entropy in nats between sigmoid(`logits`) and one target for all of them."""
-    targets = tf.fill(tf.shape(logits), target)
-    return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels=targets, logits=logits))
-
-
-# %% [markdown]
-# ## What to watch
-#
-# The losses of a GAN say who is winning, not how good the images are. Two other figures tell more:
-#
-# - **How often the discriminator is right**, on real images and on made ones. Around 70 % the two are a match. Near
-#   100 % on both, it has won, and the generator's gradients say little.
-# - **Diversity**: in a batch, how far each image is from the one most like it, made images over real ones. Near 1 the
-#   made images vary as the real ones do. When the generator collapses to a few modes, every image has a near twin in
-#   the batch and the ratio falls towards 0: a birthday test (Arora and Zhang 2017, arXiv:1706.08224) without eyes.
-
-
-# %%
-def diversity(made: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
-    """Return the mean distance to the nearest other image of the batch, of `made` over `real`, a scalar; 1 is ideal.
-
-    Args:
-        made: float32 [B, H, W, C].
-        real: float32 [B, H, W, C].
-    """
-    return tf.math.divide_no_nan(mean_nearest_distance(made), mean_nearest_distance(real))
-
-
-def mean_nearest_distance(images: tf.Tensor) -> tf.Tensor:
-    """Return the mean Euclidean distance of each of `images` [B, H, W, C] to the nearest other one; 0 if B is 1."""
-    flat = tf.reshape(images, [tf.shape(images)[0], -1])  # B HWC
-    squares = tf.reduce_sum(flat**2, axis=1)  # B
-    distances = squares[:, None] + squares[None] - 2 * tf.matmul(flat, flat, transpose_b=True)  # B B
-    distances = tf.linalg.set_diag(distances, tf.fill(tf.shape(squares), tf.reduce_max(distances)))  # not to itself
-    return tf.reduce_mean(tf.sqrt(tf.maximum(tf.reduce_min(distances, axis=1), 0.0)))
+def generator_loss(fake_logits: tf.Tensor) -> tf.Tensor:
+    """Return the mean of -log D(G(z)), a scalar in nats, for logits float32 [B, 1]."""
+    return cross_entropy(tf.ones_like(fake_logits), fake_logits)
 
 
 # %% [markdown]
 # ## Step 4: train
 #
-# Both tapes record the same forward pass: noise becomes images, the discriminator judges real and made ones. Then each
-# tape is asked about one network only: the generator's loss with respect to the generator's weights, the
-# discriminator's with respect to its own. So each learns while the other holds still, although one pass serves both.
-#
-# The generator that is shown and kept is not the one that plays. It is an **average** of the player's weights over the
-# last thousand steps or so (Karras et al. 2018, arXiv:1710.10196; Yazıcı et al. 2019, arXiv:1806.04498). The player
-# runs in circles around the point where neither can win; the average stands near its middle.
+# Both tapes record the same forward pass. Each tape then gives the gradients of one loss with respect to the weights of
+# one network. The published images come from the **EMA generator**, whose weights are an exponential moving average of
+# the generator's (Karras et al. 2018, arXiv:1710.10196). Both networks circle around an equilibrium; the average is
+# closer to it (Yazıcı et al. 2019, arXiv:1806.04498).
 
 
 # %%
-class DCGAN(keras.Model):
-    """Both networks, the average of the generator, and one step of training them against each other."""
+class DCGAN(AdversarialModel):
+    """Both networks, the EMA of the generator, and the training step."""
 
     def __init__(
-        self, image_size: int, channels: int, width: int, noise_dim: int, average_decay: float, real_target: float
+        self, image_size: int, channels: int, base_channels: int, latent_dim: int, ema_decay: float, real_label: float
     ):
-        """Lay out the networks; the arguments are the settings of the same names."""
+        """Create the networks; the arguments are the settings of the same names."""
         super().__init__()
-        self.noise_dim, self.average_decay, self.real_target = noise_dim, average_decay, real_target
-        self.generator = Generator(image_size, channels, width)
-        self.discriminator = Discriminator(image_size, width)
-        self.average = Generator(image_size, channels, width, name="average")
-        self.average.trainable = False
-        self.image_shape = (image_size, image_size, channels)
-        self.noise_seed = keras.random.SeedGenerator()  # its state is saved with the weights: a resume draws on
-        self.steps = self.add_weight(name="steps", shape=(), dtype="int64", initializer="zeros", trainable=False)
-        names = ("generator_loss", "discriminator_loss", "right_on_real", "right_on_made", "diversity")
-        self.means = {name: keras.metrics.Mean(name=name) for name in names}
+        self.channels, self.latent_dim, self.real_label = channels, latent_dim, real_label
+        self.generator = Generator(image_size, channels, base_channels)
+        self.discriminator = Discriminator(image_size, base_channels)
+        copy = Generator(image_size, channels, base_channels)
+        self.ema_generator = ExponentialMovingAverage(copy, ema_decay, name="ema_generator")
+        self.seed_generator = keras.random.SeedGenerator()  # saved with the weights, so that a resumed run is the same
 
-    def call(self, noise: tf.Tensor) -> tf.Tensor:
-        """Return what the averaged generator makes of `noise` [B, Z]: images float32 [B, H, W, C] in [-1, 1]."""
-        return self.average(noise)
-
-    def build_weights(self) -> "DCGAN":
-        """Create all variables, so that they can be restored before the first batch; return self."""
-        self.discriminator(self.generator(tf.zeros([1, self.noise_dim])))
-        self(tf.zeros([1, self.noise_dim]))
-        self.average.set_weights(self.generator.get_weights())
-        return self
-
-    def compile(
-        self, generator_optimizer: keras.optimizers.Optimizer, discriminator_optimizer: keras.optimizers.Optimizer
-    ) -> None:
-        """Take two optimizers, because each keeps the memory of one network's gradients."""
-        super().compile(optimizer=generator_optimizer)  # which wraps it for float16, whose gradients need scaling
-        if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
-            discriminator_optimizer = keras.optimizers.LossScaleOptimizer(discriminator_optimizer)
-        self.discriminator_optimizer = discriminator_optimizer
-        self.optimizer.build(self.generator.trainable_variables)
-        self.discriminator_optimizer.build(self.discriminator.trainable_variables)
-
-    @property
-    def metrics(self) -> list[keras.metrics.Metric]:
-        """The means of what `train_step` returns, for `fit`; without Keras' own, of a single loss."""
-        return list(self.means.values())
+    def call(self, z: tf.Tensor) -> tf.Tensor:
+        """Return the EMA generator's images float32 [B, H, W, C] in [-1, 1] for latents `z` float32 [B, Z]."""
+        return self.ema_generator(z)
 
     def train_step(self, real: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Play one round on a batch of real images float32 [B, H, W, C] in [-1, 1]; return its losses and figures."""
-        noise = keras.random.normal([tf.shape(real)[0], self.noise_dim], seed=self.noise_seed)  # B Z
+        """Run one training step on real images float32 [B, H, W, C] in [-1, 1]; return the metrics of the batch."""
+        z = keras.random.normal([tf.shape(real)[0], self.latent_dim], seed=self.seed_generator)  # B Z
         with tf.GradientTape() as generator_tape, tf.GradientTape() as discriminator_tape:
-            made = self.generator(noise, training=True)  # B H W C
+            fake = self.generator(z, training=True)  # B H W C
             real_logits = self.discriminator(real, training=True)  # B 1
-            made_logits = self.discriminator(made, training=True)  # B 1
-            loss_g = generator_loss(made_logits)
-            loss_d = discriminator_loss(real_logits, made_logits, self.real_target)
-            scaled_g = self.optimizer.scale_loss(loss_g)
-            scaled_d = self.discriminator_optimizer.scale_loss(loss_d)
-        self._learn(generator_tape, scaled_g, self.generator, self.optimizer)
-        self._learn(discriminator_tape, scaled_d, self.discriminator, self.discriminator_optimizer)
-        self._update_average()
-        logs = {
+            fake_logits = self.discriminator(fake, training=True)  # B 1
+            loss_g = generator_loss(fake_logits)
+            loss_d = discriminator_loss(real_logits, fake_logits, self.real_label)
+        apply_gradients(self.generator_optimizer, generator_tape, loss_g, self.generator.trainable_variables)
+        weights = self.discriminator.trainable_variables
+        apply_gradients(self.discriminator_optimizer, discriminator_tape, loss_d, weights)
+        self.ema_generator.update(self.generator)
+        return {
             "generator_loss": loss_g,
             "discriminator_loss": loss_d,
-            "right_on_real": tf.reduce_mean(tf.cast(real_logits > 0, tf.float32)),
-            "right_on_made": tf.reduce_mean(tf.cast(made_logits < 0, tf.float32)),
-            "diversity": diversity(made, real),
+            "real_accuracy": tf.reduce_mean(tf.cast(real_logits > 0, tf.float32)),
+            "fake_accuracy": tf.reduce_mean(tf.cast(fake_logits < 0, tf.float32)),
+            "diversity": diversity(fake, real),
         }
-        for name, value in logs.items():
-            self.means[name].update_state(value)  # which is what fit() shows
-        return logs
-
-    def _learn(self, tape: tf.GradientTape, loss: tf.Tensor, network: keras.Model, optimizer) -> None:
-        gradients = tape.gradient(loss, network.trainable_variables)
-        optimizer.apply_gradients(zip(gradients, network.trainable_variables, strict=True))
-
-    def _update_average(self) -> None:
-        """Move the average towards the player: in whole at first, in ever smaller steps down to 1 - average_decay."""
-        self.steps.assign_add(1)
-        steps = tf.cast(self.steps, tf.float32)
-        decay = tf.minimum(self.average_decay, (1 + steps) / (10 + steps))
-        for mean, variable in zip(self.average.variables, self.generator.variables, strict=True):
-            mean.assign(decay * mean + (1 - decay) * variable)

@@ -1,149 +1,199 @@
 # %% [markdown]
-# # Digits that nobody has written
+# # DCGAN: generate digits from random vectors
 #
-# You will train two networks against each other. One, the **generator**, turns noise into images. The other, the
-# **discriminator**, learns to tell them from real ones, and the generator learns only from being found out. You will
-# see:
+# You will train two networks against each other. The **generator** maps random vectors, called latents, to images. The
+# **discriminator** separates generated images from real ones. The generator is trained to make the discriminator fail.
+# You will see:
 #
-# - digits coming out of the fog, the same sixteen noise vectors after every epoch,
-# - a walk through the noise space, on which one image turns into the next,
-# - numbers that say how good the images are, which the losses of such a game do not.
+# - digits emerge from noise, in the images of the same sixteen latents after every epoch,
+# - an interpolation between latents, in which one image turns into the next,
+# - metrics of the images, because the losses of a GAN do not show how good the images are.
 #
-# There are five steps: download, preprocess, define the model, train it, use it. Each is first defined and explained;
-# then *Train* puts them to work.
-#
-# All code that matters is in this notebook: change any of it, run the cell again, and train again. As it stands, it
-# learns from two thousand digits that the code draws, in half a minute; one word, in *Settings*, makes that MNIST.
+# There are five steps: download, preprocess, define the model, train it, use it. As it stands, the notebook trains on
+# two thousand digits that the code draws, in less than a minute. One word in *Settings* changes that to MNIST. Model,
+# losses and training step stand here in full: change them, run the cell again, and train again.
 #
 # The papers: Goodfellow et al. 2014, *Generative adversarial networks* (arXiv:1406.2661), and Radford et al. 2016, from
 # whom the DC in DCGAN, *deep convolutional*, comes (arXiv:1511.06434).
 
 # %% [markdown]
 # ## Settings
+#
+# `tiny` are drawn digits, without a download. `quick` is MNIST, 60,000 handwritten digits: nine minutes on two
+# processor cores. All settings and their reasons are in `examples/dcgan/config.py`; any of them can be changed here.
 
-# %% tags=["include"]
-"""The notebook's own words and cells, and the order of the rest; `make notebooks` composes them."""
+# %%
+"""The lesson of DCGAN; `make notebooks` composes the notebook from it."""
 
 from dataclasses import replace
 
-import keras
-from IPython.display import Image as Picture
-from IPython.display import display
-
-from common.data.images import grid
-from common.app.report import flat, readable
 from examples.dcgan.config import PRESETS
 
-# %% [markdown]
-# `tiny` are drawn digits, made here without a download. `quick` is MNIST, 60,000 handwritten digits: nine minutes on
-# two processor cores. Any setting can be changed here; unfold the cell above for all of them and their reasons.
-
-# %%
 PRESET = "tiny"  # @param ["tiny", "quick", "full"]
 config = replace(PRESETS[PRESET], fresh=True)  # fresh: train anew whenever the cell that trains is run
 
-# %% tags=["include"]
-from examples.dcgan.data import load_images, to_bytes, training_batches
-
 # %% [markdown]
-# ### Look at a batch
+# ## Steps 1 and 2: a batch of images
+#
+# `load_images` returns the images as bytes. `training_batches` scales them to [-1, 1], the range of the generator's
+# $\tanh$, and shuffles them by seed and epoch.
 
 # %%
+from common.data.images import grid
+from examples.dcgan.data import load_images, to_bytes, training_batches
+
 images = load_images(config.data, config.image_size, config.channels, config.data_dir)
 print(f"{len(images.train):,} images as bytes: {images.train.shape}")
 for real in training_batches(images.train, 32, config.seed, epoch=0).take(1):
     print(f"a batch: {real.shape}, {real.dtype.name}, from {real.numpy().min():.0f} to {real.numpy().max():.0f}")
 grid(to_bytes(real).numpy(), columns=16, scale=2)
 
-# %% tags=["include"]
-from examples.dcgan.model import discriminator_loss, generator_loss
+# %%
+from functools import partial
 
-# %% tags=["include"]
-from examples.dcgan.balance import WatchBalance
+import keras
+import tensorflow as tf
 
-# %% tags=["include"]
-from examples.dcgan.train import build_model, train
+from common.app.lesson import method_of
+from common.nn.adversarial import AdversarialModel
+from common.nn.ema import ExponentialMovingAverage
+from common.nn.gradients import apply_gradients
+from examples.dcgan.feature_maps import feature_map_sizes  # 28: 28, 14, 7, 4
+from examples.dcgan.metrics.sample_metrics import diversity
+
+# %% tags=["source"]
+from examples.dcgan.model import Discriminator, Generator, downsample, normal, upsample
+
+# %% tags=["source"]
+from examples.dcgan.model import cross_entropy, discriminator_loss, generator_loss
 
 # %% [markdown]
 # ### Check the untrained networks
 #
-# Follow one batch through both. The discriminator answers with a *logit*: above 0 it takes the image for real, below
-# 0 for made, and the sigmoid makes a probability of it. Before any training it knows nothing, so its loss should be
-# $2 \ln 2 = 1.386$ and the generator's $\ln 2 = 0.693$. It is worth a look whenever you change a network.
+# The discriminator gives a *logit* for each image; the sigmoid of the logit is the probability that the image is real.
+# Before training all probabilities are near 0.5. So the discriminator's loss is near $2 \ln 2 = 1.386$ and the
+# generator's near $\ln 2 = 0.693$. Check this whenever you change a network.
 
 # %%
-model = build_model(config, images)
-noise = keras.random.normal([32, config.noise_dim], seed=1)
-made = model.generator(noise)
-real_logits, made_logits = model.discriminator(real), model.discriminator(made)
-print(f"noise {noise.shape} -> images {made.shape} -> logits {made_logits.shape}")
-print(f"discriminator {discriminator_loss(real_logits, made_logits):.3f}, generator {generator_loss(made_logits):.3f}")
+_, image_size, _, channels = images.train.shape
+generator = Generator(image_size, channels, config.base_channels)
+discriminator = Discriminator(image_size, config.base_channels)
+z = keras.random.normal([32, config.latent_dim], seed=1)
+fake = generator(z)
+real_logits, fake_logits = discriminator(real), discriminator(fake)
+print(f"latents {z.shape} -> images {fake.shape} -> logits {fake_logits.shape}")
+print(f"discriminator {discriminator_loss(real_logits, fake_logits):.3f}, generator {generator_loss(fake_logits):.3f}")
 
-# %% tags=["include"]
-from examples.dcgan.demo import ImageGenerator, draw_noise, draw_walk, sheet
+# %% tags=["source"]
+from examples.dcgan.model import DCGAN
+
+# %% [markdown]
+# ### Run one training step
+#
+# The tape gives the gradient of the loss with respect to each weight of the discriminator. No layer should have a norm
+# of nearly 0. The model then needs an optimizer for each network; after one step it returns the metrics of the batch.
+
+# %%
+with tf.GradientTape() as tape:
+    loss = discriminator_loss(discriminator(real, training=True), discriminator(fake, training=True))
+for weight, gradient in zip(
+    discriminator.trainable_weights, tape.gradient(loss, discriminator.trainable_weights), strict=True
+):
+    print(f"{weight.path:<45} {tuple(weight.shape)!s:<18} gradient norm {tf.norm(gradient):.4f}")
+
+# %%
+model = DCGAN(image_size, channels, **config.architecture()).build_weights()
+model.compile(
+    keras.optimizers.Adam(config.generator_learning_rate, beta_1=config.beta_1),
+    keras.optimizers.Adam(config.discriminator_learning_rate, beta_1=config.beta_1),
+)
+for name, value in model.train_step(real).items():
+    print(f"{name:<20} {float(value):.3f}")
 
 # %% [markdown]
 # ## Train
 #
-# Everything is defined; this puts it to work. After every epoch come both losses, how often the discriminator is
-# right, and the diversity. The losses need not fall: each network's success is the other one's failure.
+# `train` builds the model as above and runs all epochs. After each it prints both losses, the accuracy of the
+# discriminator on real and on fake images, and the diversity. The losses need not fall, because the networks are
+# opponents.
 
 # %%
-run = train(config)
+from IPython.display import Image as Picture
+from IPython.display import display
+
+from examples.dcgan.train import train
+
+run = train(config, DCGAN)
 
 # %% [markdown]
-# The same sixteen noise vectors, from before training to its end:
+# The images of the same sixteen latents, from the untrained generator to the end of the training:
 
 # %%
 display(Picture(filename=run.figures / "training.gif"))
 
 # %% [markdown]
-# Is it going well? Dotted: beyond it the discriminator has won (middle), or the images repeat each other (right).
+# Losses, accuracies and diversity by epoch. Beyond the dotted lines the discriminator dominates (middle), or the images
+# repeat each other (right).
 
 # %%
 display(Picture(filename=run.figures / "learning_curve.png"))
 
 # %% [markdown]
-# ## Make images, and walk from one to another
+# ## Step 5: generate images, and interpolate between them
+#
+# `ImageGenerator` restores the EMA generator. `sample` maps the latents of a seed to images. The interpolation follows
+# arcs between latents (White 2016, arXiv:1609.04468), because all latents of the training have about the same length.
 
 # %%
-generator = ImageGenerator.load(run)
-display(sheet(generator.draw(64, seed=1)))
+from examples.dcgan.demo import ImageGenerator, draw_interpolation, sample_latents, sheet
+
+generator = ImageGenerator.load(run, DCGAN)
+display(sheet(generator.sample(64, seed=1)))
 
 # %%
-draw_walk(generator, [1, 2, 3], 16, run.figures / "walk.gif")
-display(Picture(filename=run.figures / "walk.gif"))
+draw_interpolation(generator, [1, 2, 3], 16, run.figures / "interpolation.gif")
+display(Picture(filename=run.figures / "interpolation.gif"))
 
-# %% tags=["include"]
-from examples.dcgan.fidelity import frechet_distance
+# %% [markdown]
+# ## Measure
+#
+# `evaluate` trains a classifier of the same digits once, and compares its features of generated and real images. The
+# Frechet distance is small if both sets have the same distribution of features; the floor is that of two sets of real
+# images. The Inception score (Salimans et al. 2016, arXiv:1606.03498), here with this classifier instead of Inception,
+# is at most 10: every image then belongs clearly to one digit, and all digits are equally frequent.
 
-# %% tags=["include"]
+# %%
+from common.app.report import flatten, format_value
 from examples.dcgan.evaluate import evaluate
 
-# %%
-for name, value in flat(evaluate(run, data_dir=config.data_dir)).items():
-    print(f"{name:<26} {readable(value)}")
+for name, value in flatten(evaluate(run, data_dir=config.data_dir, model_class=DCGAN)).items():
+    print(f"{name:<26} {format_value(value)}")
 
 # %%
 display(Picture(filename=run.figures / "classes.png"))
 display(Picture(filename=run.figures / "nearest.png"))
 
 # %% [markdown]
-# ## Now try
+# ## Exercises
 #
-# Each is a change of one line; then run from the cell on that you changed.
+# Each changes one thing; run from the changed cell on. `PRESET = "quick"` trains on handwritten digits, and
+# `replace(PRESETS["quick"], data="/content/my_pictures", image_size=64, fresh=True)` on a folder of pictures.
 #
-# - **Handwritten digits**: `PRESET = "quick"`.
-# - **Other data**: `config = replace(PRESETS["quick"], data="tfds:fashion_mnist", fresh=True)`.
-# - **Your own pictures**: `config = replace(PRESETS["quick"], data="/content/my_pictures", image_size=64,
-#   fresh=True)`; a folder of PNG or JPEG. A thousand of one kind of thing make a start.
-# - **Upset the balance**: `config = replace(PRESETS[PRESET], discriminator_learning_rate=3e-3, fresh=True)`. Who
-#   wins, and what do the images look like then?
-# - **Adam with a long memory**: `beta_1=0.9`, in the same place.
-# - **The paper's kernels**: in `Generator` and `Discriminator`, 5 instead of 4. Look for checkerboards.
-# - **The player instead of the average**: in `DCGAN.call`, return `self.generator(noise)`.
-# - **Noise that the generator never saw**: run the next cell with other lengths of the vector. Where does it break?
+# 1. **Let the discriminator dominate**: `config = replace(PRESETS[PRESET], generator_learning_rate=1e-4,
+#    discriminator_learning_rate=1e-3, fresh=True)`. What happens to accuracies, losses and diversity?
+#
+#    <details><summary>Result</summary>Both accuracies reach 1.00. The discriminator's loss falls to about 0.03, the
+#    generator's rises to about 5, and diversity stays below 0.5. Adam with `beta_1=0.9` ends much the same.</details>
+# 2. **Publish the raw generator**: in `DCGAN.call`, return `self.generator(z)`. How do the samples of successive epochs
+#    differ?
+#
+#    <details><summary>Result</summary>They change two to three times as much from epoch to epoch, because the two
+#    networks circle around the equilibrium.</details>
+# 3. **Latents unlike those of the training**: the next cell scales them by 0.3, 1 and 3. Which images suffer?
+#
+#    <details><summary>Result</summary>Short latents give faint, almost black images; long ones give thick strokes with
+#    specks around them.</details>
 
 # %%
-noise = draw_noise(16, config.noise_dim, seed=3)
-display(sheet(generator.make(0.3 * noise)), sheet(generator.make(noise)), sheet(generator.make(3 * noise)))
+z = sample_latents(16, config.latent_dim, seed=3)
+display(sheet(generator.generate(0.3 * z)), sheet(generator.generate(z)), sheet(generator.generate(3 * z)))

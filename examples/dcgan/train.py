@@ -1,11 +1,11 @@
 # %% [markdown]
 # # DCGAN: training
 #
-# Everything meets here: the batches, the two networks with their tapes, and the loop that drives them and can be
-# interrupted anywhere.
+# This module connects the batches, the two networks and the training loop. The loop can be interrupted at any step and
+# resumes there.
 
 # %%
-"""Step 4: put data, model and loop together in a run directory; draw the pictures when training is over."""
+"""Step 4: train the model in a run directory; draw the figures at the end."""
 
 import math
 from functools import partial
@@ -15,21 +15,19 @@ import keras
 from common.data.images import save_image
 from common.io.terminal import echo
 from common.training import trainer
-from common.training.run_directory import Run
-
-# %% tags=["module"]
-from examples.dcgan.balance import WatchBalance, draw_balance
+from common.training.run_directory import RunDirectory
 from examples.dcgan.config import Config
 from examples.dcgan.data import ImageSet, load_images, training_batches
-from examples.dcgan.demo import ImageGenerator, SampleEveryEpoch, draw_training_gif, sheet
+from examples.dcgan.demo import DrawSamples, ImageGenerator, draw_training_gif, sheet
+from examples.dcgan.metrics.diagnostics import WarnOfFailures, draw_training_curves
 from examples.dcgan.model import DCGAN
 
 
 # %%
-def build_model(config: Config, images: ImageSet) -> DCGAN:
-    """Return the untrained, compiled model of `config` for images of that shape."""
+def build_model(config: Config, images: ImageSet, model_class: type[DCGAN] = DCGAN) -> DCGAN:
+    """Return the untrained, compiled model of `config` for images of this shape."""
     _, size, _, channels = images.train.shape
-    model = DCGAN(size, channels, **config.architecture()).build_weights()
+    model = model_class(size, channels, **config.architecture()).build_weights()
     model.compile(
         keras.optimizers.Adam(config.generator_learning_rate, beta_1=config.beta_1),
         keras.optimizers.Adam(config.discriminator_learning_rate, beta_1=config.beta_1),
@@ -37,30 +35,34 @@ def build_model(config: Config, images: ImageSet) -> DCGAN:
     return model
 
 
-def train(config: Config) -> Run:
-    """Train as `config` says, or resume the run that is there, and draw the pictures.
+def train(config: Config, model_class: type[DCGAN] = DCGAN) -> RunDirectory:
+    """Train with the settings `config`, or resume the run in its directory, and draw the figures.
+
+    Args:
+        config: the settings.
+        model_class: of the model; the lesson passes the class that it defines.
 
     Raises:
-        UserError: bad data, or a run directory with other settings.
-        Interrupted: stopped by a signal, with everything saved.
+        UserError: the data cannot be used, or the run directory has other settings.
+        Interrupted: a signal stopped the training, and everything is saved.
     """
-    trainer.prepare(config.seed, config.precision)
+    trainer.set_seed_and_precision(config.seed, config.precision)
     images = load_images(config.data, config.image_size, config.channels, config.data_dir)
-    run = Run.start(
+    run = RunDirectory.start(
         config.run_path,
         config.EXAMPLE,
         settings=config.settings(),
         data=images.fingerprint,
         fresh=config.fresh,
     )
-    model = build_model(config, images)
-    announce(config, images, model)
+    model = build_model(config, images, model_class)
+    print_summary(config, images, model)
     trainer.Trainer(
         model,
         run,
         epochs=config.epochs,
         steps_per_epoch=config.steps_per_epoch,
-        callbacks=[SampleEveryEpoch(run.samples, config.seed), WatchBalance()],
+        callbacks=[DrawSamples(run, config.seed), WarnOfFailures()],
         eager=config.eager,
         max_minutes=config.max_minutes,
         checkpoint_seconds=config.checkpoint_seconds,
@@ -69,8 +71,8 @@ def train(config: Config) -> Run:
     return run
 
 
-def announce(config: Config, images: ImageSet, model: DCGAN) -> None:
-    """Say what is about to be trained on what."""
+def print_summary(config: Config, images: ImageSet, model: DCGAN) -> None:
+    """Print the number and shape of the images and the number of weights of both networks."""
     count, height, width, channels = images.train.shape
 
     def weights(network: keras.Model) -> str:
@@ -82,12 +84,12 @@ def announce(config: Config, images: ImageSet, model: DCGAN) -> None:
     )
 
 
-def draw_pictures(run: Run, model: DCGAN) -> None:
-    """Draw curves, training GIF and a sheet of samples of the run so far; nothing if no epoch is finished."""
+def draw_pictures(run: RunDirectory, model: DCGAN) -> None:
+    """Draw the training curves, the training GIF and a sheet of samples, once an epoch is finished."""
     rows = run.read_metrics()
     if not rows:
         return
-    draw_balance(rows, run.figures / "learning_curve.png")
+    draw_training_curves(rows, run.figures / "learning_curve.png")
     draw_training_gif(run)
-    save_image(sheet(ImageGenerator(model).draw(64, seed=1)), run.figures / "samples.png")
+    save_image(sheet(ImageGenerator(model).sample(64, seed=1)), run.figures / "samples.png")
     echo(f"pictures: {run.figures}")

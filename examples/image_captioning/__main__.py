@@ -2,10 +2,10 @@
 
 import sys
 
-from common.app.cli import Verb, main
+from common.app.cli import Command, main
 from examples.image_captioning.config import PRESETS, CaptionOptions, Config, EvaluateOptions, ExportOptions
 
-# TensorFlow is imported by the verbs, not here, so that --help answers at once.
+# TensorFlow is imported by the commands, not here, so that --help answers at once.
 
 
 def train(config: Config) -> None:
@@ -28,11 +28,11 @@ def caption(options: CaptionOptions) -> None:
     from common.app.outputs import Outputs
     from common.errors import UserError
     from common.io.terminal import echo, json_line
-    from common.training.run_directory import Run
+    from common.training.run_directory import RunDirectory
     from examples.image_captioning.caption_figures import SUFFIXES, draw_caption
     from examples.image_captioning.demo import BeamSearchOptions, PhotoCaptioner, find_photos
 
-    run = Run.open(options.run, Config.EXAMPLE)
+    run = RunDirectory.open(options.run, Config.EXAMPLE)
     outputs = Outputs(options.out or run.path / "captions", run.identity, options.overwrite)
     photos = find_photos(options.photos)
     captioner, search_options = PhotoCaptioner.load(run), BeamSearchOptions(options.beam, options.length_penalty)
@@ -55,16 +55,16 @@ def caption(options: CaptionOptions) -> None:
 
 def evaluate(options: EvaluateOptions) -> None:
     """Measure, and refresh the report."""
-    from common.app.report import flat, readable
+    from common.app.report import flatten, format_value
     from common.io.terminal import echo
-    from common.training.run_directory import Run
+    from common.training.run_directory import RunDirectory
     from examples.image_captioning.evaluate import evaluate
     from examples.image_captioning.report import write_report
 
-    run = Run.open(options.run, Config.EXAMPLE)
+    run = RunDirectory.open(options.run, Config.EXAMPLE)
     settings = (options.split, options.data, options.data_dir, options.features_dir, options.boxes, options.write)
-    for name, value in flat(evaluate(run, *settings)).items():
-        echo(f"{name:<20} {readable(value)}")
+    for name, value in flatten(evaluate(run, *settings)).items():
+        echo(f"{name:<20} {format_value(value)}")
     if options.write:
         echo(f"written: {run.evaluation}, {write_report(run)}")
 
@@ -72,22 +72,22 @@ def evaluate(options: EvaluateOptions) -> None:
 def export(options: ExportOptions) -> None:
     """Write a SavedModel and say where."""
     from common.io.terminal import echo
-    from common.training.run_directory import Run
+    from common.training.run_directory import RunDirectory
     from examples.image_captioning.demo import PhotoCaptioner
     from examples.image_captioning.export import export
 
-    run = Run.open(options.run, Config.EXAMPLE)
+    run = RunDirectory.open(options.run, Config.EXAMPLE)
     folder = options.out or run.path / "saved_model"
     echo(f"written: {export(PhotoCaptioner.load(run), folder, run.identity, options.overwrite)}")
 
 
-VERBS = {
-    "train": Verb("train or resume a model", Config, train, PRESETS),
-    "caption": Verb("caption photos with a trained model", CaptionOptions, caption),
-    "evaluate": Verb("measure a trained model on held-out photos", EvaluateOptions, evaluate),
-    "export": Verb("write a SavedModel, photo in, caption and attention out", ExportOptions, export),
+COMMANDS = {
+    "train": Command("train or resume a model", Config, train, PRESETS),
+    "caption": Command("caption photos with a trained model", CaptionOptions, caption),
+    "evaluate": Command("measure a trained model on held-out photos", EvaluateOptions, evaluate),
+    "export": Command("write a SavedModel, photo in, caption and attention out", ExportOptions, export),
 }
 
 if __name__ == "__main__":
     summary = "Image captioning: an LSTM with attention captions photos, and shows the attention for every word."
-    sys.exit(main("python -m examples.image_captioning", summary, VERBS))
+    sys.exit(main("python -m examples.image_captioning", summary, COMMANDS))

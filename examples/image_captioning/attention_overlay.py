@@ -1,4 +1,4 @@
-"""The attention for each word as light on the image: a sheet of panels, and the frames of a GIF."""
+"""Attention drawn on a photo, as a sheet of panels or a GIF: for each word, regions without attention are darkened."""
 
 import textwrap
 from collections.abc import Sequence
@@ -8,50 +8,50 @@ from PIL import Image, ImageDraw
 
 from common.viz import figures
 
-_DIM = 0.25  # brightness without attention
-_SPREAD = 20 / 224  # standard deviation over the image's side, as in Xu et al. 2015
+_MIN_BRIGHTNESS = 0.25  # fraction of the brightness that remains without attention
+_SIGMA = 20 / 224  # standard deviation as a fraction of the side of the photo, as in Xu et al. 2015
 _MARGIN = 12
 
 
 def upsample(grid: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Spread weights over a grid, float [rows, columns], smoothly over a picture: each cell's as a Gaussian.
+    """Return the weights of a grid resized to a photo: a sum of Gaussians, one at the centre of each cell.
 
     Args:
-        grid: weights, not negative.
-        size: width and height of the picture, of which the grid covers the whole, whatever its proportions.
+        grid: non-negative weights, float [rows, columns].
+        size: width and height of the photo; the grid covers all of it.
 
     Returns:
-        float64 [height, width], not negative; less at the border, as there are no cells beyond it.
+        float64 [height, width], non-negative; smaller near the border, because there are no cells beyond it.
     """
     (width, height), (rows, columns) = size, np.shape(grid)
-    return _bumps(rows, height) @ np.asarray(grid, float) @ _bumps(columns, width).T
+    return _gaussian_weights(rows, height) @ np.asarray(grid, float) @ _gaussian_weights(columns, width).T
 
 
-def _bumps(cells: int, pixels: int) -> np.ndarray:
-    """Return what each cell of a row adds to each pixel, float64 [pixels, cells]."""
-    places, middles = ((np.arange(count) + 0.5) / count for count in (pixels, cells))
-    return np.exp(-((places[:, None] - middles) ** 2) / (2 * _SPREAD**2))
+def _gaussian_weights(cells: int, pixels: int) -> np.ndarray:
+    """Return the weight of each cell at each pixel of a row, float64 [pixels, cells]."""
+    positions, centres = ((np.arange(count) + 0.5) / count for count in (pixels, cells))
+    return np.exp(-((positions[:, None] - centres) ** 2) / (2 * _SIGMA**2))
 
 
 def overlay(image: Image.Image, grid: np.ndarray) -> Image.Image:
-    """Return the RGB picture dimmed, except where `grid`, float [rows, columns], is near its largest weight."""
+    """Return the photo in RGB, darkened where the weights of `grid`, float [rows, columns], are small."""
     weights = upsample(grid, image.size)
-    light = _DIM + (1 - _DIM) * weights / max(float(weights.max()), 1e-9)  # H W
-    return Image.fromarray((np.asarray(image.convert("RGB")) * light[..., None]).astype(np.uint8))
+    brightness = _MIN_BRIGHTNESS + (1 - _MIN_BRIGHTNESS) * weights / max(float(weights.max()), 1e-9)  # H W
+    return Image.fromarray((np.asarray(image.convert("RGB")) * brightness[..., None]).astype(np.uint8))
 
 
 def sheet(
     image: Image.Image, words: Sequence[str], grids: np.ndarray, title: str, width: int = 200, columns: int = 5
 ) -> Image.Image:
-    """Draw the picture and, for each word, the picture with its attention, under the word.
+    """Return a sheet with the photo and, for each word, the photo with the attention of that word.
 
     Args:
-        image: the photo, in its own proportions.
-        words: of the caption.
-        grids: attention, float [words, rows, columns], each adding up to 1.
-        title: set above it all.
-        width: of a panel, in pixels.
-        columns: panels to a row.
+        image: the photo.
+        words: the words of the caption.
+        grids: attention weights, float [words, rows, columns]; each grid sums to 1.
+        title: the title of the sheet.
+        width: the width of a panel, in pixels.
+        columns: the maximum number of panels per row.
     """
     image = image.convert("RGB").resize((width, max(1, round(width * image.height / image.width))))
     panels = [image, *(overlay(image, grid) for grid in grids)]
@@ -63,48 +63,48 @@ def sheet(
     top = _MARGIN + 22 * len(lines) + 4
     rows = -(-len(panels) // columns)
     canvas = Image.new("RGB", (columns * across + _MARGIN, top + rows * down + _MARGIN), figures.PAPER)
-    pen = ImageDraw.Draw(canvas)
-    for number, line in enumerate(lines):
-        pen.text((_MARGIN, _MARGIN + 22 * number), line, fill=figures.INK, font=figures.monospace(16, bold=True))
-    for number, (panel, (word, peak)) in enumerate(zip(panels, labels, strict=True)):
-        x, y = _MARGIN + number % columns * across, top + number // columns * down
-        pen.text((x, y), word, fill=figures.ACCENT, font=figures.monospace(15, bold=True))
-        pen.text((x + width, y + 3), peak, fill=figures.FAINT, font=figures.monospace(11), anchor="ra")
+    draw = ImageDraw.Draw(canvas)
+    for index, line in enumerate(lines):
+        draw.text((_MARGIN, _MARGIN + 22 * index), line, fill=figures.INK, font=figures.monospace(16, bold=True))
+    for index, (panel, (word, peak)) in enumerate(zip(panels, labels, strict=True)):
+        x, y = _MARGIN + index % columns * across, top + index // columns * down
+        draw.text((x, y), word, fill=figures.ACCENT, font=figures.monospace(15, bold=True))
+        draw.text((x + width, y + 3), peak, fill=figures.FAINT, font=figures.monospace(11), anchor="ra")
         canvas.paste(panel, (x, y + 22))
     return canvas
 
 
 def frames(image: Image.Image, words: Sequence[str], grids: np.ndarray, width: int = 360) -> list[Image.Image]:
-    """Return one image for each word, of one size: the attention, and below it the caption with that word in colour.
+    """Return a frame for each word, all of one size: the photo with attention, and the caption with the word in colour.
 
     Args:
-        image: the photo, in its own proportions.
-        words: of the caption.
-        grids: attention, float [words, rows, columns].
-        width: in pixels.
+        image: the photo.
+        words: the words of the caption.
+        grids: attention weights, float [words, rows, columns].
+        width: the width of a frame, in pixels.
     """
     image = image.convert("RGB").resize((width, max(1, round(width * image.height / image.width))))
-    places, height = _lay_out(words, width)
+    positions, height = _lay_out(words, width)
     pictures = []
     for current, grid in enumerate(grids):
         canvas = Image.new("RGB", (width, image.height + height), figures.PAPER)
         canvas.paste(overlay(image, grid))
-        pen = ImageDraw.Draw(canvas)
-        for number, (word, (x, y)) in enumerate(zip(words, places, strict=True)):
-            colour = figures.ACCENT if number == current else figures.INK if number < current else figures.FAINT
-            pen.text((x, image.height + y), word, fill=colour, font=figures.monospace(15, bold=number == current))
+        draw = ImageDraw.Draw(canvas)
+        for index, (word, (x, y)) in enumerate(zip(words, positions, strict=True)):
+            colour = figures.ACCENT if index == current else figures.INK if index < current else figures.FAINT
+            draw.text((x, image.height + y), word, fill=colour, font=figures.monospace(15, bold=index == current))
         pictures.append(canvas)
     return pictures
 
 
 def _lay_out(words: Sequence[str], width: int) -> tuple[list[tuple[float, int]], int]:
-    """Give each word a place in lines of `width`, and return the height of all lines."""
+    """Return the position (x, y) of each word in lines of `width` pixels, and the height of all lines."""
     font = figures.monospace(15, bold=True)
-    places: list[tuple[float, int]] = []
+    positions: list[tuple[float, int]] = []
     x, y = float(_MARGIN), 8
     for word in words:
         if x + font.getlength(word) > width - _MARGIN and x > _MARGIN:
             x, y = float(_MARGIN), y + 22
-        places.append((x, y))
+        positions.append((x, y))
         x += font.getlength(word + " ")
-    return places, y + 30
+    return positions, y + 30

@@ -17,7 +17,7 @@ from common.data.images import read_image, save_image
 from common.data.vocabulary import Vocabulary
 from common.io.files import write_atomically
 from common.io.terminal import echo, one_line
-from common.training.run_directory import Run
+from common.training.run_directory import RunDirectory
 from common.training.samples import SampleCallback, sample_path
 from common.viz import figures
 
@@ -55,7 +55,7 @@ def draw_caption(image: Image.Image, caption: Caption, outputs: Outputs, stem: s
 class CaptionSamples(SampleCallback):
     """Captions a fixed few validation photos: the texts as samples, the first photo's sheet as a PNG beside them."""
 
-    def __init__(self, run: Run, encoder: Encoder, vocabulary: Vocabulary, photos: PhotoSet, max_length: int):
+    def __init__(self, run: RunDirectory, encoder: Encoder, vocabulary: Vocabulary, photos: PhotoSet, max_length: int):
         """Choose the photos; the model is that of the training."""
         super().__init__(run)
         self.encoder, self.vocabulary, self.photos, self.max_length = encoder, vocabulary, photos, max_length
@@ -84,7 +84,7 @@ def sample_photos(photos: PhotoSet) -> list[int]:
     return [(index * len(photos) + len(photos) // 3) // count for index in range(count)]
 
 
-def draw_pictures(run: Run, encoder: Encoder, photos: PhotoSet, uniform_nll: float) -> None:
+def draw_pictures(run: RunDirectory, encoder: Encoder, photos: PhotoSet, uniform_nll: float) -> None:
     """Draw learning curve, training GIF and the caption sheets of the run so far; nothing if no epoch is finished.
 
     Args:

@@ -18,7 +18,7 @@ import platformdirs
 from common.data.archives import extract
 from common.data.download import Resource, cache_dir, fetch
 from common.data.images import read_image
-from common.data.parallel_download import fetch_all
+from common.data.parallel_download import download_many
 from common.data.text_files import read_text
 from common.errors import UserError
 from common.io.terminal import echo
@@ -129,7 +129,7 @@ def _coco_photos(folder: Path, part: str, split: Split, images: int) -> list[Pho
     names = map(str, np.random.default_rng(1).permutation(sorted(captions)))
     there = {entry.name for entry in os.scandir(folder / part)} if (folder / part).is_dir() else set()
     chosen = sorted(names, key=lambda name: name not in there)[:images]  # stable: those there first
-    failed = fetch_all(
+    failed = download_many(
         {folder / part / name: f"{COCO_PHOTOS}{part}/{name}" for name in chosen}, read_image, f"{part} photos"
     )
     if len(failed) == len(chosen):

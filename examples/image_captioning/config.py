@@ -13,8 +13,8 @@ from common.app.cli import (
     OutputOptions,
     TrainOptions,
     require_between,
+    require_fraction,
     require_positive,
-    require_share,
 )
 from common.errors import UserError
 
@@ -90,7 +90,7 @@ class Config(TrainOptions):
         require_between(1, 1000, self, "max_length")
         require_between(1, MAX_WIDTH, self, "embedding_dim", "units", "attention_units")
         require_between(0, MAX_STEPS, self, "doubly_stochastic_weight", "warmup_steps")
-        require_share(self, "dropout", "input_dropout", "word_dropout", "label_smoothing")
+        require_fraction(self, "dropout", "input_dropout", "word_dropout", "label_smoothing")
         require_positive(self, "learning_rate", "clip_norm")
         if self.data == "tiny" and self.encoder != "tiny":
             raise UserError("--data tiny: the scenes are for --encoder tiny; or use photos")

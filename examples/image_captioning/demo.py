@@ -23,7 +23,7 @@ from common.errors import UserError
 from common.nn.beam_search import Hypotheses, beam_search
 from common.training import trainer
 from common.training.checkpoints import restore_weights
-from common.training.run_directory import Run
+from common.training.run_directory import RunDirectory
 
 # %% tags=["module"]
 from examples.image_captioning.config import Config
@@ -95,14 +95,14 @@ class PhotoCaptioner:
         self._compiled: dict[tuple[int, int | None], Any] = {}
 
     @classmethod
-    def load(cls, run: Run) -> "PhotoCaptioner":
+    def load(cls, run: RunDirectory) -> "PhotoCaptioner":
         """Restore the best weights of a run; the run directory alone is enough.
 
         Raises:
             UserError: the run has no checkpoint yet, or it is damaged.
         """
         config = Config.from_settings(run.read_config().settings)
-        trainer.prepare(config.seed, config.precision)
+        trainer.set_seed_and_precision(config.seed, config.precision)
         vocabulary = Vocabulary.load(run.vocabulary)
         encoder = load_encoder(config.encoder, str(encoder_weights_path(run)))
         model = build_model(config, len(vocabulary), encoder)
@@ -155,7 +155,7 @@ class PhotoCaptioner:
         return Caption(words, weights[: len(words)].reshape(-1, side, side), score)
 
 
-def encoder_weights_path(run: Run) -> Path:
+def encoder_weights_path(run: RunDirectory) -> Path:
     """Return the path of the copy of the encoder's weights in a run, so that the run is complete."""
     return run.path / "encoder.safetensors"
 

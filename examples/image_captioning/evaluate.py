@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from common.errors import UserError
-from common.training.run_directory import Run
+from common.training.run_directory import RunDirectory
 
 # %% tags=["module"]
 from examples.image_captioning.caption_metrics import RULE, compute_metrics
@@ -32,7 +32,7 @@ _BATCH = 50  # photos captioned at once
 
 
 def evaluate(
-    run: Run,
+    run: RunDirectory,
     split: Split = "validation",
     data: str | None = None,
     data_dir: Path | None = None,
@@ -45,7 +45,7 @@ def evaluate(
     Args:
         run: a trained run.
         split: "validation" or "test".
-        data: what data it was trained on; None to take that from the run, see `Run.data_to_use`.
+        data: what data it was trained on; None to take that from the run, see `RunDirectory.data_to_use`.
         data_dir: the download cache; None for the default one.
         features_dir: where features are kept; None for the user's cache folder.
         boxes: a file of COCO's instances beside the folder of its photos, for the pointing game.

@@ -35,7 +35,7 @@ from IPython.display import display
 
 from common.data import images
 from examples.image_captioning import attention_overlay
-from common.app.report import flat, readable
+from common.app.report import flatten, format_value
 from common.nn.losses import masked_mean, smoothed_cross_entropy
 from examples.image_captioning.config import PRESETS
 
@@ -180,8 +180,8 @@ from examples.image_captioning.pointing import PointingGame
 from examples.image_captioning.evaluate import evaluate
 
 # %%
-for name, value in flat(evaluate(run, data_dir=config.data_dir)).items():
-    print(f"{name:<26} {readable(value)}")
+for name, value in flatten(evaluate(run, data_dir=config.data_dir)).items():
+    print(f"{name:<26} {format_value(value)}")
 
 # %% [markdown]
 # ## Now try

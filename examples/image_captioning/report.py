@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from common.app import report
-from common.training.run_directory import Run
+from common.training.run_directory import RunDirectory
 from common.training.samples import read_samples
 
 
-def write_report(run: Run) -> Path:
+def write_report(run: RunDirectory) -> Path:
     """Write `report.html` from what the run directory holds by now, and return its path."""
     lead = "An LSTM with attention captions photos, and attends to the photo for every word."
     sheets = sorted(run.figures.glob("caption_*.png"))

@@ -18,8 +18,8 @@ from common.data.vocabulary import Vocabulary
 from common.io.terminal import echo
 from common.nn.adam import Adam
 from common.training import trainer
-from common.training.run_directory import Run
-from common.training.schedule import WarmUpAndDecay
+from common.training.run_directory import RunDirectory
+from common.training.schedule import WarmupCosine
 
 # %% tags=["module"]
 from examples.image_captioning.caption_figures import CaptionSamples, draw_pictures
@@ -65,26 +65,26 @@ def load_data(config: Config) -> Data:
     return Data(train, validation, encoder, vocabulary, data_fingerprint(photos, encoder))
 
 
-def build_schedule(config: Config, total_steps: int) -> WarmUpAndDecay:
+def build_schedule(config: Config, total_steps: int) -> WarmupCosine:
     """Return the learning rate of a run of so many steps."""
-    return WarmUpAndDecay(config.learning_rate, total_steps, config.warmup_steps)
+    return WarmupCosine(config.learning_rate, total_steps, config.warmup_steps)
 
 
-def build_optimizer(config: Config, schedule: WarmUpAndDecay) -> keras.optimizers.Optimizer:
+def build_optimizer(config: Config, schedule: WarmupCosine) -> keras.optimizers.Optimizer:
     """Return Adam at the rate of `schedule`, with clipping."""
     return Adam(schedule, global_clipnorm=config.clip_norm)
 
 
-def train(config: Config) -> Run:
+def train(config: Config) -> RunDirectory:
     """Train as `config` says, or resume the run that is there, and draw the pictures.
 
     Raises:
         UserError: bad data, or a run directory with other settings.
         Interrupted: stopped by a signal, with everything saved.
     """
-    trainer.prepare(config.seed, config.precision)
+    trainer.set_seed_and_precision(config.seed, config.precision)
     data = load_data(config)
-    run = Run.start(
+    run = RunDirectory.start(
         config.run_path,
         config.EXAMPLE,
         settings=config.settings(),
@@ -94,7 +94,9 @@ def train(config: Config) -> Run:
     data.vocabulary.save(run.vocabulary)
     save_encoder(data.encoder, run)
 
-    trainer.prepare(config.seed, config.precision)  # again: computing features must not change the initial weights
+    trainer.set_seed_and_precision(
+        config.seed, config.precision
+    )  # again: computing features must not change the initial weights
     train_batches, validation_batches = (
         CaptionBatches(photos, data.vocabulary, config.batch_size, config.max_length)
         for photos in (data.train, data.validation)
@@ -121,7 +123,7 @@ def train(config: Config) -> Run:
     return run
 
 
-def save_encoder(encoder: Encoder, run: Run) -> None:
+def save_encoder(encoder: Encoder, run: RunDirectory) -> None:
     """Copy the encoder's weights into the run, unless they are there."""
     path = encoder_weights_path(run)
     if encoder.base is not None and not path.exists():

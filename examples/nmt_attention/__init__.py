@@ -1,1 +1,1 @@
-"""Translation with attention: learns Spanish to English from sentence pairs, and shows where it looks."""
+"""Translation with attention: learns Spanish to English from sentence pairs, and draws its attention."""

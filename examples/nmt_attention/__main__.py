@@ -2,10 +2,10 @@
 
 import sys
 
-from common.app.cli import Verb, main
+from common.app.cli import Command, main
 from examples.nmt_attention.config import PRESETS, Config, EvaluateOptions, ExportOptions, TranslateOptions
 
-# TensorFlow is imported by the verbs, not here, so that --help answers at once.
+# TensorFlow is imported by the commands, not here, so that --help answers at once.
 
 
 def train(config: Config) -> None:
@@ -22,11 +22,11 @@ def train(config: Config) -> None:
 def translate(options: TranslateOptions) -> None:
     """Write translations to stdout, a line for a line."""
     from common.io.terminal import echo
-    from common.training.run_directory import Run
+    from common.training.run_directory import RunDirectory
     from examples.nmt_attention.demo import SentenceTranslator
-    from examples.nmt_attention.lines import input_lines, output_lines
+    from examples.nmt_attention.text_io import input_lines, output_lines
 
-    run = Run.open(options.run, Config.EXAMPLE)
+    run = RunDirectory.open(options.run, Config.EXAMPLE)
     translator = SentenceTranslator.load(run)
     for line in output_lines(translator, input_lines(options), options, run.identity):
         echo(line)
@@ -34,16 +34,16 @@ def translate(options: TranslateOptions) -> None:
 
 def evaluate(options: EvaluateOptions) -> None:
     """Measure, and refresh the report."""
-    from common.app.report import flat, readable
+    from common.app.report import flatten, format_value
     from common.io.terminal import echo
-    from common.training.run_directory import Run
+    from common.training.run_directory import RunDirectory
     from examples.nmt_attention.evaluate import evaluate
     from examples.nmt_attention.report import write_report
 
-    run = Run.open(options.run, Config.EXAMPLE)
+    run = RunDirectory.open(options.run, Config.EXAMPLE)
     settings = (options.split, options.beam, options.length_penalty, options.data, options.data_dir, options.write)
-    for name, value in flat(evaluate(run, *settings)).items():
-        echo(f"{name:<28} {readable(value)}")
+    for name, value in flatten(evaluate(run, *settings)).items():
+        echo(f"{name:<28} {format_value(value)}")
     if options.write:
         echo(f"written: {run.evaluation}, {write_report(run)}")
 
@@ -51,24 +51,22 @@ def evaluate(options: EvaluateOptions) -> None:
 def export(options: ExportOptions) -> None:
     """Write a SavedModel and say where."""
     from common.io.terminal import echo
-    from common.training.run_directory import Run
+    from common.training.run_directory import RunDirectory
     from examples.nmt_attention.demo import SentenceTranslator
     from examples.nmt_attention.export import export
 
-    run = Run.open(options.run, Config.EXAMPLE)
+    run = RunDirectory.open(options.run, Config.EXAMPLE)
     folder = options.out or run.path / "saved_model"
     echo(f"written: {export(SentenceTranslator.load(run), folder, run.identity, options.overwrite)}")
 
 
-VERBS = {
-    "train": Verb("train or resume a model", Config, train, PRESETS),
-    "translate": Verb("translate sentences with a trained model", TranslateOptions, translate),
-    "evaluate": Verb("measure a trained model on held-out sentences", EvaluateOptions, evaluate),
-    "export": Verb("write a SavedModel, sentences in and sentences out", ExportOptions, export),
+COMMANDS = {
+    "train": Command("train or resume a model", Config, train, PRESETS),
+    "translate": Command("translate sentences with a trained model", TranslateOptions, translate),
+    "evaluate": Command("measure a trained model on held-out sentences", EvaluateOptions, evaluate),
+    "export": Command("write a SavedModel, sentences in and sentences out", ExportOptions, export),
 }
 
 if __name__ == "__main__":
-    summary = (
-        "Translation with attention: learns one language from another by sentence pairs, and shows where it looks."
-    )
-    sys.exit(main("python -m examples.nmt_attention", summary, VERBS))
+    summary = "Translation with attention: learns one language from another by sentence pairs, and draws its attention."
+    sys.exit(main("python -m examples.nmt_attention", summary, COMMANDS))

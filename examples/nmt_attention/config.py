@@ -15,8 +15,8 @@ from common.app.cli import (
     RunOptions,
     TrainOptions,
     require_between,
+    require_fraction,
     require_positive,
-    require_share,
 )
 from common.errors import UserError
 
@@ -45,34 +45,32 @@ class Config(TrainOptions):
     held_out: float = 0.02
     """Share of the sentences that validates; as much again is the test."""
     max_tokens: int = 60
-    """Pairs with a longer side are skipped, and counted as such; longer input is cut."""
-    least_count: int = 3
-    """Words that are rarer in training are unknown to the model, and carried over by attention."""
+    """Longer training pairs are skipped and counted; longer inputs to `translate` are truncated."""
+    min_count: int = 3
+    """Words that occur less often in training are <unknown>; attention copies them from the source."""
     epochs: int = 3
     """Passes over the training pairs; the learning rate is planned to fall to zero over exactly these."""
     batch_size: int = 128
     """Pairs per step."""
     embedding_dim: int = 256
-    """Width of a word's vector, source and target."""
+    """Width of the embeddings, source and target."""
     encoder_units: int = 256
     """Width of the encoder's state in each direction."""
-    plain_gru: bool = False
-    """Use Keras' own GRU layer in the encoder: the same equations and weights, slower on a processor."""
     decoder_units: int = 512
     """Width of the decoder's state."""
     attention_units: int = 256
-    """Width in which the decoder's state and the source words are compared."""
+    """Width in which attention compares the query and the keys."""
     dropout: float = 0.0
     """Share of the embeddings and of the read-out set to zero in training. In three epochs it costs more than it saves;
     many more need it."""
     label_smoothing: float = 0.1
-    """Share of the target that is spread over all words, so that the model is not driven to be certain."""
+    """Probability mass of the target that is spread over all words (Szegedy et al. 2016)."""
     optimizer: Literal["muon", "adam"] = "muon"
     """What steps the matrices, those of the embeddings excepted: Muon learns as much in fewer steps. Adam does the
     rest. Where it does all, take a --learning-rate of 3e-3."""
     learning_rate: float = 2e-2
     """Adam's step size at its peak. Word vectors want large steps, the matrices small ones."""
-    matrix_step: float = 0.03
+    muon_rms_rate: float = 0.03
     """Muon's step: the root mean square of its entries, in units of the learning rate. Half and twice as much of it was
     worse in 2,400 steps; fewer steps want larger ones."""
     warmup_steps: int = 200
@@ -92,39 +90,38 @@ class Config(TrainOptions):
         widths = ("embedding_dim", "encoder_units", "decoder_units", "attention_units")
         require_between(1, MAX_WIDTH, self, *widths)
         require_between(1, 10_000, self, "max_tokens")
-        require_between(1, MAX_STEPS, self, "least_count")
+        require_between(1, MAX_STEPS, self, "min_count")
         require_between(0, MAX_STEPS, self, "warmup_steps")
         if not re.fullmatch(r"[1-9]\d{0,3},[1-9]\d{0,3}", self.columns) or len(set(self.columns.split(","))) != 2:
             raise UserError(f"--columns: expected two different columns such as 2,1, got {self.columns}")
         if not 0 < self.held_out < 0.5:
             raise UserError(f"--held-out: expected a share above 0 and below 0.5, got {self.held_out}")
-        require_share(self, "dropout", "label_smoothing", "beta_2")
-        require_positive(self, "learning_rate", "matrix_step", "clip_norm")
+        require_fraction(self, "dropout", "label_smoothing", "beta_2")
+        require_positive(self, "learning_rate", "muon_rms_rate", "clip_norm")
 
     def architecture(self) -> dict[str, Any]:
         """Return the settings that `Translator` takes."""
         names = ("embedding_dim", "encoder_units", "decoder_units", "attention_units", "dropout", "label_smoothing")
-        names += ("plain_gru",)
         return {name: getattr(self, name) for name in names}
 
     def corpus(self) -> dict[str, Any]:
         """Return the settings that `load_corpus` takes."""
         source, target = map(int, self.columns.split(","))
         columns = (target, source) if self.reverse else (source, target)
-        names = ("held_out", "max_tokens", "least_count")
+        names = ("held_out", "max_tokens", "min_count")
         return {"columns": columns} | {name: getattr(self, name) for name in names}
 
 
 PRESETS = {
     "quick": Config(precision="bfloat16", steps_per_epoch=700),  # of 891: what ten minutes on 2 cores allow
     "tiny": Config(
-        preset="tiny", data="tiny", held_out=0.1, least_count=1, epochs=6, batch_size=32, embedding_dim=32,
-        encoder_units=32, decoder_units=64, attention_units=32, dropout=0.1, learning_rate=5e-3, matrix_step=0.6,
+        preset="tiny", data="tiny", held_out=0.1, min_count=1, epochs=6, batch_size=32, embedding_dim=32,
+        encoder_units=32, decoder_units=64, attention_units=32, dropout=0.1, learning_rate=5e-3, muon_rms_rate=0.6,
         warmup_steps=50,
     ),
     "full": Config(
         preset="full", epochs=12, embedding_dim=512, encoder_units=512, decoder_units=1024, attention_units=512,
-        dropout=0.4, learning_rate=1e-2, least_count=2,
+        dropout=0.4, learning_rate=1e-2, min_count=2,
     ),
 }  # fmt: skip
 

@@ -28,7 +28,7 @@ from common.errors import UserError
 # %% tags=["module"]
 from examples.nmt_attention.grammar import tiny_pairs
 from examples.nmt_attention.pairs import Pair, clean_pairs, split_pairs
-from examples.nmt_attention.text import END, PAD, Words, tokenise
+from examples.nmt_attention.tokenizer import END, PAD, WordTokenizer, tokenise
 
 # %% [markdown]
 # ## Step 1: download
@@ -77,7 +77,7 @@ def _rows(text: str) -> list[list[str]]:
 
 
 def _load_from_tfds(name: str, data_dir: Path | None) -> list[list[str]]:
-    """Join all splits, for the split is made here, and list the target first, as in the files of manythings.org."""
+    """Return the rows of all splits, which are split anew here; the target column comes first."""
     splits, info = load(name, data_dir)
     keys = info.supervised_keys
     if not keys or any(split.element_spec[key].dtype != tf.string for split in splits.values() for key in keys[:2]):
@@ -90,7 +90,7 @@ def _load_from_tfds(name: str, data_dir: Path | None) -> list[list[str]]:
 # ## Step 2: preprocess
 #
 # The pairs are cleaned and split (see [pairs.py](pairs.py)), cut into tokens, and numbered by two vocabularies made of
-# the training part alone ([text.py](text.py)).
+# the training part alone ([tokenizer.py](tokenizer.py)).
 
 
 # %%
@@ -101,8 +101,8 @@ class Corpus:
     train: list[Pair]
     validation: list[Pair]
     test: list[Pair]
-    source_words: Words
-    target_words: Words
+    source_tokenizer: WordTokenizer
+    target_tokenizer: WordTokenizer
     fingerprint: dict[str, Any]
 
 
@@ -111,7 +111,7 @@ def load_corpus(
     columns: tuple[int, int] = (2, 1),
     held_out: float = 0.02,
     max_tokens: int = 60,
-    least_count: int = 2,
+    min_count: int = 2,
     data_dir: Path | None = None,
 ) -> Corpus:
     """Load the pairs called `name`, clean and split them, and collect the vocabularies.
@@ -121,7 +121,7 @@ def load_corpus(
         columns: which column, from 1, is the source, and which the target.
         held_out: see `split_pairs`.
         max_tokens: see `clean_pairs`.
-        least_count: tokens rarer than this in training are unknown.
+        min_count: tokens rarer than this in training are unknown.
         data_dir: the download cache.
 
     Raises:
@@ -135,10 +135,12 @@ def load_corpus(
             f"--data {name}: {len(pairs)} pairs are too few to hold out {held_out:.0%} twice (training "
             f"{len(train)}, validation {len(validation)}, test {len(test)}); use more pairs or a larger --held-out"
         )
-    source_words, target_words = (Words.of([pair[side] for pair in train], least_count) for side in range(2))
+    source_tokenizer, target_tokenizer = (
+        WordTokenizer.build([pair[side] for pair in train], min_count) for side in range(2)
+    )
     digest = hashlib.sha256("\n".join("\t".join(pair) for pair in pairs).encode()).hexdigest()
     fingerprint = {"pairs": len(pairs), "sha256": digest}
-    return Corpus(train, validation, test, source_words, target_words, fingerprint)
+    return Corpus(train, validation, test, source_tokenizer, target_tokenizer, fingerprint)
 
 
 # %% [markdown]
@@ -154,11 +156,11 @@ def load_corpus(
 class EncodedPairs:
     """Sentence pairs as ids, ready to be batched."""
 
-    def __init__(self, pairs: list[Pair], source_words: Words, target_words: Words):
+    def __init__(self, pairs: list[Pair], source_tokenizer: WordTokenizer, target_tokenizer: WordTokenizer):
         """Encode `pairs`; each target gets END as its last token."""
         sources, targets = (
-            [words.encode(words.true_case(tokenise(pair[side]))) for pair in pairs]
-            for side, words in enumerate((source_words, target_words))
+            [tokenizer.encode(tokenizer.truecase(tokenise(pair[side]))) for pair in pairs]
+            for side, tokenizer in enumerate((source_tokenizer, target_tokenizer))
         )
         targets = [np.append(ids, np.int32(END)) for ids in targets]
         self.sources, self.targets = (
@@ -169,7 +171,7 @@ class EncodedPairs:
     def batches(self, batch_size: int, seed: int, epoch: int) -> tf.data.Dataset:
         """Return one epoch of batches (source int32 [B, S], target int32 [B, T]), padded on the right with PAD."""
 
-        def make_batch(numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            return tuple(tf.gather(side, numbers).to_tensor(PAD) for side in (self.sources, self.targets))
+        def make_batch(indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            return tuple(tf.gather(side, indices).to_tensor(PAD) for side in (self.sources, self.targets))
 
         return batches_of(length_buckets(self.lengths, batch_size, seed, epoch), make_batch)

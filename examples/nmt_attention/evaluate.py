@@ -7,7 +7,7 @@
 # kept beside them. Each row has one reference, though several translations may be right.
 
 # %%
-"""Step 5, continued: what the trained model is worth on sentences that it never saw."""
+"""Step 5, continued: measure BLEU, chrF and the loss of the trained model on held-out sentences."""
 
 import math
 import time
@@ -21,7 +21,8 @@ from common.errors import UserError
 from common.io.files import write_atomically
 from common.io.terminal import echo
 from common.training import trainer
-from common.training.run_directory import Run
+from common.training.run_directory import RunDirectory
+from examples.nmt_attention.attention_plots import reference_attention
 
 # %% tags=["module"]
 from examples.nmt_attention.config import Config
@@ -29,16 +30,15 @@ from examples.nmt_attention.data import EncodedPairs, load_corpus
 from examples.nmt_attention.demo import SentenceTranslator
 from examples.nmt_attention.grammar import tiny_pairs
 from examples.nmt_attention.pairs import Pair
-from examples.nmt_attention.showing import attend
-from examples.nmt_attention.text import bare, first_word, tokenise
+from examples.nmt_attention.tokenizer import first_word, strip_joiners, tokenise
 
 # %%
 LENGTHS = {"1_to_5_words": range(1, 6), "6_to_10_words": range(6, 11), "over_10_words": range(11, 10**6)}
-_SHOWN = 10
+NUM_SAMPLES = 10
 
 
 def evaluate(
-    run: Run,
+    run: RunDirectory,
     split: str = "test",
     beam: int = 5,
     length_penalty: float = 1.0,
@@ -52,8 +52,8 @@ def evaluate(
         run: a trained run.
         split: "test" or "validation".
         beam: of the beam search; likewise `length_penalty`.
-        length_penalty: see `common.nn.sampling.beam_search`.
-        data: what pairs it was trained on; None to take that from the run, see `Run.data_to_use`.
+        length_penalty: see `common.nn.beam_search.beam_search`.
+        data: what pairs it was trained on; None to take that from the run, see `RunDirectory.data_to_use`.
         data_dir: the download cache; None for the default one.
         write: write `evaluation.json` and the ten translations.
 
@@ -76,16 +76,18 @@ def evaluate(
         metrics[name] = measure_text(sources, translations, references)
     if config.data == "tiny":
         metrics["alignment"] = measure_alignment(translator, pairs)
-    examples = show(sources, translations, references)
+    examples = format_samples(sources, translations, references)
     echo(examples)
     if write:
         write_atomically(run.samples / f"{split}.txt", examples)
-        run.write_evaluation(split, rule(split, len(pairs), beam, length_penalty), time.monotonic() - started, metrics)
+        run.write_evaluation(
+            split, protocol(split, len(pairs), beam, length_penalty), time.monotonic() - started, metrics
+        )
     return metrics
 
 
-def rule(split: str, count: int, beam: int, length_penalty: float) -> str:
-    """Say how the figures were measured, with sacrebleu's signatures."""
+def protocol(split: str, count: int, beam: int, length_penalty: float) -> str:
+    """Return how the figures were measured, with sacrebleu's signatures."""
     return (
         f"all {count:,} {split} pairs, no sentence of which stands in training; raw text, cased, one reference a row; "
         f"greedy, and beam {beam} with length penalty {length_penalty:g}; BLEU {_signature(BLEU)}, "
@@ -96,7 +98,7 @@ def rule(split: str, count: int, beam: int, length_penalty: float) -> str:
 
 def measure_tokens(translator: SentenceTranslator, pairs: Sequence[Pair], batch_size: int) -> dict[str, float]:
     """Return nats, perplexity and accuracy per token of the references, END included, given the tokens before."""
-    encoded = EncodedPairs(list(pairs), translator.source_words, translator.target_words)
+    encoded = EncodedPairs(list(pairs), translator.source_tokenizer, translator.target_tokenizer)
     measured = trainer.evaluate(translator.model, encoded.batches(batch_size, seed=0, epoch=0))
     nats = measured["loss"]
     return {"nats_per_token": nats, "perplexity": math.exp(nats), "accuracy": measured["accuracy"]}
@@ -124,10 +126,10 @@ def _bleu(translations: Sequence[str], references: Sequence[str]) -> float:
     return BLEU().corpus_score(translations, [references]).score
 
 
-def show(sources: Sequence[str], translations: Sequence[str], references: Sequence[str]) -> str:
+def format_samples(sources: Sequence[str], translations: Sequence[str], references: Sequence[str]) -> str:
     """Return ten of the sentences, evenly spread from the shortest to the longest, with translation and reference."""
     order = sorted(range(len(sources)), key=lambda number: (len(sources[number]), sources[number]))
-    chosen = [order[len(order) * place // _SHOWN] for place in range(min(_SHOWN, len(order)))]
+    chosen = [order[len(order) * place // NUM_SAMPLES] for place in range(min(NUM_SAMPLES, len(order)))]
     return "\n".join(
         f"{sources[number]}\n  model      {translations[number]}\n  reference  {references[number]}\n"
         for number in chosen
@@ -135,19 +137,19 @@ def show(sources: Sequence[str], translations: Sequence[str], references: Sequen
 
 
 # %% [markdown]
-# The grammar of the tiny data knows which word stands for which, so there attention itself can be measured: for each
-# noun, verb and adjective of a reference, is the source word most attended the one that it translates?
+# The grammar of the tiny data gives the word alignment, so the attention itself can be measured: for each noun, verb
+# and adjective of a reference, is the greatest weight on the source word that it translates?
 
 
 # %%
 def measure_alignment(translator: SentenceTranslator, pairs: Sequence[Pair]) -> float:
-    """Return the share of the content words of tiny pairs for which attention is on the right word."""
-    attention = attend(translator.model, pairs, translator.source_words, translator.target_words)
-    return aligned_share(attention, pairs)
+    """Return the fraction of the content words of tiny pairs for which the attention is on the right word."""
+    attention = reference_attention(translator.model, pairs, translator.source_tokenizer, translator.target_tokenizer)
+    return alignment_accuracy(attention, pairs)
 
 
-def aligned_share(attention: Sequence[np.ndarray], pairs: Sequence[Pair]) -> float:
-    """Return the share of links of the grammar that are where `attention` [target tokens, source tokens] is greatest.
+def alignment_accuracy(attention: Sequence[np.ndarray], pairs: Sequence[Pair]) -> float:
+    """Return the fraction of aligned words for which `attention` [target tokens, source tokens] is greatest.
 
     Args:
         attention: of each pair.
@@ -157,13 +159,13 @@ def aligned_share(attention: Sequence[np.ndarray], pairs: Sequence[Pair]) -> flo
     hits = []
     for weights, (source, target) in zip(attention, pairs, strict=True):
         known = links[frozenset((source, target))]
-        source_places, target_places = (_word_places(text) for text in (source, target))
+        source_indices, target_indices = (_word_indices(text) for text in (source, target))
         for spanish, english in known.links:
-            looked, meant = (english, spanish) if source == known.spanish else (spanish, english)
-            hits.append(weights[target_places[looked]].argmax() == source_places[meant])
+            target_word, source_word = (english, spanish) if source == known.spanish else (spanish, english)
+            hits.append(weights[target_indices[target_word]].argmax() == source_indices[source_word])
     return float(np.mean(hits))
 
 
-def _word_places(sentence: str) -> list[int]:
-    """Return the place of each word of a sentence among its tokens."""
-    return [place for place, token in enumerate(tokenise(sentence)) if first_word([bare(token)]) is not None]
+def _word_indices(sentence: str) -> list[int]:
+    """Return the index of each word of a sentence among its tokens."""
+    return [i for i, token in enumerate(tokenise(sentence)) if first_word([strip_joiners(token)]) is not None]

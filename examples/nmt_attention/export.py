@@ -7,22 +7,22 @@ import tensorflow as tf
 
 from common.app.saved_model import save_model
 from common.training.checkpoints import named_variables
-from examples.nmt_attention.demo import SentenceTranslator
-from examples.nmt_attention.text import END, JOINT, PAD, RULES, SPECIALS, UNKNOWN, Words
+from examples.nmt_attention.demo import SentenceTranslator, translate_ids
+from examples.nmt_attention.tokenizer import END, JOINER_PATTERN, PAD, SPECIALS, TOKENIZER_RULES, UNKNOWN, WordTokenizer
 
-_WORD_CHARACTERS = r"\p{L}\p{N}_"  # what Python's \w means, for TensorFlow, whose \w knows English letters only
+_WORD_CHARACTERS = r"\p{L}\p{N}_"  # what Python's \w means, for TensorFlow, whose \w has English letters only
 _SPACES = r"[\s\p{Z}\x{85}\x1c-\x1f]+"
 
 
 class _Table(tf.Module):
     """The vocabulary of one language inside a graph."""
 
-    def __init__(self, words: Words):
+    def __init__(self, tokenizer: WordTokenizer):
         """Make the table; its length stands for what is not in it."""
         super().__init__()
-        self.size = len(words)
-        self.symbols = tf.Variable(words.vocabulary.symbols, trainable=False)
-        ids = tf.lookup.KeyValueTensorInitializer(words.vocabulary.symbols, tf.range(self.size))
+        self.size = len(tokenizer)
+        self.symbols = tf.Variable(tokenizer.vocabulary.symbols, trainable=False)
+        ids = tf.lookup.KeyValueTensorInitializer(tokenizer.vocabulary.symbols, tf.range(self.size))
         self.ids = tf.lookup.StaticHashTable(ids, default_value=self.size)
 
 
@@ -39,23 +39,23 @@ def export(translator: SentenceTranslator, folder: Path, maker: str, overwrite: 
     module = tf.Module()
     # The variables and the tables are handed over by name: what a graph uses, the module must hold.
     module.weights = list(named_variables(translator.model).values())
-    module.source, module.target = _Table(translator.source_words), _Table(translator.target_words)
+    module.source, module.target = _Table(translator.source_tokenizer), _Table(translator.target_tokenizer)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "sentences")])
     def translate(sentences):
         source_tokens = _tokenise(sentences)[:, : translator.max_tokens]  # B S
         is_empty = tf.reduce_all(source_tokens == "", axis=1, keepdims=True)  # B 1
         stand_in = tf.where(is_empty, UNKNOWN, PAD)  # B 1; so that no row is without a word
-        ids = _encode(_true_case(source_tokens, module.source), module.source)  # B S
+        ids = _encode(_truecase(source_tokens, module.source), module.source)  # B S
         ids = tf.concat([tf.maximum(ids[:, :1], stand_in), ids[:, 1:]], axis=1)  # B S
-        found = translator.model.translate(ids)
+        found = translate_ids(translator.model, ids)
         is_token = (found.ids[:, 0] != END) & ~is_empty  # B T
         attention = found.attention[:, 0] * tf.cast(is_token, tf.float32)[..., None]  # B T S
-        tokens = _read(found.ids[:, 0], attention, source_tokens, module.target)  # B T
+        tokens = _output_tokens(found.ids[:, 0], attention, source_tokens, module.target)  # B T
         tokens = _capitalise_like(tf.where(is_token, tokens, ""), source_tokens)
         text = tf.strings.reduce_join(tokens, axis=-1, separator=" ")  # B
         return {
-            "translations": tf.strings.strip(tf.strings.regex_replace(text, JOINT, "")),
+            "translations": tf.strings.strip(tf.strings.regex_replace(text, JOINER_PATTERN, "")),
             "attention": attention,
             "tokens": tokens,
             "source_tokens": source_tokens,
@@ -66,10 +66,10 @@ def export(translator: SentenceTranslator, folder: Path, maker: str, overwrite: 
 
 
 def _tokenise(sentences: tf.Tensor) -> tf.Tensor:
-    """Apply the rules of `text.tokenise` in the graph: string [B] -> string [B, S], S at least 1, filled up with ""."""
+    """Return the tokens of sentences, string [B, S] with "" as padding and S at least 1, as `tokenizer.tokenise`."""
     text = tf.strings.regex_replace(tf.strings.regex_replace(sentences, _SPACES, " "), "[￭\ue000\ue001]", "■")
     text = tf.strings.strip(text)  # the rules mind spaces
-    for pattern, replacement in RULES:
+    for pattern, replacement in TOKENIZER_RULES:
         inside_a_class = pattern.replace(r"[^\w", f"[^{_WORD_CHARACTERS}")
         text = tf.strings.regex_replace(text, inside_a_class.replace(r"\w", f"[{_WORD_CHARACTERS}]"), replacement)
     longest = tf.concat([tf.strings.split(text), tf.fill([1, 1], "")], axis=0).to_tensor("")  # so S is at least 1
@@ -82,7 +82,7 @@ def _is_first_word(tokens: tf.Tensor) -> tf.Tensor:
     return is_word & (tf.cumsum(tf.cast(is_word, tf.int32), axis=1) == 1)
 
 
-def _true_case(tokens: tf.Tensor, table: _Table) -> tf.Tensor:
+def _truecase(tokens: tf.Tensor, table: _Table) -> tf.Tensor:
     lower = _with_first_letter(tokens, tf.strings.lower)
     is_commoner = table.ids.lookup(lower) < table.ids.lookup(tokens)
     return tf.where(_is_first_word(tokens) & is_commoner, lower, tokens)
@@ -93,10 +93,10 @@ def _encode(tokens: tf.Tensor, table: _Table) -> tf.Tensor:
     return tf.where(tokens == "", PAD, tf.where(ids < table.size, ids, UNKNOWN))
 
 
-def _read(ids: tf.Tensor, attention: tf.Tensor, source_tokens: tf.Tensor, table: _Table) -> tf.Tensor:
-    """Return the tokens of translations, the unknown ones carried over from where attention is greatest."""
-    looked_at = tf.gather(source_tokens, tf.argmax(attention, axis=-1), batch_dims=1)  # B T
-    return tf.where(ids < len(SPECIALS), tf.strings.regex_replace(looked_at, "￭", ""), tf.gather(table.symbols, ids))
+def _output_tokens(ids: tf.Tensor, attention: tf.Tensor, source_tokens: tf.Tensor, table: _Table) -> tf.Tensor:
+    """Return the tokens of translations, the unknown ones replaced by the source token of the greatest weight."""
+    copied = tf.gather(source_tokens, tf.argmax(attention, axis=-1), batch_dims=1)  # B T
+    return tf.where(ids < len(SPECIALS), tf.strings.regex_replace(copied, "￭", ""), tf.gather(table.symbols, ids))
 
 
 def _capitalise_like(tokens: tf.Tensor, source_tokens: tf.Tensor) -> tf.Tensor:

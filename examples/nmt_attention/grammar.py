@@ -2,7 +2,7 @@
 
 It has what makes translation more than looking up words: articles and adjectives that agree in gender and number,
 adjectives after the noun, verbs that agree with their subject, questions and negations with and without "do". And for
-each content word it knows which word of the other language it stands for, so attention can be checked.
+each content word it gives the word of the other language that it stands for, so attention can be checked.
 """
 
 import random

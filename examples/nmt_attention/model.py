@@ -1,41 +1,139 @@
 # %% [markdown]
 # # Translation: the model
 #
-# Three parts, each a subclass of its own:
-#
-# - the **encoder** reads the source sentence in both directions, so that the vector of each word knows what stands
-#   before and after it ([encoder_decoder.py](encoder_decoder.py));
-# - the **attention** decides, for each word to be written, where to look ([attention.py](attention.py));
-# - the **decoder** writes the translation word by word. Its state $s$ is what it has written and where it stands.
-#
-# $$\alpha_t, c_t = \mathrm{attention}(s_{t-1}, h) \qquad s_t = \mathrm{GRU}([E y_{t-1}; c_t],\ s_{t-1}) \qquad
-#   p(y_t) = \mathrm{softmax}\big(E R\,[E y_{t-1}; s_t; c_t]\big)$$
-#
-# Letters in shape comments: B batch, S source length, T target length, U encoder units a direction, V vocabulary of the
-# target, K hypotheses.
+# The **encoder** is a bidirectional GRU (Cho et al. 2014, arXiv:1406.1078). Its vector $h_j$ of a source word joins the
+# states of both directions. The **decoder** predicts one target word after the other. At each step it attends to the
+# $h_j$ ([attention.py](attention.py)).
 
 # %%
-"""Step 3: the translator, its loss, and one step of training and of testing, with the tape in plain sight."""
+"""Step 3: encoder, decoder with attention, and the translator with its loss and its training step.
+
+Shapes: B batch, S source, T target, E embedding, U encoder units, D decoder units, A attention units, V vocabulary.
+"""
+
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
 
-from common.nn.beam_search import Hypotheses, beam_search
+from common.nn.attention_gru import AttentionGRUCell, AttentionMemory
+from common.nn.embedding import unit_normal_embedding
+from common.nn.gradients import apply_gradients
+from common.nn.losses import masked_mean, smoothed_cross_entropy
+from common.nn.recurrent import GRU
+from common.nn.scan import scan_time
+from common.nn.tied_logits import TiedLogits
 
 # %% tags=["module"]
-from examples.nmt_attention.encoder_decoder import Decoder, Encoder
-from examples.nmt_attention.text import END, PAD, START
+from examples.nmt_attention.attention import BahdanauAttention
+from examples.nmt_attention.tokenizer import PAD, START
 
-# %% [markdown]
-# ## Step 3: define the model by subclassing
 
 # %%
-Batch = tuple[tf.Tensor, tf.Tensor]
-"""source int32 [B, S] and target int32 [B, T], both padded with PAD on the right; the target ends with END"""
+class Encoder(keras.layers.Layer):
+    """Embedding, dropout and bidirectional GRU (Bahdanau et al. 2015, A.2.1)."""
+
+    def __init__(self, vocabulary_size: int, embedding_dim: int, units: int, dropout: float, gru: type = GRU):
+        """Create the layers; `units` is U, and `gru` the class of both recurrent layers."""
+        super().__init__(name="encoder")
+        self.embedding = unit_normal_embedding(vocabulary_size, embedding_dim, name="source_embedding")
+        self.dropout = keras.layers.Dropout(dropout)
+        self.forward_gru = gru(units, return_sequences=True, name="forward_gru")
+        self.backward_gru = gru(units, return_sequences=True, go_backwards=True, name="backward_gru")
+
+    def call(self, source: tf.Tensor, mask: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Return the vectors h_j, [B, S, 2U], of source ids int32 [B, S] and their mask, bool [B, S]."""
+        x = self.dropout(self.embedding(source), training=training)  # B S E
+        forward = self.forward_gru(x, mask=mask, training=training)  # B S U
+        backward = self.backward_gru(x, mask=mask, training=training)  # B S U, the last word first
+        return tf.concat([forward, tf.reverse(backward, axis=[1])], axis=-1)  # B S 2U
 
 
+# %% [markdown]
+# ### Decoder
+#
+# The decoder starts from the mean source vector. Each step attends with the preceding state and updates it. The output
+# layer shares the embedding $E$ (Press and Wolf 2017, arXiv:1608.05859):
+#
+# $$s_0 = \tanh(W_0 \bar h) \qquad \alpha_t, c_t = \mathrm{attention}(s_{t-1}, h) \qquad
+#   s_t = \mathrm{GRU}([E y_{t-1}; c_t],\ s_{t-1}) \qquad p(y_t) = \mathrm{softmax}(E R\,[E y_{t-1}; s_t; c_t])$$
+
+
+# %%
+class Decoder(keras.layers.Layer):
+    """GRU with attention, linear read-out and tied output layer (after Bahdanau et al. 2015, A.2.2)."""
+
+    def __init__(self, vocabulary_size: int, embedding_dim: int, units: int, attention_units: int, dropout: float):
+        """Create the layers; `units` is D, the width of the state."""
+        super().__init__(name="decoder")
+        self.embedding = unit_normal_embedding(vocabulary_size, embedding_dim, name="target_embedding")  # E
+        self.dropout = keras.layers.Dropout(dropout)
+        self.state_projection = keras.layers.Dense(units, activation="tanh", name="state_projection")  # W_0
+        self.attention = BahdanauAttention(attention_units, name="attention")
+        self.gru_cell = AttentionGRUCell(units)
+        small = keras.initializers.VarianceScaling(0.25, "fan_in")
+        self.readout = keras.layers.Dense(embedding_dim, kernel_initializer=small, name="readout")  # R
+        self.output_logits = TiedLogits(self.embedding, name="output_logits")
+
+    def initial_state(self, values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        """Return the state s_0, [B, D], of encoder outputs [B, S, 2U] and their mask, bool [B, S]."""
+        weights = tf.cast(mask, values.dtype)[..., None]  # B S 1
+        mean = tf.reduce_sum(values * weights, axis=1) / tf.reduce_sum(weights, axis=1)  # B 2U
+        return self.state_projection(mean)
+
+    def prepare_attention(self, values: tf.Tensor, mask: tf.Tensor) -> AttentionMemory:
+        """Project encoder outputs [B, S, 2U] once for all steps."""
+        keys = self.attention.project_keys(values)  # B S A
+        projected_values = self.gru_cell.project_context(values)  # B S 3D
+        return AttentionMemory(values, keys, projected_values, mask)
+
+    def next_state(self, x: tf.Tensor, state: tf.Tensor, memory: AttentionMemory) -> tuple[tf.Tensor, ...]:
+        """Return s_t [B, D], c_t [B, 2U] and the weights float32 [B, S] of a projected input [B, 3D] and s_{t-1}."""
+        context, weights = self.attention(state, memory.keys, memory.values, memory.mask)
+        state = self.gru_cell(x, weights, memory.projected_values, state)  # B D
+        return state, context, weights
+
+    def call(
+        self, inputs: tf.Tensor, values: tf.Tensor, mask: tf.Tensor, training: bool = False
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return logits float32 [B, T, V] and weights float32 [B, T, S] of inputs [B, T] and encoder outputs."""
+        embedded = self.dropout(self.embedding(inputs), training=training)  # B T E
+        memory = self.prepare_attention(values, mask)
+        states, contexts, weights = scan_time(
+            lambda x, state: self.next_state(x, state, memory),
+            self.gru_cell.project_inputs(embedded),  # B T 3D
+            self.initial_state(values, mask),  # B D
+            outputs_like=(values[:, 0], tf.cast(mask, tf.float32)),  # B 2U, B S
+        )
+        x = self.readout(tf.concat([embedded, states, contexts], axis=-1))  # B T E
+        return self.output_logits(self.dropout(x, training=training)), weights  # B T V, B T S
+
+    def make_decode_step(self) -> Callable[[tf.Tensor, tf.Tensor, AttentionMemory], tuple[tf.Tensor, ...]]:
+        """Return `decode_step`, one step of `call` without dropout; call this once, before the loop over steps."""
+        output_logits = self.output_logits.make_step()
+
+        def decode_step(ids: tf.Tensor, state: tf.Tensor, memory: AttentionMemory) -> tuple[tf.Tensor, ...]:
+            """Return the logits float32 [B, V], s_t [B, D] and the weights float32 [B, S] of ids int32 [B]."""
+            embedded = self.embedding(ids)  # B E
+            state, context, weights = self.next_state(self.gru_cell.project_inputs(embedded), state, memory)
+            x = self.readout(tf.concat([embedded, state, context], axis=-1))  # B E
+            return output_logits(x), state, weights
+
+        return decode_step
+
+
+# %% [markdown]
+# ### Translator
+#
+# In training the decoder receives the correct preceding words (*teacher forcing*). The loss is the cross-entropy with
+# label smoothing $\epsilon$ (Szegedy et al. 2016, arXiv:1512.00567), over the target words without padding:
+#
+# $$L = \frac{1}{N} \sum_t \Big[(1 - \epsilon)\,(-\ln p(y_t)) + \epsilon\, \frac{1}{V} \sum_v (-\ln p(v))\Big]$$
+
+
+# %%
 class Translator(keras.Model):
-    """Encoder and decoder, and the two steps that training is made of."""
+    """Encoder and decoder, trained on batches of source int32 [B, S] and targets int32 [B, T], padded with PAD."""
 
     def __init__(
         self,
@@ -47,99 +145,52 @@ class Translator(keras.Model):
         attention_units: int,
         dropout: float = 0.0,
         label_smoothing: float = 0.0,
-        plain_gru: bool = False,
+        encoder_gru: type = GRU,
     ):
-        """Lay out the two parts; sizes are those of the vocabularies, the others settings of the same names."""
+        """Create both parts; `source_size` and `target_size` are vocabulary sizes, for the others see `Config`."""
         super().__init__()
-        self.encoder = Encoder(source_size, embedding_dim, encoder_units, dropout, plain_gru)
+        self.encoder = Encoder(source_size, embedding_dim, encoder_units, dropout, encoder_gru)
         self.decoder = Decoder(target_size, embedding_dim, decoder_units, attention_units, dropout)
         self.label_smoothing = label_smoothing
         self.mean_loss = keras.metrics.Mean(name="loss")
         self.mean_accuracy = keras.metrics.Mean(name="accuracy")
 
-    def call(self, source: tf.Tensor, words: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return logits [B, T, V] and attention weights [B, T, S] for source [B, S] and words [B, T] from START on."""
-        mask = source != PAD  # B S
-        values = self.encoder(source, mask, training=training)  # B S 2U
-        return self.decoder(words, values, mask, training=training)
-
     def build_weights(self) -> "Translator":
-        """Create all variables, so that they can be restored or counted before the first batch; return self."""
+        """Create all variables, so that they can be counted or restored before the first batch; return self."""
         self(tf.ones([1, 1], tf.int32), tf.ones([1, 1], tf.int32))
         return self
 
-    def translate(self, source: tf.Tensor, beam: int = 1, length_penalty: tf.Tensor | float = 1.0) -> Hypotheses:
-        """Search for the best translations of source int32 [B, S]; call it inside a `tf.function`.
-
-        Returns:
-            for each row `beam` hypotheses, the best first, with the attention weights [B, K, T, S] of each. None is
-            longer than twice its source and ten words more. See `beam_search`.
-        """
+    def call(self, source: tf.Tensor, inputs: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return the logits float32 [B, T, V] and the attention weights float32 [B, T, S]."""
         mask = source != PAD  # B S
-        memory, state = self.decoder.remember(self.encoder(source, mask), mask)
-        most = 2 * tf.reduce_sum(tf.cast(mask, tf.int32), axis=1) + 10  # B
-        longest = tf.shape(source)[1]
-        room = 2 * longest + 10, longest
-        return beam_search(self.decoder.reader(), state, memory, START, END, most, room, beam, length_penalty)
+        values = self.encoder(source, mask, training=training)  # B S 2U
+        return self.decoder(inputs, values, mask, training=training)
 
-    def train_step(self, batch: Batch) -> dict[str, tf.Tensor]:
-        """Learn from one batch; return its loss, the mean of -ln p(word) in nats."""
-        source, target = batch
-        mask = target != PAD  # B T
+    def train_step(self, batch: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Run one training step; return the batch loss without label smoothing, in nats per token."""
+        source, targets = batch
+        mask = targets != PAD  # B T
         with tf.GradientTape() as tape:
-            logits, _ = self(source, words_before(target), training=True)
-            surprise, spread = cross_entropy(logits, target)  # B T
-            smoothed = (1 - self.label_smoothing) * surprise + self.label_smoothing * spread
-            scaled_loss = self.optimizer.scale_loss(masked_mean(smoothed, mask))  # larger in float16
-        gradients = tape.gradient(scaled_loss, self.trainable_variables)
-        gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]  # sums the embedding's sparse rows
-        self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
-        loss = masked_mean(surprise, mask)
-        self.mean_loss.update_state(loss)  # which is what fit() shows
+            logits, _ = self(source, shift_right(targets), training=True)
+            smoothed, nll = smoothed_cross_entropy(logits, targets, self.label_smoothing)  # B T
+            smoothed_loss = masked_mean(smoothed, mask)
+        apply_gradients(self.optimizer, tape, smoothed_loss, self.trainable_variables)
+        loss = masked_mean(nll, mask)
+        self.mean_loss.update_state(loss)
         return {"loss": loss}
 
-    def test_step(self, batch: Batch) -> dict[str, tf.Tensor]:
-        """Measure one batch; return running means over all tokens since the metrics were reset."""
-        source, target = batch
-        mask = target != PAD  # B T
-        logits, _ = self(source, words_before(target))
-        surprise, _ = cross_entropy(logits, target)
-        is_right = tf.argmax(logits, axis=-1, output_type=tf.int32) == target  # B T
-        # Token by token: with weights instead, Keras averages each row first, and a wide batch would count for less.
-        self.mean_loss.update_state(tf.boolean_mask(surprise, mask))
-        self.mean_accuracy.update_state(tf.boolean_mask(is_right, mask))
+    def test_step(self, batch: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Measure one batch; return the running means over all tokens since the metrics were reset."""
+        source, targets = batch
+        mask = targets != PAD  # B T
+        logits, _ = self(source, shift_right(targets))
+        _, nll = smoothed_cross_entropy(logits, targets, label_smoothing=0.0)
+        is_correct = tf.argmax(logits, axis=-1, output_type=tf.int32) == targets  # B T
+        self.mean_loss.update_state(nll[mask])  # not by sample_weight: Keras would average each row first
+        self.mean_accuracy.update_state(is_correct[mask])
         return {"loss": self.mean_loss.result(), "accuracy": self.mean_accuracy.result()}
 
 
-# %% [markdown]
-# ## Step 4: train
-#
-# `train_step`, above, is one step of training: the tape records the way from the batch to the loss, is asked for the
-# gradient of the loss with respect to every weight, and the optimizer takes a step against it.
-#
-# The loss is cross-entropy over the words that are there, padding excluded by the mask, with **label smoothing**: a
-# tenth of the target is spread over all words, so that the model is not driven to be certain (Szegedy et al. 2016). A
-# model that is a little unsure gives beam search something to choose from. What is reported is always the plain
-# cross-entropy, in nats a token.
-
-
-# %%
-def words_before(target: tf.Tensor) -> tf.Tensor:
-    """Return what the decoder is fed to predict `target` [B, T]: START, then the target without its last word."""
-    return tf.pad(target[:, :-1], [[0, 0], [1, 0]], constant_values=START)
-
-
-def cross_entropy(logits: tf.Tensor, target: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return -ln p(target) in nats, and the mean of -ln p over all words, both float32 [B, T]."""
-    flat = tf.reshape(logits, [-1, logits.shape[-1]])  # BT V
-    places = tf.stack([tf.range(tf.size(target)), tf.reshape(target, [-1])], axis=1)  # BT 2
-    normaliser = tf.reduce_logsumexp(flat, axis=-1)  # BT
-    surprise = normaliser - tf.gather_nd(flat, places)  # BT
-    spread = normaliser - tf.reduce_mean(flat, axis=-1)  # BT
-    return tf.reshape(surprise, tf.shape(target)), tf.reshape(spread, tf.shape(target))
-
-
-def masked_mean(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-    """Return the mean, a scalar, of `values` [B, T] where `mask` [B, T] is True; 0 if it is nowhere."""
-    weights = tf.cast(mask, values.dtype)
-    return tf.math.divide_no_nan(tf.reduce_sum(values * weights), tf.reduce_sum(weights))
+def shift_right(targets: tf.Tensor) -> tf.Tensor:
+    """Return the decoder inputs [B, T]: START, then all targets but the last."""
+    return tf.pad(targets[:, :-1], [[0, 0], [1, 0]], constant_values=START)

@@ -1,13 +1,13 @@
 # %% [markdown]
-# # Translating, and seeing where the model looks
+# # Translation with attention
 #
-# You will train a network that reads a Spanish sentence and writes it in English. All it gets are pairs of sentences;
-# nobody tells it which word stands for which. It finds that out with **attention**: before it writes a word, it looks
-# back at the sentence and decides which of its words matter now. You will see:
+# You will train a network that translates Spanish sentences into English. The data are pairs of sentences, without any
+# word alignment. The alignment is learned by **attention**: for each word of the translation, the network computes
+# weights of the source words. You will see:
 #
-# - attention getting sharp, epoch by epoch, until it points at the word that is being translated,
-# - your own sentences translated, with a map of where the model looked,
-# - BLEU, the usual measure of translations, on sentences that it never saw.
+# - the attention getting sharper, epoch by epoch, until the greatest weight is on the word that is being translated,
+# - your own sentences translated, with a map of the attention weights,
+# - BLEU, the usual measure of translations, on held-out sentences.
 #
 # There are five steps: download, preprocess, define the model, train it, use it. Each is first defined and explained;
 # then *Train* puts them to work.
@@ -32,7 +32,8 @@ import tensorflow as tf
 from IPython.display import Image as Picture
 from IPython.display import display
 
-from common.app.report import flat, readable
+from common.app.report import flatten, format_value
+from common.nn.losses import masked_mean, smoothed_cross_entropy
 from examples.nmt_attention.config import PRESETS
 
 # %% [markdown]
@@ -51,7 +52,7 @@ config = replace(PRESETS[PRESET], fresh=True)  # fresh: train anew whenever the 
 
 # %% tags=["include"]
 from examples.nmt_attention.data import EncodedPairs, load_corpus
-from examples.nmt_attention.text import PAD, tokenise
+from examples.nmt_attention.tokenizer import PAD, tokenise
 
 # %% [markdown]
 # ### Look at a batch
@@ -64,19 +65,19 @@ corpus = load_corpus(config.data, **config.corpus(), data_dir=config.data_dir)
 print(f"{len(corpus.train):,} pairs to learn from, {len(corpus.validation):,} and {len(corpus.test):,} held out")
 for sentence in corpus.train[0]:
     print(f"{sentence} -> {tokenise(sentence)}")
-encoded = EncodedPairs(corpus.train, corpus.source_words, corpus.target_words)
+encoded = EncodedPairs(corpus.train, corpus.source_tokenizer, corpus.target_tokenizer)
 for source, target in encoded.batches(config.batch_size, config.seed, epoch=0).take(1):
     print(f"\na batch: source {source.shape}, target {target.shape}")
-for rows, words in ((source, corpus.source_words), (target, corpus.target_words)):
+for rows, tokenizer in ((source, corpus.source_tokenizer), (target, corpus.target_tokenizer)):
     for row in rows[:3].numpy():
-        print(" ".join(words.vocabulary.symbols[number] for number in row))
+        print(" ".join(tokenizer.vocabulary.symbols[id_] for id_ in row))
 
 # %% [markdown]
-# ## The model, from its heart outwards
+# ## The model
 #
-# Three parts make a translator. The **encoder** turns each source word into a vector that also knows its neighbours.
-# The **decoder** writes one word after the other. Between them sits **attention**, which tells the decoder, before each
-# word, where to look. It is the new idea, and a small one, so it comes first.
+# A translator has three parts. The **encoder** turns each source word, in its sentence, into a vector. The **decoder**
+# predicts one target word after the other. **Attention** computes, for each of them, a weighted sum of the source
+# vectors. It is the new idea, and a small one, so it comes first.
 
 # %% tags=["include"]
 from examples.nmt_attention.attention import BahdanauAttention
@@ -84,8 +85,8 @@ from examples.nmt_attention.attention import BahdanauAttention
 # %% [markdown]
 # ### Try it alone
 #
-# Two sentences, the first of five words, the second of three and two places of padding. One query for each. The layer
-# is untrained, so where it looks is arbitrary; but the shares add up to one, and padding gets none.
+# Two sentences, the first of five words, the second of three and two positions of padding. One query for each. The
+# layer is untrained, so its weights are arbitrary; but they sum to one, and they are zero for padding.
 
 # %%
 values = tf.random.stateless_normal([2, 5, 8], seed=[1, 2])  # B S D
@@ -97,10 +98,7 @@ print("context", context.shape, "= sentences, width of a value; weights", weight
 print(weights.numpy().round(3))
 
 # %% tags=["include"]
-from examples.nmt_attention.encoder_decoder import Decoder, Encoder
-
-# %% tags=["include"]
-from examples.nmt_attention.model import cross_entropy, masked_mean, words_before
+from examples.nmt_attention.model import Decoder, Encoder, Translator, shift_right
 
 # %% tags=["include"]
 from examples.nmt_attention.train import build_model, train
@@ -108,24 +106,24 @@ from examples.nmt_attention.train import build_model, train
 # %% [markdown]
 # ### Check the untrained model
 #
-# Follow a batch through it. In training, the decoder reads the right translation, one word behind: at each place it
-# has seen the words before, and has to predict the next. It answers with *logits*, a score for every word of the
-# vocabulary, of which softmax makes probabilities. Before any training the loss should be close to that of guessing,
-# $\ln V$.
+# In training, the inputs of the decoder are the targets, shifted right by one word: at each position it predicts the
+# next word from the correct preceding ones. It returns *logits*; softmax turns them into the probabilities of all
+# words. Before any training the loss should be close to that of a uniform guess, $\ln V$.
 
 # %%
-model = build_model(config, len(corpus.source_words), len(corpus.target_words))
-logits, weights = model(source, words_before(target))
+model = build_model(config, len(corpus.source_tokenizer), len(corpus.target_tokenizer))
+logits, weights = model(source, shift_right(target))
 print(f"source {source.shape} -> values {model.encoder(source, source != PAD).shape}")
 print(f"logits {logits.shape} = pairs, target tokens, vocabulary; attention {weights.shape} = pairs, target, source")
-loss = masked_mean(cross_entropy(logits, target)[0], target != PAD)
-print(f"loss {loss:.3f}, guessing {math.log(len(corpus.target_words)):.3f}")
+_, nll = smoothed_cross_entropy(logits, target, label_smoothing=0.0)
+loss = masked_mean(nll, target != PAD)
+print(f"loss {loss:.3f}, guessing {math.log(len(corpus.target_tokenizer)):.3f}")
 
 # %% tags=["include"]
 from examples.nmt_attention.demo import SentenceTranslator
 
 # %% tags=["include"]
-from examples.nmt_attention.showing import draw
+from examples.nmt_attention.attention_plots import draw
 
 # %% [markdown]
 # ## Train
@@ -137,8 +135,8 @@ from examples.nmt_attention.showing import draw
 run = train(config)
 
 # %% [markdown]
-# Where it looked when it read one and the same translation, before training and after each epoch. Each row is a word of
-# the translation, each column a word of the source; dark is where it looked.
+# The attention weights of one and the same translation, before training and after each epoch. Each row is a word of the
+# translation, each column a word of the source; dark is a great weight.
 
 # %%
 display(Picture(filename=run.figures / "training.gif"))
@@ -149,8 +147,8 @@ display(Picture(filename=run.figures / "learning_curve.png"))
 # %% [markdown]
 # ## Translate a sentence of your own
 #
-# The grammar knows few words: *gato, ratón, niña, mujer, casa, árbol, flor, manzana, rojo, pequeño, viejo, ve, quiere,
-# pinta, encuentra*. With real sentences, a word that the model does not know is carried over from where it looked.
+# The grammar has few words: *gato, ratón, niña, mujer, casa, árbol, flor, manzana, rojo, pequeño, viejo, ve, quiere,
+# pinta, encuentra*. With real sentences, an unknown word is copied from the source.
 
 # %%
 sentence = "La niña pequeña pinta el árbol viejo."  # @param {type: "string"}
@@ -174,8 +172,8 @@ for candidate in candidates:
 from examples.nmt_attention.evaluate import evaluate
 
 # %%
-for name, value in flat(evaluate(run, data_dir=config.data_dir)).items():
-    print(f"{name:<26} {readable(value)}")
+for name, value in flatten(evaluate(run, data_dir=config.data_dir)).items():
+    print(f"{name:<26} {format_value(value)}")
 
 # %% [markdown]
 # ## Now try
@@ -186,10 +184,10 @@ for name, value in flat(evaluate(run, data_dir=config.data_dir)).items():
 # - **The other way round**: `config = replace(PRESETS[PRESET], reverse=True, fresh=True)`, and an English sentence.
 # - **Another language**: `config = replace(PRESETS["quick"], data="/content/deu.txt", fresh=True)` with a file of
 #   manythings.org/anki, or your own with a tab between the sentences (`columns="1,2"` if the source stands first).
-# - **Does it need the mask?** In `BahdanauAttention.call`, use `scores` without `tf.where`. What becomes of the maps?
+# - **Does it need the mask?** In `BahdanauAttention.call`, use `energies` without `tf.where`. What becomes of the maps?
 # - **No attention at all**: there, return the mean of the values, with weights that are equal. How much worse is
 #   `val_loss`, and are long sentences hit harder than short ones?
-# - **A forgetful reader**: in `Encoder.call`, leave out the backward GRU: `tf.zeros_like(backward)` in its place.
+# - **One direction**: in `Encoder.call`, leave out the backward GRU: `tf.zeros_like(backward)` in its place.
 # - **A wider beam**: `beam=20`. Do the translations get better, or only likelier?
 
 # %%

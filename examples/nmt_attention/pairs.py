@@ -15,21 +15,21 @@ from common.errors import UserError
 from common.io.terminal import warn
 
 # %% tags=["module"]
-from examples.nmt_attention.text import clean, tokenise
+from examples.nmt_attention.tokenizer import clean, tokenise
 
 # %%
 Pair = tuple[str, str]
 """A source sentence and its translation, both clean."""
 
-_MOST_SKIPPED = 0.01  # of all rows
-LONGEST_TOKEN = 20
+MAX_SKIPPED_FRACTION = 0.01  # of all rows
+MAX_CHARACTERS_PER_TOKEN = 20
 """Characters, on average, for each token that is allowed: a longer text is not worth cutting into tokens."""
 
 
 def clean_pairs(
     rows: Sequence[Sequence[str]], columns: tuple[int, int], max_tokens: int, where: str, place: str = "line"
 ) -> list[Pair]:
-    """Return the different pairs in `rows` in their order; say on stderr which rows are none.
+    """Return the distinct valid pairs of `rows` in order; report invalid rows on stderr.
 
     Args:
         rows: the columns of each row; those not asked for are ignored.
@@ -51,9 +51,9 @@ def clean_pairs(
             pairs[pair] = None
     if skipped:
         count = sum(map(len, skipped.values()))
-        reasons = "; ".join(f"{fault}: {place} {_first_few(numbers)}" for fault, numbers in skipped.items())
+        reasons = "; ".join(f"{fault}: {place} {_head(numbers)}" for fault, numbers in skipped.items())
         message = f"{where}: {count:,} of {len(rows):,} rows are no pair of sentences ({reasons})"
-        if count > _MOST_SKIPPED * len(rows):
+        if count > MAX_SKIPPED_FRACTION * len(rows):
             raise UserError(f"{message}; more than 1 % is too many: check the file, --columns and --max-tokens")
         warn(f"{message}; they are skipped")
     return list(pairs)
@@ -64,7 +64,7 @@ def _read_pair(row: Sequence[str], columns: tuple[int, int], max_tokens: int) ->
     if len(row) < max(columns):
         return ("", ""), "no tab" if len(row) == 1 else f"fewer than {max(columns)} columns"
     raw = [row[column - 1] for column in columns]
-    if max(map(len, raw)) > LONGEST_TOKEN * max_tokens:
+    if max(map(len, raw)) > MAX_CHARACTERS_PER_TOKEN * max_tokens:
         return ("", ""), f"longer than {max_tokens} tokens"
     source, target = (clean(text) for text in raw)
     if not (source and target):
@@ -74,8 +74,10 @@ def _read_pair(row: Sequence[str], columns: tuple[int, int], max_tokens: int) ->
     return (source, target), ""
 
 
-def _first_few(numbers: Sequence[int], most: int = 10) -> str:
-    return ", ".join(map(str, numbers[:most])) + (f" and {len(numbers) - most:,} more" if len(numbers) > most else "")
+def _head(numbers: Sequence[int], max_count: int = 10) -> str:
+    return ", ".join(map(str, numbers[:max_count])) + (
+        f" and {len(numbers) - max_count:,} more" if len(numbers) > max_count else ""
+    )
 
 
 # %% [markdown]
@@ -99,27 +101,28 @@ def split_pairs(pairs: Sequence[Pair], held_out: float) -> tuple[list[Pair], lis
         held_out: the share of the groups that validates; as much again is the test.
     """
     parts: tuple[list[Pair], list[Pair], list[Pair]] = ([], [], [])
-    for pair, name in zip(pairs, group_names(pairs), strict=True):
+    for pair, name in zip(pairs, component_names(pairs), strict=True):
         share = int(hashlib.sha256(name.encode()).hexdigest()[:15], 16) / 16**15  # from 0 to below 1
         parts[1 if share < held_out else 2 if share < 2 * held_out else 0].append(pair)
     return parts
 
 
-def group_names(pairs: Iterable[Pair]) -> list[str]:
-    """Return for each pair the first sentence, in the alphabet, of all that are tied to it.
+def component_names(pairs: Iterable[Pair]) -> list[str]:
+    """Return for each pair the name of its connected component: the first sentence of it in alphabetical order.
 
-    Union-find: every sentence points to another of its group, and the end of the chain names the group.
+    The sentences are the nodes of a graph, and the pairs its edges. Found by union-find: the parents of a sentence lead
+    to the root that names its component.
     """
-    above: dict[tuple[int, str], tuple[int, str]] = {}
+    parent: dict[tuple[int, str], tuple[int, str]] = {}
 
-    def top(sentence: tuple[int, str]) -> tuple[int, str]:
-        above.setdefault(sentence, sentence)
-        while above[sentence] != sentence:
-            above[sentence] = sentence = above[above[sentence]]  # halves the chain for the next one
+    def find(sentence: tuple[int, str]) -> tuple[int, str]:
+        parent.setdefault(sentence, sentence)
+        while parent[sentence] != sentence:
+            parent[sentence] = sentence = parent[parent[sentence]]  # path halving
         return sentence
 
     pairs = list(pairs)
     for source, target in pairs:
-        low, high = sorted((top((0, source)), top((1, target))), key=lambda sentence: sentence[::-1])
-        above[high] = low
-    return [top((0, source))[1] for source, _ in pairs]
+        low, high = sorted((find((0, source)), find((1, target))), key=lambda sentence: sentence[::-1])
+        parent[high] = low
+    return [find((0, source))[1] for source, _ in pairs]

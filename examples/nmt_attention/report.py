@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from common.app import report
-from common.training.run_directory import Run
-from examples.nmt_attention.showing import read_samples
+from common.training.run_directory import RunDirectory, read_listing
+from examples.nmt_attention.attention_plots import read_samples
 
 
-def write_report(run: Run) -> Path:
+def write_report(run: RunDirectory) -> Path:
     """Write `report.html` from what the run directory holds by now, and return its path."""
     lead = "An encoder, a decoder, and attention between them, learned to translate from nothing but sentence pairs."
     gif = run.figures / "training.gif"
@@ -15,11 +15,11 @@ def write_report(run: Run) -> Path:
         return report.write_report(run, "Translation", lead, [])
     learning = [
         report.Picture(run.figures / "learning_curve.png", "Loss by epoch, in nats per token"),
-        report.Picture(gif, "Where the model looks for each word of the same translation, after every epoch"),
+        report.Picture(gif, "Attention weights of the same translation, after every epoch"),
     ]
     maps = [
         report.Picture(
-            path, "Each row a word of the translation, each column a word of the source; dark is where it looked"
+            path, "Each row a word of the translation, each column a word of the source; dark is a great weight"
         )
         for path in sorted(run.figures.glob("attention_*.png"))
     ]
@@ -29,11 +29,11 @@ def write_report(run: Run) -> Path:
         report.section_on_evaluation(run),
         report.Section(
             "Beside the reference",
-            listings=[("Ten held-out sentences, from the shortest to the longest", report.read_listing(examples))],
+            listings=[("Ten held-out sentences, from the shortest to the longest", read_listing(examples))],
         )
         if examples
         else None,
         report.Section("Learning to translate", pictures=learning, listings=read_samples(run)),
-        report.Section("Where it looks", pictures=maps),
+        report.Section("Attention", pictures=maps),
     ]
     return report.write_report(run, "Translation", lead, sections)

@@ -1,11 +1,11 @@
 # %% [markdown]
 # # Translation: training
 #
-# Everything meets here: the batches, the model with its tape, and the loop that drives them, keeps the best weights and
-# can be interrupted anywhere.
+# This module puts together the batches, the model and the training loop. The loop keeps the best weights and can be
+# interrupted at any time.
 
 # %%
-"""Step 4: put data, model and loop together in a run directory; draw the pictures when training is over."""
+"""Step 4: put data, model and loop together in a run directory; draw the figures after training."""
 
 import math
 from functools import partial
@@ -16,52 +16,52 @@ from common.io.terminal import echo
 from common.nn.adam import Adam
 from common.nn.muon import Muon
 from common.training import trainer
-from common.training.run_directory import Run
-from common.training.schedule import WarmUpAndDecay
+from common.training.run_directory import RunDirectory
+from common.training.schedule import WarmupCosine
 from common.viz import figures
+from examples.nmt_attention.attention_plots import (
+    TranslationSamples,
+    choose_samples,
+    draw_attention_maps,
+    draw_training_gif,
+)
 
 # %% tags=["module"]
 from examples.nmt_attention.config import Config
 from examples.nmt_attention.data import Corpus, EncodedPairs, load_corpus
 from examples.nmt_attention.model import Translator
 from examples.nmt_attention.pairs import Pair
-from examples.nmt_attention.showing import ShowEveryEpoch, choose_sentences, draw_attention_maps, draw_training_gif
 
 # %% [markdown]
-# Two optimizers share the work. **Adam** moves the embeddings, where each row is a word's own, and the biases. All
-# other matrices are moved by **Muon** (`common/nn/muon.py`): a step as long in every direction of the matrix, not only
-# in the few that dominate its gradient. That takes time, so it is done at every fourth step, four times as far. In
-# 2,400 steps that came to 1.427 nats a token; at every step to 1.418, in a third more time; with Adam alone to 1.470.
+# **Muon** (`common/nn/muon.py`) updates the matrices: its step has the same length in every direction of a matrix. It
+# runs at every fourth step and goes four times as far, which saves time. **Adam** updates embeddings and biases. Its
+# learning rate can be tuned for the embeddings alone, which tolerate a much larger one than the matrices.
 #
-# Now that the matrices have a step of their own, the word vectors can have theirs, and want a far larger one than a GRU
-# would bear: with the matrices' step as it was and Adam's rate at 4, 6, 10 and 20 thousandths instead of 3, the loss of
-# 1.427 fell to 1.381, 1.324, 1.245 and 1.168.
-#
-# The step size climbs over the first steps, while the averages are still poor, and then falls along a cosine to nothing
-# at the end. The fall is worth much: most of the last points of BLEU come while the steps get small.
+# The learning rate rises over the first steps, while the averages of the gradients are inaccurate, and then falls to
+# zero along a cosine.
 
 
 # %%
 def build_model(config: Config, source_size: int, target_size: int) -> Translator:
-    """Return the untrained model of `config` with all its variables."""
+    """Return the untrained model of `config`, built."""
     return Translator(source_size, target_size, **config.architecture()).build_weights()
 
 
-def build_schedule(config: Config, total_steps: int) -> WarmUpAndDecay:
+def build_schedule(config: Config, total_steps: int) -> WarmupCosine:
     """Return the learning rate of a run of so many steps."""
-    return WarmUpAndDecay(config.learning_rate, total_steps, config.warmup_steps)
+    return WarmupCosine(config.learning_rate, total_steps, config.warmup_steps)
 
 
-def build_optimizer(config: Config, schedule: WarmUpAndDecay) -> keras.optimizers.Optimizer:
+def build_optimizer(config: Config, schedule: WarmupCosine) -> keras.optimizers.Optimizer:
     """Return Muon or Adam at the rate of `schedule`, with clipping."""
     if config.optimizer == "adam":
         return Adam(schedule, beta_2=config.beta_2, global_clipnorm=config.clip_norm)
     return Muon(
         schedule,
-        rms_rate=config.matrix_step,
+        rms_rate=config.muon_rms_rate,
         every=4,
         ns_steps=3,  # of the usual 5, as in text generation
-        exclude_layers=["score"],  # a single column, which has one direction anyway
+        exclude_layers=["energy"],  # a single column, which has one direction anyway
         adam_beta_2=config.beta_2,
         adam_weight_decay=None,
         weight_decay=None,
@@ -69,73 +69,74 @@ def build_optimizer(config: Config, schedule: WarmUpAndDecay) -> keras.optimizer
     )
 
 
-def train(config: Config) -> Run:
-    """Train as `config` says, or resume the run that is there, and draw the pictures.
+def train(config: Config) -> RunDirectory:
+    """Train as `config` says, or resume the run that is there, and draw the figures.
 
     Raises:
         UserError: bad data, or a run directory with other settings.
         Interrupted: stopped by a signal, with everything saved.
     """
-    trainer.prepare(config.seed, config.precision)
+    trainer.set_seed_and_precision(config.seed, config.precision)
     corpus = load_corpus(config.data, **config.corpus(), data_dir=config.data_dir)
-    run = Run.start(
+    run = RunDirectory.start(
         config.run_path,
         config.EXAMPLE,
         settings=config.settings(),
         data=corpus.fingerprint,
         fresh=config.fresh,
     )
-    save_words(run, corpus)
+    save_vocabularies(run, corpus)
 
-    train_pairs = EncodedPairs(corpus.train, corpus.source_words, corpus.target_words)
-    validation_pairs = EncodedPairs(corpus.validation, corpus.source_words, corpus.target_words)
+    train_pairs = EncodedPairs(corpus.train, corpus.source_tokenizer, corpus.target_tokenizer)
+    validation_pairs = EncodedPairs(corpus.validation, corpus.source_tokenizer, corpus.target_tokenizer)
     batches = partial(train_pairs.batches, config.batch_size, config.seed)
     steps_per_epoch = min(config.steps_per_epoch or len(batches(0)), len(batches(0)))
-    model = build_model(config, len(corpus.source_words), len(corpus.target_words))
+    model = build_model(config, len(corpus.source_tokenizer), len(corpus.target_tokenizer))
     schedule = build_schedule(config, config.epochs * steps_per_epoch)
     model.compile(build_optimizer(config, schedule))
-    announce(config, corpus, model)
-    shown = choose_sentences(config.data, corpus)
+    print_summary(config, corpus, model)
+    samples = choose_samples(config.data, corpus)
     trainer.Trainer(
         model,
         run,
         epochs=config.epochs,
         steps_per_epoch=steps_per_epoch,
         patience=config.patience,
-        callbacks=[ShowEveryEpoch(run, shown, corpus, config.max_tokens)],
+        callbacks=[TranslationSamples(run, samples, corpus, config.max_tokens)],
         eager=config.eager,
         schedule=schedule,
         max_minutes=config.max_minutes,
         checkpoint_seconds=config.checkpoint_seconds,
     ).fit(batches, validation_pairs.batches(config.batch_size, seed=0, epoch=0))
-    draw_pictures(run, corpus, shown)
+    draw_figures(run, corpus, samples)
     return run
 
 
-def save_words(run: Run, corpus: Corpus) -> None:
+def save_vocabularies(run: RunDirectory, corpus: Corpus) -> None:
     """Write both vocabularies into the run directory."""
-    for side, words in (("source", corpus.source_words), ("target", corpus.target_words)):
-        words.vocabulary.save(run.path / f"vocabulary_{side}.json")
+    for side, tokenizer in (("source", corpus.source_tokenizer), ("target", corpus.target_tokenizer)):
+        tokenizer.vocabulary.save(run.path / f"vocabulary_{side}.json")
 
 
-def announce(config: Config, corpus: Corpus, model: keras.Model) -> None:
-    """Say what is about to be trained on what."""
+def print_summary(config: Config, corpus: Corpus, model: keras.Model) -> None:
+    """Print the sizes of the data and of the model."""
+    source_size, target_size = len(corpus.source_tokenizer), len(corpus.target_tokenizer)
     echo(
         f"{config.data}: {len(corpus.train):,} pairs to train on, {len(corpus.validation):,} to validate, "
-        f"{len(corpus.test):,} to test; {len(corpus.source_words):,} source and {len(corpus.target_words):,} target "
-        f"tokens; guessing costs {math.log(len(corpus.target_words)):.3f} nats\n"
+        f"{len(corpus.test):,} to test; {source_size:,} source and {target_size:,} target tokens; "
+        f"guessing costs {math.log(target_size):.3f} nats\n"
         f"bidirectional GRU {config.encoder_units}, attention {config.attention_units}, GRU {config.decoder_units}, "
         f"{sum(math.prod(weight.shape) for weight in model.trainable_weights):,} weights"
     )
 
 
-def draw_pictures(run: Run, corpus: Corpus, shown: list[Pair]) -> None:
-    """Draw learning curve, attention maps and training GIF of the run so far; nothing if no epoch is finished."""
+def draw_figures(run: RunDirectory, corpus: Corpus, samples: list[Pair]) -> None:
+    """Draw the learning curve, attention maps and training GIF of the run so far; nothing if no epoch is finished."""
     rows = run.read_metrics()
     if not rows:
         return
-    guessing = ("guessing", math.log(len(corpus.target_words)))
+    guessing = ("guessing", math.log(len(corpus.target_tokenizer)))
     figures.learning_curve(rows, run.figures / "learning_curve.png", "nats per token", guessing)
     draw_training_gif(run)
-    draw_attention_maps(run, shown)
+    draw_attention_maps(run, samples)
     echo(f"pictures: {run.figures}")

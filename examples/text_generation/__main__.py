@@ -2,10 +2,10 @@
 
 import sys
 
-from common.app.cli import Verb, main
+from common.app.cli import Command, main
 from examples.text_generation.config import PRESETS, Config, EvaluateOptions, ExportOptions, GenerateOptions
 
-# TensorFlow is imported by the verbs, not here, so that --help answers at once.
+# TensorFlow is imported by the commands, not here, so that --help answers at once.
 
 
 def train(config: Config) -> None:
@@ -27,10 +27,10 @@ def generate(options: GenerateOptions) -> None:
     """
     from common.errors import UserError
     from common.io.terminal import echo
-    from common.training.run_directory import Run
+    from common.training.run_directory import RunDirectory
     from examples.text_generation.demo import Sampling, TextGenerator, read_prompt
 
-    run = Run.open(options.run, Config.EXAMPLE)
+    run = RunDirectory.open(options.run, Config.EXAMPLE)
     generator = TextGenerator.load(run)
     prompt = options.prompt or (read_prompt(options.prompt_file) if options.prompt_file else None)
     prompt = prompt or Config.from_settings(run.read_config().settings).prompt
@@ -51,15 +51,15 @@ def generate(options: GenerateOptions) -> None:
 
 def evaluate(options: EvaluateOptions) -> None:
     """Measure, and refresh the report."""
-    from common.app.report import flat, readable
+    from common.app.report import flatten, format_value
     from common.io.terminal import echo
-    from common.training.run_directory import Run
+    from common.training.run_directory import RunDirectory
     from examples.text_generation.evaluate import evaluate
     from examples.text_generation.report import write_report
 
-    run = Run.open(options.run, Config.EXAMPLE)
-    for name, value in flat(evaluate(run, options.data, options.data_dir, options.write)).items():
-        echo(f"{name:<28} {readable(value)}")
+    run = RunDirectory.open(options.run, Config.EXAMPLE)
+    for name, value in flatten(evaluate(run, options.data, options.data_dir, options.write)).items():
+        echo(f"{name:<28} {format_value(value)}")
     if options.write:
         echo(f"written: {run.evaluation}, {write_report(run)}")
 
@@ -67,22 +67,22 @@ def evaluate(options: EvaluateOptions) -> None:
 def export(options: ExportOptions) -> None:
     """Write a SavedModel and say where."""
     from common.io.terminal import echo
-    from common.training.run_directory import Run
+    from common.training.run_directory import RunDirectory
     from examples.text_generation.demo import TextGenerator
     from examples.text_generation.export import export
 
-    run = Run.open(options.run, Config.EXAMPLE)
+    run = RunDirectory.open(options.run, Config.EXAMPLE)
     folder = options.out or run.path / "saved_model"
     echo(f"written: {export(TextGenerator.load(run), folder, run.identity, options.overwrite)}")
 
 
-VERBS = {
-    "train": Verb("train or resume a model", Config, train, PRESETS),
-    "generate": Verb("continue a prompt with a trained model", GenerateOptions, generate),
-    "evaluate": Verb("measure a trained model on held-out text", EvaluateOptions, evaluate),
-    "export": Verb("write a SavedModel, text in and text out", ExportOptions, export),
+COMMANDS = {
+    "train": Command("train or resume a model", Config, train, PRESETS),
+    "generate": Command("continue a prompt with a trained model", GenerateOptions, generate),
+    "evaluate": Command("measure a trained model on validation text", EvaluateOptions, evaluate),
+    "export": Command("write a SavedModel, text in and text out", ExportOptions, export),
 }
 
 if __name__ == "__main__":
     summary = "Character RNN: learns to write from any text, one character at a time."
-    sys.exit(main("python -m examples.text_generation", summary, VERBS))
+    sys.exit(main("python -m examples.text_generation", summary, COMMANDS))

@@ -13,8 +13,8 @@ from common.app.cli import (
     RunOptions,
     TrainOptions,
     require_between,
+    require_fraction,
     require_positive,
-    require_share,
 )
 from common.errors import UserError
 
@@ -43,11 +43,9 @@ class Config(TrainOptions):
     embedding_dim: int = 256
     """Width of a character's vector."""
     cell: Literal["gru", "lstm"] = "gru"
-    """Recurrent cell."""
-    plain_gru: bool = False
-    """Use Keras' own GRU or LSTM layer: the same equations and weights, slower on a processor."""
+    """The kind of recurrent layers."""
     units: int = 768
-    """Width of the recurrent state: the capacity of the model. More learns more of each character, and takes longer."""
+    """Width of the hidden state: the capacity of the model. More units learn more per character, and take longer."""
     layers: int = 1
     """Recurrent layers, one above the other."""
     dropout: float = 0.05
@@ -56,9 +54,9 @@ class Config(TrainOptions):
     """What steps the matrices of the recurrent layers: Muon learns as much in fewer steps. Adam does the rest."""
     learning_rate: float = 6e-3
     """Adam's step size at its peak; 2e-3 was chosen with --optimizer adam."""
-    matrix_step: float = 0.18
-    """Muon's step: the root mean square of its entries, in units of the learning rate. Adam's is about 0.2. So much in
-    a run of 942 steps, three epochs of Shakespeare, and sqrt(942 / N) times this in one of N."""
+    muon_rms_rate: float = 0.18
+    """Root mean square of the entries of Muon's step, in units of the learning rate; Adam's is about 0.2. The value is
+    for a run of 942 steps, three epochs of Shakespeare; a run of N steps takes sqrt(942 / N) times this."""
     warmup_steps: int = 25
     """Steps over which the learning rate climbs from 0; without them this rate diverges."""
     learning_rate_floor: float = 0.03
@@ -85,14 +83,14 @@ class Config(TrainOptions):
         require_between(1, MAX_WIDTH, self, "window", "embedding_dim", "units", "sample_length")
         require_between(1, 64, self, "layers")
         require_between(0, MAX_STEPS, self, "warmup_steps", "weight_decay", "learning_rate_floor")
-        require_share(self, "dropout", "beta_2")
-        require_positive(self, "learning_rate", "matrix_step", "clip_norm")
+        require_fraction(self, "dropout", "beta_2")
+        require_positive(self, "learning_rate", "muon_rms_rate", "clip_norm")
         if self.prompt == "":
             raise UserError("--prompt: expected at least one character, got none")
 
     def architecture(self) -> dict[str, Any]:
         """Return the settings that `CharRNN` takes."""
-        names = ("embedding_dim", "units", "layers", "cell", "dropout", "plain_gru")
+        names = ("embedding_dim", "units", "layers", "cell", "dropout")
         return {name: getattr(self, name) for name in names}
 
 
@@ -100,7 +98,7 @@ PRESETS = {
     "quick": Config(),
     "tiny": Config(
         preset="tiny", data="tiny", epochs=20, batch_size=8, window=40, embedding_dim=64, units=192,
-        dropout=0.5, learning_rate=5e-3, matrix_step=0.57, warmup_steps=20, sample_length=200,
+        dropout=0.5, learning_rate=5e-3, muon_rms_rate=0.57, warmup_steps=20, sample_length=200,
     ),
     "full": Config(
         preset="full", epochs=12, units=1024, dropout=0.4,
@@ -159,7 +157,7 @@ class GenerateOptions(RunOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateOptions(cli.EvaluateOptions):
-    """Measure the best checkpoint on the whole held-out text."""
+    """Measure the best checkpoint on the whole validation text."""
 
 
 @dataclass(frozen=True, kw_only=True)

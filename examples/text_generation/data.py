@@ -79,9 +79,9 @@ def _load_from_tfds(name: str, data_dir: Path | None) -> str:
 # %% [markdown]
 # ## Step 2: preprocess
 #
-# Every distinct character gets a number. The first 90 % of the characters train the model, the last 10 % are held out:
-# a split by position, so that no held-out sentence was ever seen. (Cutting overlapping windows first and shuffling them
-# into two splits would leak nearly every character, and report wonderful numbers.)
+# Every distinct character gets a number. The first 90 % of the characters train the model, the last 10 % validate it:
+# a split by position, so that no validation sentence is in the training text. (Cutting overlapping windows first and
+# shuffling them into two splits would leak nearly every character, and report wonderful numbers.)
 
 
 # %%
@@ -92,7 +92,7 @@ class Corpus:
     vocabulary: Vocabulary
     train: np.ndarray
     """int32 [characters]"""
-    held_out: np.ndarray
+    validation: np.ndarray
     """int32 [characters]"""
     fingerprint: dict[str, Any]
     prompt: str

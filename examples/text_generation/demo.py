@@ -14,7 +14,6 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from common.app.report import read_listing
 from common.data.text_files import read_text
 from common.data.vocabulary import Vocabulary
 from common.errors import UserError
@@ -22,7 +21,7 @@ from common.io.files import write_atomically
 from common.nn.sampling import sample_sequence, uniform_noise
 from common.training import trainer
 from common.training.checkpoints import restore_weights
-from common.training.run_directory import Run
+from common.training.run_directory import RunDirectory, read_listing
 from common.viz import figures
 
 # %% tags=["module"]
@@ -42,7 +41,7 @@ from examples.text_generation.model import CharRNN
 
 
 # %%
-MOST_AT_ONCE = 1024
+MAX_PIECE = 1024
 """Characters that a call of the compiled loop writes at most; XLA must know it."""
 
 
@@ -67,14 +66,14 @@ class TextGenerator:
         self._write_many = tf.function(self._write, reduce_retracing=True)
 
     @classmethod
-    def load(cls, run: Run) -> "TextGenerator":
+    def load(cls, run: RunDirectory) -> "TextGenerator":
         """Restore the best weights of a run; the run directory alone is enough.
 
         Raises:
             UserError: the run has no checkpoint yet, or it is damaged.
         """
         config = Config.from_settings(run.read_config().settings)
-        trainer.prepare(config.seed, config.precision)
+        trainer.set_seed_and_precision(config.seed, config.precision)
         vocabulary = Vocabulary.load(run.vocabulary)
         model = CharRNN(len(vocabulary), **config.architecture()).build_weights()
         restore_weights(run.checkpoints, model)
@@ -86,23 +85,23 @@ class TextGenerator:
         Raises:
             UserError: the prompt has characters that the model never saw.
         """
-        pieces = self.stream(prompt, length, sampling, samples, MOST_AT_ONCE)
+        pieces = self.stream(prompt, length, sampling, samples, MAX_PIECE)
         return ["".join(text) for text in zip(*pieces, strict=True)]
 
     def stream(
         self, prompt: str, length: int, sampling: Sampling, samples: int = 1, piece: int = 32
     ) -> Iterator[list[str]]:
-        """Yield the same continuations `piece` characters at a time, up to `MOST_AT_ONCE`, as soon as they are made.
+        """Yield the same continuations `piece` characters at a time, up to `MAX_PIECE`, as soon as they are made.
 
         Raises:
             UserError: the prompt has characters that the model never saw, or none at all.
         """
         ids = tf.constant(self.vocabulary.encode(prompt)[None])  # 1 T
         logits, state = self._read(ids, tf.constant(samples))  # B V, state B U
-        uniforms = uniform_noise(sampling.seed, samples, length + MOST_AT_ONCE)  # T B
+        uniforms = uniform_noise(sampling.seed, samples, length + MAX_PIECE)  # T B
         for start in range(0, length, piece):
             count = min(piece, length - start)
-            write, room = (self._write_one, MOST_AT_ONCE) if samples == 1 else (self._write_many, count)
+            write, room = (self._write_one, MAX_PIECE) if samples == 1 else (self._write_many, count)
             ids, logits, state = write(
                 logits,
                 state,
@@ -119,7 +118,8 @@ class TextGenerator:
         return tf.nest.map_structure(lambda x: tf.repeat(x, samples, axis=0), (logits[:, -1], state))  # B V, B U
 
     def _write(self, logits, state, uniforms, length, temperature, top_k, top_p):
-        return sample_sequence(self.model.reader(), logits, state, uniforms, length, temperature, top_k, top_p)
+        decode_step = self.model.make_decode_step()
+        return sample_sequence(decode_step, logits, state, uniforms, length, temperature, top_k, top_p)
 
 
 def read_prompt(path: Path) -> str:
@@ -172,7 +172,7 @@ def sample_path(folder: Path, epochs_done: int) -> Path:
     return folder / f"epoch_{epochs_done:04d}.txt"
 
 
-def read_samples(run: Run) -> list[tuple[str, str]]:
+def read_samples(run: RunDirectory) -> list[tuple[str, str]]:
     """Return (title, text) of the samples of this run's epochs, in order."""
     titles = {0: "before training"} | {
         int(row["epoch"]): f"after epoch {int(row['epoch'])}: {row['val_loss']:.3f} nats per character"
@@ -183,6 +183,6 @@ def read_samples(run: Run) -> list[tuple[str, str]]:
     ]
 
 
-def draw_training_gif(run: Run, prompt: str) -> None:
+def draw_training_gif(run: RunDirectory, prompt: str) -> None:
     """Draw the samples of all epochs as `figures/training.gif`."""
     figures.save_gif(figures.text_frames(read_samples(run), len(prompt)), run.figures / "training.gif")

@@ -1,13 +1,13 @@
 # %% [markdown]
 # ## Step 5: measure
 #
-# The measure of a language model is its mean surprise at text that it never saw: **nats per character**, $-\ln p$ on
-# average, or **bits per character**, the same divided by $\ln 2$. Every held-out character counts once. A prediction
-# may use all that came before it, so the state is carried through. Others measure on windows that each start without
-# memory, which reads a little higher, so that number is given as well.
+# The measure of a language model is its mean negative log-likelihood (nll) on text that it was not trained on: **nats
+# per character**, the mean of $-\ln p$, or **bits per character**, the same divided by $\ln 2$. Every validation
+# character counts once. A prediction may use all that came before it, so the state is carried through. Others measure
+# on windows that each start from a zero state, which gives a slightly higher number, so that number is given as well.
 
 # %%
-"""Step 5, continued: what the trained model is worth on the held-out text."""
+"""Step 5, continued: measure the trained model on the validation text."""
 
 import math
 import time
@@ -18,7 +18,7 @@ import numpy as np
 from common.errors import UserError
 from common.training import trainer
 from common.training.checkpoints import restore_weights
-from common.training.run_directory import Run
+from common.training.run_directory import RunDirectory
 
 # %% tags=["module"]
 from examples.text_generation.config import Config
@@ -30,12 +30,14 @@ from examples.text_generation.train import build_model
 WINDOW = 256  # characters of context at most in the second rule, as others report it
 
 
-def evaluate(run: Run, data: str | None = None, data_dir: Path | None = None, write: bool = True) -> dict[str, float]:
-    """Measure the best checkpoint on all held-out characters and return the metrics.
+def evaluate(
+    run: RunDirectory, data: str | None = None, data_dir: Path | None = None, write: bool = True
+) -> dict[str, float]:
+    """Measure the best checkpoint on all validation characters and return the metrics.
 
     Args:
         run: a trained run.
-        data: what text it was trained on; None to take that from the run, see `Run.data_to_use`.
+        data: what text it was trained on; None to take that from the run, see `RunDirectory.data_to_use`.
         data_dir: the download cache; None for the default one.
         write: write `evaluation.json`.
 
@@ -45,28 +47,28 @@ def evaluate(run: Run, data: str | None = None, data_dir: Path | None = None, wr
     started = time.monotonic()
     trained = run.read_config()
     config = Config.from_settings(trained.settings)
-    trainer.prepare(config.seed, config.precision)
+    trainer.set_seed_and_precision(config.seed, config.precision)
     data = run.data_to_use(data, Config.DATA_SETS)
     corpus = load_corpus(data, config.window, data_dir)
     if corpus.fingerprint != trained.data:
         raise UserError(f"{data}: not the text that {run.path} was trained on; name that text with --data")
     model = build_model(config, len(corpus.vocabulary))
     restore_weights(run.checkpoints, model)
-    metrics = measure(model, corpus.held_out, config.window)
+    metrics = measure(model, corpus.validation, config.window)
     rule = (
-        f"mean -ln p over all {len(corpus.held_out) - 1:,} characters of the last 10 % but the first, read in "
+        f"mean -ln p over all {len(corpus.validation) - 1:,} characters of the last 10 % but the first, read in "
         f"{VALIDATION_STREAMS} contiguous streams with the state carried through each; best checkpoint by the same "
         f"figure; windows_{WINDOW}: the same characters in windows of {WINDOW}, each from a zero state"
     )
     if write:
-        run.write_evaluation("held-out", rule, time.monotonic() - started, metrics)
+        run.write_evaluation("validation", rule, time.monotonic() - started, metrics)
     return metrics
 
 
-def measure(model: TrainableCharRNN, held_out: np.ndarray, window: int) -> dict[str, float]:
+def measure(model: TrainableCharRNN, validation: np.ndarray, window: int) -> dict[str, float]:
     """Return nats and bits per character and perplexity with the state carried, and nats on independent windows."""
-    carried = trainer.evaluate(model, contiguous_batches(held_out, VALIDATION_STREAMS, window))["loss"]
-    windows = trainer.evaluate(model, independent_windows(held_out, VALIDATION_STREAMS, WINDOW))["loss"]
+    carried = trainer.evaluate(model, contiguous_batches(validation, VALIDATION_STREAMS, window))["loss"]
+    windows = trainer.evaluate(model, independent_windows(validation, VALIDATION_STREAMS, WINDOW))["loss"]
     return {
         "nats_per_char": carried,
         "bits_per_char": carried / math.log(2),

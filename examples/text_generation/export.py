@@ -43,7 +43,7 @@ def export(generator: TextGenerator, folder: Path, maker: str, overwrite: bool =
         logits, state = model(ids[None], model.initial_state(1))  # 1 T V
         uniforms = uniform_noise(seed, 1, length)  # length 1
         drawn, _, _ = sample_sequence(
-            model.reader(), logits[:, -1], state, uniforms, length, temperature, top_k, top_p
+            model.make_decode_step(), logits[:, -1], state, uniforms, length, temperature, top_k, top_p
         )  # 1 length
         return {"text": prompt + tf.strings.reduce_join(tf.gather(module.symbols, drawn[0]))}
 

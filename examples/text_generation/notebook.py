@@ -5,7 +5,7 @@
 # the next one. Nobody tells it about words, names or verse. At the end it writes, and you see:
 #
 # - the same prompt continued after every epoch: first noise, then spelling, then speakers and lines,
-# - a passage shaded by how surprised the model was at each character, with its guesses,
+# - a passage with each character shaded by its negative log-likelihood, with the model's predictions,
 # - a number, nats per character on text that it never saw, that can be compared with other models.
 #
 # There are five steps: download, preprocess, define the model, train it, use it. Each is first defined and explained;
@@ -51,7 +51,7 @@ from examples.text_generation.data import load_corpus, training_batches
 
 # %%
 corpus = load_corpus(config.data, config.window, config.data_dir)
-print(f"{len(corpus.train):,} characters to learn from, {len(corpus.held_out):,} held out:")
+print(f"{len(corpus.train):,} characters to learn from, {len(corpus.validation):,} to validate on:")
 print("".join(corpus.vocabulary.symbols).replace("\n", "↵"))
 batches = training_batches(corpus.train, config.batch_size, config.window, config.seed, epoch=0)
 for inputs, targets, mask, is_start in batches.take(2):
@@ -60,7 +60,8 @@ for inputs, targets, mask, is_start in batches.take(2):
     print("first stream out", repr("".join(corpus.vocabulary.decode(targets[0].numpy()))))
 
 # %% tags=["include"]
-from examples.text_generation.model import cross_entropy, masked_mean
+from common.nn.losses import masked_mean
+from examples.text_generation.model import cross_entropy
 
 # %% tags=["include"]
 from examples.text_generation.train import build_model, train
@@ -81,13 +82,13 @@ print(f"loss {masked_mean(cross_entropy(logits, targets), mask):.3f}, guessing {
 from examples.text_generation.demo import Sampling, TextGenerator, read_samples
 
 # %% tags=["include"]
-from examples.text_generation.surprise import draw_surprise, read_with_surprise
+from examples.text_generation.loss_heatmap import character_losses, draw_loss_heatmap
 
 # %% [markdown]
 # ## Train
 #
 # Everything is defined; this puts it to work. A line comes after every epoch: the loss on the text it learns from,
-# and `val_loss`, on the held-out text. When the first keeps falling and the second begins to climb, it learns by
+# and `val_loss`, on the validation text. When the first keeps falling and the second begins to climb, it learns by
 # heart.
 
 # %%
@@ -103,16 +104,16 @@ display(Picture(filename=run.figures / "training.gif"))
 display(Picture(filename=run.figures / "learning_curve.png"))
 
 # %% [markdown]
-# And what it knows by now. Each character of this held-out passage is shaded by the model's surprise, $-\log_2 p$;
-# below stand its best three guesses. Look at how a word is hard to begin and easy to end.
+# And what it knows by now. Each character of this validation passage is shaded by its negative log-likelihood,
+# $-\log_2 p$; below stand the three likeliest characters. Look at how a word is hard to begin and easy to end.
 
 # %%
-display(Picture(filename=run.figures / "surprise.png"))
+display(Picture(filename=run.figures / "loss_heatmap.png"))
 
 # %% [markdown]
 # ## Let it write
 #
-# The weights with the best held-out loss are loaded from the run directory.
+# The weights with the best validation loss are loaded from the run directory.
 
 # %%
 generator = TextGenerator.load(run)
@@ -140,10 +141,10 @@ for name, value in evaluate(run, data_dir=config.data_dir).items():
 # - **Bold or wild**: the temperatures, or `Sampling(top_k=5)`, `Sampling(top_p=0.9)`.
 # - **An LSTM, or two layers**: `config = replace(PRESETS[PRESET], cell="lstm", layers=2, fresh=True)`.
 # - **What the initial values are worth**: in `CharRNN`, delete `embeddings_initializer=...` and train again.
-# - **What the carried state is worth**: in `pick_up`, return zeros always. How much worse is `val_loss`?
-# - **Find where it is surprised in your own words**: run the next cell with another text.
+# - **What the carried state is worth**: in `CarriedState.read`, return zeros always. How much worse is `val_loss`?
+# - **The loss of each character of your own text**: run the next cell with another text.
 
 # %%
-text = corpus.vocabulary.decode(corpus.held_out[:200])
-draw_surprise(read_with_surprise(generator, "".join(text), context=100), run.figures / "mine.png")
+text = corpus.vocabulary.decode(corpus.validation[:200])
+draw_loss_heatmap(character_losses(generator, "".join(text), context=100), run.figures / "mine.png")
 display(Picture(filename=run.figures / "mine.png"))

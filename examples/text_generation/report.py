@@ -3,24 +3,24 @@
 from pathlib import Path
 
 from common.app import report
-from common.training.run_directory import Run
+from common.training.run_directory import RunDirectory
 from examples.text_generation.demo import read_samples
 
 
-def write_report(run: Run) -> Path:
+def write_report(run: RunDirectory) -> Path:
     """Write `report.html` from what the run directory holds by now, and return its path."""
     lead = "A recurrent network that reads one character at a time, learned to write from nothing but the text."
-    drawn = run.figures / "surprise.png"
+    drawn = run.figures / "loss_heatmap.png"
     if not drawn.exists():  # stopped within the first epoch
         return report.write_report(run, "Text generation", lead, [])
     learning = [
         report.Picture(run.figures / "learning_curve.png", "Loss by epoch, in nats per character"),
         report.Picture(run.figures / "training.gif", "The same prompt continued after every epoch"),
     ]
-    alt = "A held-out passage, each character shaded by how surprised the model was to see it"
+    alt = "A validation passage, each character shaded by its negative log-likelihood"
     sections = [
         report.section_on_evaluation(run),
         report.Section("Learning to write", pictures=learning, listings=read_samples(run)),
-        report.Section("Where it knows and where it doesn't", pictures=[report.Picture(drawn, alt)]),
+        report.Section("Loss of each character", pictures=[report.Picture(drawn, alt)]),
     ]
     return report.write_report(run, "Text generation", lead, sections)

@@ -18,8 +18,8 @@ from common.io.terminal import echo
 from common.nn.adam import Adam
 from common.nn.muon import Muon
 from common.training import trainer
-from common.training.run_directory import Run
-from common.training.schedule import WarmUpAndDecay
+from common.training.run_directory import RunDirectory
+from common.training.schedule import WarmupCosine
 from common.viz import figures
 
 # %% tags=["module"]
@@ -32,8 +32,8 @@ from examples.text_generation.data import (
     training_batches,
 )
 from examples.text_generation.demo import SampleEveryEpoch, TextGenerator, draw_training_gif
+from examples.text_generation.loss_heatmap import character_losses, choose_passage, draw_loss_heatmap
 from examples.text_generation.model import TrainableCharRNN
-from examples.text_generation.surprise import choose_passage, draw_surprise, read_with_surprise
 
 # %% [markdown]
 # Two optimizers share the work. **Adam** moves embedding, biases and output layer. The matrices of the recurrent layers
@@ -59,25 +59,25 @@ def build_model(config: Config, vocabulary_size: int) -> TrainableCharRNN:
     return model
 
 
-def build_schedule(config: Config, total_steps: int) -> WarmUpAndDecay:
+def build_schedule(config: Config, total_steps: int) -> WarmupCosine:
     """Return the learning rate of a run of so many steps."""
-    return WarmUpAndDecay(config.learning_rate, total_steps, config.warmup_steps, config.learning_rate_floor)
+    return WarmupCosine(config.learning_rate, total_steps, config.warmup_steps, config.learning_rate_floor)
 
 
-def matrix_step(config: Config, schedule: WarmUpAndDecay) -> tf.Tensor:
-    """Return Muon's step, a float32 scalar, in units of the learning rate, for the steps planned by now."""
+def muon_rms_rate(config: Config, schedule: WarmupCosine) -> tf.Tensor:
+    """Return the root mean square of Muon's step in units of the learning rate, float32, for the planned steps."""
     steps = tf.maximum(tf.cast(schedule.total_steps, tf.float32), 200)  # not measured below
-    return config.matrix_step * tf.sqrt(942 / steps)
+    return config.muon_rms_rate * tf.sqrt(942 / steps)
 
 
-def build_optimizer(config: Config, schedule: WarmUpAndDecay) -> keras.optimizers.Optimizer:
+def build_optimizer(config: Config, schedule: WarmupCosine) -> keras.optimizers.Optimizer:
     """Return Muon or Adam at the rate of `schedule`, with clipping, and decoupled weight decay if any."""
     decay = config.weight_decay or None
     if config.optimizer == "adam":
         return Adam(schedule, beta_2=config.beta_2, weight_decay=decay, global_clipnorm=config.clip_norm)
     return Muon(
         schedule,
-        rms_rate=partial(matrix_step, config, schedule),
+        rms_rate=partial(muon_rms_rate, config, schedule),
         every=2,
         ns_steps=3,  # of the usual 5: cheaper, and in one short run each it learned no worse
         exclude_layers=["logits"],  # there each column is a character's own
@@ -88,18 +88,18 @@ def build_optimizer(config: Config, schedule: WarmUpAndDecay) -> keras.optimizer
     )
 
 
-def train(config: Config) -> Run:
+def train(config: Config) -> RunDirectory:
     """Train as `config` says, or resume the run that is there, and draw the pictures.
 
     Raises:
         UserError: bad data, or a run directory with other settings.
         Interrupted: stopped by a signal, with everything saved.
     """
-    trainer.prepare(config.seed, config.precision)
+    trainer.set_seed_and_precision(config.seed, config.precision)
     corpus = load_corpus(config.data, config.window, config.data_dir)
     config = replace(config, prompt=config.prompt or corpus.prompt)
     corpus.vocabulary.encode(config.prompt)  # better to complain now than after the first epoch
-    run = Run.start(
+    run = RunDirectory.start(
         config.run_path,
         config.EXAMPLE,
         settings=config.settings(),
@@ -113,7 +113,7 @@ def train(config: Config) -> Run:
     model = build_model(config, len(corpus.vocabulary))
     schedule = build_schedule(config, config.epochs * steps_per_epoch)
     model.compile(build_optimizer(config, schedule))
-    announce(config, corpus, model)
+    print_summary(config, corpus, model)
     trainer.Trainer(
         model,
         run,
@@ -125,30 +125,30 @@ def train(config: Config) -> Run:
         schedule=schedule,
         max_minutes=config.max_minutes,
         checkpoint_seconds=config.checkpoint_seconds,
-    ).fit(batches, contiguous_batches(corpus.held_out, VALIDATION_STREAMS, config.window))
+    ).fit(batches, contiguous_batches(corpus.validation, VALIDATION_STREAMS, config.window))
     draw_pictures(run, config, corpus)
     return run
 
 
-def announce(config: Config, corpus: Corpus, model: keras.Model) -> None:
-    """Say what is about to be trained on what."""
+def print_summary(config: Config, corpus: Corpus, model: keras.Model) -> None:
+    """Print the sizes of the data and of the model."""
     echo(
-        f"{config.data}: {len(corpus.train):,} characters to train on, {len(corpus.held_out):,} held out, "
+        f"{config.data}: {len(corpus.train):,} characters to train on, {len(corpus.validation):,} to validate on, "
         f"{len(corpus.vocabulary)} different; guessing costs {math.log(len(corpus.vocabulary)):.3f} nats\n"
         f"{config.layers} x {config.cell.upper()} {config.units}, "
         f"{sum(math.prod(weight.shape) for weight in model.trainable_weights):,} weights"
     )
 
 
-def draw_pictures(run: Run, config: Config, corpus: Corpus) -> None:
-    """Draw learning curve, training GIF and surprise of the run so far; nothing if no epoch is finished."""
+def draw_pictures(run: RunDirectory, config: Config, corpus: Corpus) -> None:
+    """Draw the learning curve, the training GIF and the loss heatmap; nothing if no epoch is finished."""
     rows = run.read_metrics()
     if not rows:
         return
     guessing = ("guessing", math.log(len(corpus.vocabulary)))
     figures.learning_curve(rows, run.figures / "learning_curve.png", "nats per character", guessing)
     draw_training_gif(run, config.prompt)
-    passage, context = choose_passage("".join(corpus.vocabulary.decode(corpus.held_out[:1000])))
-    surprise = read_with_surprise(TextGenerator.load(run), passage, context)
-    draw_surprise(surprise, run.figures / "surprise.png")
+    passage, context = choose_passage("".join(corpus.vocabulary.decode(corpus.validation[:1000])))
+    losses = character_losses(TextGenerator.load(run), passage, context)
+    draw_loss_heatmap(losses, run.figures / "loss_heatmap.png")
     echo(f"pictures: {run.figures}")

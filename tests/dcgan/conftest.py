@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from common.training.run_directory import Run
+from common.training.run_directory import RunDirectory
 from examples.dcgan.config import PRESETS
 from examples.dcgan.data import load_images
 from tests.dcgan.tiny import SETTINGS
@@ -14,10 +14,18 @@ def trained(tmp_path_factory):
     from examples.dcgan.train import train
 
     path = tmp_path_factory.mktemp("runs") / "tiny"
-    return Run(train(replace(PRESETS["tiny"], run_dir=path, **SETTINGS)).path)
+    return RunDirectory(train(replace(PRESETS["tiny"], run_dir=path, **SETTINGS)).path)
 
 
 @pytest.fixture(scope="session")
 def tiny_images():
     """The tiny data set."""
     return load_images("tiny")
+
+
+@pytest.fixture(scope="session")
+def feature_classifier(tiny_images):
+    """The classifier of the tiny data set."""
+    from examples.dcgan.metrics.classifier import load_or_train_classifier
+
+    return load_or_train_classifier(tiny_images)

@@ -3,21 +3,22 @@ import pytest
 from PIL import Image
 
 from common.app.cli import main
-from common.training.run_directory import Run
-from examples.dcgan.__main__ import VERBS
+from common.training.run_directory import RunDirectory
+from examples.dcgan.__main__ import COMMANDS
 from tests.dcgan.tiny import FLAGS
 from tests.same_run import saved_variables
 
 
 def command(*arguments):
-    return main("python -m examples.dcgan", "", VERBS, [str(argument) for argument in arguments])
+    return main("python -m examples.dcgan", "", COMMANDS, [str(argument) for argument in arguments])
 
 
-def test_a_checkpoint_holds_both_networks_the_average_both_optimizers_and_the_random_state(trained):
+def test_a_checkpoint_contains_networks_ema_optimizers_and_random_state(trained):
     names = saved_variables(trained)
-    for part in ("model/generator", "model/discriminator", "model/average", "model/seed_generator", "optimizer/"):
+    for part in ("model/generator", "model/discriminator", "model/ema_generator", "model/seed_generator"):
         assert any(name.startswith(part) for name in names)
-    assert any(name.startswith("discriminator_optimizer/") for name in names)
+    for optimizer in ("generator_optimizer/", "discriminator_optimizer/"):
+        assert any(name.startswith(optimizer) for name in names)
 
 
 def test_training_leaves_a_complete_run_directory(tmp_path, capsys):
@@ -35,20 +36,20 @@ def test_line_by_line_it_learns_the_same(tmp_path):
     def losses(name, *flags):
         flags = ["--preset", "tiny", *FLAGS, "--epochs", 1, "--run-dir", tmp_path / name, *flags]
         assert command("train", *flags) == 0
-        [row] = Run(tmp_path / name).read_metrics()
+        [row] = RunDirectory(tmp_path / name).read_metrics()
         return row["generator_loss"], row["discriminator_loss"]
 
     assert losses("eager", "--eager") == pytest.approx(losses("compiled"), abs=1e-3)
 
 
-def test_generate_writes_sheets_files_and_walks(trained, capsys, tmp_path):
+def test_generate_writes_sheets_files_and_interpolations(trained, capsys, tmp_path):
     def written(*flags):
         assert command("generate", "--run", trained.path, "--out", tmp_path, *flags) == 0
         return capsys.readouterr().out.strip().removeprefix("written: ")
 
     sheet = written("--seed", 7)
     assert sheet.endswith("seed_7_64.png") and Image.open(sheet).size[0] > 400
-    assert Image.open(written("--walk", 1, 2, 3, "--samples", 4)).n_frames > 10
+    assert Image.open(written("--interpolate", 1, 2, 3, "--samples", 4)).n_frames > 10
     for seed in (1, 2):
         written("--samples", 3, "--files", "--seed", seed)
     one, other = (np.asarray(Image.open(tmp_path / f"seed_{seed}_0000.png")) for seed in (1, 2))
@@ -57,7 +58,7 @@ def test_generate_writes_sheets_files_and_walks(trained, capsys, tmp_path):
 
 def test_evaluate_and_export_say_what_they_wrote(trained, capsys, tmp_path):
     assert command("evaluate", "--run", trained.path, "--samples", 100) == 0
-    assert "frechet_distance" in capsys.readouterr().out and "made against" in trained.report.read_text()
+    assert "frechet_distance" in capsys.readouterr().out and "generated against" in trained.report.read_text()
     assert command("export", "--run", trained.path, "--out", tmp_path / "model") == 0
     assert (tmp_path / "model" / "saved_model.pb").exists()
 
@@ -70,8 +71,8 @@ def one_picture(folder):
 def test_a_single_picture_and_a_larger_batch_size_train(tmp_path):
     (tmp_path / "one").mkdir()
     flags = ["--preset", "tiny", "--data", one_picture(tmp_path / "one"), "--image-size", 16, "--batch-size", 64]
-    assert command("train", *flags, "--epochs", 2, "--width", 4, "--run-dir", tmp_path / "run") == 0
-    assert all(np.isfinite(list(row.values())).all() for row in Run(tmp_path / "run").read_metrics())
+    assert command("train", *flags, "--epochs", 2, "--base-channels", 4, "--run-dir", tmp_path / "run") == 0
+    assert all(np.isfinite(list(row.values())).all() for row in RunDirectory(tmp_path / "run").read_metrics())
 
 
 def huge(folder):
@@ -87,7 +88,7 @@ BAD_TRAINING = {
     "patience": (lambda folder: ["--patience", 3], "--patience: a GAN has no validation loss"),
     "learning rate": (lambda folder: ["--generator-learning-rate", 0], "--generator-learning-rate"),
     "beta": (lambda folder: ["--beta-1", 1], "--beta-1"),
-    "target": (lambda folder: ["--real-target", 0], "--real-target"),
+    "label": (lambda folder: ["--real-label", 0], "--real-label"),
 }
 
 
@@ -102,7 +103,11 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path, capsys, case):
 
 
 def test_bad_requests_for_images_are_refused(trained, capsys):
-    for flags, message in [(["--samples", 0], "--samples"), (["--walk", 1], "--walk"), (["--seed", -1], "--seed")]:
+    for flags, message in [
+        (["--samples", 0], "--samples"),
+        (["--interpolate", 1], "--interpolate"),
+        (["--seed", -1], "--seed"),
+    ]:
         assert command("generate", "--run", trained.path, *flags) == 2
         assert message in capsys.readouterr().err
 

@@ -6,54 +6,28 @@ import pytest
 from PIL import Image
 
 from common.errors import UserError
-from common.training.run_directory import Run
-from examples.dcgan import classifier
-from examples.dcgan.classifier import trained_eyes
+from common.training.run_directory import RunDirectory
 from examples.dcgan.config import PRESETS
 from examples.dcgan.evaluate import evaluate, measure_classes, measure_neighbours
 from examples.dcgan.train import train
 from tests.dcgan.tiny import SETTINGS
 
 
-@pytest.fixture(scope="session")
-def eyes(tiny_images):
-    return trained_eyes(tiny_images)
-
-
-def test_the_classifier_knows_the_digits_and_is_kept(tiny_images, eyes, capsys):
-    assert eyes.accuracy > 0.95  # 0.989 to 0.996, by processor
-    again = trained_eyes(tiny_images)
-    assert capsys.readouterr().out == "" and again.sha256 == eyes.sha256
-    np.testing.assert_array_equal(again.look(tiny_images.held_out[:9])[0], eyes.look(tiny_images.held_out[:9])[0])
-    _, probabilities = again.look(tiny_images.held_out)
-    assert (probabilities.argmax(axis=1) == tiny_images.held_out_labels).mean() == pytest.approx(eyes.accuracy)
-
-
-def test_a_damaged_classifier_is_trained_again(tiny_images, eyes, monkeypatch):
-    path = classifier._cache_path(tiny_images)
-    kept = {file: file.read_bytes() for file in (path, path.with_suffix(".json"))}
-    path.write_bytes(path.read_bytes()[:-10])
-    monkeypatch.setattr(classifier, "_train", lambda network, images: 0.5)
-    assert trained_eyes(tiny_images).accuracy == 0.5
-    for file, content in kept.items():
-        file.write_bytes(content)
-
-
-def test_real_images_pass_and_spoilt_ones_do_not(tiny_images, eyes, tmp_path):
+def test_real_images_pass_and_spoilt_ones_do_not(tiny_images, feature_classifier, tmp_path):
     def measured(images):
-        return measure_classes(images, tiny_images, eyes, tmp_path / "classes.png")[0]
+        return measure_classes(images, tiny_images, feature_classifier, tmp_path / "classes.png")[0]
 
     real, noise = tiny_images.train[:1000], np.random.default_rng(0).integers(0, 256, (1000, 28, 28, 1), np.uint8)
     ones = np.repeat(tiny_images.train[tiny_images.train_labels == 1][:1], 1000, axis=0)
     passed, failed, collapsed = measured(real), measured(noise), measured(ones)
     assert passed["frechet_distance"] < 2 * passed["frechet_floor"] < failed["frechet_distance"] / 10
-    assert passed["classes_covered"] == 10 and passed["classifier_score"] > 9
-    assert sum(passed["class_shares"].values()) == pytest.approx(1)
-    assert collapsed["classes_covered"] == 1 and collapsed["classifier_score"] == pytest.approx(1, abs=1e-3)
+    assert passed["classes_covered"] == 10 and passed["inception_score"] > 9
+    assert sum(passed["class_frequencies"].values()) == pytest.approx(1)
+    assert collapsed["classes_covered"] == 1 and collapsed["inception_score"] == pytest.approx(1, abs=1e-3)
     assert collapsed["frechet_distance"] > 10 * passed["frechet_floor"]
 
 
-def test_twins_and_copies_are_seen_without_labels(tiny_images, tmp_path):
+def test_near_duplicates_and_copies_are_found_without_labels(tiny_images, tmp_path):
     def measured(images):
         return measure_neighbours(images, tiny_images, tmp_path / "nearest.png")[0]
 
@@ -63,24 +37,26 @@ def test_twins_and_copies_are_seen_without_labels(tiny_images, tmp_path):
     assert measured(np.repeat(tiny_images.held_out[:5], 200, axis=0))["diversity"] == pytest.approx(0, abs=1e-3)
 
 
-def test_evaluation_is_written_with_its_rule(trained, eyes):
+def test_evaluation_is_written_with_its_rule(trained, feature_classifier):
     metrics = evaluate(trained, samples=200)
     entry = trained.read_evaluation()
     assert entry.metrics == metrics and entry.split == "held-out"
-    assert "200 made against 200 held-out" in entry.rule and eyes.sha256[:12] in entry.rule
-    assert {"frechet_distance", "frechet_floor", "classifier_score", "classes_covered", "class_shares"} <= set(metrics)
+    assert "200 generated against 200 held-out" in entry.rule and feature_classifier.sha256[:12] in entry.rule
+    assert {"frechet_distance", "frechet_floor", "inception_score", "classes_covered", "class_frequencies"} <= set(
+        metrics
+    )
     assert (trained.figures / "classes.png").exists() and (trained.figures / "nearest.png").exists()
 
 
-def test_without_labels_it_says_what_is_left_and_why(tmp_path, tiny_images):
+def test_without_labels_the_rule_says_what_is_left_out(tmp_path, tiny_images):
     (tmp_path / "mine").mkdir()
     for number, pixels in enumerate(tiny_images.train[:30, ..., 0]):
         Image.fromarray(pixels).save(tmp_path / "mine" / f"{number:02d}.png")
     settings = SETTINGS | {"data": str(tmp_path / "mine"), "run_dir": tmp_path / "run", "epochs": 1, "image_size": 16}
-    run = Run(train(replace(PRESETS["tiny"], **settings)).path)
+    run = RunDirectory(train(replace(PRESETS["tiny"], **settings)).path)
     assert set(evaluate(run)) == {"diversity", "novelty"}
     entry = run.read_evaluation()
-    assert entry.rule.startswith("without labels") and entry.split == "training"
+    assert entry.rule.startswith("no labels") and entry.split == "training"
 
 
 def test_other_images_than_those_of_training_are_refused(trained, tmp_path):
@@ -90,5 +66,5 @@ def test_other_images_than_those_of_training_are_refused(trained, tmp_path):
 
 
 def test_a_moved_run_can_be_measured(trained, tmp_path):
-    moved = Run(shutil.copytree(trained.path, tmp_path / "elsewhere"))
+    moved = RunDirectory(shutil.copytree(trained.path, tmp_path / "elsewhere"))
     assert evaluate(moved, samples=50)["frechet_floor"] > 0

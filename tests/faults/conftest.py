@@ -3,7 +3,7 @@ from importlib import import_module
 import pytest
 
 from common.app.cli import main
-from common.training.run_directory import Run
+from common.training.run_directory import RunDirectory
 
 
 @pytest.fixture
@@ -11,7 +11,7 @@ def command():
     """Give the command line of an example, in this process; return its exit code."""
 
     def give(example, *arguments):
-        verbs = import_module(f"examples.{example}.__main__").VERBS
+        verbs = import_module(f"examples.{example}.__main__").COMMANDS
         return main(f"python -m examples.{example}", "", verbs, [str(argument) for argument in arguments])
 
     return give
@@ -24,8 +24,8 @@ def barely_trained(tmp_path_factory):
 
     def train(example):
         if example not in runs:
-            verbs = import_module(f"examples.{example}.__main__").VERBS
-            run = Run(tmp_path_factory.mktemp("runs") / example)
+            verbs = import_module(f"examples.{example}.__main__").COMMANDS
+            run = RunDirectory(tmp_path_factory.mktemp("runs") / example)
             flags = ["--preset", "tiny", "--epochs", "1", "--steps-per-epoch", "2", "--run-dir", str(run.path)]
             assert main("prog", "", verbs, ["train", *flags]) == 0
             runs[example] = run

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from common.training.checkpoints import Checkpoints, find
+from common.io.files import remove_temporary_files
+from common.training.checkpoints import Checkpoints, list_checkpoints
 
 CALLS = ("mkdir", "fsync", "rename", "replace", "unlink", "rmdir")  # of `os`, in which a save consists
 
@@ -67,11 +68,11 @@ def save(folder: Path, step: int, die_at: int = 0) -> int:
 
 
 def restore(folder: Path) -> int:
-    """Restore, and check the value; sweep; return the step."""
+    """Restore, and check the value; delete temporary files; return the step."""
     saver, variable = checkpoints(folder)
     step = saver.restore("latest")["step"]
     assert (variable.numpy() == step).all()
-    saver.sweep()
+    remove_temporary_files(folder)
     assert [path.name for path in folder.iterdir()] == [path.name for path in folder.glob("latest-????????")]
     return step
 
@@ -97,7 +98,7 @@ def restore_and_go_on(folder: Path) -> int:
     """Restore, save the next step, restore again; return the step restored first."""
     step = restore(folder)
     save(folder, step + 1)
-    assert restore(folder) == step + 1 and len(find(folder, "latest")) == 2
+    assert restore(folder) == step + 1 and len(list_checkpoints(folder, "latest")) == 2
     return step
 
 
@@ -105,7 +106,7 @@ def save_on_and_on(folder: Path, acknowledge: int) -> None:
     """Restore, then save the next steps, telling of each once it is saved."""
     saver, variable = checkpoints(folder)
     step = (saver.restore("latest") or {"step": 0})["step"]
-    saver.sweep()
+    remove_temporary_files(folder)
     while True:
         step += 1
         variable.assign(tf.fill([1000], float(step)))

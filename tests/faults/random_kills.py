@@ -13,20 +13,20 @@ import tempfile
 import time
 from pathlib import Path
 
-from common.io.files import is_part
-from common.training.checkpoints import find
-from common.training.run_directory import Run
+from common.io.files import is_temporary
+from common.training.checkpoints import list_checkpoints
+from common.training.run_directory import RunDirectory
 from tests.same_run import assert_same_run
 
 FLAGS = {
     "text_generation": ["--epochs", "3"],
-    "dcgan": ["--epochs", "3", "--width", "4"],
+    "dcgan": ["--epochs", "3", "--base-channels", "4"],
     "nmt_attention": ["--epochs", "3"],
     "image_captioning": ["--epochs", "2"],
 }
 
 
-def start(example: str, run: Run, steps_per_epoch: int = 20) -> subprocess.Popen:
+def start(example: str, run: RunDirectory, steps_per_epoch: int = 20) -> subprocess.Popen:
     """Start a `train` command that saves after every step."""
     command = [sys.executable, "-m", f"examples.{example}", "train", "--preset", "tiny", *FLAGS[example]]
     command += ["--steps-per-epoch", str(steps_per_epoch), "--checkpoint-seconds", "0", "--run-dir", str(run.path)]
@@ -35,19 +35,19 @@ def start(example: str, run: Run, steps_per_epoch: int = 20) -> subprocess.Popen
     )
 
 
-def uninterrupted(example: str, folder: Path, **options: int) -> Run:
+def uninterrupted(example: str, folder: Path, **options: int) -> RunDirectory:
     """Train in peace."""
-    run = Run(folder / "uninterrupted")
+    run = RunDirectory(folder / "uninterrupted")
     finish(start(example, run, **options))
     return run
 
 
-def newest_step(run: Run) -> int:
+def newest_step(run: RunDirectory) -> int:
     """Return the step of the newest checkpoint, 0 if there is none."""
-    return max((int(path.name[-8:]) for path in find(run.checkpoints, "latest")), default=0)
+    return max((int(path.name[-8:]) for path in list_checkpoints(run.checkpoints, "latest")), default=0)
 
 
-def survive(example: str, run: Run, steps: int, kills: int, seed: int, **options: int) -> dict[str, int]:
+def survive(example: str, run: RunDirectory, steps: int, kills: int, seed: int, **options: int) -> dict[str, int]:
     """Start the same command until it ends by itself, and kill it before that so many times.
 
     The moments are random: three of four come after the first step of a session, spread over what is left of the run
@@ -106,11 +106,11 @@ def size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def assert_nothing_left(run: Run) -> None:
+def assert_nothing_left(run: RunDirectory) -> None:
     """Check that the folder holds what an uninterrupted run leaves, and nothing of the killed ones."""
     names = sorted(path.name for path in run.checkpoints.iterdir())
     assert len(names) <= 3 and not any(name.startswith("damaged") or name.startswith(".") for name in names), names
-    assert not any(map(is_part, run.path.rglob("*")))
+    assert not any(map(is_temporary, run.path.rglob("*")))
 
 
 def main() -> None:
@@ -124,7 +124,7 @@ def main() -> None:
         whole = uninterrupted(options.example, Path(folder))
         done = {"kills": 0, "in_training": 0, "most_bytes": 0, "runs": 0}
         while done["kills"] < options.kills:  # in one run, unless it is faster than thought
-            run = Run(Path(folder) / f"killed-{done['runs']}")
+            run = RunDirectory(Path(folder) / f"killed-{done['runs']}")
             left = options.kills - done["kills"]
             counts = survive(options.example, run, newest_step(whole), left, options.seed + done["runs"])
             assert_same_run(run, whole)
@@ -132,7 +132,7 @@ def main() -> None:
             most_bytes = max(done["most_bytes"], counts["most_bytes"])
             done = {name: done[name] + value for name, value in (counts | {"runs": 1}).items()}
             done["most_bytes"] = most_bytes
-        one = size(find(whole.checkpoints, "latest")[0])
+        one = size(list_checkpoints(whole.checkpoints, "latest")[0])
         print(
             f"{options.example}: {done['kills']} kills ({done['in_training']} after at least one more step), "
             f"{done['runs']} run(s) of {newest_step(whole)} steps; weights, optimizers, random state, metrics equal "

@@ -17,7 +17,7 @@ import urllib3
 
 from common.data import download
 from common.data.download import fetch
-from common.data.parallel_download import fetch_all
+from common.data.parallel_download import download_many
 from common.errors import UserError
 from tests.downloads import BODY, HALF, digest_of, failure, files_in, published, start_process
 from tests.http_server import FaultServer
@@ -30,26 +30,26 @@ def test_control_without_the_check_a_wrong_file_gets_through(server, tmp_path, m
     assert fetch(published(server.url("wrong")), tmp_path).read_bytes() != BODY
 
 
-def assert_short(server, folder, path, got, tries):
+def assert_short(server, folder, path, got, attempts):
     message = failure(published(server.url(path)), folder)
     assert f"got {got} of {len(BODY)} bytes" in message
-    assert len(server.log) == tries
+    assert len(server.log) == attempts
     assert files_in(folder) == []
     assert fetch(published(server.url("ok")), folder).read_bytes() == BODY
 
 
 def test_a01_cut_with_content_length(server, tmp_path):
-    assert_short(server, tmp_path, "cut", HALF, tries=4)
+    assert_short(server, tmp_path, "cut", HALF, attempts=4)
 
 
 @pytest.mark.parametrize("path", ["cut-no-length", "cut-chunked"])
 def test_a02_cut_without_content_length(server, tmp_path, path):
-    assert_short(server, tmp_path, path, HALF, tries=4)
+    assert_short(server, tmp_path, path, HALF, attempts=4)
 
 
-@pytest.mark.parametrize(("path", "got", "tries"), [("long-length", len(BODY), 4), ("short-length", HALF, 2)])
-def test_a09_content_length_that_lies(server, tmp_path, path, got, tries):
-    assert_short(server, tmp_path, path, got, tries)
+@pytest.mark.parametrize(("path", "got", "attempts"), [("long-length", len(BODY), 4), ("short-length", HALF, 2)])
+def test_a09_content_length_that_lies(server, tmp_path, path, got, attempts):
+    assert_short(server, tmp_path, path, got, attempts)
 
 
 def test_a12_no_range_is_ever_asked_for(server, tmp_path):
@@ -90,13 +90,13 @@ def test_a08_login_page_of_the_right_length(server, tmp_path):
     assert "login or proxy page" in message and digest_of(page) in message
 
 
-@pytest.mark.parametrize(("path", "tries"), [("stall", 2), ("stall-at-once", 2)])
-def test_a03_stall(server, tmp_path, monkeypatch, path, tries):
+@pytest.mark.parametrize(("path", "attempts"), [("stall", 2), ("stall-at-once", 2)])
+def test_a03_stall(server, tmp_path, monkeypatch, path, attempts):
     monkeypatch.setattr(download, "_TIMEOUT", 0.3)
-    monkeypatch.setattr(download, "_TRIES", tries)
+    monkeypatch.setattr(download, "_MAX_ATTEMPTS", attempts)
     message = failure(published(server.url(path)), tmp_path)
     assert "127.0.0.1" in message and "timed out" in message
-    assert len(server.log) == tries
+    assert len(server.log) == attempts
     assert files_in(tmp_path) == []
 
 
@@ -106,13 +106,13 @@ def test_a03_stall_once(server, tmp_path, monkeypatch):
 
 
 def test_a03_worst_case_ends_within_a_minute():
-    backoff = sum(0.5 * 2**number for number in range(download._TRIES - 1))
-    assert download._TRIES * max(download._TIMEOUT, download._WINDOW) + backoff <= 60
+    backoff = sum(0.5 * 2**number for number in range(download._MAX_ATTEMPTS - 1))
+    assert download._MAX_ATTEMPTS * max(download._TIMEOUT, download._WINDOW) + backoff <= 60
 
 
 def test_a04_drip(server, tmp_path, monkeypatch):
     monkeypatch.setattr(download, "_WINDOW", 0.2)
-    monkeypatch.setattr(download, "_TRIES", 2)
+    monkeypatch.setattr(download, "_MAX_ATTEMPTS", 2)
     message = failure(published(server.url("drip")), tmp_path)
     assert "127.0.0.1 is too slow" in message
     assert len(server.log) == 2
@@ -123,7 +123,7 @@ def test_a04_drip(server, tmp_path, monkeypatch):
 def test_a24_an_answer_that_drips_is_given_up_in_time(server, tmp_path, monkeypatch, path):
     """Whatever comes byte by byte, each byte well within the time that is allowed between two of them."""
     monkeypatch.setattr(download, "_TIMEOUT", 0.5)
-    monkeypatch.setattr(download, "_TRIES", 2)
+    monkeypatch.setattr(download, "_MAX_ATTEMPTS", 2)
     message = failure(published(server.url(path)), tmp_path)
     assert "timed out" in message and len(server.log) == 2 and files_in(tmp_path) == []
 
@@ -140,12 +140,12 @@ def test_a25_one_broken_answer_never_ends_the_rest(server, tmp_path, monkeypatch
     monkeypatch.setattr(download, "_TIMEOUT", 0.5)
     urls = {tmp_path / f"{number}.bin": server.url("ok") for number in range(20)}
     bad = {tmp_path / "7.bin": server.url(path), tmp_path / ("x" * 300): server.url("ok")}
-    failed = fetch_all(urls | bad, check=require_body)
+    failed = download_many(urls | bad, check=require_body)
     assert failed.keys() == bad.keys() and files_in(tmp_path) == sorted(path.name for path in urls.keys() - bad.keys())
 
 
 def test_a25_a_length_that_is_no_number_says_nothing(server, tmp_path):
-    assert fetch_all({tmp_path / "odd.bin": server.url("odd-length")}, check=require_body) == {}
+    assert download_many({tmp_path / "odd.bin": server.url("odd-length")}, check=require_body) == {}
 
 
 def require_body(path):
@@ -261,9 +261,9 @@ def test_a13_kills_at_random_points_each_followed_by_another_run(server, tmp_pat
 
 def test_a14_interrupt_in_the_middle(server, tmp_path):
     process = start_process(
-        "from common.app.cli import Options, Verb, main",
+        "from common.app.cli import Options, Command, main",
         "signal.signal(signal.SIGINT, signal.default_int_handler)",  # a shell's background jobs start with it ignored
-        "verb = Verb('', Options, lambda _: fetch(item, folder), uses_tensorflow=False)",
+        "verb = Command('', Options, lambda _: fetch(item, folder), uses_tensorflow=False)",
         "sys.exit(main('prog', '', {'get': verb}, ['get']))",
         item=published(server.url("stall")),
         folder=str(tmp_path),

@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common.data.batching import quick_to_stop
+from common.data.batching import without_autotuning
 from common.errors import Interrupted, UserError
 from common.io import files
-from common.io.files import is_part, sha256_of
+from common.io.files import is_temporary, sha256_of
 from common.training import checkpoints, trainer
-from common.training.checkpoints import Checkpoints, DamagedError, find, read_checkpoint
-from common.training.run_directory import Run
+from common.training.checkpoints import Checkpoints, DamagedError, list_checkpoints, read_checkpoint
+from common.training.run_directory import RunDirectory
 from tests.downloads import ROOT
 from tests.faults import random_kills
 from tests.toy import (
@@ -48,8 +48,8 @@ def test_c01_a_killed_run_goes_on_as_if_nothing_had_happened(tmp_path, uninterru
     assert repeated == 1  # the step that was never saved
     assert before + after[1:] == losses and after[0] == before[-1]
     assert same(weights, final_weights)
-    assert without_seconds(Run(tmp_path).read_metrics()) == without_seconds(rows)
-    assert Run(tmp_path).metrics.read_text().startswith("epoch,step,seconds,loss,val_loss\n")
+    assert without_seconds(RunDirectory(tmp_path).read_metrics()) == without_seconds(rows)
+    assert RunDirectory(tmp_path).metrics.read_text().startswith("epoch,step,seconds,loss,val_loss\n")
 
 
 def test_c02_control_without_the_random_state_losses_differ(tmp_path, uninterrupted, monkeypatch):
@@ -117,7 +117,7 @@ def test_c05_between_steps_a_signal_ends_what_is_going_on_at_once(tmp_path, unin
         trainer.fit(train_data, validation_data())
     after, weights = fit(tmp_path)
     assert recorder.losses + after == uninterrupted[0] and same(weights, uninterrupted[1])
-    assert without_seconds(Run(tmp_path).read_metrics()) == without_seconds(uninterrupted[2])
+    assert without_seconds(RunDirectory(tmp_path).read_metrics()) == without_seconds(uninterrupted[2])
 
 
 def test_c05_what_tensorflow_makes_of_a_signal_is_a_stop_as_well(tmp_path, uninterrupted, monkeypatch):
@@ -133,7 +133,7 @@ def test_c05_what_tensorflow_makes_of_a_signal_is_a_stop_as_well(tmp_path, unint
             yield batch
 
     with monkeypatch.context() as patch:
-        patch.setattr(trainer, "quick_to_stop", converting)
+        patch.setattr(trainer, "without_autotuning", converting)
         with pytest.raises(Interrupted, match="saved at step 2 "):
             make_trainer(tmp_path, build(), checkpoint_seconds=1e9).fit(train_data, validation_data())
     losses, weights = fit(tmp_path)
@@ -201,7 +201,7 @@ def test_c16_a_loss_that_is_no_number_stops_training_and_keeps_the_last_good_che
     model = build()
     with pytest.raises(UserError, match=r"loss is nan at step 4 \(epoch 1, batch 4\)"):
         make_trainer(tmp_path, model, Poison()).fit(train_data)
-    good = checkpoints.Checkpoints(tmp_path / "checkpoints", **checkpoints.training_state(model)).restore("latest")
+    good = checkpoints.Checkpoints(tmp_path / "checkpoints", **checkpoints.training_variables(model)).restore("latest")
     assert good["step"] == 3 and np.isfinite(model.out.bias.numpy()).all()
 
 
@@ -232,16 +232,16 @@ FILES = pytest.mark.parametrize("name", ["variables.safetensors", "state.json"])
 
 @FILES
 @pytest.mark.parametrize("damage", [cut, halve, empty, flip])
-@pytest.mark.parametrize("set_aside", [True, False])
-def test_c06_a_damaged_checkpoint_is_named_and_passed_over(tmp_path, capsys, damage, name, set_aside):
+@pytest.mark.parametrize("quarantine", [True, False])
+def test_c06_a_damaged_checkpoint_is_named_and_passed_over(tmp_path, capsys, damage, name, quarantine):
     """By the one process that trains it is kept aside; who only reads leaves everything in its place."""
     checkpoints, variable = saved_steps(tmp_path)
     damage(tmp_path / "latest-00000003" / name)
     before = contents(tmp_path)
-    assert checkpoints.restore("latest", set_aside=set_aside) == {"step": 2} and variable.numpy() == 2.0
+    assert checkpoints.restore("latest", quarantine=quarantine) == {"step": 2} and variable.numpy() == 2.0
     assert "latest-00000003: damaged" in capsys.readouterr().err
-    assert (tmp_path / "damaged-latest-00000003").is_dir() == set_aside
-    assert set_aside or contents(tmp_path) == before
+    assert (tmp_path / "damaged-latest-00000003").is_dir() == quarantine
+    assert quarantine or contents(tmp_path) == before
 
 
 @FILES
@@ -251,7 +251,7 @@ def test_c06_what_is_missing_is_no_damage(tmp_path, name):
     (tmp_path / "latest-00000003" / name).unlink()
     before = contents(tmp_path)
     with pytest.raises(UserError, match=f"latest-00000003/{name}: cannot be read .No such file"):
-        checkpoints.restore("latest", set_aside=True)
+        checkpoints.restore("latest", quarantine=True)
     assert contents(tmp_path) == before and variable.numpy() == -1.0
 
 
@@ -275,7 +275,7 @@ def test_c21_what_keeps_a_checkpoint_from_being_read_is_no_damage(tmp_path, monk
 
     monkeypatch.setattr(*((Checkpoints, "_assign") if "memory" in fault else (files, "open_plain")), fail)
     with pytest.raises((UserError, MemoryError, tf.errors.ResourceExhaustedError)) as told:
-        restored.restore("latest", set_aside=True)
+        restored.restore("latest", quarantine=True)
     assert "\n" not in str(told.value)
     monkeypatch.undo()
     assert contents(tmp_path) == before
@@ -297,19 +297,19 @@ def test_control_without_the_digest_of_the_variables_damage_reaches_them(tmp_pat
     restored, variable = saved_steps(tmp_path)
     name = "variables.safetensors"
     shutil.copy(tmp_path / "latest-00000002" / name, tmp_path / "latest-00000003" / name)
-    unseal = checkpoints._unseal
+    verified = checkpoints._verified_payload
     digest = sha256_of(tmp_path / "latest-00000003" / name)
-    monkeypatch.setattr(checkpoints, "_unseal", lambda content: unseal(content) | {"variables": digest})
+    monkeypatch.setattr(checkpoints, "_verified_payload", lambda content: verified(content) | {"variables": digest})
     assert restored.restore("latest") == {"step": 3} and variable.numpy() == 2.0
 
 
 def test_c07_no_good_checkpoint_left_never_means_a_silent_fresh_start(tmp_path):
     checkpoints, _ = saved_steps(tmp_path)
-    for path in find(tmp_path, "latest"):
+    for path in list_checkpoints(tmp_path, "latest"):
         flip(path / "variables.safetensors")
     for _ in range(2):  # again when all are renamed
         with pytest.raises(UserError, match="--fresh"):
-            checkpoints.restore("latest", set_aside=True)
+            checkpoints.restore("latest", quarantine=True)
 
 
 def test_c10_a_full_disk_is_told_and_harms_nothing(tmp_path, monkeypatch):
@@ -318,10 +318,10 @@ def test_c10_a_full_disk_is_told_and_harms_nothing(tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(files, "flush", full)
+    monkeypatch.setattr(files, "fsync", full)
     with pytest.raises(UserError, match="latest-00000004: cannot save .*No space left.* MB free"):
         checkpoints.save("latest", 4, {"step": 4})
-    assert not any(map(is_part, tmp_path.iterdir())) and checkpoints.restore("latest") == {"step": 3}
+    assert not any(map(is_temporary, tmp_path.iterdir())) and checkpoints.restore("latest") == {"step": 3}
 
 
 def test_c20_the_newest_is_told_by_step_not_by_clock(tmp_path):
@@ -342,7 +342,7 @@ def test_c08_a_state_that_was_edited_is_refused(tmp_path):
     saved_steps(tmp_path)
     path = tmp_path / "latest-00000003" / "state.json"
     entry = json.loads(path.read_text())
-    path.write_text(json.dumps(entry | {"sealed": entry["sealed"].replace('"step": 3', '"step": 9')}))
+    path.write_text(json.dumps(entry | {"payload": entry["payload"].replace('"step": 3', '"step": 9')}))
     with pytest.raises(DamagedError, match=r"state.json"):
         read_checkpoint(path.parent, 10**6)
 
@@ -358,22 +358,22 @@ def test_c08_a_state_that_was_edited_is_refused(tmp_path):
 def test_c14_other_settings_or_data_are_refused_and_named(tmp_path, change, difference):
     fit(tmp_path, die_after=2)
     with pytest.raises(UserError, match=f"{difference}.*--fresh"):
-        Run.start(tmp_path, "toy", **{"settings": {"seed": 3}, "data": {}} | change)
+        RunDirectory.start(tmp_path, "toy", **{"settings": {"seed": 3}, "data": {}} | change)
 
 
 def test_c08_a_run_without_its_config_is_no_empty_folder(tmp_path):
     """There is no state file to damage: names tell what is newest. But there is config.json."""
     fit(tmp_path, epochs=1)
-    Run(tmp_path).config.unlink()
-    with pytest.raises(UserError, match="holds files that are no run"):
+    RunDirectory(tmp_path).config.unlink()
+    with pytest.raises(UserError, match="not empty and not a run directory"):
         start_run(tmp_path)
 
 
 def test_c08_metrics_are_written_again_from_the_checkpoint(tmp_path, uninterrupted):
     fit(tmp_path, die_after=2 * BATCHES + 1)
-    Run(tmp_path).metrics.write_text("epoch,step\n\0damaged")
+    RunDirectory(tmp_path).metrics.write_text("epoch,step\n\0damaged")
     fit(tmp_path)
-    assert without_seconds(Run(tmp_path).read_metrics()) == without_seconds(uninterrupted[2])
+    assert without_seconds(RunDirectory(tmp_path).read_metrics()) == without_seconds(uninterrupted[2])
 
 
 def test_c10_a_file_that_may_not_grow_and_the_next_save_after_it_may(tmp_path):
@@ -402,15 +402,15 @@ def test_c12_a_second_trainer_is_refused_until_the_first_is_gone(tmp_path):
         "with exclusive(Path(sys.argv[1])):\n print('held', flush=True)\n time.sleep(600)"
     )
     first = subprocess.Popen(
-        [sys.executable, "-c", code, str(Run(tmp_path).lock)], stdout=subprocess.PIPE, cwd=ROOT, text=True
+        [sys.executable, "-c", code, str(RunDirectory(tmp_path).lock)], stdout=subprocess.PIPE, cwd=ROOT, text=True
     )
     assert first.stdout.readline() == "held\n"
     refusal = f"process {first.pid} is training there"
     with pytest.raises(UserError, match=refusal):
         fit(tmp_path)
     with pytest.raises(UserError, match=refusal):
-        Run.start(tmp_path, "toy", {"seed": 4}, {}, fresh=True)
-    assert not find(tmp_path / "checkpoints", "latest")
+        RunDirectory.start(tmp_path, "toy", {"seed": 4}, {}, fresh=True)
+    assert not list_checkpoints(tmp_path / "checkpoints", "latest")
     first.kill()
     first.wait()
     assert len(fit(tmp_path)[0]) == EPOCHS * BATCHES
@@ -473,7 +473,7 @@ def test_c17_a_checkpoint_holds_variables_and_counters_whatever_the_data_set_hol
     make_trainer(tmp_path, model, epochs=1).fit(lambda epoch: shuffled)
     variables = (*model.variables, *model.optimizer.variables)
     needed = sum(np.asarray(variable).nbytes for variable in variables)
-    [newest, *_] = find(tmp_path / "checkpoints", "latest")
+    [newest, *_] = list_checkpoints(tmp_path / "checkpoints", "latest")
     assert random_kills.size(newest) < needed + 20_000 < x.nbytes
 
 
@@ -486,7 +486,7 @@ def test_c24_whoever_stops_waits_for_no_tuning(tmp_path, monkeypatch):
         tuned.append(self.options().autotune.enabled)
         return iterate(self)
 
-    for kind in (tf.data.Dataset, type(validation_data()), type(quick_to_stop(validation_data()))):
+    for kind in (tf.data.Dataset, type(validation_data()), type(without_autotuning(validation_data()))):
         monkeypatch.setattr(kind, "__iter__", recorded, raising=False)
     fit(tmp_path)
     trainer.evaluate(build(), validation_data())

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from common.io import files
-from common.training.run_directory import Run
+from common.training.run_directory import RunDirectory
 from examples.__main__ import example_names
 from tests.downloads import ROOT
 from tests.faults import random_kills
@@ -20,7 +20,7 @@ from tests.same_run import assert_same_run
 def test_c03_random_kills_leave_no_trace(tmp_path, example):
     """Two kills; `python -m tests.faults.random_kills` does any number."""
     short = {"steps_per_epoch": 6}
-    whole, run = random_kills.uninterrupted(example, tmp_path, **short), Run(tmp_path / "killed")
+    whole, run = random_kills.uninterrupted(example, tmp_path, **short), RunDirectory(tmp_path / "killed")
     random_kills.survive(example, run, random_kills.newest_step(whole), kills=2, seed=3, **short)
     assert_same_run(run, whole)
     random_kills.assert_nothing_left(run)
@@ -70,7 +70,7 @@ def test_c23_a_kill_while_a_picture_is_written_leaves_none_or_a_whole_one(tmp_pa
     for place in DRAWN[example]:
         one, other = (tmp_path / name / place for name in ("whole", "killed"))
         assert one.read_bytes() == other.read_bytes() or place == "report.html"
-    random_kills.assert_nothing_left(Run(tmp_path / "killed"))
+    random_kills.assert_nothing_left(RunDirectory(tmp_path / "killed"))
 
 
 def killed_saves(folder, *arguments):
@@ -96,7 +96,7 @@ def test_c11_fifty_kills_leave_no_litter(tmp_path):
 
 @pytest.mark.slow
 def test_c05_the_command_line_ends_with_143_and_says_where_it_stands(tmp_path):
-    process = random_kills.start("text_generation", Run(tmp_path / "run"))
+    process = random_kills.start("text_generation", RunDirectory(tmp_path / "run"))
     for line in process.stdout:
         if line.startswith("epoch 1/"):
             process.terminate()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.training.run_directory import Run
+from common.training.run_directory import RunDirectory
 from examples.__main__ import example_names
 from examples.nmt_attention.demo import SentenceTranslator
 from examples.text_generation.demo import Sampling, TextGenerator
@@ -44,7 +44,7 @@ def a_short_text(folder):
 def one_picture(folder):
     (folder / "one").mkdir()
     a_picture(folder / "one")
-    return folder / "one", "--image-size", 16, "--width", 4
+    return folder / "one", "--image-size", 16, "--base-channels", 4
 
 
 def a_few_pairs(folder):
@@ -71,7 +71,7 @@ LITTLE = {
 @pytest.mark.slow
 @pytest.mark.parametrize("example", LITTLE)
 def test_d04_less_than_one_batch_is_trained_on_or_refused(tmp_path, capsys, command, example):
-    run = Run(tmp_path / "run")
+    run = RunDirectory(tmp_path / "run")
     flags = ["--preset", "tiny", "--data", *LITTLE[example](tmp_path), "--batch-size", 64, "--epochs", 2]
     assert command(example, "train", *flags, "--run-dir", run.path) == 0
     rows = run.read_metrics()
@@ -89,7 +89,7 @@ def edit(path, change):
 
 @pytest.mark.parametrize("example", ["text_generation", "nmt_attention", "image_captioning"])
 def test_d07_a_vocabulary_of_another_size_is_refused(tmp_path, capsys, command, barely_trained, example):
-    run = Run(shutil.copytree(barely_trained(example).path, tmp_path / "run"))
+    run = RunDirectory(shutil.copytree(barely_trained(example).path, tmp_path / "run"))
     vocabulary = next(run.path.glob("vocabulary*.json"))
     edit(vocabulary, lambda symbols: symbols.append("one more"))
     photo = [a_picture(tmp_path)] if example == "image_captioning" else []
@@ -99,7 +99,7 @@ def test_d07_a_vocabulary_of_another_size_is_refused(tmp_path, capsys, command, 
 
 @pytest.mark.parametrize("value", ["many", -1, None, [3]])
 def test_d07_a_config_that_makes_no_sense_is_refused(tmp_path, capsys, command, barely_trained, value):
-    run = Run(shutil.copytree(barely_trained("text_generation").path, tmp_path / "run"))
+    run = RunDirectory(shutil.copytree(barely_trained("text_generation").path, tmp_path / "run"))
     edit(run.config, lambda config: config["settings"].update(units=value))
     assert command("text_generation", "generate", "--run", run.path) == 2
     assert "units" in one_line_of_error(capsys)
@@ -138,7 +138,7 @@ FRENCH = "«\u00a0Oui\u202f!\u00a0» dit-elle\u00a0: 👩\u200d👧\u3000bœuf.\
 def test_d13_what_the_model_writes_comes_out_as_it_is(tmp_path, capsys, command):
     """Joiners, non-joiners and spaces of all widths are part of the text, and no danger to a terminal."""
     (tmp_path / "text.txt").write_text((PERSIAN + FRENCH) * 30)
-    run = Run(tmp_path / "run")
+    run = RunDirectory(tmp_path / "run")
     train = ["train", "--preset", "tiny", "--data", tmp_path / "text.txt", "--epochs", 1, "--run-dir", run.path]
     assert command("text_generation", *train) == 0
     capsys.readouterr()
@@ -149,7 +149,7 @@ def test_d13_what_the_model_writes_comes_out_as_it_is(tmp_path, capsys, command)
 
 
 def test_d13_what_the_model_translates_comes_out_as_it_is(tmp_path, capsys, command, barely_trained):
-    run = Run(shutil.copytree(barely_trained("nmt_attention").path, tmp_path / "run"))
+    run = RunDirectory(shutil.copytree(barely_trained("nmt_attention").path, tmp_path / "run"))
     words = ["می\u200cخواهم", "a\u00a0b", "👩\u200d👧", "\u3000x"]
     edit(run.path / "vocabulary_target.json", lambda symbols: symbols.__setitem__(
         slice(4, None), [words[n % 4] + str(n) for n in range(len(symbols) - 4)]
@@ -173,8 +173,8 @@ BEYOND = {
         ["generate", "--length", 10**6, "--samples", 10**4],
     ],
     "dcgan": [
-        ["generate", "--seed", 10**19], ["generate", "--samples", 10**10], ["generate", "--walk", 1, 10**19],
-        ["generate", "--walk", *range(101)], ["evaluate", "--samples", 1],
+        ["generate", "--seed", 10**19], ["generate", "--samples", 10**10], ["generate", "--interpolate", 1, 10**19],
+        ["generate", "--interpolate", *range(101)], ["evaluate", "--samples", 1],
     ],
     "nmt_attention": [
         ["translate", "x", "--beam", 10**9], ["translate", "x", "--batch-size", 10**9],

@@ -13,8 +13,8 @@ import tensorflow as tf
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from common.app.cli import Options, Verb, main
-from common.training.run_directory import Run
+from common.app.cli import Command, Options, main
+from common.training.run_directory import RunDirectory
 from examples.__main__ import example_names
 from tests.downloads import ROOT
 from tests.toy import BATCHES, EPOCHS, build, fit, make_trainer, train_data, validation_data
@@ -75,17 +75,17 @@ def test_e03_memory_that_runs_out_is_told_and_the_run_goes_on_elsewhere(tmp_path
     def train(options):
         make_trainer(tmp_path, model, eager=True).fit(train_data, validation_data())
 
-    assert main("prog", "", {"train": Verb("", Options, train)}, ["train"]) == 2
+    assert main("prog", "", {"train": Command("", Options, train)}, ["train"]) == 2
     error = capsys.readouterr().err.splitlines()[-1]
-    assert "error: memory ran out; use a smaller --batch-size" in error
+    assert "error: out of memory; use a smaller --batch-size" in error
     before = len(uninterrupted[0]) - len(fit(tmp_path)[0])
     assert before == BATCHES + 2
 
 
 def test_e04_a_reader_that_leaves_is_no_error():
     code = (
-        "import sys\nfrom common.app.cli import Options, Verb, main\n"
-        "verb = Verb('', Options, lambda options: [print('x' * 1000) for _ in range(1000)])\n"
+        "import sys\nfrom common.app.cli import Options, Command, main\n"
+        "verb = Command('', Options, lambda options: [print('x' * 1000) for _ in range(1000)])\n"
         "sys.exit(main('p', '', {'go': verb}, ['go']))"
     )
     process = subprocess.Popen(
@@ -98,8 +98,8 @@ def test_e04_a_reader_that_leaves_is_no_error():
 
 def test_e04_a_terminal_without_accents_is_no_error():
     code = (
-        "import sys\nfrom common.app.cli import Options, Verb, main\n"
-        "sys.exit(main('p', '', {'go': Verb('', Options, lambda options: print('é'))}, ['go']))"
+        "import sys\nfrom common.app.cli import Options, Command, main\n"
+        "sys.exit(main('p', '', {'go': Command('', Options, lambda options: print('é'))}, ['go']))"
     )
     environment = os.environ | {"PYTHONIOENCODING": "ascii"}
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment).stdout == b"\\xe9\n"
@@ -130,7 +130,7 @@ def bare(tmp_path_factory):
                 [sys.executable, "-m", f"examples.{example}", "train", *flags],
                 cwd=folder / "here", env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
             )  # fmt: skip
-            finished[example] = done, Run(folder / "run"), (folder / "witness.log").read_text().splitlines()
+            finished[example] = done, RunDirectory(folder / "run"), (folder / "witness.log").read_text().splitlines()
         return finished[example]
 
     return train
@@ -203,5 +203,6 @@ def test_e07_a_cell_that_was_interrupted_is_run_again(tmp_path, uninterrupted, m
         client.execute_cell(notebook.cells[0], 0)
     [row] = [output.data["text/plain"] for output in notebook.cells[0].outputs if "data" in output]
     assert (
-        f"'val_loss': {uninterrupted[2][-1]['val_loss']}" in row and len(Run(tmp_path / "run").read_metrics()) == EPOCHS
+        f"'val_loss': {uninterrupted[2][-1]['val_loss']}" in row
+        and len(RunDirectory(tmp_path / "run").read_metrics()) == EPOCHS
     )

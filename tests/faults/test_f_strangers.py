@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file, save
 
-from common.training.checkpoints import find
-from common.training.run_directory import Run
+from common.training.checkpoints import list_checkpoints
+from common.training.run_directory import RunDirectory
 from tests.faults.test_d_models import USE, a_picture, one_line_of_error
 
 EXAMPLE = "text_generation"
@@ -26,7 +26,7 @@ def stranger(tmp_path, barely_trained, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def copied(example=EXAMPLE):
-        run = Run(shutil.copytree(barely_trained(example).path, tmp_path / "strangers" / example))
+        run = RunDirectory(shutil.copytree(barely_trained(example).path, tmp_path / "strangers" / example))
         edit(run.config, lambda config: config.update(created="long ago"))
         return run
 
@@ -39,13 +39,13 @@ def edit(path, change):
     path.write_text(json.dumps(value), encoding="utf-8")
 
 
-def reseal(checkpoint, change):
-    """Change what stands under the seal of a checkpoint's state, as someone can who knows this code."""
+def rewrite_state(checkpoint, change):
+    """Change the payload of state.json and its checksum, as an attacker can."""
     entry = json.loads((checkpoint / "state.json").read_text())
-    content = change(json.loads(entry["sealed"]))
-    sealed = json.dumps(content)
-    seal = hashlib.sha256(sealed.encode()).hexdigest()
-    (checkpoint / "state.json").write_text(json.dumps({"seal": seal, "sealed": sealed}))
+    content = change(json.loads(entry["payload"]))
+    payload = json.dumps(content)
+    checksum = hashlib.sha256(payload.encode()).hexdigest()
+    (checkpoint / "state.json").write_text(json.dumps({"checksum": checksum, "payload": payload}))
 
 
 def verbs(run, example=EXAMPLE):
@@ -99,7 +99,7 @@ def test_f01_control_without_the_check_of_features_it_would(tmp_path, stranger, 
     run = stranger()
     crafted_data_set(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(tfds, "_own_features_only", lambda connector: contextlib.nullcontext())
+    monkeypatch.setattr(tfds, "_without_foreign_code", lambda connector: contextlib.nullcontext())
     assert command(EXAMPLE, "evaluate", "--run", run.path, "--data", "tfds:poem", "--data-dir", tmp_path) == 2
     assert (tmp_path / "executed").exists()
     sys.modules.pop("payload_of_a_stranger", None)
@@ -152,15 +152,16 @@ def content(name, text):
 
 def state(**values):
     def change(run):
-        for path in find(run.checkpoints, "latest"):
-            reseal(path, lambda sealed: sealed | {"state": sealed["state"] | values})
+        for path in list_checkpoints(run.checkpoints, "latest"):
+            rewrite_state(path, lambda payload: payload | {"state": payload["state"] | values})
 
     return "state.json", change
 
 
 def whole_state(value):
     return "state.json", lambda run: [
-        reseal(path, lambda sealed: sealed | {"state": value}) for path in find(run.checkpoints, "latest")
+        rewrite_state(path, lambda payload: payload | {"state": value})
+        for path in list_checkpoints(run.checkpoints, "latest")
     ]
 
 
@@ -192,7 +193,7 @@ CRAFTED = {
     "state with one more entry": state(**UNFINISHED, momentum=1),
     "epoch below 0": state(**(UNFINISHED | {"epoch": -1})),
     "epochs beyond the last": state(**(UNFINISHED | {"epoch": 10**9})),
-    "a position beyond all": state(**UNFINISHED, position=10**12),
+    "a batch beyond all": state(**UNFINISHED, batch_in_epoch=10**12),
     "a history of numbers": state(**(UNFINISHED | {"history": [1, 2]})),
     "a step as text": state(**UNFINISHED, step="\x1b[31m1"),
     "seconds infinite": state(**UNFINISHED, seconds=float("inf")),
@@ -206,7 +207,7 @@ CRAFTED = {
     "a split that leads elsewhere": content(
         "evaluation.json", '{"split": "../../secret", "rule": "r", "seconds": 1, "metrics": {}}'
     ),
-    "a picture that is none": content("figures/surprise.png", "no picture"),
+    "a picture that is none": content("figures/loss_heatmap.png", "no picture"),
     "a sample that is no text": ("samples", lambda run: (run.samples / "epoch_0000.txt").write_bytes(b"\xff")),
 }
 
@@ -262,7 +263,7 @@ def test_f04_weights_that_were_made_to_harm_are_refused(stranger, command, capsy
     """With the right digests: a header that was altered, and arrays of other shapes, types and names."""
     run = stranger()
     rng = np.random.default_rng(1)
-    newest = find(run.checkpoints, "best")[0]
+    newest = list_checkpoints(run.checkpoints, "best")[0]
     path = newest / "variables.safetensors"
     whole = path.read_bytes()
     tensors = load_file(path)
@@ -277,7 +278,7 @@ def test_f04_weights_that_were_made_to_harm_are_refused(stranger, command, capsy
     for content in [*(altered_weights(rng, path) for _ in range(60)), *others]:
         path.write_bytes(content)
         digest = hashlib.sha256(content).hexdigest()
-        reseal(newest, lambda sealed, digest=digest: sealed | {"variables": digest})
+        rewrite_state(newest, lambda payload, digest=digest: payload | {"variables": digest})
         capsys.readouterr()
         if command(EXAMPLE, *verbs(run)["use"]) == 2:
             one_line_of_error(capsys)
@@ -288,10 +289,10 @@ def test_f04_weights_that_were_made_to_harm_are_refused(stranger, command, capsy
 def test_f05_nothing_out_of_a_run_drives_the_terminal(stranger, command, capsys):
     run = stranger()
     escape = "\x1b]0;PWNED\x07\x1b[31m"
-    newest = find(run.checkpoints, "latest")[0]
-    reseal(newest, lambda sealed: sealed | {"state": sealed["state"] | {"finished": escape}})
+    newest = list_checkpoints(run.checkpoints, "latest")[0]
+    rewrite_state(newest, lambda payload: payload | {"state": payload["state"] | {"finished": escape}})
     assert command(EXAMPLE, *verbs(run)["train"]) == 0
-    reseal(newest, lambda sealed: sealed | {"variables": escape})
+    rewrite_state(newest, lambda payload: payload | {"variables": escape})
     assert command(EXAMPLE, *verbs(run)["train"]) == 2
     edit(run.config, lambda config: config["settings"].update(prompt=escape))
     assert command(EXAMPLE, *verbs(run)["use"]) == 2
@@ -317,14 +318,15 @@ def victim(tmp_path):
     """A folder of the user with all that was lost before."""
     folder = tmp_path / "home"
     (folder / "backup.tmp").mkdir(parents=True)
-    for name in (".bashrc", "backup.tmp/precious", "epoch_0000.txt", "surprise.png", "latest-00000001.1.tmp", ".x.tmp"):
+    names = ".bashrc", "backup.tmp/precious", "epoch_0000.txt", "loss_heatmap.png", "latest-00000001.1.tmp", ".x.tmp"
+    for name in names:
         (folder / name).write_text(f"canary {name}")
     return folder
 
 
 PLACES = [
     ".lock", "config.json", "vocabulary.json", "metrics.csv", "evaluation.json", "report.html", "checkpoints",
-    "samples", "figures", "tensorboard", "figures/surprise.png", "samples/epoch_0001.txt",
+    "samples", "figures", "tensorboard", "figures/loss_heatmap.png", "samples/epoch_0001.txt",
     "checkpoints/latest-00000002", "checkpoints/best-00000002/variables.safetensors", "saved_model", "new",
 ]  # fmt: skip
 
@@ -371,20 +373,20 @@ def test_f06_a_lock_that_is_a_second_name_of_another_file_is_left_alone(stranger
     run.lock.unlink(missing_ok=True)
     os.link(victim / ".bashrc", run.lock)
     assert command(EXAMPLE, *verbs(run)["train"]) == 2
-    assert "a file of its own" in one_line_of_error(capsys) and (victim / ".bashrc").read_text() == "canary .bashrc"
+    assert "a file without links" in one_line_of_error(capsys) and (victim / ".bashrc").read_text() == "canary .bashrc"
 
 
 def test_f06_a_link_to_a_run_is_the_users_own(tmp_path, stranger, command):
     (tmp_path / "link").symlink_to(stranger().path)
-    for arguments in verbs(Run(tmp_path / "link")).values():
+    for arguments in verbs(RunDirectory(tmp_path / "link")).values():
         assert command(EXAMPLE, *arguments) == 0
 
 
 def test_f06_files_of_the_user_in_a_new_run_directory_stay(tmp_path, command, capsys):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / ".x.tmp").write_text("mine")
-    assert command(EXAMPLE, *verbs(Run(tmp_path / "run"))["train"]) == 2
-    assert "holds files that are no run" in one_line_of_error(capsys)
+    assert command(EXAMPLE, *verbs(RunDirectory(tmp_path / "run"))["train"]) == 2
+    assert "not empty and not a run directory" in one_line_of_error(capsys)
     assert (tmp_path / "run" / ".x.tmp").read_text() == "mine"
 
 
@@ -486,7 +488,11 @@ def test_f09_photos_of_one_name_get_pictures_of_their_own(tmp_path, stranger, co
 CLASHES = {
     "dcgan sheet": ("dcgan", ["generate", "--out"], "seed_1_64.png"),
     "dcgan files": ("dcgan", ["generate", "--files", "--samples", "2", "--out"], "seed_1_0001.png"),
-    "dcgan walk": ("dcgan", ["generate", "--walk", "1", "2", "--samples", "1", "--out"], "walk_1_2_1.gif"),
+    "dcgan interpolation": (
+        "dcgan",
+        ["generate", "--interpolate", "1", "2", "--samples", "1", "--out"],
+        "interpolation_1_2_1.gif",
+    ),
     "maps": ("nmt_attention", ["translate", "El gato ve la casa.", "--attention"], "0001.png"),
     "saved model": ("text_generation", ["export", "--out"], "saved_model.pb"),
 }

@@ -27,17 +27,17 @@ from common.errors import UserError
 from common.io.records import checked, read_record
 from common.io.tensors import read_tensors, tensor_bytes
 from common.training.checkpoints import Checkpoints, DamagedError, read_checkpoint
-from common.training.run_directory import Run
-from common.training.trainer import Progress
+from common.training.run_directory import RunDirectory
+from common.training.trainer import TrainingState
 from examples.__main__ import example_names
 from examples.dcgan.data import read_idx
 from examples.image_captioning.coco_flickr8k import read_coco_captions
 from examples.image_captioning.features import ShardNotes
 from examples.image_captioning.image_files import SkippedExamples, hash_photos
 from examples.image_captioning.image_folder import load_folder
+from examples.nmt_attention.attention_plots import draw_training_gif
 from examples.nmt_attention.data import load_rows
 from examples.nmt_attention.pairs import clean_pairs
-from examples.nmt_attention.showing import draw_training_gif
 
 fuzz = settings(
     max_examples=int(os.environ.get("FUZZ_EXAMPLES", "200")),
@@ -188,7 +188,7 @@ def test_config(folder, name, data):
     )
 
     def read(path):
-        return config.Config.from_settings(Run.open(path.parent, name).read_config().settings)
+        return config.Config.from_settings(RunDirectory.open(path.parent, name).read_config().settings)
 
     path = folder / "config.json"
     path.write_bytes(data.draw(wrong | contents(whole)))
@@ -201,13 +201,13 @@ def test_config(folder, name, data):
 @fuzz
 @given(content=damaged(b"epoch,step,seconds,loss\n1,5,0.1,0.25\n2,10,0.2,0.125\n") | st.binary(max_size=64))
 def test_metrics(folder, content):
-    outcome(lambda path: Run(path.parent).read_metrics(), folder / "metrics.csv", content)
+    outcome(lambda path: RunDirectory(path.parent).read_metrics(), folder / "metrics.csv", content)
 
 
 @fuzz
 @given(content=contents({"split": "test", "rule": "r", "seconds": 1.5, "metrics": {"bleu": 40.5}}))
 def test_evaluation(folder, content):
-    outcome(lambda path: Run(path.parent).read_evaluation(), folder / "evaluation.json", content)
+    outcome(lambda path: RunDirectory(path.parent).read_evaluation(), folder / "evaluation.json", content)
 
 
 def write_checkpoint(folder, state, weights):
@@ -215,14 +215,14 @@ def write_checkpoint(folder, state, weights):
     checkpoint = folder / "latest-00000001"
     checkpoint.mkdir(exist_ok=True)
     (checkpoint / "variables.safetensors").write_bytes(weights)
-    sealed = json.dumps({"variables": hashlib.sha256(weights).hexdigest(), "state": state})
-    whole = {"seal": hashlib.sha256(sealed.encode()).hexdigest(), "sealed": sealed}
+    payload = json.dumps({"variables": hashlib.sha256(weights).hexdigest(), "state": state})
+    whole = {"checksum": hashlib.sha256(payload.encode()).hexdigest(), "payload": payload}
     (checkpoint / "state.json").write_text(json.dumps(whole))
     return checkpoint, whole
 
 
 WEIGHTS = tensor_bytes({"model/value": np.ones((2, 3), "float32"), "optimizer/0": np.array(3)})
-STATE = asdict(Progress(epoch=1, step=5, sums={"loss": 1.0}, history=[{"epoch": 1, "loss": 1.0}], best=1.0))
+STATE = asdict(TrainingState(epoch=1, step=5, sums={"loss": 1.0}, history=[{"epoch": 1, "loss": 1.0}], best=1.0))
 
 
 def refused(read):
@@ -247,8 +247,8 @@ def test_seal_of_a_checkpoint(folder, data):
 @given(state=altered(STATE))
 def test_state_of_a_checkpoint(folder, state):
     checkpoint, _ = write_checkpoint(folder, state, WEIGHTS)
-    progress = refused(lambda: checked(Progress, read_checkpoint(checkpoint, 10**6)[1], checkpoint))
-    assert progress is None or min(progress.epoch, progress.position, progress.step, progress.seconds) >= 0
+    progress = refused(lambda: checked(TrainingState, read_checkpoint(checkpoint, 10**6)[1], checkpoint))
+    assert progress is None or min(progress.epoch, progress.batch_in_epoch, progress.step, progress.seconds) >= 0
 
 
 @fuzz
@@ -276,7 +276,7 @@ def test_notes_of_features(folder, content):
 @fuzz
 @given(content=contents({"pair": ["a b", "c d"], "attention": [[0.5, 0.5], [1.0, 0.0]]}))
 def test_attention_of_an_epoch(folder, content):
-    run = Run(folder)
+    run = RunDirectory(folder)
     run.samples.mkdir(exist_ok=True)
     run.figures.mkdir(exist_ok=True)
     run.metrics.unlink(missing_ok=True)

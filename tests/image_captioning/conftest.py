@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.training.run_directory import Run
+from common.training.run_directory import RunDirectory
 from examples.image_captioning.config import PRESETS
 from tests.image_captioning.tiny import SETTINGS
 
@@ -16,7 +16,7 @@ def trained(tmp_path_factory):
     from examples.image_captioning.train import train
 
     path = tmp_path_factory.mktemp("runs") / "tiny"
-    return Run(train(replace(PRESETS["tiny"], run_dir=path, **SETTINGS)).path)
+    return RunDirectory(train(replace(PRESETS["tiny"], run_dir=path, **SETTINGS)).path)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from common.errors import UserError
-from common.training.run_directory import Run
+from common.training.run_directory import RunDirectory
 from examples.image_captioning.demo import BeamSearchOptions, PhotoCaptioner, find_photos
 from examples.image_captioning.toy_scenes import make_scenes
 
@@ -59,7 +59,7 @@ def test_pictures_of_any_mode_and_shape_are_described(captioner, tmp_path, mode)
 
 def test_a_run_that_was_moved_says_the_same(trained, captioner, pixels, tmp_path):
     shutil.copytree(trained.path, tmp_path / "elsewhere")
-    moved = PhotoCaptioner.load(Run(tmp_path / "elsewhere"))
+    moved = PhotoCaptioner.load(RunDirectory(tmp_path / "elsewhere"))
     for one, other in zip(*(c.caption(pixels, BeamSearchOptions()) for c in (captioner, moved)), strict=True):
         assert one.text == other.text and (one.attention == other.attention).all()
 

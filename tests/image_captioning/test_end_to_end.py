@@ -5,18 +5,18 @@ import tensorflow as tf
 from PIL import Image
 
 from common.app.cli import main
-from common.training.run_directory import Run
-from examples.image_captioning.__main__ import VERBS
+from common.training.run_directory import RunDirectory
+from examples.image_captioning.__main__ import COMMANDS
 
 
 def command(*arguments):
-    return main("python -m examples.image_captioning", "", VERBS, [str(argument) for argument in arguments])
+    return main("python -m examples.image_captioning", "", COMMANDS, [str(argument) for argument in arguments])
 
 
 def test_photos_of_ones_own_go_through_a_frozen_network(album, tmp_path, capsys):
     small = ["--units", 16, "--embedding-dim", 8, "--attention-units", 8, "--epochs", 1, "--min-count", 1]
     frozen = ["--encoder-weights", "random", "--features-dir", tmp_path / "features"]
-    run = Run(tmp_path / "run")
+    run = RunDirectory(tmp_path / "run")
     assert command("train", "--data", album, "--run-dir", run.path, *small, *frozen) == 0
     assert "9 photos with 18 captions to train on, 3 photos to validate" in capsys.readouterr().out
     names = {str(path.relative_to(run.path)) for path in run.path.rglob("*")}
@@ -58,7 +58,7 @@ def test_line_by_line_it_learns_the_same(tmp_path):
     def losses(name, *flags):
         flags = ["--preset", "tiny", "--epochs", 1, "--steps-per-epoch", 3, "--run-dir", tmp_path / name, *flags]
         assert command("train", *flags) == 0
-        [row] = Run(tmp_path / name).read_metrics()
+        [row] = RunDirectory(tmp_path / name).read_metrics()
         return row["loss"], row["val_loss"]
 
     assert losses("eager", "--eager") == pytest.approx(losses("compiled"), abs=1e-4)

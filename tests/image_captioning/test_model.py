@@ -13,7 +13,7 @@ rng = np.random.default_rng(0)
 
 
 def make(seed=1, precision="float32", vocabulary_size=V, **settings):
-    trainer.prepare(seed, precision)
+    trainer.set_seed_and_precision(seed, precision)
     sizes = {"embedding_dim": E, "units": U, "attention_units": A} | settings
     model = Captioner(vocabulary_size, PrecomputedFeatures((L, C), (M, D)), **sizes)
     model(np.zeros((1, L * C + M * D), "float16"), np.zeros((1, 1), np.int32))
@@ -204,7 +204,7 @@ def test_it_overfits_one_batch(precision):
     model.compile(keras.optimizers.Adam(0.03))
     step = tf.function(model.train_step)
     losses = [float(step(batch)["loss"]) for _ in range(40)]
-    trainer.prepare(1, "float32")
+    trainer.set_seed_and_precision(1, "float32")
     assert losses[-1] < 0.5 < 1.5 < losses[0]
     assert all(weight.dtype == "float32" for weight in model.trainable_weights)
 

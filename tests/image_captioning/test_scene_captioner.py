@@ -22,7 +22,7 @@ def scene(left, top):
 
 @pytest.fixture(scope="module")
 def network():
-    trainer.prepare(1, "float32")
+    trainer.set_seed_and_precision(1, "float32")
     return SmallConvNet(64)
 
 
@@ -49,7 +49,7 @@ def test_the_mean_content_feature_contains_the_position_of_a_shape(network):
 
 
 def make(precision="float32", **settings):
-    trainer.prepare(1, precision)
+    trainer.set_seed_and_precision(1, precision)
     model = SceneCaptioner(V, SIZE, embedding_dim=E, units=U, attention_units=A, **settings)
     model(np.zeros((1, SIZE, SIZE, 3), np.uint8), np.zeros((1, 1), np.int32))
     model.deep_output.logits.kernel.assign(rng.normal(size=(U, V)))
@@ -112,6 +112,6 @@ def test_it_overfits_one_batch(precision):
     model.compile(keras.optimizers.Adam(0.03))
     step = tf.function(model.train_step)
     losses = [float(step(batch)["loss"]) for _ in range(40)]
-    trainer.prepare(1, "float32")
+    trainer.set_seed_and_precision(1, "float32")
     assert losses[-1] < 0.5 < 1.5 < losses[0]
     assert all(weight.dtype == "float32" for weight in model.trainable_weights)

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from common.training.run_directory import Run
+from common.training.run_directory import RunDirectory
 from examples.nmt_attention.config import PRESETS
 
 
@@ -12,7 +12,7 @@ def trained(tmp_path_factory):
     from examples.nmt_attention.train import train
 
     path = tmp_path_factory.mktemp("runs") / "tiny"
-    return Run(train(replace(PRESETS["tiny"], run_dir=path)).path)
+    return RunDirectory(train(replace(PRESETS["tiny"], run_dir=path)).path)
 
 
 @pytest.fixture(scope="session")

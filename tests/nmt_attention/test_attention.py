@@ -25,7 +25,7 @@ def attention():
 def by_hand(layer, query, values, mask):
     """The equations of Bahdanau et al. 2015, A.1.2, one row, one source word at a time."""
     w, u, bias, v = (
-        weight.numpy() for weight in (layer.query_projection.kernel, *layer.key_projection.weights, layer.score.kernel)
+        weight.numpy() for weight in (layer.query_projection.kernel, *layer.key_projection.weights, layer.energy.kernel)
     )
     contexts, weights = np.zeros((len(query), values.shape[-1])), np.zeros(mask.shape)
     for row in range(len(query)):

@@ -8,14 +8,14 @@ import tensorflow_datasets as tfds
 from common.errors import UserError
 from examples.nmt_attention import data
 from examples.nmt_attention.data import EncodedPairs, load_corpus, load_rows
-from examples.nmt_attention.text import END, PAD, Words, detokenise
+from examples.nmt_attention.tokenizer import END, PAD, WordTokenizer, detokenise
 
 PAIRS = [("Hola a todos.", "Hello everybody."), ("Hola.", "Hello."), ("Todos.", "Everybody!"), ("A.", "B.")] * 5
 
 
 @pytest.fixture(scope="module")
 def encoded():
-    words = [Words.of([pair[side] for pair in PAIRS], 1) for side in (0, 1)]
+    words = [WordTokenizer.build([pair[side] for pair in PAIRS], 1) for side in (0, 1)]
     return words, EncodedPairs(PAIRS, *words)
 
 
@@ -77,13 +77,13 @@ def test_the_tiny_data_is_spanish_to_english():
     corpus = load_corpus("tiny", held_out=0.1)
     assert len(corpus.train) + len(corpus.validation) + len(corpus.test) == 3000
     assert any("¿" in source for source, _ in corpus.test) and not any("¿" in target for _, target in corpus.test)
-    assert len(corpus.target_words) < 80
+    assert len(corpus.target_tokenizer) < 80
 
 
 def test_vocabularies_are_made_of_the_training_part_alone(tmp_path):
     rows = [f"English{number}.\tEspañol{number}." for number in range(200)]
-    corpus = load_corpus(write(tmp_path / "x.tsv", rows), held_out=0.1, least_count=1)
-    known = set(corpus.source_words.vocabulary.symbols)
+    corpus = load_corpus(write(tmp_path / "x.tsv", rows), held_out=0.1, min_count=1)
+    known = set(corpus.source_tokenizer.vocabulary.symbols)
     assert not any(source.rstrip(".").lower() in {word.lower() for word in known} for source, _ in corpus.test)
 
 

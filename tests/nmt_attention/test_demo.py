@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from examples.nmt_attention.data import load_corpus
-from examples.nmt_attention.text import SPECIALS, bare, tokenise
+from examples.nmt_attention.tokenizer import SPECIALS, strip_joiners, tokenise
 
 SENTENCES = ["¿Dónde están las niñas?", "el gato viejo no ve la casa.", "Ve.", "La mujer quiere las manzanas rojas."]
 
@@ -40,12 +40,12 @@ def test_every_token_has_its_row_and_every_source_token_its_column(translator):
     assert translation.source_tokens == ["¿", "Dónde", "está", "el", "árbol", "rojo", "?"]
     assert translation.attention.shape == (len(translation.tokens), 7)
     assert translation.attention.sum(axis=1) == pytest.approx(1, abs=1e-5)
-    assert translation.tokens == [*map(bare, tokenise(translation.text))]
+    assert translation.tokens == [*map(strip_joiners, tokenise(translation.text))]
 
 
 def test_an_unknown_word_is_carried_over_from_where_the_model_looked(translator, monkeypatch):
     [[plain]] = translator.translate(["El gato ve la flor."])
-    symbols = translator.target_words.vocabulary.symbols
+    symbols = translator.target_tokenizer.vocabulary.symbols
     flower, unknown = symbols.index("flower"), SPECIALS.index("<unknown>")
     table = translator.model.decoder.embedding.embeddings
     before = table.numpy()

@@ -1,13 +1,13 @@
 import pytest
 
 from common.app.cli import main
-from common.training.run_directory import Run
-from examples.nmt_attention.__main__ import VERBS
+from common.training.run_directory import RunDirectory
+from examples.nmt_attention.__main__ import COMMANDS
 from examples.nmt_attention.grammar import tiny_pairs
 
 
 def command(*arguments):
-    return main("python -m examples.nmt_attention", "", VERBS, [str(argument) for argument in arguments])
+    return main("python -m examples.nmt_attention", "", COMMANDS, [str(argument) for argument in arguments])
 
 
 def test_training_leaves_a_complete_run_directory(trained):
@@ -25,7 +25,7 @@ def test_line_by_line_it_learns_the_same(tmp_path):
     def losses(name, *flags):
         flags = ["--preset", "tiny", "--epochs", 1, "--steps-per-epoch", 2, "--run-dir", tmp_path / name, *data, *flags]
         assert command("train", *flags) == 0
-        [row] = Run(tmp_path / name).read_metrics()
+        [row] = RunDirectory(tmp_path / name).read_metrics()
         return row["loss"], row["val_loss"]
 
     assert losses("eager", "--eager") == pytest.approx(losses("compiled"), abs=1e-4)

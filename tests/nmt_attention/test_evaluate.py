@@ -5,10 +5,10 @@ import pytest
 import sacrebleu
 
 from common.errors import UserError
-from common.training.run_directory import Run
+from common.training.run_directory import RunDirectory
+from examples.nmt_attention.attention_plots import reference_attention
 from examples.nmt_attention.data import load_corpus
-from examples.nmt_attention.evaluate import aligned_share, evaluate, measure_text, show
-from examples.nmt_attention.showing import attend
+from examples.nmt_attention.evaluate import alignment_accuracy, evaluate, format_samples, measure_text
 
 
 @pytest.fixture(scope="module")
@@ -28,17 +28,17 @@ def test_the_tiny_preset_translates_and_looks_where_it_should(metrics):
 
 def test_shuffled_attention_does_not_pass_for_aligned(translator):
     pairs = load_corpus("tiny", held_out=0.1).test
-    attention = attend(translator.model, pairs, translator.source_words, translator.target_words)
-    assert aligned_share(attention, pairs) > 0.9
+    attention = reference_attention(translator.model, pairs, translator.source_tokenizer, translator.target_tokenizer)
+    assert alignment_accuracy(attention, pairs) > 0.9
     shuffle = np.random.default_rng(1)
-    assert aligned_share([shuffle.permutation(each, axis=1) for each in attention], pairs) < 0.3
-    assert aligned_share([shuffle.permutation(each, axis=0) for each in attention], pairs) < 0.3
+    assert alignment_accuracy([shuffle.permutation(each, axis=1) for each in attention], pairs) < 0.3
+    assert alignment_accuracy([shuffle.permutation(each, axis=0) for each in attention], pairs) < 0.3
 
 
 def test_the_alignment_can_be_asked_in_either_direction():
     pairs = load_corpus("tiny", held_out=0.1).test[:3]
     from examples.nmt_attention.grammar import tiny_pairs
-    from examples.nmt_attention.text import tokenise
+    from examples.nmt_attention.tokenizer import tokenise
 
     known = {pair.spanish: pair for pair in tiny_pairs()}
     marks = {source: int(source.startswith("¿")) for source, _ in pairs}
@@ -48,8 +48,8 @@ def test_the_alignment_can_be_asked_in_either_direction():
         for spanish, english in known[source].links:
             weights[english, spanish + marks[source]] = 1
         perfect.append(weights)
-    assert aligned_share(perfect, pairs) == 1
-    assert aligned_share([each.T for each in perfect], [pair[::-1] for pair in pairs]) == 1
+    assert alignment_accuracy(perfect, pairs) == 1
+    assert alignment_accuracy([each.T for each in perfect], [pair[::-1] for pair in pairs]) == 1
 
 
 def test_it_measures_what_sacrebleu_measures():
@@ -66,7 +66,7 @@ def test_it_measures_what_sacrebleu_measures():
 
 def test_a_run_that_was_moved_measures_again_what_training_saw(trained, written, tmp_path):
     shutil.copytree(trained.path, tmp_path / "elsewhere")
-    metrics = evaluate(Run(tmp_path / "elsewhere"), "validation", beam=2)
+    metrics = evaluate(RunDirectory(tmp_path / "elsewhere"), "validation", beam=2)
     row = min(trained.read_metrics(), key=lambda row: row["val_loss"])
     assert metrics["nats_per_token"] == pytest.approx(row["val_loss"], abs=1e-5)
     assert metrics["accuracy"] == pytest.approx(row["val_accuracy"], abs=1e-5)
@@ -82,7 +82,7 @@ def test_the_rule_tells_split_signature_and_search(trained, metrics, written):
 
 def test_ten_sentences_from_the_shortest_to_the_longest():
     texts = ["x" * n for n in range(1, 31)]
-    shown = show(texts, texts, texts).splitlines()[::4]
+    shown = format_samples(texts, texts, texts).splitlines()[::4]
     assert len(shown) == 10 and shown == sorted(shown, key=len)
 
 

@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 
 from examples.nmt_attention.export import _tokenise, export
-from examples.nmt_attention.text import clean, tokenise
-from tests.nmt_attention.test_text import SENTENCES as ODD
+from examples.nmt_attention.tokenizer import clean, tokenise
+from tests.nmt_attention.test_tokenizer import SENTENCES as ODD
 
 SENTENCES = ["¿Dónde están las niñas?", "el gato viejo no  ve la casa.", "", "Zyx 🙂?", " \t", "¡La flor!"]
 READER = """

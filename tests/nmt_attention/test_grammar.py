@@ -1,5 +1,5 @@
 from examples.nmt_attention.grammar import tiny_pairs
-from examples.nmt_attention.text import tokenise
+from examples.nmt_attention.tokenizer import tokenise
 
 CONTENT = {"gato": "cat", "niñas": "girls", "roja": "red", "rojos": "red", "ve": "see", "árboles": "trees"}
 

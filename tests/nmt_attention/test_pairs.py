@@ -1,6 +1,6 @@
 import random
 
-from examples.nmt_attention.pairs import clean_pairs, group_names, split_pairs
+from examples.nmt_attention.pairs import clean_pairs, component_names, split_pairs
 
 GOOD = [["Hello.", "Hola."]] * 400
 
@@ -40,5 +40,5 @@ def test_the_split_does_not_depend_on_the_order_of_the_file():
 
 def test_pairs_tied_through_others_have_one_name_and_the_first_in_the_alphabet():
     pairs = [("b", "x"), ("b", "y"), ("c", "y"), ("d", "z"), ("x", "b")]
-    assert group_names(pairs) == ["b", "b", "b", "d", "b"]
-    assert len(set(group_names([("s", "same"), ("same", "t")]))) == 2  # a word of two languages ties nothing
+    assert component_names(pairs) == ["b", "b", "b", "d", "b"]
+    assert len(set(component_names([("s", "same"), ("same", "t")]))) == 2  # a word of two languages ties nothing

@@ -14,7 +14,7 @@ def built(**settings):
 def test_muon_steps_all_matrices_but_the_embeddings():
     model, optimizer = built()
     for variable, second in zip(model.trainable_variables, optimizer.adam_velocities, strict=True):
-        is_muons = variable.path.endswith("kernel") and "score" not in variable.path
+        is_muons = variable.path.endswith("kernel") and "energy" not in variable.path
         assert (second is None) == is_muons, variable.path
 
 
@@ -22,7 +22,7 @@ def test_the_gates_of_the_decoder_are_three_matrices_each():
     model, optimizer = built()
     gates = {variable.path: count for variable, count in zip(model.trainable_variables, optimizer._gates, strict=True)}
     split = [path for path, count in gates.items() if count == 3 and path.endswith("kernel")]
-    names = ["forward", "backward", "word_gates", "context_gates", "state_gates"]
+    names = ["forward_gru", "backward_gru", "attention_gru_cell"]
     assert all(any(name in path for name in names) for path in split) and len(split) == 7
 
 

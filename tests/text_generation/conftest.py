@@ -1,6 +1,6 @@
 import pytest
 
-from common.training.run_directory import Run
+from common.training.run_directory import RunDirectory
 from examples.text_generation.config import PRESETS
 from tests.text_generation.tiny import SETTINGS
 
@@ -13,4 +13,4 @@ def trained(tmp_path_factory):
     from examples.text_generation.train import train
 
     path = tmp_path_factory.mktemp("runs") / "tiny"
-    return Run(train(replace(PRESETS["tiny"], run_dir=path, **SETTINGS)).path)
+    return RunDirectory(train(replace(PRESETS["tiny"], run_dir=path, **SETTINGS)).path)

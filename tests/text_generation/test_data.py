@@ -56,7 +56,7 @@ def test_the_tiny_play_is_split_by_position():
     corpus = load_corpus("tiny", window=40)
     text = load_text("tiny")
     assert 3000 < len(text) < 6000
-    assert "".join(corpus.vocabulary.decode([*corpus.train, *corpus.held_out])) == text
+    assert "".join(corpus.vocabulary.decode([*corpus.train, *corpus.validation])) == text
     assert len(corpus.train) == int(0.9 * len(text))
 
 

@@ -46,7 +46,7 @@ def test_the_prompt_decides(generator):
 
 
 def test_what_the_model_never_saw_is_refused(generator):
-    with pytest.raises(UserError, match="never saw in training: 'ß' '🙂'"):
+    with pytest.raises(UserError, match="not in the vocabulary of the model: 'ß' '🙂'"):
         generator.generate("Straße 🙂", 10, Sampling())
 
 

@@ -1,13 +1,13 @@
 import pytest
 
 from common.app.cli import main
-from common.training.run_directory import Run
-from examples.text_generation.__main__ import VERBS
+from common.training.run_directory import RunDirectory
+from examples.text_generation.__main__ import COMMANDS
 from tests.text_generation.tiny import FLAGS
 
 
 def command(*arguments):
-    return main("python -m examples.text_generation", "", VERBS, [str(argument) for argument in arguments])
+    return main("python -m examples.text_generation", "", COMMANDS, [str(argument) for argument in arguments])
 
 
 def test_training_leaves_a_complete_run_directory(tmp_path, capsys):
@@ -15,7 +15,7 @@ def test_training_leaves_a_complete_run_directory(tmp_path, capsys):
     names = {str(path.relative_to(tmp_path / "run")) for path in (tmp_path / "run").rglob("*")}
     assert {
         "config.json", "vocabulary.json", "metrics.csv", "report.html", "samples/epoch_0001.txt",
-        "figures/learning_curve.png", "figures/training.gif", "figures/surprise.png",
+        "figures/learning_curve.png", "figures/training.gif", "figures/loss_heatmap.png",
     } <= names  # fmt: skip
     output = capsys.readouterr().out
     assert "guessing costs 3.932 nats" in output and "now try: python -m examples.text_generation generate" in output
@@ -25,7 +25,7 @@ def test_line_by_line_it_learns_the_same(tmp_path):
     def losses(name, *flags):
         flags = ["--preset", "tiny", "--epochs", 1, "--steps-per-epoch", 3, "--run-dir", tmp_path / name, *flags]
         assert command("train", *flags) == 0
-        [row] = Run(tmp_path / name).read_metrics()
+        [row] = RunDirectory(tmp_path / name).read_metrics()
         return row["loss"], row["val_loss"]
 
     assert losses("eager", "--eager") == pytest.approx(losses("compiled"), abs=1e-4)

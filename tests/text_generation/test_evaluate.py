@@ -4,7 +4,7 @@ import shutil
 import pytest
 
 from common.errors import UserError
-from common.training.run_directory import Run
+from common.training.run_directory import RunDirectory
 from examples.text_generation.evaluate import evaluate
 
 
@@ -26,4 +26,4 @@ def test_another_text_is_refused(trained, tmp_path):
 
 def test_a_run_that_was_moved_still_measures(trained, tmp_path):
     shutil.copytree(trained.path, tmp_path / "elsewhere")
-    assert evaluate(Run(tmp_path / "elsewhere")) == evaluate(trained)
+    assert evaluate(RunDirectory(tmp_path / "elsewhere")) == evaluate(trained)

@@ -2,7 +2,7 @@ import pytest
 
 from common.nn.adam import Adam
 from examples.text_generation.config import Config
-from examples.text_generation.train import build_model, build_optimizer, build_schedule, matrix_step
+from examples.text_generation.train import build_model, build_optimizer, build_schedule, muon_rms_rate
 
 
 def built(**settings):
@@ -28,10 +28,10 @@ def test_adam_steps_everything_when_asked():
 
 
 def test_muons_step_is_planned_with_the_run():
-    config = Config(matrix_step=0.8)
+    config = Config(muon_rms_rate=0.8)
     schedule = build_schedule(config, total_steps=942)
-    assert float(matrix_step(config, schedule)) == pytest.approx(0.8)
+    assert float(muon_rms_rate(config, schedule)) == pytest.approx(0.8)
     schedule.total_steps.assign(4 * 942)  # as by the trainer, when it has seen how many steps the time allows
-    assert float(matrix_step(config, schedule)) == pytest.approx(0.4)
+    assert float(muon_rms_rate(config, schedule)) == pytest.approx(0.4)
     schedule.total_steps.assign(1)
-    assert float(matrix_step(config, schedule)) == pytest.approx(0.8 * 4.71**0.5), "that of 200 steps"
+    assert float(muon_rms_rate(config, schedule)) == pytest.approx(0.8 * 4.71**0.5), "that of 200 steps"

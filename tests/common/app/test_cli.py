@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from common.app.cli import Options, TrainOptions, Verb, main, require_between, require_positive, require_share
+from common.app.cli import Command, Options, TrainOptions, main, require_between, require_fraction, require_positive
 from common.errors import Interrupted, UserError
 
 
@@ -31,7 +31,7 @@ def loud(monkeypatch):
 
 
 def run(*arguments, action=lambda options: None):
-    return main("prog", "What it is.", {"train": Verb("train it", Config, action, PRESETS)}, arguments)
+    return main("prog", "What it is.", {"train": Command("train it", Config, action, PRESETS)}, arguments)
 
 
 def test_presets_are_defaults_that_flags_override():
@@ -112,9 +112,9 @@ def test_settings_leave_out_how_a_run_is_carried_out():
 def test_tensorflow_starts_in_silence():
     """And stays silent about what it finds later, such as operations without an optimised version."""
     code = (
-        "import os, sys\nfrom common.app.cli import Options, Verb, main\n"
+        "import os, sys\nfrom common.app.cli import Options, Command, main\n"
         "def go(options):\n import tensorflow as tf\n print(tf.reduce_sum(tf.matmul([[1, 2]], [[3], [4]])).numpy())\n"
-        "assert main('p', '', {'go': Verb('', Options, go)}, ['go']) == 0\n"
+        "assert main('p', '', {'go': Command('', Options, go)}, ['go']) == 0\n"
         "assert 'TF_CPP_MIN_LOG_LEVEL' not in os.environ"
     )
     environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
@@ -140,7 +140,7 @@ def test_options_have_docstrings():
     ("require", "good", "bad"),
     [
         (require_positive, (0.1, 7, None), (0, -1, float("nan"), float("inf"))),
-        (require_share, (0, 0.99, None), (1, -0.1, float("nan"))),
+        (require_fraction, (0, 0.99, None), (1, -0.1, float("nan"))),
         (partial(require_between, 2, 9), (2, 9, None), (1.9, 9.1, float("nan"), float("inf"))),
     ],
 )

@@ -7,7 +7,7 @@ import tyro
 from PIL import Image
 
 from common.app import report
-from common.training.run_directory import Run, RunConfig
+from common.training.run_directory import RunConfig, RunDirectory
 from examples.__main__ import example_names
 
 
@@ -26,7 +26,7 @@ class Tags(HTMLParser):
 
 def make_run(tmp_path):
     settings = {"preset": "tiny", "data": "tiny", "patience": None, "prompt": "it's"}
-    run = Run.start(tmp_path / "run", "toy", settings, {"sha256": "ab"})
+    run = RunDirectory.start(tmp_path / "run", "toy", settings, {"sha256": "ab"})
     run.write_metrics([{"epoch": 1, "step": 5, "seconds": 2.0, "loss": 1.0}])
     return run
 
@@ -58,7 +58,7 @@ def test_of_many_listings_the_last_is_shown_and_the_others_are_folded(tmp_path):
 
 
 def test_the_command_trains_the_same_run_again(tmp_path):
-    command = report.command_of(make_run(tmp_path).read_config())
+    command = report.training_command(make_run(tmp_path).read_config())
     assert command == "python -m examples.toy train --preset tiny --data tiny --prompt 'it'\"'\"'s'"
 
 
@@ -67,7 +67,7 @@ def test_the_command_trains_the_same_run_again(tmp_path):
 def test_the_command_means_the_same_settings(example, preset):
     presets = import_module(f"examples.{example}.config").PRESETS
     settings = presets[preset].settings()
-    words = shlex.split(report.command_of(RunConfig(example, settings, {}, {}, "")))
+    words = shlex.split(report.training_command(RunConfig(example, settings, {}, {}, "")))
     assert tyro.cli(type(presets[preset]), args=words[4:]).settings() == settings
 
 
@@ -82,9 +82,9 @@ def test_what_was_measured_comes_with_its_rule(tmp_path):
 
 def test_a_page_says_in_short_what_was_trained(tmp_path):
     run = make_run(tmp_path)
-    assert report.in_short(run).startswith("Trained on tiny: 1 epochs, 5 steps, 2 s; started 20")
+    assert report.summary_line(run).startswith("Trained on tiny: 1 epochs, 5 steps, 2 s; started 20")
     run.write_metrics([])
-    assert "no epoch finished yet" in report.in_short(run)
+    assert "no epoch finished yet" in report.summary_line(run)
 
 
 def test_a_report_leaves_out_what_is_not_there_and_ends_with_the_command(tmp_path):
@@ -101,9 +101,9 @@ def test_a_time_is_given_as_people_say_it():
 
 
 def test_metrics_of_all_kinds_are_readable():
-    assert report.readable(0.12345) == "0.1235" and report.readable(10) == "10"
+    assert report.format_value(0.12345) == "0.1235" and report.format_value(10) == "10"
 
 
 def test_nested_metrics_are_listed_in_one_level():
     metrics = {"beam": {"bleu": 40.0, "long": {"bleu": 30.0}}, "perplexity": 5.0}
-    assert report.flat(metrics) == {"beam bleu": 40.0, "beam long bleu": 30.0, "perplexity": 5.0}
+    assert report.flatten(metrics) == {"beam bleu": 40.0, "beam long bleu": 30.0, "perplexity": 5.0}

@@ -1,7 +1,7 @@
 import numpy as np
 import tensorflow as tf
 
-from common.data.batching import batches_of, epoch_order, length_buckets, quick_to_stop
+from common.data.batching import batches_of, epoch_order, length_buckets, without_autotuning
 
 
 def test_every_example_comes_once_in_an_order_that_seed_and_epoch_decide():
@@ -57,5 +57,5 @@ def test_batches_are_made_of_their_numbers_and_skipping_finds_the_same_ones():
 
 def test_quick_to_stop_gives_the_same_batches():
     data = tf.data.Dataset.range(10).batch(3)
-    batches, others = ([*map(list, each.as_numpy_iterator())] for each in (data, quick_to_stop(data)))
+    batches, others = ([*map(list, each.as_numpy_iterator())] for each in (data, without_autotuning(data)))
     assert batches == others and len(batches) == 4

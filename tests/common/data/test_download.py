@@ -67,7 +67,7 @@ def test_part_swept_by_a_faster_process(server, tmp_path, monkeypatch):
 
 
 def test_stale_parts_of_this_file_only_are_swept(server, tmp_path):
-    mine, other = archives.part_path(tmp_path / "data.bin"), archives.part_path(tmp_path / "data.bin.txt")
+    mine, other = archives.temporary_path(tmp_path / "data.bin"), archives.temporary_path(tmp_path / "data.bin.txt")
     mine.touch()
     other.touch()
     fetch(published(server.url("ok")), tmp_path)
@@ -153,8 +153,8 @@ def test_download_of_a_container_known_by_its_members_alone(server, tmp_path):
             f"set/text.txt: expected sha256 {digest_of(TEXT)}, got {digest_of(TEXT + b'!')}",
         ),
         (zip_of(set_other=TEXT), f"set/text.txt: expected sha256 {digest_of(TEXT)}, got None"),
-        (zip_of(set_text=TEXT)[:-30], "no readable zip"),
-        (b"", "no readable zip"),
+        (zip_of(set_text=TEXT)[:-30], "not a readable zip"),
+        (b"", "not a readable zip"),
     ],
     ids=["other text", "missing", "cut", "empty"],
 )

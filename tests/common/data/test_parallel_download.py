@@ -5,7 +5,7 @@ from PIL import Image
 
 from common.data import download, parallel_download
 from common.data.images import read_image
-from common.data.parallel_download import fetch_all
+from common.data.parallel_download import download_many
 from tests.http_server import FaultServer
 
 
@@ -27,7 +27,7 @@ def test_faults_are_named_the_rest_is_used_and_a_second_run_fetches_what_is_miss
     bad = ["404", "cut", "stall", "html", "reset", "wrong-once"]
     with FaultServer(photo) as server:
         urls = {folder / f"{path}.jpg": server.url(path) for path in [*good, *bad]}
-        failed = fetch_all(urls, read_image)
+        failed = download_many(urls, read_image)
         assert sorted(path.stem for path in failed) == sorted(set(bad) - {"wrong-once"})
         assert "404" in failed[folder / "404.jpg"] and "HTML" in failed[folder / "html.jpg"]
         assert server.counts["404"] == 1
@@ -37,7 +37,7 @@ def test_faults_are_named_the_rest_is_used_and_a_second_run_fetches_what_is_miss
 
         asked = len(server.log)
         urls |= {path: server.url("ok") for path in failed}  # by now the server is well
-        assert fetch_all(urls, read_image) == {}
+        assert download_many(urls, read_image) == {}
         assert len(server.log) == asked + len(failed)
 
 
@@ -45,24 +45,24 @@ def test_several_at_a_time(tmp_path, photo):
     with FaultServer(photo) as server:
         server.half_sent.clear()
         threading.Timer(0.1, server.release.set).start()
-        assert len(fetch_all({tmp_path / f"{n}.jpg": server.url("slow") for n in range(30)}, read_image)) == 0
+        assert len(download_many({tmp_path / f"{n}.jpg": server.url("slow") for n in range(30)}, read_image)) == 0
 
 
 def test_when_nothing_comes_any_more_the_rest_is_not_asked_for(tmp_path, photo, monkeypatch):
-    monkeypatch.setattr(parallel_download, "_HOPELESS", 8)
+    monkeypatch.setattr(parallel_download, "_MAX_CONSECUTIVE_FAILURES", 8)
     with FaultServer(photo) as server:
         urls = {tmp_path / f"{number}.jpg": server.url("404") for number in range(300)}
-        failed = fetch_all(urls, read_image)
+        failed = download_many(urls, read_image)
         assert list(failed) == list(urls) and len(server.log) < 150
     assert "404" in failed[tmp_path / "0.jpg"]
-    assert failed[tmp_path / "299.jpg"] == "not asked for after 8 failures in a row"
+    assert failed[tmp_path / "299.jpg"] == "skipped after 8 failures in a row"
 
 
 def test_failures_with_successes_between_them_stop_nothing(tmp_path, photo, monkeypatch):
-    monkeypatch.setattr(parallel_download, "_HOPELESS", 8)
+    monkeypatch.setattr(parallel_download, "_MAX_CONSECUTIVE_FAILURES", 8)
     with FaultServer(photo) as server:
         urls = {tmp_path / f"{n}.jpg": server.url("404" if n % 8 else "ok") for n in range(64)}
-        failed = fetch_all(urls, read_image)
+        failed = download_many(urls, read_image)
         assert len(failed) == 56 and all("404" in reason for reason in failed.values())
 
 
@@ -71,7 +71,7 @@ def test_offline_nothing_is_asked(tmp_path, photo, monkeypatch):
     (tmp_path / "there.jpg").write_bytes(photo)
     with FaultServer(photo) as server:
         urls = {tmp_path / name: server.url("ok") for name in ("there.jpg", "gone.jpg")}
-        assert list(fetch_all(urls, read_image)) == [tmp_path / "gone.jpg"] and not server.log
+        assert list(download_many(urls, read_image)) == [tmp_path / "gone.jpg"] and not server.log
 
 
 def test_a_part_left_by_a_kill_goes_when_its_file_is_complete(tmp_path, photo):
@@ -79,12 +79,12 @@ def test_a_part_left_by_a_kill_goes_when_its_file_is_complete(tmp_path, photo):
     stale.write_bytes(b"x")
     other.write_bytes(b"x")
     with FaultServer(photo) as server:
-        fetch_all({tmp_path / "a.jpg": server.url("ok")}, read_image)
+        download_many({tmp_path / "a.jpg": server.url("ok")}, read_image)
     assert not stale.exists() and other.exists()
 
 
 def test_more_than_a_photo_ever_has_is_cut_off(tmp_path, photo, monkeypatch):
-    monkeypatch.setattr(parallel_download, "_MOST_BYTES", 1000)
+    monkeypatch.setattr(parallel_download, "_MAX_BYTES", 1000)
     with FaultServer(photo) as server:
-        [reason] = fetch_all({tmp_path / "x.jpg": server.url("endless")}, read_image).values()
+        [reason] = download_many({tmp_path / "x.jpg": server.url("endless")}, read_image).values()
     assert "1000 bytes" in reason

@@ -7,16 +7,16 @@ import pytest
 from common.errors import UserError
 from common.io.files import (
     delete,
-    is_part,
+    is_temporary,
+    leftover_temporary_paths,
     open_plain,
-    part_path,
     plain_files,
     read_plain,
+    remove_temporary_files,
     replacing,
     require_plain,
     sha256_of,
-    stale_parts,
-    sweep_parts,
+    temporary_path,
     write_atomically,
 )
 from tests.downloads import ROOT, digest_of
@@ -59,24 +59,28 @@ def test_a_link_is_replaced_and_not_followed(tmp_path):
 @pytest.mark.parametrize("name", ODD_NAMES, ids=ascii)
 def test_parts_are_known_by_their_names_and_swept(tmp_path, name):
     (tmp_path / "sub").mkdir()
-    part, deep = part_path(tmp_path / name), part_path(tmp_path / "sub" / name)
+    part, deep = temporary_path(tmp_path / name), temporary_path(tmp_path / "sub" / name)
     part.write_text("half")
     deep.mkdir()
     (tmp_path / ".mine.tmp").write_text("of the user")
     (tmp_path / ".mine.part").write_text("of the user")
-    assert is_part(part) and stale_parts(tmp_path / name) == [part] and stale_parts(tmp_path / "other") == []
-    sweep_parts(tmp_path)
+    assert (
+        is_temporary(part)
+        and leftover_temporary_paths(tmp_path / name) == [part]
+        and leftover_temporary_paths(tmp_path / "other") == []
+    )
+    remove_temporary_files(tmp_path)
     assert sorted(os.listdir(tmp_path)) == [".mine.part", ".mine.tmp", "sub"] and not os.listdir(tmp_path / "sub")
 
 
 def test_no_sweep_goes_through_a_link(tmp_path):
     (tmp_path / "outside").mkdir()
-    part = part_path(tmp_path / "outside" / "f")
+    part = temporary_path(tmp_path / "outside" / "f")
     part.write_text("x")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "link").symlink_to(tmp_path / "outside")
-    sweep_parts(tmp_path / "run")
-    link = part_path(tmp_path / "run" / "l")
+    remove_temporary_files(tmp_path / "run")
+    link = temporary_path(tmp_path / "run" / "l")
     link.symlink_to(tmp_path / "outside")
     delete(link)
     assert part.exists() and not link.is_symlink()

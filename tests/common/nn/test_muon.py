@@ -39,7 +39,8 @@ def test_a_step_goes_as_far_in_every_direction(shape):
 
 
 @pytest.mark.parametrize(
-    "cell, scales", [("gru_cell", (1, 30, 0.01)), ("state_gates", (1, 30, 0.01)), ("lstm_cell", (1, 30, 0.01, 5))]
+    "cell, scales",
+    [("gru_cell", (1, 30, 0.01)), ("attention_gru_cell", (1, 30, 0.01)), ("lstm_cell", (1, 30, 0.01, 5))],
 )
 def test_every_gate_is_a_matrix_for_itself(cell, scales):
     gates = [RNG.normal(size=(8, 8)).astype("float32") * scale for scale in scales]

@@ -177,7 +177,7 @@ def test_stepping_is_calling(cell):
     x, state = some_input(cell)
     outputs, *final = ours(x, initial_state=state)
     for rows in (1, B):  # one row alone is multiplied in another way
-        step, at = ours.stepper(), [part[:rows] for part in state]
+        step, at = ours.make_step(), [part[:rows] for part in state]
         for t in range(T):
             at = step(ours.project(x[:rows, t]), at)
             np.testing.assert_allclose(at[0], outputs[:rows, t], rtol=1e-9)

@@ -3,13 +3,19 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from common.training.checkpoints import Checkpoints, find, named_variables, restore_weights, training_state
+from common.training.checkpoints import (
+    Checkpoints,
+    list_checkpoints,
+    named_variables,
+    restore_weights,
+    training_variables,
+)
 from tests.toy import Toy, build, saved_steps
 
 
 def test_the_newest_is_restored_and_two_are_kept(tmp_path):
     checkpoints, variable = saved_steps(tmp_path)
-    assert [path.name for path in find(tmp_path, "latest")] == ["latest-00000003", "latest-00000002"]
+    assert [path.name for path in list_checkpoints(tmp_path, "latest")] == ["latest-00000003", "latest-00000002"]
     assert checkpoints.restore("latest") == {"step": 3} and variable.numpy() == 3.0
     assert checkpoints.restore("best") is None
 
@@ -64,11 +70,11 @@ def test_every_optimizer_of_a_model_is_part_of_the_training_state():
     model = two_optimizers()
     for optimizer in (model.optimizer, model.second_optimizer):
         optimizer.build(model.trainable_variables)
-    state = training_state(model)
+    state = training_variables(model)
     assert set(state) == {"model", "optimizer", "second_optimizer"}
     assert len(state["second_optimizer"]) == len(model.second_optimizer.variables) > 10
 
 
 def test_one_of_several_optimizers_that_is_not_built_is_an_error():
     with pytest.raises(ValueError, match="optimizer must be built on its variables"):
-        training_state(two_optimizers())
+        training_variables(two_optimizers())

@@ -4,12 +4,12 @@ import os
 import pytest
 
 from common.errors import UserError
-from common.io.files import is_part, part_path
-from common.training.run_directory import Run
+from common.io.files import is_temporary, temporary_path
+from common.training.run_directory import RunDirectory
 
 
 def start(path, settings=None, data=None, fresh=False, example="toy"):
-    return Run.start(path, example, settings or {"units": 3}, data or {"sha256": "ab"}, fresh)
+    return RunDirectory.start(path, example, settings or {"units": 3}, data or {"sha256": "ab"}, fresh)
 
 
 def test_the_same_settings_open_the_same_run(tmp_path):
@@ -28,13 +28,13 @@ def test_fresh_moves_the_old_run_aside(tmp_path):
     path = tmp_path / "run"
     for units in (1, 2, 3):
         start(path, settings={"units": units}, fresh=True)
-    kept = [Run(tmp_path / name).read_config().settings["units"] for name in ("run.old-1", "run.old-2", "run")]
+    kept = [RunDirectory(tmp_path / name).read_config().settings["units"] for name in ("run.old-1", "run.old-2", "run")]
     assert kept == [1, 2, 3]
 
 
 def test_a_folder_with_other_files_is_not_taken_over(tmp_path):
     (tmp_path / "thesis.tex").write_text("precious")
-    with pytest.raises(UserError, match="no run"):
+    with pytest.raises(UserError, match="not a run directory"):
         start(tmp_path)
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be created"):
@@ -42,17 +42,17 @@ def test_a_folder_with_other_files_is_not_taken_over(tmp_path):
 
 
 def test_a_start_that_was_killed_is_started_again(tmp_path):
-    part_path(tmp_path / "config.json").write_text("{")
+    temporary_path(tmp_path / "config.json").write_text("{")
     assert start(tmp_path).config.exists()
 
 
 def test_only_runs_of_the_example_open(tmp_path):
     with pytest.raises(UserError, match="not a run directory"):
-        Run.open(tmp_path, "toy")
+        RunDirectory.open(tmp_path, "toy")
     start(tmp_path)
-    assert Run.open(tmp_path, "toy").path == tmp_path
+    assert RunDirectory.open(tmp_path, "toy").path == tmp_path
     with pytest.raises(UserError, match=r"examples\.toy"):
-        Run.open(tmp_path, "other")
+        RunDirectory.open(tmp_path, "other")
 
 
 def test_metrics_keep_every_digit(tmp_path):
@@ -79,15 +79,15 @@ def test_a_file_that_cannot_be_replaced_stays_and_nothing_is_left(tmp_path, monk
     monkeypatch.setattr(os, "replace", lambda *_: os.stat(tmp_path / "not there"))
     with pytest.raises(OSError):
         run.write_metrics([{"epoch": 2}])
-    assert run.metrics.read_text() == "epoch\n1\n" and not any(map(is_part, tmp_path.iterdir()))
+    assert run.metrics.read_text() == "epoch\n1\n" and not any(map(is_temporary, tmp_path.iterdir()))
 
 
 def test_what_killed_processes_left_half_written_is_swept(tmp_path):
     run = start(tmp_path)
-    halves = [part_path(run.metrics), part_path(run.samples / "epoch_0001.txt")]
+    halves = [temporary_path(run.metrics), temporary_path(run.samples / "epoch_0001.txt")]
     for half in halves:
         half.write_text("ha")
     mine = run.path / ".mine.tmp"
     mine.write_text("of the user")
-    run.sweep()
+    run.remove_temporary_files()
     assert not any(half.exists() for half in halves) and run.config.exists() and mine.exists()

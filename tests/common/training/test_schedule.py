@@ -1,10 +1,10 @@
 import pytest
 
-from common.training.schedule import TimePlan, WarmUpAndDecay
+from common.training.schedule import TimeBudget, WarmupCosine
 
 
 def test_the_rate_climbs_then_falls_to_its_floor():
-    schedule = WarmUpAndDecay(peak=2.0, total_steps=110, warmup_steps=10, floor=0.1)
+    schedule = WarmupCosine(peak_rate=2.0, total_steps=110, warmup_steps=10, end_fraction=0.1)
     rates = [float(schedule(step)) for step in range(115)]
     assert rates[0] == pytest.approx(0.2) and max(rates) == rates[9] == rates[10] == pytest.approx(2.0)
     assert rates[60] == pytest.approx((2.0 + 0.2) / 2, rel=1e-5)  # halfway down
@@ -12,27 +12,27 @@ def test_the_rate_climbs_then_falls_to_its_floor():
 
 
 def test_the_end_can_be_moved():
-    schedule = WarmUpAndDecay(1.0, 1000, warmup_steps=0)
+    schedule = WarmupCosine(1.0, 1000, warmup_steps=0)
     schedule.total_steps.assign(20)
     assert float(schedule(10)) == pytest.approx(0.5) and float(schedule(20)) == pytest.approx(0, abs=1e-7)
 
 
 def test_a_short_run_spends_at_most_half_on_the_climb():
-    assert float(WarmUpAndDecay(1.0, 8, warmup_steps=100)(3)) == 1.0
-    assert float(WarmUpAndDecay(1.0, 1, warmup_steps=100)(0)) == 1.0
+    assert float(WarmupCosine(1.0, 8, warmup_steps=100)(3)) == 1.0
+    assert float(WarmupCosine(1.0, 1, warmup_steps=100)(0)) == 1.0
 
 
 def test_the_plan_fits_the_time_and_does_not_count_compilation():
-    plan = TimePlan(deadline=130.0, most=10_000)
+    budget = TimeBudget(deadline=130.0, max_steps=10_000)
     ends = [50.0, 51.0, *(51.0 + 0.5 * step for step in range(1, 25))]  # seconds; the first two steps were compiled
-    decisions = [plan.steps_that_fit(now) for now in ends]
+    decisions = [budget.steps_that_fit(now) for now in ends]
     assert decisions == [0] * 25 + [int(0.94 * (130 - 63) / 0.5)]
 
 
 def test_the_plan_is_never_longer_than_the_run_and_never_empty():
-    def decide(**plan):
-        plan = TimePlan(**plan)
-        return [plan.steps_that_fit(float(now)) for now in range(26)][-1]
+    def decide(**budget):
+        budget = TimeBudget(**budget)
+        return [budget.steps_that_fit(float(now)) for now in range(26)][-1]
 
-    assert decide(deadline=1e9, most=100) == 74
-    assert decide(deadline=5.0, most=100) == 1
+    assert decide(deadline=1e9, max_steps=100) == 74
+    assert decide(deadline=5.0, max_steps=100) == 1

@@ -5,12 +5,12 @@ import sys
 
 import pytest
 
-from common.training.signals import StopRequested, StopSignals
+from common.training.signals import GracefulShutdown, StopRequested
 
 
 def test_the_first_signal_ends_the_block_and_the_handlers_come_back():
     before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(StopRequested), StopSignals() as stop:
+    with pytest.raises(StopRequested), GracefulShutdown() as stop:
         assert stop.received is None
         os.kill(os.getpid(), signal.SIGINT)
         raise AssertionError("went on")
@@ -19,7 +19,7 @@ def test_the_first_signal_ends_the_block_and_the_handlers_come_back():
 
 def test_what_is_deferred_is_done_as_a_whole():
     done = []
-    with pytest.raises(StopRequested), StopSignals() as stop:
+    with pytest.raises(StopRequested), GracefulShutdown() as stop:
         with stop.deferred():
             os.kill(os.getpid(), signal.SIGTERM)
             with stop.deferred():
@@ -31,7 +31,7 @@ def test_what_is_deferred_is_done_as_a_whole():
 
 def test_who_was_stopped_may_still_save():
     saved = []
-    with StopSignals() as stop:
+    with GracefulShutdown() as stop:
         try:
             os.kill(os.getpid(), signal.SIGTERM)
         except StopRequested:
@@ -44,7 +44,7 @@ def test_what_is_ignored_stays_so():
     """As SIGHUP is below `nohup`."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with StopSignals() as stop:
+        with GracefulShutdown() as stop:
             os.kill(os.getpid(), signal.SIGHUP)
         assert stop.received is None
     finally:
@@ -52,15 +52,15 @@ def test_what_is_ignored_stays_so():
 
 
 def test_an_error_in_a_deferred_block_is_not_hidden():
-    with pytest.raises(ZeroDivisionError), StopSignals() as stop, stop.deferred():
+    with pytest.raises(ZeroDivisionError), GracefulShutdown() as stop, stop.deferred():
         os.kill(os.getpid(), signal.SIGTERM)
         _ = 1 / 0
 
 
 def test_a_second_signal_acts_at_once():
     code = (
-        "import os, signal\nfrom common.training.signals import StopSignals\n"
-        "with StopSignals() as stop, stop.deferred():\n"
+        "import os, signal\nfrom common.training.signals import GracefulShutdown\n"
+        "with GracefulShutdown() as stop, stop.deferred():\n"
         "  os.kill(os.getpid(), signal.SIGTERM)\n  os.kill(os.getpid(), signal.SIGTERM)\nprint('?')"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True)

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from common.errors import Interrupted, UserError
 from common.training import checkpoints, trainer
-from common.training.run_directory import Run
+from common.training.run_directory import RunDirectory
 from tests.toy import BATCHES, EPOCHS, Died, Recorder, build, fit, make_trainer, same, train_data, validation_data
 
 
@@ -46,10 +46,10 @@ def test_when_the_time_is_up_the_run_is_saved_and_resumes(tmp_path, uninterrupte
     assert same(weights, uninterrupted[1])
 
 
-class PlanAtOnce:
+class FixedBudget:
     """Decides at its second step that there is time for seven in all, which is in the second epoch."""
 
-    def __init__(self, deadline, most):
+    def __init__(self, deadline, max_steps):
         self.calls = 0
 
     def steps_that_fit(self, now):
@@ -66,18 +66,18 @@ def fit_planned(path, die_after=None, max_minutes=None):
 
 
 def test_a_run_with_little_time_ends_where_its_rate_does(tmp_path, uninterrupted, monkeypatch, capsys):
-    monkeypatch.setattr(trainer, "TimePlan", PlanAtOnce)
+    monkeypatch.setattr(trainer, "TimeBudget", FixedBudget)
     losses, model = fit_planned(tmp_path, max_minutes=1)
-    assert [row["step"] for row in Run(tmp_path).read_metrics()] == [5, 7]
+    assert [row["step"] for row in RunDirectory(tmp_path).read_metrics()] == [5, 7]
     assert model.schedule.total_steps.numpy() == 7 and model.schedule(7).numpy() == pytest.approx(0, abs=1e-8)
     assert losses[:2] == uninterrupted[0][:2] and losses[3:] != uninterrupted[0][3:7]
-    assert "7 steps, as many as fit into the time" in capsys.readouterr().out
+    assert "7 steps, the most that fit into the time" in capsys.readouterr().out
     assert fit_planned(tmp_path, max_minutes=1)[0] == []
 
 
 @pytest.mark.parametrize("die_after", [3, 5, 7])
 def test_a_plan_outlives_a_kill(tmp_path, monkeypatch, die_after):
-    monkeypatch.setattr(trainer, "TimePlan", PlanAtOnce)
+    monkeypatch.setattr(trainer, "TimeBudget", FixedBudget)
     expected, whole = fit_planned(tmp_path / "whole", max_minutes=1)
     before, _ = fit_planned(tmp_path / "killed", die_after, max_minutes=1)
     after, resumed = fit_planned(tmp_path / "killed")
@@ -86,7 +86,7 @@ def test_a_plan_outlives_a_kill(tmp_path, monkeypatch, die_after):
 
 
 def test_a_run_told_to_stop_at_the_last_step_planned_only_validates_when_resumed(tmp_path, monkeypatch):
-    monkeypatch.setattr(trainer, "TimePlan", PlanAtOnce)
+    monkeypatch.setattr(trainer, "TimeBudget", FixedBudget)
 
     class Send(keras.callbacks.Callback):
         def on_train_batch_begin(self, batch, logs=None):
@@ -97,7 +97,7 @@ def test_a_run_told_to_stop_at_the_last_step_planned_only_validates_when_resumed
     with pytest.raises(Interrupted):
         make_trainer(tmp_path, model, Send(), schedule=model.schedule, max_minutes=1).fit(train_data, validation_data())
     losses, _ = fit_planned(tmp_path)
-    assert losses == [] and [row["step"] for row in Run(tmp_path).read_metrics()] == [5, 7]
+    assert losses == [] and [row["step"] for row in RunDirectory(tmp_path).read_metrics()] == [5, 7]
 
 
 def test_a_run_begun_without_a_plan_stops_when_the_time_is_up(tmp_path, uninterrupted):
@@ -116,7 +116,7 @@ def test_early_stopping_counts_across_a_resume(tmp_path):
     model = build()
     rows = make_trainer(tmp_path, model, NoProgress(), epochs=9, patience=2).fit(train_data, validation_data())
     assert len(rows) == 3
-    state = checkpoints.Checkpoints(tmp_path / "checkpoints", **checkpoints.training_state(model)).restore("latest")
+    state = checkpoints.Checkpoints(tmp_path / "checkpoints", **checkpoints.training_variables(model)).restore("latest")
     assert state["best_epoch"] == 1 and "no better val_loss for 2 epochs" in state["finished"]
 
 
@@ -151,7 +151,7 @@ def test_steps_are_cut_short_and_shapes_that_vary_are_compiled_once(tmp_path):
             traces.append(batch[0].shape)
             return super().train_step(batch)
 
-    trainer.prepare(3, "float32")
+    trainer.set_seed_and_precision(3, "float32")
     model = Counting()
     model(tf.zeros([1, 4]))
     model.compile("adam")

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from common.app.cli import main
-from examples.nmt_attention.__main__ import VERBS
+from examples.nmt_attention.__main__ import COMMANDS
 
 
 @pytest.fixture
@@ -13,7 +13,7 @@ def translate(trained, monkeypatch, capsys):
     def run(*arguments, stdin=b""):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
         command = ["translate", "--run", str(trained.path), *map(str, arguments)]
-        code = main("python -m examples.nmt_attention", "", VERBS, command)
+        code = main("python -m examples.nmt_attention", "", COMMANDS, command)
         captured = capsys.readouterr()
         return code, captured.out, captured.err
 

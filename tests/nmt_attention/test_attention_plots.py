@@ -4,7 +4,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from examples.nmt_attention.showing import choose_sentences, read_samples
+from examples.nmt_attention.attention_plots import choose_samples, read_samples
 
 
 def test_every_epoch_has_its_translations_and_its_frame(trained):
@@ -29,9 +29,9 @@ class Held:
 
 def test_the_sentences_shown_are_fixed_ones_for_spanish_and_held_out_ones():
     pairs = [("¿" + "uno " * n, "one " * n) for n in range(1, 20)]
-    chosen = choose_sentences("spa-eng", Held(pairs))
+    chosen = choose_samples("spa-eng", Held(pairs))
     assert [source for source, _ in chosen[:2]] == ["¿todavía están en casa?", "hace mucho frío aquí."]
     assert len(chosen) == 5 and {*chosen[2:]} < {*pairs}
-    assert choose_sentences("mine.tsv", Held(pairs)) == chosen[2:]
+    assert choose_samples("mine.tsv", Held(pairs)) == chosen[2:]
     english = [pair[::-1] for pair in pairs]
-    assert {*choose_sentences("spa-eng", Held(english))} < {*english}
+    assert {*choose_samples("spa-eng", Held(english))} < {*english}

@@ -3,29 +3,29 @@ import pytest
 from PIL import Image
 
 from examples.text_generation.demo import TextGenerator
-from examples.text_generation.surprise import (
+from examples.text_generation.loss_heatmap import (
     CELL_HEIGHT,
     CELL_WIDTH,
     MARGIN,
-    Surprise,
+    CharacterLosses,
+    character_losses,
     choose_passage,
-    draw_surprise,
-    read_with_surprise,
+    draw_loss_heatmap,
 )
 
 
-def test_surprise_is_what_the_model_gave_to_each_character(trained):
+def test_the_losses_are_those_of_the_predicted_probabilities(trained):
     generator, text = TextGenerator.load(trained), "MIRA:\nWho keeps the lamp tonight?"
-    surprise = read_with_surprise(generator, text, context=6)
-    assert surprise.text == text[6:] and len(surprise.bits) == len(surprise.guesses) == len(text) - 6
+    losses = character_losses(generator, text, context=6)
+    assert losses.text == text[6:] and len(losses.nll_bits) == len(losses.predictions) == len(text) - 6
     state, ids = generator.model.initial_state(1), generator.vocabulary.encode(text)
     for t, character_id in enumerate(ids[:-1]):
-        logits, state = generator.model.reader()(np.array([character_id]), state)
+        logits, state = generator.model.make_decode_step()(np.array([character_id]), state)
         if t + 1 >= 6:
             probabilities = np.exp(logits[0]) / np.exp(logits[0]).sum()
-            assert surprise.bits[t + 1 - 6] == pytest.approx(-np.log2(probabilities[ids[t + 1]]), rel=1e-3)
+            assert losses.nll_bits[t + 1 - 6] == pytest.approx(-np.log2(probabilities[ids[t + 1]]), rel=1e-3)
             best = generator.vocabulary.decode(np.argsort(-probabilities)[:3])
-            assert list(surprise.guesses[t + 1 - 6]) == best
+            assert list(losses.predictions[t + 1 - 6]) == best
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_a_passage_is_whole_lines_where_there_are_lines(text, drawn):
 
 def test_each_cell_has_the_shade_of_its_character(tmp_path):
     bits = np.array([0.0, 8.0, 0.0, 20.0])
-    draw_surprise(Surprise("ab\nc", bits, [["x"]] * 4), tmp_path / "s.png", columns=40)
+    draw_loss_heatmap(CharacterLosses("ab\nc", bits, [["x"]] * 4), tmp_path / "s.png", columns=40)
     image = Image.open(tmp_path / "s.png").convert("L")
     top = image.height - MARGIN - 2 * CELL_HEIGHT  # two lines: the third character ends the first
 
@@ -58,7 +58,8 @@ def test_each_cell_has_the_shade_of_its_character(tmp_path):
 
 def test_long_lines_wrap_inside_the_picture(tmp_path):
     count = 130
-    draw_surprise(Surprise("m" * count, np.full(count, 9.0), [["m", "n", "o"]] * count), tmp_path / "s.png", columns=64)
+    losses = CharacterLosses("m" * count, np.full(count, 9.0), [["m", "n", "o"]] * count)
+    draw_loss_heatmap(losses, tmp_path / "s.png", columns=64)
     image = np.asarray(Image.open(tmp_path / "s.png").convert("L"))
     assert image.shape[1] == 2 * MARGIN + 64 * CELL_WIDTH
     assert (image[:, -MARGIN:] == 255).all() and (image[:, :MARGIN] == 255).all()

@@ -1,22 +1,19 @@
 # %% [markdown]
 # ### Sentences and tokens
 #
-# A model of words needs text cut into words, and someone has to put the words together again: accents, `¿ ¡`, case and
-# spacing must come out as they went in. So a sentence is cut where a reader would cut it, and every punctuation mark
-# remembers on which side it **joins** its neighbour without a space:
+# A sentence is split into words and punctuation marks. A mark keeps on which side it **joins** its neighbour without a
+# space, written as OpenNMT's joiner `￭`, so that the sentence can be restored exactly:
 #
 # ```
 # ¿Está aquí?        ->  ¿￭  está  aquí  ￭?
 # I don't know.      ->  I  don  ￭'t  know  ￭.
 # ```
 #
-# Between two tokens that do not join there is a space. With that one rule nothing is lost.
-
-#
-# The rules are plain substitutions, so that an exported model can apply the very same ones inside its graph.
+# Between two tokens that do not join there is a space. The rules are regular substitutions, so an exported model
+# applies the same ones inside its graph.
 
 # %%
-"""Step 2, continued: sentences to tokens and back, without loss; vocabularies that also settle the case of a word."""
+"""Step 2, continued: sentences to tokens and back without loss, truecasing, and tokens to ids."""
 
 import re
 from collections import Counter
@@ -31,7 +28,8 @@ from common.data.vocabulary import Vocabulary
 JOINER = "￭"
 PAD, UNKNOWN, START, END = range(4)
 SPECIALS = ["<pad>", "<unknown>", "<start>", "<end>"]  # no token looks like these: < and > are tokens of their own
-RULES = [  # in this order; a mark is whatever is neither a word character, a space, nor one of these three signs
+# Applied in this order. A mark is whatever is neither a word character, a space, nor one of the three signs below.
+TOKENIZER_RULES = [
     (r"(\w)'(\w)", "\\1 ￭\ue000\\2"),  # an ending such as 't is a token of its own, its apostrophe put aside
     (r"(\w)’(\w)", "\\1 ￭\ue001\\2"),
     ("([^\\w ￭\ue000\ue001])(\\w)", r"\1￭ \2"),  # a mark joins the word after it
@@ -40,7 +38,7 @@ RULES = [  # in this order; a mark is whatever is neither a word character, a sp
     ("\ue000", "'"),
     ("\ue001", "’"),
 ]
-JOINT = " ?￭ ?"  # what separates tokens that join
+JOINER_PATTERN = " ?￭ ?"  # what separates tokens that join
 _OWN_SIGNS = str.maketrans("￭\ue000\ue001", "■■■")
 
 
@@ -55,50 +53,48 @@ def tokenise(sentence: str) -> list[str]:
     >>> tokenise("¿Está aquí? I don't know.")
     ['¿￭', 'Está', 'aquí', '￭?', 'I', 'don', "￭'t", 'know', '￭.']
     """
-    for pattern, replacement in RULES:
+    for pattern, replacement in TOKENIZER_RULES:
         sentence = re.sub(pattern, replacement, sentence)
     return sentence.split()
 
 
 def detokenise(tokens: Iterable[str]) -> str:
-    """Put together what `tokenise` has cut."""
-    return re.sub(JOINT, "", " ".join(tokens))
+    """Return the sentence of the tokens that `tokenise` returns."""
+    return re.sub(JOINER_PATTERN, "", " ".join(tokens))
 
 
-def bare(token: str) -> str:
-    """Return a token as a reader would write it, without its joiners."""
+def strip_joiners(token: str) -> str:
+    """Return a token without its joiners."""
     return token.strip(JOINER)
 
 
 # %% [markdown]
-# ### True case
+# ### Truecasing
 #
-# A sentence starts with a capital, whatever its first word is. A model that takes `Quiero` and `quiero` for two words
-# has to learn everything about them twice. So the first word is read in the form that is commoner elsewhere: `quiero`,
-# but still `Tom` and `I`. In the translation the first letter is a capital again, unless the sentence to be translated
-# began in lower case itself.
-#
-# Which form is commoner needs no extra file: the vocabulary lists its tokens from the commonest to the rarest.
+# A sentence starts with a capital. To give `Quiero` and `quiero` one embedding, the first word is put into its more
+# frequent form: `quiero`, but still `Tom` and `I`. In the translation the first letter is a capital again, unless the
+# source starts in lower case. The vocabulary lists its tokens by falling frequency, so it decides which form is more
+# frequent.
 
 
 # %%
-class Words:
-    """The vocabulary of one language: sentences to tokens in true case, tokens to ids, and back to sentences."""
+class WordTokenizer:
+    """The vocabulary of one language, with truecasing by the frequency of its tokens."""
 
     def __init__(self, vocabulary: Vocabulary):
-        """Take the special symbols, then tokens from the commonest to the rarest."""
+        """Take a vocabulary of the special symbols and then tokens by falling frequency."""
         self.vocabulary = vocabulary
 
     @classmethod
-    def of(cls, sentences: Sequence[str], least_count: int) -> "Words":
-        """Collect the tokens that occur at least `least_count` times in `sentences`."""
+    def build(cls, sentences: Sequence[str], min_count: int) -> "WordTokenizer":
+        """Return a tokenizer of the tokens that occur at least `min_count` times in `sentences`."""
         tokenised = [tokenise(sentence) for sentence in sentences]
         firsts = [first_word(tokens) for tokens in tokenised]
         elsewhere = Counter(
             token
             for tokens, first in zip(tokenised, firsts, strict=True)
-            for place, token in enumerate(tokens)
-            if place != first
+            for i, token in enumerate(tokens)
+            if i != first
         )
         counts = Counter(elsewhere)
         for tokens, first in zip(tokenised, firsts, strict=True):
@@ -106,14 +102,14 @@ class Words:
                 lower = lower_first(tokens[first])
                 counts[lower if elsewhere[lower] >= elsewhere[tokens[first]] else tokens[first]] += 1
         ranked = sorted(counts, key=lambda token: (-counts[token], token))
-        return cls(Vocabulary([*SPECIALS, *(token for token in ranked if counts[token] >= least_count)]))
+        return cls(Vocabulary([*SPECIALS, *(token for token in ranked if counts[token] >= min_count)]))
 
     def __len__(self) -> int:
         """Return the number of tokens, V, the special ones included."""
         return len(self.vocabulary)
 
-    def true_case(self, tokens: Sequence[str]) -> list[str]:
-        """Return the tokens of a sentence with its first word in the commoner of the two forms."""
+    def truecase(self, tokens: Sequence[str]) -> list[str]:
+        """Return the tokens of a sentence with its first word in the more frequent of its two forms."""
         tokens, first = list(tokens), first_word(tokens)
         if first is not None:
             as_written, lower = self._ranks([tokens[first], lower_first(tokens[first])])
@@ -131,8 +127,8 @@ class Words:
 
 
 def first_word(tokens: Sequence[str]) -> int | None:
-    """Return the place of the first token that is a word, None if all are punctuation."""
-    return next((place for place, token in enumerate(tokens) if token[0].isalnum() or token[0] == "_"), None)
+    """Return the index of the first token that is a word, None if all are punctuation."""
+    return next((i for i, token in enumerate(tokens) if token[0].isalnum() or token[0] == "_"), None)
 
 
 def lower_first(word: str) -> str:

@@ -3,16 +3,16 @@ import doctest
 import pytest
 
 from common.data.vocabulary import Vocabulary
-from examples.nmt_attention import text
-from examples.nmt_attention.text import (
+from examples.nmt_attention import tokenizer
+from examples.nmt_attention.tokenizer import (
     SPECIALS,
     UNKNOWN,
-    Words,
-    bare,
+    WordTokenizer,
     capitalise_like,
     clean,
     detokenise,
     first_word,
+    strip_joiners,
     tokenise,
 )
 
@@ -34,12 +34,12 @@ SENTENCES = [
 def test_nothing_is_lost_between_sentence_and_tokens(sentence):
     cleaned = clean(sentence)
     assert detokenise(tokenise(cleaned)) == cleaned
-    assert all(bare(token) and " " not in token for token in tokenise(cleaned))
+    assert all(strip_joiners(token) and " " not in token for token in tokenise(cleaned))
 
 
 def test_words_marks_and_endings_are_tokens_of_their_own():
-    assert doctest.testmod(text).failed == 0
-    assert [*map(bare, tokenise('"¿Qué?!"'))] == ['"', "¿", "Qué", "?", "!", '"']
+    assert doctest.testmod(tokenizer).failed == 0
+    assert [*map(strip_joiners, tokenise('"¿Qué?!"'))] == ['"', "¿", "Qué", "?", "!", '"']
 
 
 def test_cleaning_makes_equal_texts_equal():
@@ -48,12 +48,12 @@ def test_cleaning_makes_equal_texts_equal():
 
 @pytest.fixture
 def words():
-    return Words.of(["Quiero pan.", "Yo quiero a Tom.", "Tom ve a Tom.", "Nadie quiere."], least_count=1)
+    return WordTokenizer.build(["Quiero pan.", "Yo quiero a Tom.", "Tom ve a Tom.", "Nadie quiere."], min_count=1)
 
 
 def test_the_first_word_is_read_in_its_commoner_form(words):
-    assert words.true_case(tokenise("¿Quiero pan?"))[:2] == ["¿￭", "quiero"]
-    assert words.true_case(["Tom", "Quiero"]) == ["Tom", "Quiero"]  # a name stays, and so does what is not first
+    assert words.truecase(tokenise("¿Quiero pan?"))[:2] == ["¿￭", "quiero"]
+    assert words.truecase(["Tom", "Quiero"]) == ["Tom", "Quiero"]  # a name stays, and so does what is not first
     assert "Quiero" not in words.vocabulary.symbols and "Tom" in words.vocabulary.symbols
 
 
@@ -64,14 +64,14 @@ def test_a_form_that_only_ever_stands_first_is_taken_in_lower_case(words):
 def test_rare_words_are_unknown_and_padding_comes_first(words):
     assert words.vocabulary.symbols[:4] == SPECIALS
     assert list(words.encode(["quiero", "nunca"]) == UNKNOWN) == [False, True]
-    few = Words.of(["a b", "c b", "d b"], least_count=2)
+    few = WordTokenizer.build(["a b", "c b", "d b"], min_count=2)
     assert few.vocabulary.symbols == [*SPECIALS, "b"]
 
 
 def test_a_saved_vocabulary_keeps_the_case_of_words(words, tmp_path):
     words.vocabulary.save(tmp_path / "v.json")
-    again = Words(Vocabulary.load(tmp_path / "v.json"))
-    assert again.true_case(["Quiero"]) == words.true_case(["Quiero"]) == ["quiero"]
+    again = WordTokenizer(Vocabulary.load(tmp_path / "v.json"))
+    assert again.truecase(["Quiero"]) == words.truecase(["Quiero"]) == ["quiero"]
 
 
 @pytest.mark.parametrize(

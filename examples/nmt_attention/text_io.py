@@ -7,9 +7,9 @@ from itertools import count, islice
 from common.app.outputs import Outputs
 from common.errors import UserError
 from common.io.terminal import json_line, one_line
+from examples.nmt_attention.attention_plots import draw
 from examples.nmt_attention.config import TranslateOptions
 from examples.nmt_attention.demo import SentenceTranslator, Translation
-from examples.nmt_attention.showing import draw
 
 
 def input_lines(options: TranslateOptions) -> Iterator[str]:

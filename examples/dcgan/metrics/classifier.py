@@ -1,6 +1,6 @@
-"""A small classifier of the same labelled images: the eyes with which `evaluate` looks at what was made.
+"""A small image classifier; `evaluate` uses its features to compare generated with real images.
 
-It is trained once for each data set and kept in the user's cache. Plain Keras, `compile` and `fit`: nothing new here.
+It is trained once for each data set, with Keras' `compile` and `fit`, and kept in the user's cache.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ import numpy as np
 import platformdirs
 import tensorflow as tf
 
-from common.data.batching import quick_to_stop
+from common.data.batching import without_autotuning
 from common.errors import UserError
 from common.io.files import write_atomically
 from common.io.tensors import tensor_bytes, tensors_from
@@ -22,34 +22,37 @@ from common.training import trainer
 from common.training.checkpoints import named_variables
 from examples.dcgan.data import ImageSet, to_unit_range
 
-_RECIPE = 1  # part of the cache key: raise it when anything below changes
-_BATCH = 128
+_CACHE_VERSION = 1  # part of the cache key: raise it when network or training below change
+_BATCH_SIZE = 128
 _SEED = 1
-_LEAST_STEPS = 400
+_MIN_STEPS = 400
 
 
 @dataclass(frozen=True)
-class Eyes:
-    """A trained classifier, how often it is right on held-out images, and the sha256 of its weights."""
+class FeatureClassifier:
+    """A trained classifier, its accuracy on held-out images, and the sha256 of its weights."""
 
     network: keras.Model
     accuracy: float
     sha256: str
 
-    def look(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return features float32 [N, 128] and probabilities float32 [N, K] of images uint8 [N, H, W, C]."""
+    def features(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return features float32 [N, 128] and class probabilities float32 [N, K] of images uint8 [N, H, W, C]."""
         batches = tf.data.Dataset.from_tensor_slices(images).batch(500).map(to_unit_range)
-        features, logits = self.network.predict(quick_to_stop(batches), verbose=0)
+        features, logits = self.network.predict(without_autotuning(batches), verbose=0)
         return features, np.asarray(tf.nn.softmax(logits))
 
 
-def trained_eyes(images: ImageSet) -> Eyes:
-    """Return the classifier of `images`, which must have labels and held-out images: from the cache, or trained now.
+def load_or_train_classifier(images: ImageSet) -> FeatureClassifier:
+    """Return the classifier of `images`, from the cache if it is there.
+
+    Args:
+        images: with labels and held-out images.
 
     Raises:
         UserError: the cache cannot be written.
     """
-    trainer.prepare(_SEED, precision="float32")  # whatever the run was trained in: the same eyes look at all of them
+    trainer.set_seed_and_precision(_SEED, precision="float32")  # the same classifier, whatever the precision of the run
     network = _build(images.train.shape[1:], int(images.train_labels.max()) + 1)
     cached = _cache_path(images)
     variables = named_variables(network)
@@ -60,25 +63,26 @@ def trained_eyes(images: ImageSet) -> Eyes:
             tensors = tensors_from(content, cached)
             for name, variable in variables.items():
                 variable.assign(tensors[name])
-            return Eyes(network, **note)
+            return FeatureClassifier(network, **note)
     except (OSError, ValueError, LookupError, TypeError, UserError):
-        pass  # not there, or damaged: train it
+        pass  # missing or damaged: train it
     accuracy = _train(network, images)
     content = tensor_bytes({name: variable.numpy() for name, variable in variables.items()})
-    eyes = Eyes(network, accuracy, hashlib.sha256(content).hexdigest())
+    sha256 = hashlib.sha256(content).hexdigest()
     try:
         cached.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(cached, content)
-        write_atomically(cached.with_suffix(".json"), json.dumps({"accuracy": eyes.accuracy, "sha256": eyes.sha256}))
+        write_atomically(cached.with_suffix(".json"), json.dumps({"accuracy": accuracy, "sha256": sha256}))
     except OSError as error:
         raise UserError(
             f"{cached}: the classifier cannot be kept there ({error.strerror or error}); free some space, or point "
             "XDG_CACHE_HOME at a folder that can be written"
         ) from error
-    return eyes
+    return FeatureClassifier(network, accuracy, sha256)
 
 
 def _build(image_shape: tuple[int, ...], classes: int) -> keras.Model:
+    """Return the network: three strided convolutions, a layer of 128 features, and the logits of the classes."""
     layers = keras.layers
     inputs = keras.Input(image_shape)
     x = inputs
@@ -93,22 +97,22 @@ def _build(image_shape: tuple[int, ...], classes: int) -> keras.Model:
 def _train(network: keras.Model, images: ImageSet) -> float:
     """Train for four epochs, more on small data; return the accuracy on the held-out images."""
     count = len(images.train)
-    epochs = max(4, -(-_LEAST_STEPS * _BATCH // count))
-    steps = epochs * -(-count // _BATCH)
-    echo(f"training the classifier that looks at the images ({steps} steps, once for this data)")
+    epochs = max(4, -(-_MIN_STEPS * _BATCH_SIZE // count))
+    steps = epochs * -(-count // _BATCH_SIZE)
+    echo(f"training the feature classifier ({steps} steps, once for this data)")
     logits_only = keras.Model(network.inputs, network.outputs[1])
     logits_only.compile(
         keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(2e-3, steps)),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )
-    pixels = tf.data.Dataset.from_tensor_slices((images.train, images.train_labels)).shuffle(count, seed=_SEED)
-    scaled = quick_to_stop(pixels.batch(_BATCH).map(lambda x, y: (to_unit_range(x), y)))
-    logits_only.fit(scaled, epochs=epochs, shuffle=False, verbose=0)  # it is shuffled already
+    examples = tf.data.Dataset.from_tensor_slices((images.train, images.train_labels)).shuffle(count, seed=_SEED)
+    scaled = without_autotuning(examples.batch(_BATCH_SIZE).map(lambda x, y: (to_unit_range(x), y)))
+    logits_only.fit(scaled, epochs=epochs, shuffle=False, verbose=0)  # the data set shuffles
     return logits_only.evaluate(to_unit_range(images.held_out), images.held_out_labels, verbose=0)[1]
 
 
 def _cache_path(images: ImageSet) -> Path:
     labels = hashlib.sha256(images.train_labels.tobytes()).hexdigest()
-    key = hashlib.sha256(f"{_RECIPE} {images.fingerprint} {labels}".encode()).hexdigest()[:16]
+    key = hashlib.sha256(f"{_CACHE_VERSION} {images.fingerprint} {labels}".encode()).hexdigest()[:16]
     return Path(platformdirs.user_cache_dir("eager-examples")) / "classifiers" / f"{key}.safetensors"

@@ -1,0 +1,1 @@
+"""Step 1: the digits that the tiny preset draws instead of downloading images."""

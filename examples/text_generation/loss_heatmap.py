@@ -1,0 +1,125 @@
+# %% [markdown]
+# ### The loss of each character
+#
+# The model processes a validation passage. Each character is shaded by its negative log-likelihood (nll) $-\log_2 p$ in
+# bits, also called its *surprise*: white where the model gave it a probability near 1, dark where it gave it almost
+# none. Below each character stand the three likeliest characters, in blue the correct one. The beginnings of words have
+# a high loss, their ends a low one.
+
+# %%
+"""Step 5, continued: draw a passage with each character shaded by its negative log-likelihood."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from matplotlib import colormaps
+from PIL import Image, ImageDraw
+
+from common.data.images import save_image
+from common.viz import figures
+
+# %% tags=["module"]
+from examples.text_generation.demo import TextGenerator
+from examples.text_generation.model import cross_entropy
+
+
+# %%
+@dataclass(frozen=True)
+class CharacterLosses:
+    """The negative log-likelihood of each character of a text, and the model's predictions."""
+
+    text: str
+    nll_bits: np.ndarray
+    """float32 [characters]: -log2 p of the character."""
+    predictions: Sequence[Sequence[str]]
+    """For each character the likeliest three, the likeliest first."""
+
+
+def choose_passage(text: str) -> tuple[str, int]:
+    """Return a part of `text` (two characters or more) and how much of it is context, in whole lines if it has any."""
+    context = text.find("\n", len(text) // 3, len(text) - 1) + 1 or len(text) // 2
+    end = text.rfind("\n", context) + 1 or len(text)
+    return text[:end], context
+
+
+def character_losses(generator: TextGenerator, text: str, context: int) -> CharacterLosses:
+    """Return the nll of all characters of `text` but the first `context`, which must be at least one."""
+    ids = generator.vocabulary.encode(text)[None]  # 1 T
+    logits, _ = generator.model(tf.constant(ids[:, :-1]), generator.model.initial_state(1))  # 1 T-1 V
+    nll_bits = cross_entropy(logits, tf.constant(ids[:, 1:])).numpy()[0] / np.log(2)  # T-1
+    likeliest = tf.math.top_k(logits[0], min(3, len(generator.vocabulary))).indices.numpy()  # T-1 3
+    predictions = [generator.vocabulary.decode(row) for row in likeliest]
+    return CharacterLosses(text[context:], nll_bits[context - 1 :], predictions[context - 1 :])
+
+
+# %% [markdown]
+# The drawing is a grid of cells, one for each character.
+
+# %%
+CELL_WIDTH, CELL_HEIGHT, MARGIN, HEADER = 20, 84, 24, 100
+SATURATED_BITS = 8.0  # the darkest shade; the uniform distribution over 65 characters has 6
+_SHADES = colormaps["Oranges"]
+
+
+def draw_loss_heatmap(losses: CharacterLosses, path: Path, columns: int = 64) -> None:
+    """Draw a passage as a PNG, each character shaded by its nll, with the predictions below it."""
+    cells = _lay_out(losses.text, columns)
+    lines = cells[-1][1] + 1
+    image = Image.new("RGB", (2 * MARGIN + columns * CELL_WIDTH, HEADER + MARGIN + lines * CELL_HEIGHT), figures.PAPER)
+    draw = ImageDraw.Draw(image)
+    _draw_header(draw, float(losses.nll_bits.mean()))
+    for cell, character, bits, predictions in zip(cells, losses.text, losses.nll_bits, losses.predictions, strict=True):
+        _draw_cell(draw, cell, character, float(bits), predictions)
+    save_image(image, path)
+
+
+def _lay_out(text: str, columns: int) -> list[tuple[int, int]]:
+    """Return the cell (column, line) of each character."""
+    cells, column, line = [], 0, 0
+    for character in text:
+        if column == columns:
+            column, line = 0, line + 1
+        cells.append((column, line))
+        column, line = (0, line + 1) if character == "\n" else (column + 1, line)
+    return cells
+
+
+def _draw_cell(
+    draw: ImageDraw.ImageDraw, cell: tuple[int, int], character: str, bits: float, predictions: Sequence[str]
+) -> None:
+    x, y = MARGIN + cell[0] * CELL_WIDTH, HEADER + cell[1] * CELL_HEIGHT
+    centre = x + CELL_WIDTH / 2
+    draw.rectangle((x, y, x + CELL_WIDTH - 1, y + 31), fill=_shade(bits))
+    is_dark = bits > 0.6 * SATURATED_BITS
+    draw.text(
+        (centre, y + 16), _visible(character, blank=" "), fill=figures.PAPER if is_dark else figures.INK, anchor="mm",
+        font=figures.monospace(22),
+    )  # fmt: skip
+    for rank, prediction in enumerate(predictions):
+        is_correct = prediction == character
+        draw.text(
+            (centre, y + 40 + 14 * rank), _visible(prediction), fill=figures.SECOND if is_correct else figures.FAINT,
+            anchor="mm", font=figures.monospace(13, bold=is_correct),
+        )  # fmt: skip
+
+
+def _draw_header(draw: ImageDraw.ImageDraw, mean_bits: float) -> None:
+    title = f"Negative log-likelihood of a validation passage: {mean_bits:.2f} bits per character on average here"
+    draw.text((MARGIN, 18), title, fill=figures.INK, font=figures.monospace(17, bold=True))
+    note, font = "Below each character the three likeliest; the correct one is blue.", figures.monospace(15)
+    draw.text((MARGIN, 58), "0 bits", fill=figures.FAINT, font=font)
+    left = MARGIN + 64
+    for step in range(160):
+        draw.line((left + step, 58, left + step, 74), fill=_shade(SATURATED_BITS * step / 160))
+    draw.text((left + 168, 58), f"{SATURATED_BITS:.0f} or more.  {note}", fill=figures.FAINT, font=font)
+
+
+def _shade(bits: float) -> tuple[int, int, int]:
+    return tuple(round(255 * channel) for channel in _SHADES(min(1.0, bits / SATURATED_BITS))[:3])
+
+
+def _visible(character: str, blank: str = "␣") -> str:
+    return {"\n": "↵", " ": blank, "\t": "→"}.get(character, character)

@@ -1,0 +1,37 @@
+from types import SimpleNamespace
+
+import pytest
+from PIL import Image
+
+from examples.dcgan.metrics.diagnostics import WARM_UP_STEPS, WarnOfFailures, draw_training_curves, failure_warnings
+
+FINE = {"real_accuracy": 0.8, "fake_accuracy": 0.99, "diversity": 0.95}
+
+
+def test_there_is_no_warning_without_a_failure():
+    assert failure_warnings(FINE) == []
+
+
+def test_a_discriminator_that_dominates_is_named():
+    [warning] = failure_warnings(FINE | {"real_accuracy": 0.98})
+    assert "discriminator dominates: its accuracy is 98% on real and 99% on fake images" in warning
+
+
+def test_images_that_repeat_each_other_are_named():
+    [warning] = failure_warnings(FINE | {"diversity": 0.3})
+    assert "mode collapse" in warning and "30%" in warning
+
+
+@pytest.mark.parametrize(("steps", "lines"), [(WARM_UP_STEPS - 1, 0), (WARM_UP_STEPS, 2)])
+def test_it_warns_after_every_epoch_once_the_warm_up_is_over(capsys, steps, lines):
+    callback = WarnOfFailures()
+    callback.set_model(SimpleNamespace(generator_optimizer=SimpleNamespace(iterations=steps)))
+    callback.on_epoch_end(3, {"real_accuracy": 1.0, "fake_accuracy": 1.0, "diversity": 0.1})
+    assert capsys.readouterr().out.count("warning: ") == lines
+
+
+def test_the_chart_is_drawn_from_a_single_epoch_on(tmp_path):
+    row = FINE | {"epoch": 1, "generator_loss": 0.7, "discriminator_loss": 1.3}
+    draw_training_curves([row], tmp_path / "chart.png")
+    with Image.open(tmp_path / "chart.png") as chart:
+        assert chart.width > 800
