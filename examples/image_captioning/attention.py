@@ -46,9 +46,8 @@ class GridAttention(keras.layers.Layer):
         energies = self.energy(tf.tanh(image.keys[:, None] + queries[:, :, None]))  # B T L 1
         weights = tf.nn.softmax(tf.cast(tf.squeeze(energies, -1), tf.float32))  # B T L
         fine = tf.cast(weights, hidden.dtype)  # B T L
-        coarse = tf.stop_gradient(
-            sum_cells(fine, image.content_values.shape[1])
-        )  # B T M; only location features train attention
+        coarse = sum_cells(fine, image.content_values.shape[1])  # B T M
+        coarse = tf.stop_gradient(coarse)  # only location features train the weights
         return tf.matmul(fine, image.location_features), tf.matmul(coarse, image.content_values), weights
 
 

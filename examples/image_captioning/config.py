@@ -23,7 +23,7 @@ from common.errors import UserError
 class Config(TrainOptions):
     """Train a captioner with visual attention, or resume the run found in --run-dir.
 
-    - A first look, no network: train --preset tiny
+    - Drawn scenes, nothing to download: train --preset tiny
     - Flickr8k, 8,000 photos: train
     - As many photos of MS-COCO as you like: train --data coco --images 10000 --run-dir runs/coco
     - Your own photos: train --data photos/ --run-dir runs/mine, where photos/ holds a captions.json, a list of

@@ -1,16 +1,15 @@
 # %% [markdown]
 # ### Encoders: from pixels to a grid of features
 #
-# A network trained to classify photos is good at seeing. We take it from `keras.applications` and leave it as it is
-# (*frozen*), so what we need of each photo has to be computed only once: two grids of vectors over the photo.
+# The image features come from a classifier of `keras.applications`. It is *frozen*, so the features of each photo are
+# computed only once: two grids of vectors over the photo.
 #
-# Why two? The last layer knows best *what* is there, but hardly *where*: in MobileNetV2 a changed patch of 32 x 32
-# pixels changes nearly half of its 7 x 7 cells, and even a classifier trained on the boxes around people does not find
-# them by it. A layer in the middle (`block_13_expand_relu`, 14 x 14 cells) knows less, but knows where. So the decoder
-# decides by the middle layer where to look, and gets to see both.
+# The last layer is best at *what* is there, but not at *where*: in MobileNetV2 a changed patch of 32 x 32 pixels
+# changes nearly half of its 7 x 7 cells. A middle layer (`block_13_expand_relu`, 14 x 14 cells) is more precise. So
+# attention is computed from the middle layer, and the context contains both.
 
 # %%
-"""Frozen encoders from keras.applications, and the one that hands on pixels to a small network trained along."""
+"""Frozen encoders from keras.applications, and one that passes on the pixels of drawn scenes."""
 
 import hashlib
 import math
@@ -36,7 +35,7 @@ from examples.image_captioning.toy_scenes import SIZE
 # %%
 @dataclass(frozen=True)
 class Network:
-    """How to make a network without its top, the side of its pictures, and the layer that knows where."""
+    """A classifier without its top: constructor, image size and the middle layer of location features."""
 
     make: Callable[..., keras.Model]
     image_size: int
@@ -53,12 +52,12 @@ MAX_BYTES = 1 << 28  # of a file of weights; InceptionV3 has 87 MB
 
 @dataclass(frozen=True)
 class Encoder:
-    """Turns square pictures into what is kept of them: features of a frozen network, or, without one, the pixels."""
+    """Maps square images to the features of a frozen network, or, without one, to their pixels."""
 
     name: str
     image_size: int
     network: keras.Model | None = None
-    """maps pictures to the middle layer [B, R, R, C] and the last one [B, Q, Q, D]; its batch norm is folded away"""
+    """maps images to the middle layer [B, R, R, C] and the last one [B, Q, Q, D]; its batch norm is fused"""
     base: keras.Model | None = None
     """the network as published, without its top"""
 
@@ -70,19 +69,19 @@ class Encoder:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of what is kept of a picture: (L C + M D), both grids end to end, or (size, size, 3)."""
+        """The shape of the features of an image: (L C + M D), both grids end to end, or (size, size, 3)."""
         if self.network is None:
             return (self.image_size, self.image_size, 3)
         return (sum(cells * channels for cells, channels in self.grids),)
 
     @property
     def dtype(self) -> str:
-        """The type that it is kept in: half precision is enough for features, which the decoder sees noisy anyway."""
+        """The dtype of the features: half precision is enough, because training adds dropout noise."""
         return "uint8" if self.network is None else "float16"
 
     @cached_property
     def key(self) -> str:
-        """What identifies its results: the name, how much it reads and keeps of a picture, a digest of the weights."""
+        """The key of the features: the name, image size, feature shape and a digest of the weights."""
         digest = hashlib.sha256()
         for weight in self.network.get_weights() if self.network else ():
             digest.update(np.ascontiguousarray(weight))
@@ -90,7 +89,7 @@ class Encoder:
         return f"{self.name}-{self.image_size}-{kept}-{digest.hexdigest()[:16]}"
 
     def __call__(self, pixels: tf.Tensor) -> tf.Tensor:
-        """Map pixels, uint8 [B, S, S, 3], to what is kept of them, [B, *shape]; compiled."""
+        """Map pixels, uint8 [B, S, S, 3], to features [B, *shape]; compiled."""
         return self._compiled(pixels)
 
     @cached_property
@@ -99,7 +98,7 @@ class Encoder:
         return tf.function(self.encode, input_signature=[tf.TensorSpec([None, size, size, 3], tf.uint8)])
 
     def encode(self, pixels: tf.Tensor) -> tf.Tensor:
-        """Do the same, for use inside another graph."""
+        """Map pixels to features, for use inside another graph."""
         if self.network is None:
             return pixels
         layers = self.network(tf.cast(pixels, tf.float32) / 127.5 - 1, training=False)  # both networks want ±1

@@ -91,7 +91,7 @@ class SkippedExamples:
         self.reasons.append(one_line(" ".join(str(reason).split())))
 
     def report(self, total: int, what: str) -> None:
-        """Print how many of `total` are skipped, and the first of them by name.
+        """Print how many of `total` are left out, and the first of them by name.
 
         Raises:
             UserError: more than one in a hundred.
@@ -100,7 +100,7 @@ class SkippedExamples:
             return
         more = f"\n  ... and {len(self.reasons) - _MAX_NAMED} more" if len(self.reasons) > _MAX_NAMED else ""
         named = "\n".join(f"  {reason}" for reason in self.reasons[:_MAX_NAMED])
-        echo(f"skipped: {len(self.reasons)} of {total} {what}\n{named}{more}")
+        echo(f"left out: {len(self.reasons)} of {total} {what}\n{named}{more}")
         if len(self.reasons) > _MAX_SKIPPED * total:
             raise UserError(
                 f"{len(self.reasons)} of {total} {what} cannot be used, more than {_MAX_SKIPPED:.0%}: "

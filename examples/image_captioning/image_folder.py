@@ -29,7 +29,7 @@ JSON_FILE, TSV_FILE = "captions.json", "captions.tsv"
 
 
 def load_folder(path: Path, skipped: SkippedExamples) -> list[Photo]:
-    """Return the photos that a folder's list of captions names; which of them are there is seen later.
+    """Return the photos that a folder's list of captions names; whether they exist is checked later.
 
     Args:
         path: the folder, or the list itself; photos are named relative to the folder of the list.

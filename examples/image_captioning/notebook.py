@@ -108,7 +108,7 @@ from examples.image_captioning.train import load_data, train
 # %% [markdown]
 # ### Look at a batch, and check the untrained model
 #
-# The decoder reads the right caption, one word behind: at each place it has seen the words before, and has to predict
+# The LSTM reads the true caption, one word behind: at each position it has read the words before, and has to predict
 # the next. Before any training the loss should be close to that of guessing, $\ln V$.
 
 # %%
@@ -149,8 +149,8 @@ display(Picture(filename=run.figures / "training.gif"))
 display(Picture(filename=run.figures / "learning_curve.png"))
 
 # %% [markdown]
-# What it says of some more, and where it looked for each word. The number beside a word is the peak of the attention
-# in multiples of looking everywhere alike.
+# Captions of some more images, and the attention for each word. The number beside a word is the peak of the attention
+# in multiples of uniform attention.
 
 # %%
 for number in range(1, 4):

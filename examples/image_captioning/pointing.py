@@ -1,15 +1,15 @@
 # %% [markdown]
 # ### The pointing game
 #
-# Good captions do not show that the model looks at what it names: it may guess the ball from the lawn. So we ask: when
-# a word names a kind of thing that is in the photo, does the peak of the attention, as it is drawn, lie in a box around
-# such a thing? Two lazy players set the scale: one points anywhere (and hits as often as the boxes cover the photo),
-# the other always points at the centre, where people like to put objects. Large objects nobody can miss, so the game is
-# counted a second time for the **difficult** ones (Zhang et al. 2016, arXiv:1608.00507): those that cover less than a
-# quarter of the photo and have something of another kind beside them.
+# Good captions do not show that attention selects what the words name: a ball may be guessed from the lawn. The
+# pointing game counts a hit when a word names a category that is in the photo, and the peak of the attention, as drawn,
+# lies in a box of this category. Two baselines set the scale: a random point (its hits are the fraction of the photo
+# that the boxes cover) and the centre of the photo. Large objects are easy, so results are also counted for the
+# **difficult** ones (Zhang et al. 2016, arXiv:1608.00507): those that cover less than a quarter of the photo, with
+# other categories in it.
 
 # %%
-"""Does the attention for a word point at the thing that it names?"""
+"""The pointing game: whether the attention for a word points at the object that it names."""
 
 import json
 from collections import Counter, defaultdict
@@ -94,15 +94,15 @@ def read_coco_boxes(path: Path) -> list[BoxedPhoto]:
 
 
 class PointingGame:
-    """Counts hits, and those of the two lazy players, for all that is named and again for the difficult objects."""
+    """Counts hits, and those of the two baselines, for all objects that are named and for the difficult ones."""
 
     def __init__(self):
-        """Nothing pointed at yet."""
+        """Start with all counts at 0."""
         self.all_counts: dict[str, Counter[str]] = defaultdict(Counter)
         self.difficult_counts: dict[str, Counter[str]] = defaultdict(Counter)
 
     def update(self, photo: BoxedPhoto, words: Sequence[str], attention: np.ndarray) -> None:
-        """Point at whatever `words` names of the objects in `photo`.
+        """Count the hits for each word that names an object in `photo`.
 
         Args:
             photo: with its boxes.
@@ -128,7 +128,7 @@ class PointingGame:
                 self.difficult_counts[photo.name].update(counts)
 
     def results(self) -> dict[str, float | int]:
-        """Return the shares of hits: `pointing`, and of the lazy players `pointing_chance` and `pointing_centre`.
+        """Return the shares of hits: `pointing`, and of the baselines `pointing_chance` and `pointing_centre`.
 
         Also `pointing_overlap`, the milder question whether the cell of the greatest weight reaches into a box at all,
         and `pointing_error`, the standard error of `pointing` less `pointing_centre`. What is pointed at in one photo
