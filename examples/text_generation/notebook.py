@@ -217,17 +217,17 @@ for name, value in flatten(evaluate(run, data_dir=config.data_dir, model_class=T
 # 1. **Drop the state between batches**: in `TrainableCharRNN.train_step`, replace `reset=is_start` by `reset=True`.
 #    Each window then starts without memory. How much does `val_loss` rise?
 #
-#    <details><summary>Result</summary>Hardly: the best `val_loss` is 1.624 instead of 1.623. In this play, nearly all that
-#    helps to predict a character stands in the 40 characters before it.</details>
+#    <details><summary>Result</summary>Hardly: the best `val_loss` is 1.624 instead of 1.623. In this play, nearly
+#    all that helps to predict a character stands in the 40 characters before it.</details>
 # 2. **Keras' initial embedding**: in `CharRNN.__init__`, delete `embeddings_initializer=unit_normal`. Compare the
 #    losses of the first epochs.
 #
-#    <details><summary>Result</summary>Learning starts slowly: after the first epoch `val_loss` is 3.83 instead of 3.31, and
-#    the best is 1.84 instead of 1.62. All embeddings are nearly equal at first.</details>
+#    <details><summary>Result</summary>Learning starts slowly: after the first epoch `val_loss` is 3.83 instead of
+#    3.31, and the best is 1.84 instead of 1.62. All embeddings are nearly equal at first.</details>
 # 3. **An LSTM**: `config = replace(PRESETS[PRESET], cell="lstm", fresh=True)`. Is it better than the GRU?
 #
-#    <details><summary>Result</summary>Not on so short a text: the best `val_loss` is 1.658. The LSTM has four gates instead of
-#    three, and so a third more recurrent weights.</details>
+#    <details><summary>Result</summary>Not on so short a text: the best `val_loss` is 1.658. The LSTM has four gates
+#    instead of three, and so a third more recurrent weights.</details>
 # 4. **The loss of your own words**: run the next cell with another text. Which characters have the highest loss?
 
 # %%
