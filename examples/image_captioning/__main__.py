@@ -54,31 +54,26 @@ def caption(options: CaptionOptions) -> None:
 
 
 def evaluate(options: EvaluateOptions) -> None:
-    """Measure, and refresh the report."""
-    from common.app.report import flatten, format_value
-    from common.io.terminal import echo
+    """Print the metrics, and refresh the report."""
+    from common.app.commands import print_evaluation
     from common.training.run_directory import RunDirectory
     from examples.image_captioning.evaluate import evaluate
     from examples.image_captioning.report import write_report
 
     run = RunDirectory.open(options.run, Config.EXAMPLE)
     settings = (options.split, options.data, options.data_dir, options.features_dir, options.boxes, options.write)
-    for name, value in flatten(evaluate(run, *settings)).items():
-        echo(f"{name:<20} {format_value(value)}")
-    if options.write:
-        echo(f"written: {run.evaluation}, {write_report(run)}")
+    print_evaluation(run, evaluate(run, *settings), options, write_report)
 
 
 def export(options: ExportOptions) -> None:
-    """Write a SavedModel and say where."""
-    from common.io.terminal import echo
+    """Write a SavedModel and print its path."""
+    from common.app.commands import export_model
     from common.training.run_directory import RunDirectory
     from examples.image_captioning.demo import PhotoCaptioner
     from examples.image_captioning.export import export
 
     run = RunDirectory.open(options.run, Config.EXAMPLE)
-    folder = options.out or run.path / "saved_model"
-    echo(f"written: {export(PhotoCaptioner.load(run), folder, run.identity, options.overwrite)}")
+    export_model(run, PhotoCaptioner.load(run), options, export)
 
 
 COMMANDS = {

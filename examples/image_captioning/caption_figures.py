@@ -24,7 +24,7 @@ from common.viz import figures
 # %% tags=["module"]
 from examples.image_captioning import attention_overlay
 from examples.image_captioning.data import PhotoSet
-from examples.image_captioning.demo import BeamSearchOptions, Caption, PhotoCaptioner
+from examples.image_captioning.demo import BeamSearchOptions, Caption, Classes, PhotoCaptioner
 from examples.image_captioning.encoder import Encoder
 
 # %%
@@ -69,7 +69,7 @@ class CaptionSamples(SampleCallback):
         """Write the captions and the sheet after `epoch` epochs."""
         captions = self.captioner.caption(self.photos.read(self.samples), BeamSearchOptions(beam=1))
         photos = [self.photos.photos[index] for index in self.samples]
-        lines = [f"{one_line(photo.name)}: {made.text}\n" for photo, made in zip(photos, captions, strict=True)]
+        lines = [f"{one_line(photo.name)}: {caption.text}\n" for photo, caption in zip(photos, captions, strict=True)]
         loss = f": {logs['val_loss']:.3f} nats a word" if "val_loss" in logs else ""
         title = f"after epoch {epoch}{loss}" if epoch else "before training"
         words, attention = captions[0].words[:9], captions[0].attention[:9]
@@ -84,14 +84,14 @@ def sample_photos(photos: PhotoSet) -> list[int]:
     return [(index * len(photos) + len(photos) // 3) // count for index in range(count)]
 
 
-def draw_pictures(run: RunDirectory, encoder: Encoder, photos: PhotoSet, uniform_nll: float) -> None:
+def draw_figures(run: RunDirectory, photos: PhotoSet, uniform_nll: float, classes: Classes) -> None:
     """Draw learning curve, training GIF and the caption sheets of the run so far; nothing if no epoch is finished.
 
     Args:
         run: the run.
-        encoder: the image encoder of the run.
         photos: the validation photos.
         uniform_nll: the loss of a uniform distribution, in nats per word.
+        classes: of the models, see `PhotoCaptioner.load`.
     """
     rows = run.read_metrics()
     if not rows:
@@ -99,12 +99,12 @@ def draw_pictures(run: RunDirectory, encoder: Encoder, photos: PhotoSet, uniform
     figures.learning_curve(rows, run.figures / "learning_curve.png", "nats per word", ("uniform", uniform_nll))
     sheets = [read_image(sample_path(run, int(epoch), ".png")) for epoch in (0, *(row["epoch"] for row in rows))]
     figures.save_gif(_to_one_size(sheets), run.figures / "training.gif", frame_ms=1500)
-    captioner, samples = PhotoCaptioner.load(run), sample_photos(photos)
+    captioner, samples = PhotoCaptioner.load(run, classes), sample_photos(photos)
     outputs = Outputs(run.figures, maker="train", overwrite=True)
     captions = captioner.caption(photos.read(samples), BeamSearchOptions())
     for number, (index, caption) in enumerate(zip(samples, captions, strict=True), start=1):
         draw_caption(photos.photos[index].open(), caption, outputs, f"caption_{number}", source=number)
-    echo(f"pictures: {run.figures}")
+    echo(f"figures: {run.figures}")
 
 
 def _to_one_size(pictures: Sequence[Image.Image]) -> list[Image.Image]:

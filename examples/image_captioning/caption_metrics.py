@@ -30,15 +30,15 @@ def compute_metrics(
     """Return `bleu_1` to `bleu_4`, `rouge_l` and `cider`.
 
     Args:
-        captions: for each photo the words of the caption made.
+        captions: for each photo the words of the generated caption.
         references: for each photo the words of each of its true captions.
     """
-    made = {number: [" ".join(words)] for number, words in enumerate(captions)}
+    generated = {number: [" ".join(words)] for number, words in enumerate(captions)}
     true = {number: [" ".join(words) for words in texts] for number, texts in enumerate(references)}
     with contextlib.redirect_stdout(io.StringIO()):  # Bleu prints
-        bleu, _ = Bleu(4).compute_score(true, made)
-        rouge, _ = Rouge().compute_score(true, made)
-        cider, _ = Cider().compute_score(true, made)
+        bleu, _ = Bleu(4).compute_score(true, generated)
+        rouge, _ = Rouge().compute_score(true, generated)
+        cider, _ = Cider().compute_score(true, generated)
     return {f"bleu_{n}": float(value) for n, value in enumerate(bleu, start=1)} | {
         "rouge_l": float(rouge), "cider": float(cider)
     }  # fmt: skip

@@ -75,13 +75,20 @@ class Caption:
         return {"caption": self.text, "words": self.words, "score": round(self.score, 4), "attention": attention}
 
 
-def build_model(config: Config, vocabulary_size: int, encoder: Encoder) -> Captioner:
+Classes = tuple[type[Captioner], type[SceneCaptioner]]
+"""The classes of the models: for photos, and for drawn scenes."""
+
+
+def build_model(
+    config: Config, vocabulary_size: int, encoder: Encoder, classes: Classes = (Captioner, SceneCaptioner)
+) -> Captioner:
     """Return the untrained model of `config`, with all its variables: for `tiny` that of drawn scenes."""
+    photo_class, scene_class = classes
     settings = config.model_settings()
     if encoder.network is None:
-        model = SceneCaptioner(vocabulary_size, encoder.image_size, **settings)
+        model = scene_class(vocabulary_size, encoder.image_size, **settings)
     else:
-        model = Captioner(vocabulary_size, PrecomputedFeatures(*encoder.grids), **settings)
+        model = photo_class(vocabulary_size, PrecomputedFeatures(*encoder.grids), **settings)
     model(tf.zeros([1, *encoder.shape], encoder.dtype), tf.zeros([1, 1], tf.int32))  # creates the variables
     return model
 
@@ -95,8 +102,8 @@ class PhotoCaptioner:
         self._compiled: dict[tuple[int, int | None], Any] = {}
 
     @classmethod
-    def load(cls, run: RunDirectory) -> "PhotoCaptioner":
-        """Restore the best weights of a run; the run directory alone is enough.
+    def load(cls, run: RunDirectory, classes: Classes = (Captioner, SceneCaptioner)) -> "PhotoCaptioner":
+        """Restore the best weights of a run into a new model; the run directory alone is enough.
 
         Raises:
             UserError: the run has no checkpoint yet, or it is damaged.
@@ -105,7 +112,7 @@ class PhotoCaptioner:
         trainer.set_seed_and_precision(config.seed, config.precision)
         vocabulary = Vocabulary.load(run.vocabulary)
         encoder = load_encoder(config.encoder, str(encoder_weights_path(run)))
-        model = build_model(config, len(vocabulary), encoder)
+        model = build_model(config, len(vocabulary), encoder, classes)
         restore_weights(run.checkpoints, model)
         return cls(model, encoder, vocabulary, config.max_length)
 

@@ -21,9 +21,11 @@ from common.training.run_directory import RunDirectory
 from examples.image_captioning.caption_metrics import RULE, compute_metrics
 from examples.image_captioning.config import Config
 from examples.image_captioning.data import PhotoSet, data_fingerprint, load_photos, load_split
-from examples.image_captioning.demo import BeamSearchOptions, Caption, PhotoCaptioner
+from examples.image_captioning.demo import BeamSearchOptions, Caption, Classes, PhotoCaptioner
 from examples.image_captioning.image_files import Photo, SkippedExamples, Split
+from examples.image_captioning.model import Captioner
 from examples.image_captioning.pointing import COCO_CATEGORIES, BoxedPhoto, PointingGame, category_of, read_coco_boxes
+from examples.image_captioning.scene_captioner import SceneCaptioner
 from examples.image_captioning.toy_scenes import SHAPES, SIZE
 
 # %%
@@ -39,6 +41,7 @@ def evaluate(
     features_dir: Path | None = None,
     boxes: Path | None = None,
     write: bool = True,
+    classes: Classes = (Captioner, SceneCaptioner),
 ) -> dict[str, Any]:
     """Measure the best checkpoint on a split and return the metrics.
 
@@ -50,6 +53,7 @@ def evaluate(
         features_dir: where features are kept; None for the user's cache folder.
         boxes: a file of COCO's instances beside the folder of its photos, for the pointing game.
         write: write `evaluation.json`.
+        classes: of the models; the lesson passes the classes that it defines.
 
     Raises:
         UserError: no checkpoint, or the data is not what the model was trained on.
@@ -58,7 +62,7 @@ def evaluate(
     trained = run.read_config()
     config = Config.from_settings(trained.settings)
     data = run.data_to_use(data, Config.DATA_SETS)
-    captioner = PhotoCaptioner.load(run)
+    captioner = PhotoCaptioner.load(run, classes)
     photos = load_photos(data, config.images, data_dir)
     if data_fingerprint(photos, captioner.encoder) != trained.data:
         raise UserError(f"{data}: not the data that {run.path} was trained on; name that with --data")
@@ -115,7 +119,7 @@ def mean_peak(captions: Sequence[Caption]) -> float:
 
 def exact_match(captions: Sequence[Caption], photos: Sequence[Photo]) -> float:
     """Return the fraction of photos whose generated caption is one of the true ones, word for word."""
-    return float(np.mean([made.text in photo.captions for made, photo in zip(captions, photos, strict=True)]))
+    return float(np.mean([caption.text in photo.captions for caption, photo in zip(captions, photos, strict=True)]))
 
 
 def pointing_on_scenes(captions: Sequence[Caption], photos: Sequence[Photo]) -> dict[str, float]:

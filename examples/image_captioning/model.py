@@ -78,19 +78,10 @@ class Captioner(keras.Model):
     """Generate captions by an LSTM with attention over the image (Xu et al. 2015, Lu et al. 2017)."""
 
     def __init__(
-        self,
-        vocabulary_size: int,
-        image_encoder: keras.layers.Layer,
-        embedding_dim: int,
-        units: int,
-        attention_units: int,
-        dropout: float = 0.0,
-        input_dropout: float = 0.0,
-        word_dropout: float = 0.0,
-        label_smoothing: float = 0.0,
-        doubly_stochastic_weight: float = 0.0,
-        gate_units: int = 1,
-    ):
+        self, vocabulary_size: int, image_encoder: keras.layers.Layer, embedding_dim: int, units: int,
+        attention_units: int, dropout: float = 0.0, input_dropout: float = 0.0, word_dropout: float = 0.0,
+        label_smoothing: float = 0.0, doubly_stochastic_weight: float = 0.0, gate_units: int = 1,
+    ):  # fmt: skip
         """Create the layers for the settings of `Config`; `image_encoder` returns location and content features."""
         super().__init__(autocast=False)  # keeps stored features in float16
         self.label_smoothing, self.doubly_stochastic_weight = label_smoothing, doubly_stochastic_weight

@@ -106,7 +106,7 @@ def _is_held_out(first: int, second: int) -> bool:
 
 
 def _single(draw: np.random.Generator, kind: tuple[str, str]) -> Scene:
-    return Scene([_place(draw, kind, (SIZE / 2, SIZE / 2), spread=16)])
+    return Scene([_place(draw, kind, (SIZE / 2, SIZE / 2), jitter=16)])
 
 
 def _pair(draw: np.random.Generator, kind: tuple[str, str], other: tuple[str, str]) -> Scene:
@@ -115,11 +115,11 @@ def _pair(draw: np.random.Generator, kind: tuple[str, str], other: tuple[str, st
     centre = (SIZE / 2 + draw.uniform(-12, 12) * (down != 0), SIZE / 2 + draw.uniform(-12, 12) * (across != 0))
     places = [(centre[0] + side * 16 * across, centre[1] + side * 16 * down) for side in (1, -1)]
     return Scene(
-        [_place(draw, which, place, spread=3) for which, place in zip((kind, other), places, strict=True)], relation
+        [_place(draw, which, place, jitter=3) for which, place in zip((kind, other), places, strict=True)], relation
     )
 
 
-def _place(draw: np.random.Generator, kind: tuple[str, str], centre: tuple[float, float], spread: float) -> Shape:
+def _place(draw: np.random.Generator, kind: tuple[str, str], centre: tuple[float, float], jitter: float) -> Shape:
     radius = draw.uniform(7.5, 9)
-    x, y = (position + draw.uniform(-spread, spread) for position in centre)
+    x, y = (position + draw.uniform(-jitter, jitter) for position in centre)
     return Shape(*kind, (x - radius, y - radius, x + radius, y + radius))

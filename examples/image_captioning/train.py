@@ -22,7 +22,7 @@ from common.training.run_directory import RunDirectory
 from common.training.schedule import WarmupCosine
 
 # %% tags=["module"]
-from examples.image_captioning.caption_figures import CaptionSamples, draw_pictures
+from examples.image_captioning.caption_figures import CaptionSamples, draw_figures
 from examples.image_captioning.config import Config
 from examples.image_captioning.data import (
     CaptionBatches,
@@ -31,8 +31,10 @@ from examples.image_captioning.data import (
     load_photos,
     load_split,
 )
-from examples.image_captioning.demo import build_model, encoder_weights_path
+from examples.image_captioning.demo import Classes, build_model, encoder_weights_path
 from examples.image_captioning.encoder import Encoder, load_encoder, write_weights
+from examples.image_captioning.model import Captioner
+from examples.image_captioning.scene_captioner import SceneCaptioner
 from examples.image_captioning.vocabulary import build_vocabulary
 
 # %% [markdown]
@@ -75,8 +77,12 @@ def build_optimizer(config: Config, schedule: WarmupCosine) -> keras.optimizers.
     return Adam(schedule, global_clipnorm=config.clip_norm)
 
 
-def train(config: Config) -> RunDirectory:
-    """Train as `config` says, or resume the run that is there, and draw the pictures.
+def train(config: Config, classes: Classes = (Captioner, SceneCaptioner)) -> RunDirectory:
+    """Train a model by the settings of `config`, or resume its run, and draw the figures.
+
+    Args:
+        config: the settings.
+        classes: of the models; the lesson passes the classes that it defines.
 
     Raises:
         UserError: bad data, or a run directory with other settings.
@@ -94,16 +100,15 @@ def train(config: Config) -> RunDirectory:
     data.vocabulary.save(run.vocabulary)
     save_encoder(data.encoder, run)
 
-    trainer.set_seed_and_precision(
-        config.seed, config.precision
-    )  # again: computing features must not change the initial weights
+    # Again, because computing features must not change the initial weights.
+    trainer.set_seed_and_precision(config.seed, config.precision)
     train_batches, validation_batches = (
         CaptionBatches(photos, data.vocabulary, config.batch_size, config.max_length)
         for photos in (data.train, data.validation)
     )
     steps_per_epoch = -(-len(train_batches.lengths) // config.batch_size)  # rounded up
     steps_per_epoch = min(config.steps_per_epoch or steps_per_epoch, steps_per_epoch)
-    model = build_model(config, len(data.vocabulary), data.encoder)
+    model = build_model(config, len(data.vocabulary), data.encoder, classes)
     schedule = build_schedule(config, config.epochs * steps_per_epoch)
     model.compile(build_optimizer(config, schedule))
     print_summary(config, data, train_batches, model)
@@ -119,7 +124,7 @@ def train(config: Config) -> RunDirectory:
         max_minutes=config.max_minutes,
         checkpoint_seconds=config.checkpoint_seconds,
     ).fit(partial(train_batches, config.seed), validation_batches(config.seed, 0))
-    draw_pictures(run, data.encoder, data.validation, math.log(len(data.vocabulary)))
+    draw_figures(run, data.validation, math.log(len(data.vocabulary)), classes)
     return run
 
 
