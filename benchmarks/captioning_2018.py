@@ -20,7 +20,7 @@ from common.nn.adam import Adam
 from common.training import trainer
 from examples.image_captioning.config import PRESETS
 from examples.image_captioning.demo import BeamSearchOptions, PhotoCaptioner, build_model
-from examples.image_captioning.encoder import Encoder, load_encoder
+from examples.image_captioning.preprocess.encoder import Encoder, load_encoder
 from examples.image_captioning.vocabulary import PAD, SPECIAL_TOKENS, START
 
 VOCABULARY, EMBEDDING, UNITS, BATCH_SIZE, LONGEST = 5001, 256, 512, 64, 49

@@ -18,9 +18,9 @@ import tyro
 from benchmarks.measure import Table, alternate, goal, product
 from common.training import trainer
 from examples.image_captioning.data import load_photos
-from examples.image_captioning.encoder import Encoder, load_encoder
-from examples.image_captioning.features import BATCH, SHARD, extract_features
-from examples.image_captioning.image_files import Photo, SkippedExamples, read_pixels
+from examples.image_captioning.download.image_files import Photo, SkippedExamples, read_pixels
+from examples.image_captioning.preprocess.encoder import Encoder, load_encoder
+from examples.image_captioning.preprocess.features import BATCH, SHARD, extract_features
 
 PHOTOS = {"mobilenet_v2": SHARD, "inception_v3": 2 * BATCH}  # the slow one has no more to show in a whole shard
 GOALS = {"mobilenet_v2": 250, "inception_v3": 50}

@@ -25,9 +25,9 @@ from examples.image_captioning import config as captioning
 from examples.image_captioning import train as captioning_train
 from examples.image_captioning.data import CaptionBatches, PhotoSet
 from examples.image_captioning.demo import build_model as build_captioner
-from examples.image_captioning.encoder import load_encoder
-from examples.image_captioning.features import SHARD, FeatureStore
-from examples.image_captioning.image_files import Photo
+from examples.image_captioning.download.image_files import Photo
+from examples.image_captioning.preprocess.encoder import load_encoder
+from examples.image_captioning.preprocess.features import SHARD, FeatureStore
 from examples.image_captioning.vocabulary import SPECIAL_TOKENS
 from examples.nmt_attention import config as translation
 from examples.nmt_attention import data as translation_data

@@ -19,8 +19,8 @@ from common.data.images import read_image
 from common.errors import UserError
 from common.training.run_directory import RunDirectory
 from examples.image_captioning.demo import BeamSearchOptions, PhotoCaptioner
-from examples.image_captioning.image_files import resize
-from examples.image_captioning.pointing import BoxedPhoto, PointingGame, read_coco_boxes
+from examples.image_captioning.download.image_files import resize
+from examples.image_captioning.metrics.pointing import BoxedPhoto, PointingGame, read_coco_boxes
 from examples.image_captioning.vocabulary import encode_caption, tokenise
 
 RASTER = 100

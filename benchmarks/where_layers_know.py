@@ -16,9 +16,9 @@ import tyro
 
 from common.data.images import read_image
 from common.errors import UserError
-from examples.image_captioning.encoder import load_encoder
-from examples.image_captioning.image_files import resize
-from examples.image_captioning.pointing import BoxedPhoto, read_coco_boxes
+from examples.image_captioning.download.image_files import resize
+from examples.image_captioning.metrics.pointing import BoxedPhoto, read_coco_boxes
+from examples.image_captioning.preprocess.encoder import load_encoder
 
 LAYERS = ["block_6_expand_relu", "block_10_expand_relu", "block_13_expand_relu", "block_16_expand_relu", "out_relu"]
 SIDES = [7, 14]  # every layer is averaged to a grid of so many by so many cells, if it has as many

@@ -29,8 +29,8 @@ def caption(options: CaptionOptions) -> None:
     from common.errors import UserError
     from common.io.terminal import echo, json_line
     from common.training.run_directory import RunDirectory
-    from examples.image_captioning.caption_figures import SUFFIXES, draw_caption
     from examples.image_captioning.demo import BeamSearchOptions, PhotoCaptioner, find_photos
+    from examples.image_captioning.demonstrate.caption_figures import SUFFIXES, draw_caption
 
     run = RunDirectory.open(options.run, Config.EXAMPLE)
     outputs = Outputs(options.out or run.path / "captions", run.identity, options.overwrite)

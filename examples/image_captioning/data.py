@@ -24,14 +24,14 @@ import tensorflow as tf
 from common.data.batching import batches_of, length_buckets
 from common.data.vocabulary import Vocabulary
 from common.errors import UserError
-from examples.image_captioning.coco_flickr8k import derived_dir, load_coco, load_flickr8k
+from examples.image_captioning.download.coco_flickr8k import derived_dir, load_coco, load_flickr8k
+from examples.image_captioning.download.image_files import Photo, SkippedExamples, Split, hash_photos
+from examples.image_captioning.download.image_folder import load_folder
+from examples.image_captioning.download.toy_scenes import make_scenes
 
 # %% tags=["module"]
-from examples.image_captioning.encoder import Encoder
-from examples.image_captioning.features import FeatureStore, extract_features
-from examples.image_captioning.image_files import Photo, SkippedExamples, Split, hash_photos
-from examples.image_captioning.image_folder import load_folder
-from examples.image_captioning.toy_scenes import make_scenes
+from examples.image_captioning.preprocess.encoder import Encoder
+from examples.image_captioning.preprocess.features import FeatureStore, extract_features
 from examples.image_captioning.vocabulary import PAD, encode_caption, tokenise
 
 # %% [markdown]

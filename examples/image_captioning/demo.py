@@ -27,10 +27,10 @@ from common.training.run_directory import RunDirectory
 
 # %% tags=["module"]
 from examples.image_captioning.config import Config
-from examples.image_captioning.encoder import Encoder, load_encoder
+from examples.image_captioning.download.image_files import resize
 from examples.image_captioning.image_encoder import PrecomputedFeatures
-from examples.image_captioning.image_files import resize
 from examples.image_captioning.model import Captioner
+from examples.image_captioning.preprocess.encoder import Encoder, load_encoder
 from examples.image_captioning.scene_captioner import SceneCaptioner
 from examples.image_captioning.vocabulary import END, PAD, START, UNKNOWN, decode_caption
 

@@ -16,17 +16,23 @@ import numpy as np
 
 from common.errors import UserError
 from common.training.run_directory import RunDirectory
-
-# %% tags=["module"]
-from examples.image_captioning.caption_metrics import RULE, compute_metrics
 from examples.image_captioning.config import Config
 from examples.image_captioning.data import PhotoSet, data_fingerprint, load_photos, load_split
 from examples.image_captioning.demo import BeamSearchOptions, Caption, Classes, PhotoCaptioner
-from examples.image_captioning.image_files import Photo, SkippedExamples, Split
+from examples.image_captioning.download.image_files import Photo, SkippedExamples, Split
+from examples.image_captioning.download.toy_scenes import SHAPES, SIZE
+
+# %% tags=["module"]
+from examples.image_captioning.metrics.caption_metrics import RULE, compute_metrics
+from examples.image_captioning.metrics.pointing import (
+    COCO_CATEGORIES,
+    BoxedPhoto,
+    PointingGame,
+    category_of,
+    read_coco_boxes,
+)
 from examples.image_captioning.model import Captioner
-from examples.image_captioning.pointing import COCO_CATEGORIES, BoxedPhoto, PointingGame, category_of, read_coco_boxes
 from examples.image_captioning.scene_captioner import SceneCaptioner
-from examples.image_captioning.toy_scenes import SHAPES, SIZE
 
 # %%
 SEARCHES = {"greedy": BeamSearchOptions(beam=1), "beam": BeamSearchOptions(beam=3)}

@@ -133,7 +133,7 @@ print(f"loss {masked_mean(nll, mask):.3f}, ln V {math.log(len(vocabulary)):.3f}"
 # %%
 from IPython.display import Image, display
 
-from examples.image_captioning import attention_overlay
+from examples.image_captioning.demonstrate import attention_overlay
 
 
 def show(captioner, picture):
@@ -224,7 +224,7 @@ show(captioner, picture)
 # `read_image(Path("/content/mine.jpg")).convert("RGB")`.
 
 # %%
-from examples.image_captioning.toy_scenes import Scene, Shape
+from examples.image_captioning.download.toy_scenes import Scene, Shape
 
 mine = Scene([Shape("yellow", "circle", (8, 20, 25, 37)), Shape("purple", "square", (40, 22, 57, 39))], "left of")
 show(captioner, mine.draw())

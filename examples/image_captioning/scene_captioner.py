@@ -29,7 +29,7 @@ AUXILIARY_LOSS_WEIGHT = 1.0
 class SmallConvNet(keras.layers.Layer):
     """Compute the features of small images of shapes by three convolutions; a cell is 8 x 8 pixels."""
 
-    def __init__(self, image_size: int, channels: int = 96):
+    def __init__(self, image_size: int, channels: int = 48):
         """Create the convolutions.
 
         With even kernels the receptive field, 22 x 22 pixels, is centred on the cell. It covers a whole shape.
@@ -40,7 +40,7 @@ class SmallConvNet(keras.layers.Layer):
             keras.layers.Conv2D(
                 filters, 4, strides=2, padding="same", activation="relu", kernel_initializer="he_normal"
             )
-            for filters in (32, 64, channels)
+            for filters in (16, 32, channels)
         ]
 
     def call(self, pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -54,7 +54,7 @@ class SmallConvNet(keras.layers.Layer):
         saturation = tf.reduce_max(x, axis=-1, keepdims=True) - tf.reduce_min(x, axis=-1, keepdims=True)  # B S S 1
         coverage = tf.nn.avg_pool2d(2 * saturation, 8, 8, "VALID")  # B S/8 S/8 1; about 1 in a shape
         for convolution in self.convolutions:
-            x = convolution(x)  # B S/2 S/2 32, B S/4 S/4 64, B S/8 S/8 C
+            x = convolution(x)  # B S/2 S/2 16, B S/4 S/4 32, B S/8 S/8 C
         position = tf.cast(tf.linspace(-1.0, 1.0, self.side), x.dtype)  # S/8
         content = tf.concat([x, x * position[:, None], x * position[:, None, None]], axis=-1)  # B S/8 S/8 3C
         location = x * coverage**2  # B S/8 S/8 C

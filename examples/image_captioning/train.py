@@ -20,9 +20,6 @@ from common.nn.adam import Adam
 from common.training import trainer
 from common.training.run_directory import RunDirectory
 from common.training.schedule import WarmupCosine
-
-# %% tags=["module"]
-from examples.image_captioning.caption_figures import CaptionSamples, draw_figures
 from examples.image_captioning.config import Config
 from examples.image_captioning.data import (
     CaptionBatches,
@@ -32,8 +29,11 @@ from examples.image_captioning.data import (
     load_split,
 )
 from examples.image_captioning.demo import Classes, build_model, encoder_weights_path
-from examples.image_captioning.encoder import Encoder, load_encoder, write_weights
+
+# %% tags=["module"]
+from examples.image_captioning.demonstrate.caption_figures import CaptionSamples, draw_figures
 from examples.image_captioning.model import Captioner
+from examples.image_captioning.preprocess.encoder import Encoder, load_encoder, write_weights
 from examples.image_captioning.scene_captioner import SceneCaptioner
 from examples.image_captioning.vocabulary import build_vocabulary
 

@@ -21,10 +21,10 @@ from common.data.vocabulary import Vocabulary
 from common.errors import UserError
 from common.training.run_directory import RunDirectory
 from examples.dcgan.data import load_images
-from examples.image_captioning import features
-from examples.image_captioning.coco_flickr8k import read_coco_captions
-from examples.image_captioning.image_files import Photo, SkippedExamples, hash_photos
-from examples.image_captioning.image_folder import load_folder
+from examples.image_captioning.download.coco_flickr8k import read_coco_captions
+from examples.image_captioning.download.image_files import Photo, SkippedExamples, hash_photos
+from examples.image_captioning.download.image_folder import load_folder
+from examples.image_captioning.preprocess import features
 from examples.nmt_attention import data as pairs_data
 from examples.nmt_attention.download.parallel_corpus import clean_pairs
 from examples.text_generation import data as text_data

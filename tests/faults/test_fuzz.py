@@ -31,10 +31,10 @@ from common.training.run_directory import RunDirectory
 from common.training.trainer import TrainingState
 from examples.__main__ import example_names
 from examples.dcgan.data import read_idx
-from examples.image_captioning.coco_flickr8k import read_coco_captions
-from examples.image_captioning.features import ShardNotes
-from examples.image_captioning.image_files import SkippedExamples, hash_photos
-from examples.image_captioning.image_folder import load_folder
+from examples.image_captioning.download.coco_flickr8k import read_coco_captions
+from examples.image_captioning.download.image_files import SkippedExamples, hash_photos
+from examples.image_captioning.download.image_folder import load_folder
+from examples.image_captioning.preprocess.features import ShardNotes
 from examples.nmt_attention.data import load_rows
 from examples.nmt_attention.demonstrate.attention_plots import draw_training_gif
 from examples.nmt_attention.download.parallel_corpus import clean_pairs

@@ -5,7 +5,7 @@ from common.data.vocabulary import Vocabulary
 from common.errors import UserError
 from examples.image_captioning import data
 from examples.image_captioning.data import CaptionBatches, PhotoSet, load_photos
-from examples.image_captioning.image_files import Photo
+from examples.image_captioning.download.image_files import Photo
 from examples.image_captioning.vocabulary import PAD, SPECIAL_TOKENS
 
 

@@ -7,7 +7,7 @@ from PIL import Image
 from common.errors import UserError
 from common.training.run_directory import RunDirectory
 from examples.image_captioning.demo import BeamSearchOptions, PhotoCaptioner, find_photos
-from examples.image_captioning.toy_scenes import make_scenes
+from examples.image_captioning.download.toy_scenes import make_scenes
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,9 @@ import pytest
 
 from common.errors import UserError
 from examples.image_captioning.demo import Caption
+from examples.image_captioning.download.image_files import Photo
+from examples.image_captioning.download.toy_scenes import Scene, Shape
 from examples.image_captioning.evaluate import evaluate, exact_match, mean_peak, pointing_on_scenes
-from examples.image_captioning.image_files import Photo
-from examples.image_captioning.toy_scenes import Scene, Shape
 
 SCENE = Scene([Shape("red", "circle", (0, 0, 16, 16)), Shape("blue", "square", (40, 0, 60, 20))], "left of")
 PHOTO = Photo("x", SCENE.captions, "validation", SCENE)

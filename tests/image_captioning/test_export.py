@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from examples.image_captioning.demo import BeamSearchOptions, PhotoCaptioner
+from examples.image_captioning.download.toy_scenes import make_scenes
 from examples.image_captioning.export import BEAM, export
-from examples.image_captioning.toy_scenes import make_scenes
 
 READER = """
 import json, sys, tensorflow as tf

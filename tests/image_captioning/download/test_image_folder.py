@@ -3,8 +3,8 @@ import json
 import pytest
 
 from common.errors import UserError
-from examples.image_captioning.image_files import SkippedExamples
-from examples.image_captioning.image_folder import load_folder
+from examples.image_captioning.download.image_files import SkippedExamples
+from examples.image_captioning.download.image_folder import load_folder
 
 
 def load(folder, entries):

@@ -21,10 +21,10 @@ import numpy as np
 
 from common.data.text_files import read_text
 from common.errors import UserError
-from examples.image_captioning.attention_overlay import upsample
+from examples.image_captioning.demonstrate.attention_overlay import upsample
 
 # %% tags=["module"]
-from examples.image_captioning.toy_scenes import Box
+from examples.image_captioning.download.toy_scenes import Box
 
 # %%
 PEOPLE = frozenset({

@@ -1,6 +1,6 @@
 import pytest
 
-from examples.image_captioning.caption_metrics import compute_metrics
+from examples.image_captioning.metrics.caption_metrics import compute_metrics
 
 REFERENCES = [[["a", "dog", "runs", "on", "grass"], ["the", "dog", "is", "running"]], [["two", "men", "play", "chess"]]]
 

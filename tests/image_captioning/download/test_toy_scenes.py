@@ -1,6 +1,6 @@
 import numpy as np
 
-from examples.image_captioning.toy_scenes import COLOURS, RELATIONS, SIZE, make_scenes
+from examples.image_captioning.download.toy_scenes import COLOURS, RELATIONS, SIZE, make_scenes
 
 
 def test_the_same_seed_makes_the_same_scenes():

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from examples.image_captioning.fuse_batch_norm import fuse_batch_norm
+from examples.image_captioning.preprocess.fuse_batch_norm import fuse_batch_norm
 
 rng = np.random.default_rng(0)
 

@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from common.errors import UserError
-from examples.image_captioning import coco_flickr8k
-from examples.image_captioning.coco_flickr8k import FLICKR8K_LISTS, load_coco, load_flickr8k
+from examples.image_captioning.download import coco_flickr8k
+from examples.image_captioning.download.coco_flickr8k import FLICKR8K_LISTS, load_coco, load_flickr8k
 from tests.http_server import FaultServer
 
 

@@ -23,7 +23,7 @@ from common.io.files import open_plain
 from common.io.terminal import echo, one_line
 
 # %% tags=["module"]
-from examples.image_captioning.toy_scenes import Scene
+from examples.image_captioning.download.toy_scenes import Scene
 
 # %%
 Split = Literal["train", "validation", "test"]

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from common.errors import UserError
-from examples.image_captioning.encoder import NETWORKS, load_encoder
+from examples.image_captioning.preprocess.encoder import NETWORKS, load_encoder
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,10 @@ import tensorflow as tf
 from PIL import Image
 
 from common.errors import UserError
-from examples.image_captioning import features
-from examples.image_captioning.encoder import Encoder
-from examples.image_captioning.features import extract_features
-from examples.image_captioning.image_files import Photo, SkippedExamples, hash_photos, read_pixels
+from examples.image_captioning.download.image_files import Photo, SkippedExamples, hash_photos, read_pixels
+from examples.image_captioning.preprocess import features
+from examples.image_captioning.preprocess.encoder import Encoder
+from examples.image_captioning.preprocess.features import extract_features
 
 
 class Means(Encoder):
@@ -138,7 +138,7 @@ def test_a_folder_that_cannot_be_written_is_an_error(tmp_path):
 KILLED = """
 import sys, os, signal
 from pathlib import Path
-from examples.image_captioning import features
+from examples.image_captioning.preprocess import features
 from tests.image_captioning.test_features import Means, extract, make_photos
 features.SHARD, features.BATCH = 3, 2
 class Killer(Means):

@@ -1,7 +1,7 @@
 import numpy as np
 from PIL import Image
 
-from examples.image_captioning import attention_overlay
+from examples.image_captioning.demonstrate import attention_overlay
 
 
 def test_a_weight_stands_at_the_middle_of_its_cell_in_the_pictures_own_proportions():

@@ -22,7 +22,7 @@ from common.data.text_files import read_text
 from common.errors import UserError
 
 # %% tags=["module"]
-from examples.image_captioning.image_files import Photo, SkippedExamples, Split, split_by_name
+from examples.image_captioning.download.image_files import Photo, SkippedExamples, Split, split_by_name
 
 # %%
 JSON_FILE, TSV_FILE = "captions.json", "captions.tsv"

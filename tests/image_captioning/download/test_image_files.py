@@ -3,7 +3,13 @@ import pytest
 from PIL import Image
 
 from common.errors import UserError
-from examples.image_captioning.image_files import Photo, SkippedExamples, fingerprint, read_pixels, split_by_name
+from examples.image_captioning.download.image_files import (
+    Photo,
+    SkippedExamples,
+    fingerprint,
+    read_pixels,
+    split_by_name,
+)
 
 
 def test_one_in_a_hundred_may_be_bad_and_no_more(capsys):

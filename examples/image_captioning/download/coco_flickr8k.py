@@ -24,7 +24,7 @@ from common.errors import UserError
 from common.io.terminal import echo
 
 # %% tags=["module"]
-from examples.image_captioning.image_files import Photo, Split
+from examples.image_captioning.download.image_files import Photo, Split
 
 # %%
 _FLICKR8K = "https://github.com/jbrownlee/Datasets/releases/download/Flickr8k/"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from examples.image_captioning.pointing import (
+from examples.image_captioning.metrics.pointing import (
     COCO_CATEGORIES,
     BoxedPhoto,
     PointingGame,

@@ -20,12 +20,12 @@ from common.io.terminal import echo, one_line
 from common.training.run_directory import RunDirectory
 from common.training.samples import SampleCallback, sample_path
 from common.viz import figures
-
-# %% tags=["module"]
-from examples.image_captioning import attention_overlay
 from examples.image_captioning.data import PhotoSet
 from examples.image_captioning.demo import BeamSearchOptions, Caption, Classes, PhotoCaptioner
-from examples.image_captioning.encoder import Encoder
+
+# %% tags=["module"]
+from examples.image_captioning.demonstrate import attention_overlay
+from examples.image_captioning.preprocess.encoder import Encoder
 
 # %%
 NUM_SAMPLES = 6  # validation photos that are captioned after every epoch; the first of them is drawn

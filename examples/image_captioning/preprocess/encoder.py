@@ -26,10 +26,10 @@ import tensorflow as tf
 from common.errors import UserError
 from common.io.tensors import read_tensors, write_tensors
 from common.training.checkpoints import named_variables
+from examples.image_captioning.download.toy_scenes import SIZE
 
 # %% tags=["module"]
-from examples.image_captioning.fuse_batch_norm import fuse_batch_norm
-from examples.image_captioning.toy_scenes import SIZE
+from examples.image_captioning.preprocess.fuse_batch_norm import fuse_batch_norm
 
 
 # %%

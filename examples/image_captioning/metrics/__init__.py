@@ -1,0 +1,1 @@
+"""The metrics of captions and of attention."""
