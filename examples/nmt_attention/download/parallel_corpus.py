@@ -12,8 +12,6 @@ from collections.abc import Iterable, Sequence
 
 from common.errors import UserError
 from common.io.terminal import warn
-
-# %% tags=["module"]
 from examples.nmt_attention.preprocess.tokenizer import clean, tokenise
 
 # %%
