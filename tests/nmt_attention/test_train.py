@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import pytest
 import tensorflow as tf
 
 from common.nn.adam import Adam
@@ -47,7 +48,7 @@ class WithTemperature(Translator):
 
     def call(self, source, inputs, training=False):
         logits, weights = super().call(source, inputs, training=training)
-        return logits / self.temperature, weights
+        return logits / (3 * self.temperature), weights
 
 
 def test_the_class_that_was_passed_is_trained_loaded_and_evaluated(tmp_path):
@@ -55,5 +56,9 @@ def test_the_class_that_was_passed_is_trained_loaded_and_evaluated(tmp_path):
     run = train(config, WithTemperature)
     model = SentenceTranslator.load(run, WithTemperature).model
     assert isinstance(model, WithTemperature) and float(tf.convert_to_tensor(model.temperature)) != 1
-    evaluate(run, beam=1, model_class=WithTemperature)
-    assert (run.samples / "test.txt").exists()
+    measured, of_another_class = (
+        evaluate(run, beam=1, write=False, model_class=each)["nats_per_token"] for each in (WithTemperature, Translator)
+    )
+    [row] = run.read_metrics()
+    on_validation = evaluate(run, "validation", beam=1, write=False, model_class=WithTemperature)["nats_per_token"]
+    assert on_validation == pytest.approx(row["val_loss"], abs=1e-3) and abs(measured - of_another_class) > 0.01
