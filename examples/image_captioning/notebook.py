@@ -253,14 +253,18 @@ for name, value in flatten(evaluate(run, data_dir=config.data_dir, classes=class
 # 1. **Without the auxiliary loss**: set `AUXILIARY_LOSS_WEIGHT = 0.0`. Are the captions still right? Does attention
 #    still point at the shapes?
 #
-#    <details><summary>Result</summary>RESULT_1</details>
+#    <details><summary>Result</summary>Of the captions 89 % are exactly right instead of 95 %, and `pointing` falls
+#    from 0.98 to 0.80. A scene can be captioned from the mean feature, so the captions alone give attention little
+#    reason to select a shape.</details>
 # 2. **The doubly stochastic loss of Xu et al.**: `config = replace(PRESETS[PRESET], doubly_stochastic_weight=1.0,
 #    fresh=True)`. It pushes the total attention on every cell towards 1. What happens to `pointing`?
 #
-#    <details><summary>Result</summary>RESULT_2</details>
+#    <details><summary>Result</summary>It falls from 0.98 to 0.37: the attention of every word is spread over the
+#    image. Of the captions 86 % are exactly right.</details>
 # 3. **More shapes than in training**: the next cell draws three. What does the caption leave out?
 #
-#    <details><summary>Result</summary>RESULT_3</details>
+#    <details><summary>Result</summary>The caption names two of the three shapes and one relation, because no
+#    training caption is longer. Attention points at the shapes that are named.</details>
 
 # %%
 crowded = Scene([*mine.shapes, Shape("red", "triangle", (24, 44, 41, 61))])

@@ -1,3 +1,11 @@
+# %%
+"""Step 3: additive attention as a Keras layer. Shapes: B batch, S source, A units, Q query, D values."""
+
+import keras
+import tensorflow as tf
+
+from common.nn.attention_gru import weighted_sum
+
 # %% [markdown]
 # ### Attention
 #
@@ -7,14 +15,6 @@
 # $$e_j = v^\top \tanh(W s + U h_j) \qquad \alpha_j = \frac{\exp e_j}{\sum_k \exp e_k} \qquad c = \sum_j \alpha_j h_j$$
 #
 # The *keys* $U h_j$ are the same for all queries. Padding gets the energy minus infinity, and so a weight of zero.
-
-# %%
-"""Step 3: additive attention as a Keras layer. Shapes: B batch, S source, A units, Q query, D values."""
-
-import keras
-import tensorflow as tf
-
-from common.nn.attention_gru import weighted_sum
 
 
 # %%

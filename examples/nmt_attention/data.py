@@ -25,8 +25,6 @@ from common.data.text_files import normalise, read_text
 from common.data.tfds import load
 from common.errors import UserError
 from examples.nmt_attention.download.parallel_corpus import Pair, clean_pairs, split_pairs
-
-# %% tags=["module"]
 from examples.nmt_attention.download.toy_grammar import tiny_pairs
 from examples.nmt_attention.preprocess.tokenizer import END, PAD, WordTokenizer, tokenise
 

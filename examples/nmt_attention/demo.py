@@ -21,8 +21,6 @@ from common.nn.beam_search import Hypotheses, beam_search
 from common.training import trainer
 from common.training.checkpoints import restore_weights
 from common.training.run_directory import RunDirectory
-
-# %% tags=["module"]
 from examples.nmt_attention.config import Config
 from examples.nmt_attention.download.parallel_corpus import MAX_CHARACTERS_PER_TOKEN
 from examples.nmt_attention.model import Translator

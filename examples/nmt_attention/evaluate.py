@@ -22,8 +22,6 @@ from common.io.files import write_atomically
 from common.io.terminal import echo
 from common.training import trainer
 from common.training.run_directory import RunDirectory
-
-# %% tags=["module"]
 from examples.nmt_attention.config import Config
 from examples.nmt_attention.data import EncodedPairs, load_corpus
 from examples.nmt_attention.demo import SentenceTranslator

@@ -1,9 +1,5 @@
 # %% [markdown]
 # # Translation: the model
-#
-# The **encoder** is a bidirectional GRU (Cho et al. 2014, arXiv:1406.1078). Its vector $h_j$ of a source word joins the
-# states of both directions. The **decoder** predicts one target word after the other. At each step it attends to the
-# $h_j$ ([attention.py](attention.py)).
 
 # %%
 """Step 3: encoder, decoder with attention, and the translator with its loss and its training step.
@@ -23,10 +19,14 @@ from common.nn.losses import masked_mean, smoothed_cross_entropy
 from common.nn.recurrent import GRU
 from common.nn.scan import scan_time
 from common.nn.tied_logits import TiedLogits
-
-# %% tags=["module"]
 from examples.nmt_attention.attention import BahdanauAttention
 from examples.nmt_attention.preprocess.tokenizer import PAD, START
+
+# %% [markdown]
+# ### Encoder
+#
+# The encoder is a bidirectional GRU (Cho et al. 2014, arXiv:1406.1078). It computes a vector for each source word,
+# which joins the states of both directions: $h_j = [\overrightarrow{h}_j; \overleftarrow{h}_j]$.
 
 
 # %%

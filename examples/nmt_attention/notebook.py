@@ -81,6 +81,8 @@ from common.nn.recurrent import GRU  # keras.layers.GRU, faster on a CPU
 from common.nn.scan import scan_time  # the loop over time: s_t, o_t = step(x_t, s_{t-1})
 from common.nn.tied_logits import TiedLogits  # logits x . e_v / sqrt(E) with the rows e_v of the embedding
 
+tf.get_logger().setLevel("ERROR")  # no warnings that a function is compiled for several models
+
 # %% tags=["source"]
 from common.nn.attention_gru import weighted_sum
 from examples.nmt_attention.attention import BahdanauAttention
@@ -118,6 +120,12 @@ from common.nn.attention_gru import AttentionGRUCell
 # %% tags=["source"]
 from examples.nmt_attention.model import Decoder
 
+# %% [markdown]
+# ### The loss
+#
+# `smoothed_cross_entropy` returns the loss with label smoothing, which is trained, and the plain negative
+# log-likelihood (nll), which is reported. `masked_mean` omits the padding.
+
 # %% tags=["source"]
 from common.nn.losses import masked_mean, smoothed_cross_entropy
 
@@ -143,8 +151,8 @@ _, nll = smoothed_cross_entropy(logits, targets, label_smoothing=0.0)
 print(f"loss {masked_mean(nll, targets != PAD):.3f}, ln V {math.log(sizes[1]):.3f}")
 
 # %% [markdown]
-# Its translation is arbitrary, and its attention weights are nearly uniform. Each row of the map is a word of the
-# translation, each column a word of the source; dark means a large weight.
+# Its translation is arbitrary, and its attention weights are nearly uniform. Each row of the map is one of the
+# first eight words of the translation, each column a word of the source; dark means a large weight.
 
 # %%
 from IPython.display import Image, display
@@ -156,7 +164,8 @@ sentence = corpus.validation[0][0]
 untrained = SentenceTranslator(model, corpus.source_tokenizer, corpus.target_tokenizer, max_tokens=10)
 [[translation]] = untrained.translate([sentence])
 print(f"{sentence} -> {translation.text}")
-display(draw_attention(translation))
+first = replace(translation, tokens=translation.tokens[:8], attention=translation.attention[:8])
+display(draw_attention(first))
 
 # %% [markdown]
 # ### Run one training step

@@ -19,8 +19,6 @@ from common.training import trainer
 from common.training.run_directory import RunDirectory
 from common.training.schedule import WarmupCosine
 from common.viz import figures
-
-# %% tags=["module"]
 from examples.nmt_attention.config import Config
 from examples.nmt_attention.data import Corpus, EncodedPairs, load_corpus
 from examples.nmt_attention.demo import SentenceTranslator

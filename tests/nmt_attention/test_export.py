@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from examples.nmt_attention.export import _tokenise, export
 from examples.nmt_attention.preprocess.tokenizer import clean, tokenise
-from tests.nmt_attention.test_tokenizer import SENTENCES as ODD
+from tests.nmt_attention.preprocess.test_tokenizer import SENTENCES as ODD
 
 SENTENCES = ["¿Dónde están las niñas?", "el gato viejo no  ve la casa.", "", "Zyx 🙂?", " \t", "¡La flor!"]
 READER = """

@@ -1,6 +1,14 @@
+from dataclasses import replace
+
+import pytest
+import tensorflow as tf
+
 from common.nn.adam import Adam
-from examples.nmt_attention.config import Config
-from examples.nmt_attention.train import build_model, build_optimizer, build_schedule
+from examples.nmt_attention.config import PRESETS, Config
+from examples.nmt_attention.demo import SentenceTranslator
+from examples.nmt_attention.evaluate import evaluate
+from examples.nmt_attention.model import Translator
+from examples.nmt_attention.train import build_model, build_optimizer, build_schedule, train
 
 
 def built(**settings):
@@ -29,3 +37,28 @@ def test_the_gates_of_the_decoder_are_three_matrices_each():
 def test_adam_steps_everything_when_asked():
     _, optimizer = built(optimizer="adam")
     assert type(optimizer) is Adam
+
+
+class WithTemperature(Translator):
+    """A model with a weight and an equation of its own."""
+
+    def __init__(self, *sizes, **settings):
+        super().__init__(*sizes, **settings)
+        self.temperature = self.add_weight(shape=(), initializer="ones", name="temperature")
+
+    def call(self, source, inputs, training=False):
+        logits, weights = super().call(source, inputs, training=training)
+        return logits / (3 * self.temperature), weights
+
+
+def test_the_class_that_was_passed_is_trained_loaded_and_evaluated(tmp_path):
+    config = replace(PRESETS["tiny"], epochs=1, steps_per_epoch=10, run_dir=tmp_path / "run")
+    run = train(config, WithTemperature)
+    model = SentenceTranslator.load(run, WithTemperature).model
+    assert isinstance(model, WithTemperature) and float(tf.convert_to_tensor(model.temperature)) != 1
+    measured, of_another_class = (
+        evaluate(run, beam=1, write=False, model_class=each)["nats_per_token"] for each in (WithTemperature, Translator)
+    )
+    [row] = run.read_metrics()
+    on_validation = evaluate(run, "validation", beam=1, write=False, model_class=WithTemperature)["nats_per_token"]
+    assert on_validation == pytest.approx(row["val_loss"], abs=1e-3) and abs(measured - of_another_class) > 0.01

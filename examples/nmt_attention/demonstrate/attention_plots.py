@@ -22,8 +22,6 @@ from common.io.files import write_atomically
 from common.training.run_directory import RunDirectory
 from common.training.samples import SampleCallback, sample_path, sample_titles
 from common.viz import figures
-
-# %% tags=["module"]
 from examples.nmt_attention.data import Corpus
 from examples.nmt_attention.demo import SentenceTranslator, Translation
 from examples.nmt_attention.download.parallel_corpus import Pair

@@ -12,8 +12,6 @@ from collections.abc import Iterable, Sequence
 
 from common.errors import UserError
 from common.io.terminal import warn
-
-# %% tags=["module"]
 from examples.nmt_attention.preprocess.tokenizer import clean, tokenise
 
 # %%
@@ -98,8 +96,8 @@ def split_pairs(pairs: Sequence[Pair], held_out: float) -> tuple[list[Pair], lis
     """
     parts: tuple[list[Pair], list[Pair], list[Pair]] = ([], [], [])
     for pair, name in zip(pairs, component_names(pairs), strict=True):
-        share = int(hashlib.sha256(name.encode()).hexdigest()[:15], 16) / 16**15  # from 0 to below 1
-        parts[1 if share < held_out else 2 if share < 2 * held_out else 0].append(pair)
+        fraction = int(hashlib.sha256(name.encode()).hexdigest()[:15], 16) / 16**15  # from 0 to below 1
+        parts[1 if fraction < held_out else 2 if fraction < 2 * held_out else 0].append(pair)
     return parts
 
 
