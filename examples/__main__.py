@@ -14,9 +14,9 @@ from common.training.run_directory import RunDirectory
 
 _FOLDER = Path(__file__).parent
 _SHOWPIECES = {  # of all that the examples draw
-    "training.gif": "What it makes of the same input, from epoch to epoch",
+    "training.gif": "Outputs for the same input, from epoch to epoch",
     "loss_heatmap.png": "Each character of a validation passage shaded by its negative log-likelihood",
-    "samples.png": "What it makes of noise",
+    "samples.png": "Images generated from random latents",
     "attention_1.png": "Attention: the weight of each source word (columns) for each word of the translation (rows)",
     "caption_1.png": "Attention over the image for each word of the caption",
 }
