@@ -77,6 +77,24 @@ from common.nn.recurrent_stack import Cell, RecurrentStack  # keras.layers.GRU o
 # %% tags=["source"]
 from examples.text_generation.model import Batch, CharRNN, State
 
+# %% [markdown]
+# ### Check the equations
+#
+# Here are the equations of the GRU for the first character of each stream. `RecurrentStack` computes the same, for all
+# characters and faster. Keras stores the weights of $z$, $r$ and $\tilde h$ side by side.
+
+# %%
+network = CharRNN(len(vocabulary), config.embedding_dim, config.units).build_weights()  # a GRU, whatever the settings
+W, U, biases = network.rnn.rnn_layers[0].weights
+bias, recurrent_bias = tf.unstack(biases)  # 3U each
+h = tf.random.normal([config.batch_size, config.units], seed=1)  # B U, an arbitrary previous state
+x_z, x_r, x_h = tf.split(network.embedding(inputs[:, 0]) @ W + bias, 3, axis=-1)  # B U each
+u_z, u_r, u_h = tf.split(h @ U + recurrent_bias, 3, axis=-1)  # B U each
+z, r = tf.sigmoid(x_z + u_z), tf.sigmoid(x_r + u_r)
+new_h = z * h + (1 - z) * tf.tanh(x_h + r * u_h)
+_, [[layer_h]] = network(inputs[:, :1], [[h]])
+print(f"largest difference between equations and layer: {tf.reduce_max(abs(new_h - layer_h)):.1e}")
+
 # %% tags=["source"]
 from common.nn.losses import masked_mean
 from examples.text_generation.model import cross_entropy
