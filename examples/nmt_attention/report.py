@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from common.app import report
-from common.training.run_directory import RunDirectory
+from common.training.run_directory import RunDirectory, read_listing
 from common.training.samples import read_samples
 from examples.nmt_attention.demonstrate.attention_plots import LOSS_UNIT
 
@@ -30,7 +30,7 @@ def write_report(run: RunDirectory) -> Path:
         report.section_on_evaluation(run),
         report.Section(
             "Translation and reference",
-            listings=[("Ten held-out sentences, from the shortest to the longest", report.read_listing(examples))],
+            listings=[("Ten held-out sentences, from the shortest to the longest", read_listing(examples))],
         )
         if examples
         else None,

@@ -15,11 +15,10 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from common.app.report import read_listing
 from common.data.images import save_image
 from common.errors import UserError
 from common.io.files import write_atomically
-from common.training.run_directory import RunDirectory
+from common.training.run_directory import RunDirectory, read_listing
 from common.training.samples import SampleCallback, sample_path, sample_titles
 from common.viz import figures
 from examples.nmt_attention.data import Corpus
