@@ -28,6 +28,9 @@ def read_samples(run: RunDirectory, unit: str) -> list[tuple[str, str]]:
 class SampleCallback(keras.callbacks.Callback):
     """Writes samples of the untrained model and after every epoch; subclasses define `write`."""
 
+    LAST_SUFFIX = ".txt"
+    """The suffix of the file that `write` writes last."""
+
     def __init__(self, run: RunDirectory):
         """Write into the samples folder of `run`."""
         super().__init__()
@@ -37,13 +40,13 @@ class SampleCallback(keras.callbacks.Callback):
         """Compute values that all samples share, once `self.model` is set; nothing by default."""
 
     def write(self, epoch: int, logs: dict[str, float]) -> None:
-        """Write the samples after `epoch` epochs; the last file written is `sample_path(self.run, epoch)`."""
+        """Write the samples after `epoch` epochs; the last is `sample_path(self.run, epoch, self.LAST_SUFFIX)`."""
         raise NotImplementedError
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Write the samples of the untrained model, unless the run was resumed."""
         self.prepare()
-        if not any(self.run.samples.glob("epoch_0000.*")):
+        if not sample_path(self.run, 0, self.LAST_SUFFIX).exists():
             self.write(0, {})
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:

@@ -182,6 +182,8 @@ class DrawSamples(SampleCallback):
     During the first epoch also as `epoch_0000_step_0016.png`, `..._0032.png` and so on.
     """
 
+    LAST_SUFFIX = ".png"
+
     def __init__(self, run: RunDirectory, seed: int):
         """Set the run, and the seed of the latents."""
         super().__init__(run)

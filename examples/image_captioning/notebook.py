@@ -264,7 +264,8 @@ for name, value in flatten(evaluate(run, data_dir=config.data_dir, classes=class
 # 3. **More shapes than in training**: the next cell draws three. What does the caption leave out?
 #
 #    <details><summary>Result</summary>The caption names two of the three shapes and one relation, because no
-#    training caption is longer. Attention points at the shapes that are named.</details>
+#    training caption is longer. The attention of the words for colours is drawn to the third shape as
+#    well.</details>
 
 # %%
 crowded = Scene([*mine.shapes, Shape("red", "triangle", (24, 44, 41, 61))])

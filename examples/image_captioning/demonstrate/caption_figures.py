@@ -55,6 +55,8 @@ def draw_caption(image: Image.Image, caption: Caption, outputs: Outputs, stem: s
 class CaptionSamples(SampleCallback):
     """Captions a fixed few validation photos: the texts as samples, the first photo's sheet as a PNG beside them."""
 
+    LAST_SUFFIX = ".png"
+
     def __init__(self, run: RunDirectory, encoder: Encoder, vocabulary: Vocabulary, photos: PhotoSet, max_length: int):
         """Choose the photos; the model is that of the training."""
         super().__init__(run)

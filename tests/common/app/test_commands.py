@@ -1,0 +1,25 @@
+from types import SimpleNamespace
+
+from common.app.commands import export_model, print_evaluation
+from common.training.run_directory import RunDirectory
+
+
+def test_metrics_are_printed_one_a_line_and_the_report_is_written_on_request(tmp_path, capsys):
+    run, written = RunDirectory(tmp_path), []
+    metrics = {"beam": {"bleu": 40.0}, "loss": 1.5}
+    for write in (False, True):
+        options = SimpleNamespace(write=write)
+        print_evaluation(run, metrics, options, lambda run: written.append(run) or run.path / "report.html")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[-1] for line in lines[:2]] == ["40.0000", "1.5000"] and lines[:2] == lines[2:4]
+    assert len(lines) == 5 and lines[4].endswith("report.html") and written == [run]
+
+
+def test_a_model_is_exported_into_its_run_or_where_the_user_says(tmp_path, capsys):
+    (tmp_path / "config.json").write_text("{}")
+    run, calls = RunDirectory(tmp_path), []
+    for out in (None, tmp_path / "served"):
+        options = SimpleNamespace(out=out, overwrite=True)
+        export_model(run, "model", options, lambda *arguments: calls.append(arguments) or arguments[1])
+    assert [call[1] for call in calls] == [tmp_path / "saved_model", tmp_path / "served"]
+    assert all(call == ("model", call[1], run.identity, True) for call in calls)
