@@ -14,11 +14,11 @@ from common.training.run_directory import RunDirectory
 
 _FOLDER = Path(__file__).parent
 _SHOWPIECES = {  # of all that the examples draw
-    "training.gif": "What it makes of the same input, from epoch to epoch",
+    "training.gif": "Outputs for the same input, from epoch to epoch",
     "loss_heatmap.png": "Each character of a validation passage shaded by its negative log-likelihood",
-    "samples.png": "What it makes of noise",
-    "attention_1.png": "Where it looks in the source (columns) for each word of the translation (rows)",
-    "caption_1.png": "Where it looks in the picture for each word that it says about it",
+    "samples.png": "Images generated from random latents",
+    "attention_1.png": "Attention: the weight of each source word (columns) for each word of the translation (rows)",
+    "caption_1.png": "Attention over the image for each word of the caption",
 }
 _HEADLINES = (  # of all that is measured; the reports have the rest, and the rules
     "nats per char", "frechet distance", "frechet floor", "classes covered", "beam bleu", "alignment", "beam cider",

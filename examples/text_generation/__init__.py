@@ -1,1 +1,1 @@
-"""Character RNN: reads plays by Shakespeare and writes more of them."""
+"""Text generation: train a character-level recurrent network on any text, and generate more of it."""

@@ -79,5 +79,5 @@ COMMANDS = {
 }
 
 if __name__ == "__main__":
-    summary = "Character RNN: learns to write from any text, one character at a time."
+    summary = "Text generation: train a character-level recurrent network on any text, and generate more of it."
     sys.exit(main("python -m examples.text_generation", summary, COMMANDS))

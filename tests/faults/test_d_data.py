@@ -29,7 +29,7 @@ from examples.nmt_attention import data as pairs_data
 from examples.nmt_attention.download.parallel_corpus import clean_pairs
 from examples.text_generation import data as text_data
 from tests.downloads import ROOT
-from tests.image_captioning.test_features import extract, make_photos
+from tests.image_captioning.preprocess.test_features import extract, make_photos
 
 
 def written(path, content):

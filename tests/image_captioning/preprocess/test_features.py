@@ -139,14 +139,14 @@ KILLED = """
 import sys, os, signal
 from pathlib import Path
 from examples.image_captioning.preprocess import features
-from tests.image_captioning.test_features import Means, extract, make_photos
+from tests.image_captioning.preprocess.test_features import Means, extract, make_photos
 features.SHARD, features.BATCH = 3, 2
 class Killer(Means):
     def __call__(self, pixels):
         if Killer.photos >= 4:
             os.kill(os.getpid(), signal.SIGKILL)
         return super().__call__(pixels)
-import tests.image_captioning.test_features as module
+import tests.image_captioning.preprocess.test_features as module
 module.Means = Killer
 folder = Path(sys.argv[1])
 module.extract(make_photos(folder / "photos"), folder)
