@@ -143,16 +143,16 @@ def test_sizes_are_limited(tmp_path):
 
 
 WRITERS = {
-    "common/data/archives.py": "open",  # into a part, as `replacing` does: with limits of their own, and other errors
+    "common/data/archives.py": "open",  # into a temporary path, with limits and errors of its own
     "common/data/parallel_download.py": "open",
     "common/data/download.py": "open",
     "common/viz/figures.py": "savefig",  # into memory
     "common/io/files.py": "open",
     "common/data/images.py": "save",  # into memory
     "common/io/lock.py": "open",
-    "common/app/saved_model.py": "save",  # into a part
+    "common/app/saved_model.py": "save",  # into a temporary path
     "common/io/tensors.py": "save",  # into memory
-    "examples/image_captioning/features.py": "open",  # into a part
+    "examples/image_captioning/preprocess/features.py": "open",  # into a temporary path
 }
 
 
