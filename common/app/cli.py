@@ -48,9 +48,9 @@ class TrainOptions(Options):
 
     preset: Literal["tiny", "quick", "full"] = "quick"
     """The settings to start from; every other flag changes one of them.
-    tiny: embedded data, no network, under a minute.
-    quick: the real data on a laptop or in Colab, about ten minutes.
-    full: the real data on a GPU, an evening."""
+    tiny: embedded data, no network, about a minute.
+    quick: the real data on a laptop or in Colab, five to twenty minutes.
+    full: the real data and larger models, for a GPU; not measured yet."""
     data: str = "tiny"
     """The data set: a name, tfds:NAME from tensorflow-datasets, or a path to your own."""
     data_dir: Path | None = None

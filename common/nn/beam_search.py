@@ -170,7 +170,7 @@ def _best_continuations(
     lengths = beams.lengths + tf.cast(~beams.finished, tf.int32)  # N
 
     scores = tf.reshape(_score(log_p, lengths[:, None], length_penalty), [-1, beam * candidates])  # R KC
-    # The likeliest continuation of the first hypothesis, which stands first, keeps the first place whatever its score.
+    # The greedy choice, candidate 0 of hypothesis 0, keeps its place whatever its score.
     scores = tf.concat([tf.ones_like(scores[:, :1]) * float("inf"), scores[:, 1:]], axis=1)  # R KC
     chosen = tf.math.top_k(scores, beam).indices  # R K
     chosen += beam * candidates * tf.range(tf.shape(scores)[0])[:, None]

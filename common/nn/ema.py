@@ -17,31 +17,31 @@ class ExponentialMovingAverage(keras.layers.Layer):
     The averages and t are variables of this layer, so that a checkpoint of the model contains them.
     """
 
-    def __init__(self, copy: keras.Layer, decay: float, **options):
+    def __init__(self, averaged_network: keras.Layer, decay: float, **options):
         """Create the layer.
 
         Args:
-            copy: a network of the same architecture, in which the averages are kept. It becomes untrainable.
+            averaged_network: a network of the same architecture, in which the averages are kept. It becomes untrainable.
             decay: of the average, from 0 (the latest weights) to below 1 (an average over about 1 / (1 - decay) steps).
             options: of `keras.layers.Layer`, for instance a name.
         """
         super().__init__(**options)
-        self.copy, self.decay = copy, decay
-        self.copy.trainable = False
+        self.averaged_network, self.decay = averaged_network, decay
+        self.averaged_network.trainable = False
         self.updates = self.add_weight(name="updates", shape=(), dtype="int64", initializer="zeros", trainable=False)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Return the outputs of the network with the averaged weights, in inference mode."""
-        return self.copy(inputs, training=False)
+        return self.averaged_network(inputs, training=False)
 
     def initialize(self, network: keras.Layer) -> None:
         """Start the average at the weights of `network`. Both networks must be built."""
-        self.copy.set_weights(network.get_weights())
+        self.averaged_network.set_weights(network.get_weights())
 
     def update(self, network: keras.Layer) -> None:
         """Include the weights of `network`, as they are after a training step, in the average."""
         self.updates.assign_add(1)
         t = tf.cast(self.updates, tf.float32)
         d = tf.minimum(self.decay, (1 + t) / (10 + t))
-        for average, weight in zip(self.copy.weights, network.weights, strict=True):
+        for average, weight in zip(self.averaged_network.weights, network.weights, strict=True):
             average.assign(d * average + (1 - d) * weight)

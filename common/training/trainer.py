@@ -138,7 +138,9 @@ class Trainer:
         if self.state.total_steps or not self.schedule or self.deadline == math.inf:
             self._set_total_steps(self.state.total_steps or all_steps)
         else:
-            self.budget, self.deadline = TimeBudget(self.deadline, all_steps - self.state.step), math.inf
+            # The budget turns the deadline into a number of steps; training then ends there, not at the deadline.
+            self.budget = TimeBudget(self.deadline, all_steps - self.state.step)
+            self.deadline = math.inf
         with self._shutdown, self._progress_bar(self.state.total_steps or all_steps) as bar:
             try:
                 self._train(train_data, validation_data, steps, bar)

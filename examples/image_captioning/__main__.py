@@ -1,4 +1,7 @@
-"""The command line: python -m examples.image_captioning {train|caption|evaluate|export}."""
+"""The commands: python -m examples.image_captioning {train|caption|evaluate|export}.
+
+Their flags are the fields of the dataclasses in config.py.
+"""
 
 import sys
 

@@ -45,7 +45,10 @@ TINY_SCENES: dict[Split, int] = {"train": 3000, "validation": 300, "test": 300}
 
 
 def load_photos(name: str, images: int = 1000, data_dir: Path | None = None) -> list[Photo]:
-    """Return the photos of the data set called `name` that are there, and print what is skipped.
+    """Return the photos of the data set called `name`, each with its split, and print what is skipped.
+
+    The splits are those of the data set: Flickr8k's lists, COCO's parts, the captions file of a folder (without splits
+    there, one photo in ten validates), `TINY_SCENES`.
 
     Args:
         name: "flickr8k", "coco", "coco-val2017", "tiny", or the path of a folder with captions.json or captions.tsv.

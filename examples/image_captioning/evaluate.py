@@ -59,7 +59,7 @@ def evaluate(
         features_dir: where features are kept; None for the user's cache folder.
         boxes: a file of COCO's instances beside the folder of its photos, for the pointing game.
         write: write `evaluation.json`.
-        classes: of the models; the lesson passes the classes that it defines.
+        classes: of the models; the notebook passes the classes that it defines.
 
     Raises:
         UserError: no checkpoint, or the data is not what the model was trained on.

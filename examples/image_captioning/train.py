@@ -82,7 +82,7 @@ def train(config: Config, classes: Classes = (Captioner, SceneCaptioner)) -> Run
 
     Args:
         config: the settings.
-        classes: of the models; the lesson passes the classes that it defines.
+        classes: of the models; the notebook passes the classes that it defines.
 
     Raises:
         UserError: bad data, or a run directory with other settings.

@@ -1,4 +1,7 @@
-"""The command line: python -m examples.nmt_attention {train|translate|evaluate|export}."""
+"""The commands: python -m examples.nmt_attention {train|translate|evaluate|export}.
+
+Their flags are the fields of the dataclasses in config.py.
+"""
 
 import sys
 

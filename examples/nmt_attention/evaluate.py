@@ -56,7 +56,7 @@ def evaluate(
         data: the name of the pairs; None for that of the run, see `RunDirectory.data_to_use`.
         data_dir: the download cache; None for the default one.
         write: write `evaluation.json` and the ten translations.
-        model_class: of the model; the lesson passes the class that it defines.
+        model_class: of the model; the notebook passes the class that it defines.
 
     Raises:
         UserError: there is no checkpoint, or the model was trained on other pairs.

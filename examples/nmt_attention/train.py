@@ -76,7 +76,7 @@ def train(config: Config, model_class: type[Translator] = Translator) -> RunDire
 
     Args:
         config: the settings.
-        model_class: of the model; the lesson passes the class that it defines.
+        model_class: of the model; the notebook passes the class that it defines.
 
     Raises:
         UserError: the data cannot be used, or the run directory has other settings.

@@ -1,4 +1,7 @@
-"""The command line: python -m examples.text_generation {train|generate|evaluate|export}."""
+"""The commands: python -m examples.text_generation {train|generate|evaluate|export}.
+
+Their flags are the fields of the dataclasses in config.py.
+"""
 
 import sys
 

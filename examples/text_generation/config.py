@@ -1,4 +1,4 @@
-"""Every setting of the example, its reason, and the three presets."""
+"""The settings with their reasons, and the presets. Each field is a command-line flag, its docstring the help text."""
 
 from dataclasses import dataclass
 from pathlib import Path

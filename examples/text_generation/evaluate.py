@@ -44,7 +44,7 @@ def evaluate(
         data: what text it was trained on; None to take that from the run, see `RunDirectory.data_to_use`.
         data_dir: the download cache; None for the default one.
         write: write `evaluation.json`.
-        model_class: of the model; the lesson passes the class that it defines.
+        model_class: of the model; the notebook passes the class that it defines.
 
     Raises:
         UserError: no checkpoint, or the data is not what the model was trained on.

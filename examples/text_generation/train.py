@@ -81,7 +81,7 @@ def train(
 
     Args:
         config: the settings.
-        model_class: of the model that is trained; the lesson passes the class that it defines.
+        model_class: of the model that is trained; the notebook passes the class that it defines.
         network_class: the same without the training steps, into which the best weights are restored.
 
     Raises:

@@ -43,7 +43,7 @@ def test_the_average_equals_the_formula_in_numpy(decay):
         model.average.update(model.network)
         d = min(decay, (1 + t) / (10 + t))
         expected = [d * mean + (1 - d) * w for mean, w in zip(expected, model.network.get_weights(), strict=True)]
-    for weight, mean in zip(model.average.copy.get_weights(), expected, strict=True):
+    for weight, mean in zip(model.average.averaged_network.get_weights(), expected, strict=True):
         np.testing.assert_allclose(weight, mean, rtol=1e-5)
 
 
