@@ -21,7 +21,7 @@ class ExponentialMovingAverage(keras.layers.Layer):
         """Create the layer.
 
         Args:
-            averaged_network: a network of the same architecture, in which the averages are kept. It becomes untrainable.
+            averaged_network: a network of the same architecture for the averages; it becomes untrainable.
             decay: of the average, from 0 (the latest weights) to below 1 (an average over about 1 / (1 - decay) steps).
             options: of `keras.layers.Layer`, for instance a name.
         """

@@ -23,7 +23,7 @@ from common.errors import UserError
 class Config(TrainOptions):
     """Train a character-level recurrent language model, or resume the run found in --run-dir.
 
-    - A first look, no network: train --preset tiny
+    - A short run without network: train --preset tiny
     - Shakespeare: train
     - Your own text or a folder of texts: train --data mine.txt --run-dir runs/mine
     """
@@ -33,45 +33,45 @@ class Config(TrainOptions):
 
     data: str = "shakespeare"
     """shakespeare, tiny (embedded), tfds:tiny_shakespeare, or the path of a UTF-8 text file or a folder of .txt.
-    The first 90 % of the characters train, the last 10 % validate."""
+    The first 90 % of the characters are for training, the last 10 % for validation."""
     epochs: int = 3
-    """Passes over the training text; the learning rate is planned to fall to its floor over exactly these."""
+    """Passes over the training text; the learning rate falls to its floor at the end of the last one."""
     batch_size: int = 64
-    """Text streams read side by side; each step advances all of them by one window."""
+    """Contiguous text streams in a batch; each step processes the next window of every stream."""
     window: int = 50
-    """Characters per step and stream: as far back as gradients flow. The state is carried on and reaches further."""
+    """Characters per step and stream. Gradients flow back this far; the state is carried further."""
     embedding_dim: int = 256
-    """Width of a character's vector."""
+    """Dimension of the embedding of a character."""
     cell: Literal["gru", "lstm"] = "gru"
     """The kind of recurrent layers."""
     units: int = 768
-    """Width of the hidden state: the capacity of the model. More units learn more per character, and take longer."""
+    """Dimension of the hidden state. More units reach a lower loss in the same steps, but a step takes longer."""
     layers: int = 1
     """Recurrent layers, one above the other."""
     dropout: float = 0.05
-    """Share of each recurrent layer's outputs set to zero in training; more when the validation loss turns up."""
+    """Fraction of the outputs of each recurrent layer set to zero in training; increase it if the model overfits."""
     optimizer: Literal["muon", "adam"] = "muon"
-    """What steps the matrices of the recurrent layers: Muon learns as much in fewer steps. Adam does the rest."""
+    """Optimizer of the matrices of the recurrent layers; Muon needs fewer steps. All other weights use Adam."""
     learning_rate: float = 6e-3
-    """Adam's step size at its peak; 2e-3 was chosen with --optimizer adam."""
+    """Adam's largest learning rate; 2e-3 was chosen with --optimizer adam."""
     muon_rms_rate: float = 0.18
     """Root mean square of the entries of Muon's step, in units of the learning rate; Adam's is about 0.2. The value is
-    for a run of 942 steps, three epochs of Shakespeare; a run of N steps takes sqrt(942 / N) times this."""
+    for 942 steps, three epochs of Shakespeare; for N steps it is multiplied by sqrt(942 / N)."""
     warmup_steps: int = 25
-    """Steps over which the learning rate climbs from 0; without them this rate diverges."""
+    """Steps over which the learning rate rises from 0; without them the training diverges."""
     learning_rate_floor: float = 0.03
-    """Share of the peak that is left at the end of the cosine decay."""
+    """Fraction of the largest learning rate that is left at the end of the cosine decay."""
     beta_2: float = 0.99
-    """Adam's memory of squared gradients; 0.999 reacts too slowly for runs of a few hundred steps."""
+    """Adam's decay of the mean squared gradient; 0.999 is too slow for runs of a few hundred steps."""
     weight_decay: float = 0.1
-    """Decoupled weight decay (AdamW): share of the weights, times the learning rate, taken away at each step."""
+    """Decoupled weight decay (AdamW): each step subtracts this fraction of the weights, times the learning rate."""
     clip_norm: float = 1.0
-    """Gradients longer than this are shortened to it: recurrent gradients explode now and then."""
+    """Largest global norm of the gradients; larger ones are scaled down, because recurrent gradients can explode."""
     prompt: str | None = None
-    """Continued after every epoch, for samples/ and the GIF.
-    [default: ROMEO: for Shakespeare, else a line of your text]"""
+    """Prompt that is continued after every epoch, for samples/ and the GIF.
+    [default: ROMEO: for Shakespeare, else a line of the validation text]"""
     sample_length: int = 400
-    """Characters of that continuation."""
+    """Characters of each continuation."""
 
     def __post_init__(self):
         """Check the ranges.
@@ -89,7 +89,7 @@ class Config(TrainOptions):
             raise UserError("--prompt: expected at least one character, got none")
 
     def architecture(self) -> dict[str, Any]:
-        """Return the settings that `CharRNN` takes."""
+        """Return the arguments of `CharRNN` apart from the size of the vocabulary."""
         names = ("embedding_dim", "units", "layers", "cell", "dropout")
         return {name: getattr(self, name) for name in names}
 
@@ -107,7 +107,7 @@ PRESETS = {
 
 
 MAX_LENGTH = 1_000_000
-"""Characters that a prompt, and a continuation, may have."""
+"""Largest number of characters of a prompt and of a continuation."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,21 +118,21 @@ class GenerateOptions(RunOptions):
     """
 
     prompt: str | None = None
-    """What to continue. [default: the prompt of the training samples]"""
+    """Text to continue. [default: the prompt of the training samples]"""
     prompt_file: Path | None = None
-    """UTF-8 file to continue, in place of --prompt."""
+    """UTF-8 file with the prompt, in place of --prompt."""
     length: int = 1000
-    """Characters to make."""
+    """Number of characters to generate."""
     temperature: float = 0.8
-    """Below 1 bolder and more repetitive, above 1 wilder; 0 always takes the likeliest character."""
+    """Divides the logits: below 1 the text repeats itself, above 1 it is more random; 0: the likeliest character."""
     top_k: int = 0
-    """Choose among the K likeliest characters only; 0: all."""
+    """Sample from the K likeliest characters only; 0: from all."""
     top_p: float = 1.0
-    """Choose among the likeliest characters that together have this probability; 1: all."""
+    """Sample from the likeliest characters with this total probability; 1: from all."""
     seed: int = 1
-    """The same seed gives the same text."""
+    """The same seed generates the same text."""
     samples: int = 1
-    """Continuations to make, side by side."""
+    """Number of continuations."""
 
     def __post_init__(self):
         """Check the ranges.
@@ -157,12 +157,12 @@ class GenerateOptions(RunOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateOptions(cli.EvaluateOptions):
-    """Measure the best checkpoint on the whole validation text."""
+    """Measure the best weights on the whole validation text."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions(OutputOptions):
-    """Write a SavedModel, text in and text out, that runs without this code.
+    """Write a SavedModel that maps a prompt to a text and runs without this code.
 
     The default folder is RUN/saved_model.
     """

@@ -1,14 +1,13 @@
 # %% [markdown]
 # # Text generation: the data
 #
-# A character-level language model needs nothing but text: the input is the text, and the target at each position is the
-# character that comes next. This module does the first two of the five steps: **download** the text and **preprocess**
-# it into `tf.data` batches.
+# A character-level language model is trained on text alone. The target at each position is the next character. This
+# module does the first two of the five steps: **download** the text and **preprocess** it into `tf.data` batches.
 #
 # Letters in shape comments: B streams side by side (the batch), T characters in a window (time), V vocabulary.
 
 # %%
-"""Steps 1 and 2: download a text, cut it into streams that the model reads window by window."""
+"""Steps 1 and 2: a text of any source as ids, and batches of windows of contiguous streams."""
 
 import hashlib
 from dataclasses import dataclass
@@ -28,8 +27,8 @@ from common.errors import UserError
 # %% [markdown]
 # ## Step 1: download
 #
-# Tiny Shakespeare is about one megabyte of plays. The checksum makes sure that everyone trains on the same bytes, so
-# that results can be compared; a file already in the cache is used without a connection.
+# Tiny Shakespeare is about one megabyte of plays. The checksum ensures that all runs use the same bytes, so that
+# results can be compared. A file in the cache is used without a connection.
 
 # %%
 SHAKESPEARE = Resource(
@@ -40,7 +39,7 @@ SHAKESPEARE = Resource(
     licence="public domain",
 )
 TINY_PLAY = Path(files("examples.text_generation") / "tiny_play.txt")
-VALIDATION_STREAMS = 16  # each starts without memory, so few; but one alone would be read at the pace of batch 1
+VALIDATION_STREAMS = 16  # few, because each starts from a zero state; one alone would be slow
 
 
 def load_text(name: str, data_dir: Path | None = None) -> str:
@@ -52,7 +51,7 @@ def load_text(name: str, data_dir: Path | None = None) -> str:
         data_dir: the download cache; None for the default one.
 
     Raises:
-        UserError: an unknown name, a missing or empty file, bytes that are not UTF-8, or a failed download.
+        UserError: the name is unknown, the file is missing, empty or not UTF-8, or the download failed.
     """
     if name == "tiny":
         return read_text(TINY_PLAY)
@@ -69,7 +68,7 @@ def load_text(name: str, data_dir: Path | None = None) -> str:
 
 
 def _load_from_tfds(name: str, data_dir: Path | None) -> str:
-    """Join the texts of all splits in the order train, validation, test: that is the order of the original file."""
+    """Return the texts of all splits, joined in the order train, validation, test, as in the original file."""
     splits = load_splits(name, data_dir, feature="text")
     texts = [example["text"].decode("utf-8") for split in splits for example in split.as_numpy_iterator()]
     one_text_cut_up = len(texts) == len(splits)  # as in tiny_shakespeare: one example a split
@@ -79,15 +78,15 @@ def _load_from_tfds(name: str, data_dir: Path | None) -> str:
 # %% [markdown]
 # ## Step 2: preprocess
 #
-# Every distinct character gets a number. The first 90 % of the characters train the model, the last 10 % validate it:
-# a split by position, so that no validation sentence is in the training text. (Cutting overlapping windows first and
-# shuffling them into two splits would leak nearly every character, and report wonderful numbers.)
+# Every distinct character gets an id. The first 90 % of the characters are for training, the last 10 % for validation.
+# The split is by position, so no validation sentence is in the training text. If overlapping windows were shuffled into
+# two splits, nearly all validation characters would leak into the training text.
 
 
 # %%
 @dataclass(frozen=True)
 class Corpus:
-    """A text as ids, split in two, with what identifies it."""
+    """The ids of a text, split for training and validation, and its vocabulary."""
 
     vocabulary: Vocabulary
     train: np.ndarray
@@ -95,15 +94,16 @@ class Corpus:
     validation: np.ndarray
     """int32 [characters]"""
     fingerprint: dict[str, Any]
+    """Length and checksum of the text."""
     prompt: str
-    """What the samples continue unless the user says otherwise."""
+    """The default prompt of the samples."""
 
 
 def load_corpus(name: str, window: int, data_dir: Path | None = None) -> Corpus:
-    """Load the text called `name`, number its characters and split it.
+    """Return the ids of the text called `name`, split for training and validation.
 
     Raises:
-        UserError: as `load_text`; or the text is shorter than one window of training and a bit to validate on.
+        UserError: as `load_text`; or the text is shorter than one window of training and two validation characters.
     """
     text = load_text(name, data_dir)
     vocabulary = Vocabulary(sorted(set(text)))
@@ -120,30 +120,30 @@ def load_corpus(name: str, window: int, data_dir: Path | None = None) -> Corpus:
 
 
 def first_words(text: str) -> str:
-    """Return the first whole line of some words in `text`, at most 40 characters of it."""
+    """Return the first whole line of more than 8 characters, at most 40 characters of it; else the start of `text`."""
     lines = [line.strip()[:40] for line in text.splitlines()[1:]]  # the first may be cut
     return next((line for line in lines if len(line) > 8), text[:40])
 
 
 # %% [markdown]
-# ### Streams, so that the state can be carried on
+# ### Contiguous streams
 #
-# A recurrent network can remember further back than one window of T characters, but only if the state at the end of a
-# window is where the next one starts. So the text is cut into B long **streams**, and each batch advances all of them
-# by one window:
+# The state of a recurrent network can carry information over more than one window of T characters. For that, the final
+# state of a window must be the initial state of the next one. So the text is cut into B long **streams**. Each batch
+# holds the next window of every stream:
 #
 # ```
 #              batch 0      batch 1      batch 2
-# stream 0   | First Cit | izen: Bef | ore we pr |     -> each row goes on where the same row
-# stream 1   | , and to  | be taken  | from the  |        of the batch before it ended
+# stream 0   | First Cit | izen: Bef | ore we pr |     -> each row continues the same row
+# stream 1   | , and to  | be taken  | from the  |        of the previous batch
 # ```
 #
-# Shuffling these batches, as is done with independent examples, would hand every window the state of a stranger.
+# So these batches must not be shuffled: each window would get the state of an unrelated one.
 
 
 # %%
 def contiguous_batches(ids: np.ndarray, streams: int, window: int) -> tf.data.Dataset:
-    """Read `ids` in `streams` contiguous pieces, `window` characters at a time.
+    """Return batches of the windows of B contiguous streams.
 
     Every character but the first is a target exactly once.
 
@@ -154,7 +154,7 @@ def contiguous_batches(ids: np.ndarray, streams: int, window: int) -> tf.data.Da
 
     Returns:
         Batches (inputs int32 [B, T], targets int32 [B, T], mask bool [B, T], is_start bool []). The mask is False where
-        a stream has ended; is_start is True for the first batch, where no state comes from before.
+        a stream has ended; is_start is True for the first batch, whose initial state is zero.
     """
     steps = -(-(len(ids) - 1) // (streams * window))  # rounded up
     inputs, targets, mask = (
@@ -166,7 +166,7 @@ def contiguous_batches(ids: np.ndarray, streams: int, window: int) -> tf.data.Da
 
 
 def _shifted_rows(ids: np.ndarray, rows: int, length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Lay out `ids`, `ids` shifted by one, and a mask that is False on the zeros that fill up, each [rows, length]."""
+    """Return the inputs, the targets, and the mask, which is False at the padding, each [rows, length]."""
 
     def layout(values: np.ndarray) -> np.ndarray:
         filled = np.zeros(rows * length, values.dtype)
@@ -177,25 +177,25 @@ def _shifted_rows(ids: np.ndarray, rows: int, length: int) -> tuple[np.ndarray, 
 
 
 # %% [markdown]
-# In every epoch the text is read as a ring from another random place, so that the streams are not cut at the same
-# characters again and again. The place depends on nothing but the seed and the epoch: that is what lets a resumed run
-# find exactly the batches that it would have seen without the interruption.
+# In every epoch the text starts at another random position and wraps around at its end, so the streams are not always
+# cut at the same characters. The position depends only on the seed and the epoch. So a resumed run gets the same
+# batches as a run without interruption.
 
 
 # %%
 def training_batches(ids: np.ndarray, streams: int, window: int, seed: int, epoch: int) -> tf.data.Dataset:
-    """Return one epoch of `contiguous_batches`, from a start that `seed` and `epoch` decide."""
+    """Return one epoch of `contiguous_batches`, from a random position that `seed` and `epoch` determine."""
     start = np.random.default_rng([seed, epoch]).integers(len(ids))
     return contiguous_batches(np.roll(ids, -start), streams, window)
 
 
 def independent_windows(ids: np.ndarray, streams: int, window: int) -> tf.data.Dataset:
-    """Return the same text as windows that each start without memory: the harder rule that others measure by.
+    """Return batches of windows that each start from a zero state, as in most published results.
 
     Args:
         ids: int32 [characters], at least two.
         streams: B, windows to a batch.
-        window: T, the most context that any prediction has.
+        window: T, the largest context of a prediction.
 
     Returns:
         Batches as those of `contiguous_batches`, but every one with is_start True.
