@@ -81,9 +81,19 @@ class Send(keras.callbacks.Callback):
             os.kill(os.getpid(), self.signum)
 
 
+@pytest.fixture
+def heeds_hangups():
+    """Run these tests alike below `nohup`, where SIGHUP is ignored and the trainer leaves it so."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 @pytest.mark.parametrize("moment", ["on_train_batch_begin", "on_test_batch_begin"])
-def test_c05_a_signal_saves_at_the_step_and_the_same_call_resumes(tmp_path, uninterrupted, signum, moment):
+def test_c05_a_signal_saves_at_the_step_and_the_same_call_resumes(
+    tmp_path, uninterrupted, heeds_hangups, signum, moment
+):
     recorder = Recorder()
     trainer = make_trainer(tmp_path, build(), recorder, Send(signum, moment), checkpoint_seconds=1e9)
     with pytest.raises(Interrupted) as stopped:
