@@ -96,7 +96,7 @@ def test_each_network_follows_the_gradient_of_its_own_loss_only():
 
 def test_the_ema_follows_by_hand():
     model = build()
-    kernel, mean = model.generator.project.kernel, model.ema_generator.copy.project.kernel
+    kernel, mean = model.generator.project.kernel, model.ema_generator.averaged_network.project.kernel
     expected = kernel.numpy()
     np.testing.assert_array_equal(mean.numpy(), expected)
     for step in (1, 2, 3):
