@@ -1,7 +1,11 @@
 import re
 import subprocess
 import sys
+from importlib import import_module
 
+import pytest
+
+from common.app import cli
 from examples.__main__ import describe, example_names
 
 
@@ -24,3 +28,12 @@ def test_every_example_has_the_same_files():
     anatomy = {"README.md", "__init__.py", "__main__.py", "config.py", "data.py", "model.py", "train.py", "demo.py"}
     for name in example_names():
         assert anatomy <= {path.name for path in (Path("examples") / name).iterdir()}
+
+
+@pytest.mark.parametrize("example", example_names())
+def test_help_shows_no_none(example, capsys):
+    commands = import_module(f"examples.{example}.__main__").COMMANDS
+    for name in commands:
+        with pytest.raises(SystemExit):
+            cli.main(example, "", commands, [name, "--help"])
+        assert "None" not in capsys.readouterr().out

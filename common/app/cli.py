@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 import tyro
 
@@ -23,6 +23,14 @@ from common.io.terminal import echo, warn
 MAX_SEED = 2**32 - 1  # the limit of NumPy and Keras
 MAX_WIDTH = 65_536  # of a layer, a batch, a window: a larger number is a typing error or an attack on memory
 MAX_STEPS = 10**9
+
+T = TypeVar("T")
+OrNone = Annotated[
+    T | None,
+    tyro.conf.DisallowNone,
+    tyro.conf.arg(help_behavior_hint=lambda default: "" if default == "None" else f"(default: {default})"),
+]
+"""An optional value; `--help` shows the default that the docstring names, not None."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,20 +61,20 @@ class TrainOptions(Options):
     full: the real data and larger models, for a GPU; not measured yet."""
     data: str = "tiny"
     """The data set: a name, tfds:NAME from tensorflow-datasets, or a path to your own."""
-    data_dir: Path | None = None
+    data_dir: OrNone[Path] = None
     """The cache for downloads; cached files need no connection.
     [default: $EAGER_EXAMPLES_DATA, else the user's cache folder]"""
-    run_dir: Path | None = None
+    run_dir: OrNone[Path] = None
     """The run directory; the same command again resumes the run. [default: runs/EXAMPLE/PRESET]"""
     epochs: int = 1
     """Number of passes over the training data."""
-    steps_per_epoch: int | None = None
+    steps_per_epoch: OrNone[int] = None
     """Maximum number of batches per epoch, for a first try."""
     batch_size: int = 64
     """Number of examples per step; halve it when memory runs out."""
-    patience: int | None = None
+    patience: OrNone[int] = None
     """Stop after this number of epochs without a better validation loss. [default: train all epochs]"""
-    max_minutes: float | None = None
+    max_minutes: OrNone[float] = None
     """Time budget in minutes. The first steps are measured; training and the learning-rate schedule end after the
     number of steps that fit, at most all epochs. If the rate does not decay (dcgan), or the run was started without
     this flag, training saves and stops after this time, ready to resume."""
@@ -133,7 +141,7 @@ class RunOptions(Options):
 class OutputOptions(RunOptions):
     """The options of every command that writes files for the user."""
 
-    out: Path | None = None
+    out: OrNone[Path] = None
     """The output folder."""
     overwrite: bool = False
     """Replace files of other commands or programs in the output folder."""
@@ -143,10 +151,10 @@ class OutputOptions(RunOptions):
 class EvaluateOptions(RunOptions):
     """The options of `evaluate` in all examples."""
 
-    data: str | None = None
+    data: OrNone[str] = None
     """The training data of the run. [default: as in training, if you trained the run on this machine or the data set
     is built in]"""
-    data_dir: Path | None = None
+    data_dir: OrNone[Path] = None
     """The cache for downloads. [default: $EAGER_EXAMPLES_DATA, else the user's cache folder]"""
     write: bool = True
     """Write the metrics to the run directory and update its report; --no-write for a read-only run."""
@@ -191,7 +199,7 @@ class Command:
     summary: str
     options: type[Options]
     run: Callable[[Any], None]
-    presets: Mapping[str, Options] | None = None
+    presets: OrNone[Mapping[str, Options]] = None
     uses_tensorflow: bool = True
 
 

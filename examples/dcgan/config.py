@@ -8,6 +8,7 @@ from common.app import cli
 from common.app.cli import (
     MAX_SEED,
     MAX_WIDTH,
+    OrNone,
     OutputOptions,
     TrainOptions,
     require_between,
@@ -32,9 +33,9 @@ class Config(TrainOptions):
     data: str = "mnist"
     """mnist, tiny (digits that the code draws), tfds:NAME (for instance tfds:fashion_mnist), or a folder of pictures.
     Pictures are cropped to the centre square and resized."""
-    image_size: int | None = None
+    image_size: OrNone[int] = None
     """Height and width in pixels. [default: that of the data; 64 if its pictures differ in size, as in a folder]"""
-    channels: Literal[1, 3] | None = None
+    channels: OrNone[Literal[1, 3]] = None
     """1: grey; 3: colour. [default: that of the data]"""
     epochs: int = 14
     """Passes over the images."""
@@ -94,7 +95,7 @@ class GenerateOptions(OutputOptions):
     - A GIF that interpolates between four seeds: generate --run runs/dcgan/quick --interpolate 1 2 3 4
     """
 
-    samples: int | None = None
+    samples: OrNone[int] = None
     """Number of images. [default: 64; 16 side by side in an interpolation]"""
     seed: int = 1
     """The same seed generates the same images."""
@@ -102,7 +103,7 @@ class GenerateOptions(OutputOptions):
     """Write one PNG for each image instead of one sheet."""
     interpolate: tuple[int, ...] = ()
     """Seeds to interpolate between: writes a GIF from the images of each seed to those of the next, and back."""
-    out: Path | None = None
+    out: OrNone[Path] = None
     """Folder to write to. [default: RUN/generated]"""
 
     def __post_init__(self):
@@ -125,7 +126,7 @@ class GenerateOptions(OutputOptions):
 class EvaluateOptions(cli.EvaluateOptions):
     """Compare generated with real images: Frechet distance, Inception score, classes, and nearest neighbours."""
 
-    samples: int | None = None
+    samples: OrNone[int] = None
     """Images to generate and to compare with as many real ones. [default: as many as are held out, at most 10,000]"""
 
     def __post_init__(self):

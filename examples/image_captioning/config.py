@@ -10,6 +10,7 @@ from common.app import cli
 from common.app.cli import (
     MAX_STEPS,
     MAX_WIDTH,
+    OrNone,
     OutputOptions,
     TrainOptions,
     require_between,
@@ -39,7 +40,7 @@ class Config(TrainOptions):
     folder with photos and a captions.json or captions.tsv."""
     images: int = 1000
     """With coco: photos to train on; a tenth as many more validate. About 160 kB each, fetched one by one."""
-    features_dir: Path | None = None
+    features_dir: OrNone[Path] = None
     """Folder of the features of photos, which are computed only once: 351 kB a photo with mobilenet_v2, 360 kB with
     inception_v3. [default: in the user's cache folder]"""
     encoder: Literal["inception_v3", "mobilenet_v2", "tiny"] = "mobilenet_v2"
@@ -128,7 +129,7 @@ class CaptionOptions(OutputOptions):
     """Hypotheses of the beam search; 1 is greedy search."""
     length_penalty: float = 0.7
     """0 compares captions by log-probability, which favours short ones; 1 by its mean per word."""
-    out: Path | None = None
+    out: OrNone[Path] = None
     """Folder for the pictures. [default: RUN/captions]"""
     json: bool = False
     """Print one JSON object a photo instead: caption, words, score, and attention as rows of the grid. No pictures."""
@@ -151,9 +152,9 @@ class EvaluateOptions(cli.EvaluateOptions):
 
     split: Literal["validation", "test"] = "validation"
     """Photos to measure on. The best epoch was chosen on validation photos."""
-    features_dir: Path | None = None
+    features_dir: OrNone[Path] = None
     """Folder of the features of photos. [default: in the user's cache folder]"""
-    boxes: Path | None = None
+    boxes: OrNone[Path] = None
     """A file of COCO's instances: measure on its photos whether attention points at what the caption names."""
 
 

@@ -11,6 +11,7 @@ from common.app import cli
 from common.app.cli import (
     MAX_STEPS,
     MAX_WIDTH,
+    OrNone,
     OutputOptions,
     RunOptions,
     TrainOptions,
@@ -136,7 +137,7 @@ class TranslateOptions(RunOptions):
 
     sentences: tyro.conf.Positional[tuple[str, ...]] = ()
     """The sentences. [default: lines from --file, else from standard input]"""
-    file: Path | None = None
+    file: OrNone[Path] = None
     """UTF-8 file, a sentence a line."""
     beam: int = 1
     """Number of hypotheses; 1 is greedy search. 5 takes longer and gives about two BLEU more."""
@@ -146,7 +147,7 @@ class TranslateOptions(RunOptions):
     """Number of translations to write for each sentence, each with its score and a tab; at most --beam."""
     batch_size: int = 128
     """Sentences translated together; 1 answers each line of standard input at once."""
-    attention: Path | None = None
+    attention: OrNone[Path] = None
     """Folder for an attention map of each translation: 0001.png and so on."""
     overwrite: bool = False
     """Replace maps of other sentences, and other files, of these names in that folder."""

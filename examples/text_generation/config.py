@@ -9,6 +9,7 @@ from common.app.cli import (
     MAX_SEED,
     MAX_STEPS,
     MAX_WIDTH,
+    OrNone,
     OutputOptions,
     RunOptions,
     TrainOptions,
@@ -67,7 +68,7 @@ class Config(TrainOptions):
     """Decoupled weight decay (AdamW): each step subtracts this fraction of the weights, times the learning rate."""
     clip_norm: float = 1.0
     """Largest global norm of the gradients; larger ones are scaled down, because recurrent gradients can explode."""
-    prompt: str | None = None
+    prompt: OrNone[str] = None
     """Prompt that is continued after every epoch, for samples/ and the GIF.
     [default: ROMEO: for Shakespeare, else a line of the validation text]"""
     sample_length: int = 400
@@ -117,9 +118,9 @@ class GenerateOptions(RunOptions):
     - For instance: generate --run runs/text_generation/quick --prompt "JULIET:" --length 500
     """
 
-    prompt: str | None = None
+    prompt: OrNone[str] = None
     """Text to continue. [default: the prompt of the training samples]"""
-    prompt_file: Path | None = None
+    prompt_file: OrNone[Path] = None
     """UTF-8 file with the prompt, in place of --prompt."""
     length: int = 1000
     """Number of characters to generate."""
