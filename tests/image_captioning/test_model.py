@@ -109,14 +109,17 @@ def test_deep_output_and_its_gradients_are_those_of_equation_7():
         np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_decode_step_is_call_for_one_word():
-    model, (source, inputs, *_) = make(), make_batch()
-    logits, attention = model(source, inputs)
-    image, state = model.encode(source)
-    for t in range(T):
-        step_logits, state, weights = model.decode_step(inputs[:, t], state, image)
+def assert_decode_step_is_call(model, images, inputs):
+    logits, weights = model(images, inputs)
+    image, state = model.encode(images)
+    for t in range(inputs.shape[1]):
+        step_logits, state, step_weights = model.decode_step(inputs[:, t], state, image)
         np.testing.assert_allclose(step_logits, logits[:, t], atol=1e-5)
-        np.testing.assert_allclose(weights, attention[:, t], atol=1e-6)
+        np.testing.assert_allclose(step_weights, weights[:, t], atol=1e-6)
+
+
+def test_decode_step_is_call_for_one_word():
+    assert_decode_step_is_call(make(), *make_batch()[:2])
 
 
 def test_attention_adds_up_to_one_and_depends_on_the_photo_and_on_what_was_said():

@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw
 from common.training import trainer
 from examples.image_captioning.scene_captioner import SceneCaptioner, SmallConvNet
 from examples.image_captioning.vocabulary import START
-from tests.image_captioning.test_model import numpy_logits
+from tests.image_captioning.test_model import assert_decode_step_is_call, numpy_logits
 
 V, B, T, E, U, A, SIZE = 9, 2, 4, 5, 6, 3, 16
 CELLS, CHANNELS = 4, 96
@@ -74,13 +74,7 @@ def test_logits_and_attention_are_those_of_the_equations():
 
 
 def test_decode_step_is_call_for_one_word():
-    model, (images, inputs, *_) = make(), make_batch()
-    logits, weights = model(images, inputs)
-    image, state = model.encode(images)
-    for t in range(T):
-        step_logits, state, step_weights = model.decode_step(inputs[:, t], state, image)
-        np.testing.assert_allclose(step_logits, logits[:, t], atol=1e-5)
-        np.testing.assert_allclose(step_weights, weights[:, t], atol=1e-6)
+    assert_decode_step_is_call(make(), *make_batch()[:2])
 
 
 def test_the_auxiliary_loss_trains_attention_on_location_context_and_word_alone():
