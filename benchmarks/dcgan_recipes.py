@@ -103,7 +103,7 @@ def main(
         for seed in seeds:
             config, build = VARIANTS[name]
             config = replace(config, seed=seed)
-            trainer.set_seed_and_precision(seed, config.precision)
+            trainer.set_seed_and_precision(seed, "float32")
             model = build(config, images)
             steps = train_for(60 * minutes, config, model, images)
             generated = ImageGenerator(model).sample(MAX_SAMPLES, EVALUATION_SEED)

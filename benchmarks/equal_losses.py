@@ -23,7 +23,7 @@ def losses(cell: Cell, steps: int, data_dir: Path | None) -> list[float]:
     """Return the losses, in nats, of the first steps of a GRU of 1,024 units in float32."""
     sizes = {"units": 1024, "batch_size": 64, "window": 100}
     config = replace(PRESETS["quick"], optimizer="adam", learning_rate=2e-3, dropout=0.0, **sizes)
-    trainer.set_seed_and_precision(config.seed, config.precision)
+    trainer.set_seed_and_precision(config.seed, "float32")
     corpus = load_corpus(config.data, config.window, data_dir)
     architecture = config.architecture() | {"cell": cell}
     model = TrainableCharRNN(len(corpus.vocabulary), config.batch_size, 1, **architecture).build_weights()

@@ -63,7 +63,7 @@ def measure(variant: Variant, data_dir: Path | None, units: int, marks: list[int
     """Return the validation loss of a variant, untrained and after each number of steps in `marks`."""
     adam = {"optimizer": "adam", "learning_rate": 4e-3, "warmup_steps": 20, "weight_decay": 0.0}
     config = replace(PRESETS["quick"], units=units, window=100, batch_size=128, dropout=0.2, **adam)
-    trainer.set_seed_and_precision(config.seed, config.precision)
+    trainer.set_seed_and_precision(config.seed, "float32")
     corpus = load_corpus(config.data, config.window, data_dir)
     batches = training_batches(corpus.train, config.batch_size, config.window, config.seed, epoch=0).repeat()
     validation = contiguous_batches(corpus.validation, VALIDATION_STREAMS, config.window)

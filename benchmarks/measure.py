@@ -14,10 +14,12 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 
+import keras
 import tensorflow as tf
+
+from common.training.hardware import describe_hardware
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -87,15 +89,12 @@ def product(dtype: tf.DType | str, rows: int = 6400, inner: int = 1024, columns:
 
 def machine() -> str:
     """Return the machine in one line: processor, cores in use, memory, versions."""
-    info = Path("/proc/cpuinfo").read_text(encoding="utf-8") if os.path.exists("/proc/cpuinfo") else ""
-    names = [line.split(":", 1)[1].strip() for line in info.splitlines() if line.startswith("model name")]
-    flags = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if f" {flag}" in info]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    hardware = describe_hardware()
+    gpus = f", {hardware['gpus']}" if "gpus" in hardware else ""
     return (
-        f"{cores} cores of {names[0] if names else platform.processor()} ({', '.join(flags)}), {memory:.0f} GiB, "
-        f"load {os.getloadavg()[0]:.1f}; Python {platform.python_version()}, TensorFlow {version('tensorflow')}, "
-        f"Keras {version('keras')}"
+        f"{hardware['cores']} cores of {hardware['processor']} ({hardware.get('features', '')}){gpus}, "
+        f"{hardware.get('memory', '?')}, load {os.getloadavg()[0]:.1f}; Python {platform.python_version()}, "
+        f"TensorFlow {tf.__version__}, Keras {keras.__version__}"
     )
 
 

@@ -43,7 +43,7 @@ PHOTOS = 1024  # whose features are random numbers: their size counts, and that 
 def prepare_writing(data_dir: Path | None):
     """Return model and batches of the `quick` preset of text generation."""
     config = writing.PRESETS["quick"]
-    trainer.set_seed_and_precision(config.seed, config.precision)
+    trainer.set_seed_and_precision(config.seed, "float32")
     corpus = writing_data.load_corpus(config.data, config.window, data_dir)
     model = writing_train.build_model(config, len(corpus.vocabulary))
     model.compile(writing_train.build_optimizer(config, writing_train.build_schedule(config, 1000)))
@@ -53,7 +53,7 @@ def prepare_writing(data_dir: Path | None):
 def prepare_translation(data_dir: Path | None):
     """Return model and batches of the `quick` preset of translation."""
     config = translation.PRESETS["quick"]
-    trainer.set_seed_and_precision(config.seed, config.precision)
+    trainer.set_seed_and_precision(config.seed, "float32")
     corpus = translation_data.load_corpus(config.data, **config.corpus(), data_dir=data_dir)
     model = translation_train.build_model(config, len(corpus.source_tokenizer), len(corpus.target_tokenizer))
     model.compile(translation_train.build_optimizer(config, translation_train.build_schedule(config, 1000)))
@@ -64,7 +64,7 @@ def prepare_translation(data_dir: Path | None):
 def prepare_dcgan(data_dir: Path | None):
     """Return model and batches of the `quick` preset of DCGAN."""
     config = dcgan.PRESETS["quick"]
-    trainer.set_seed_and_precision(config.seed, config.precision)
+    trainer.set_seed_and_precision(config.seed, "float32")
     images = dcgan_data.load_images(config.data, data_dir=data_dir)
     return build_dcgan(config, images), dcgan_data.training_batches(
         images.train, config.batch_size, config.seed, epoch=0
@@ -74,7 +74,7 @@ def prepare_dcgan(data_dir: Path | None):
 def prepare_captioning(data_dir: Path | None):
     """Return model and batches of the `quick` preset of captioning, on features that are read from files."""
     config = captioning.PRESETS["quick"]
-    trainer.set_seed_and_precision(config.seed, config.precision)
+    trainer.set_seed_and_precision(config.seed, "float32")
     encoder = load_encoder("mobilenet_v2", "random")
     rng = np.random.default_rng(1)
     vocabulary = Vocabulary([*SPECIAL_TOKENS, *(f"word{number}" for number in range(2534))])

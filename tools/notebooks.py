@@ -57,9 +57,9 @@ if checkout is None:  # as on Colab, whose TensorFlow is kept
 os.chdir(checkout)  # so that runs/ is the same folder as for the command line
 sys.path.insert(0, str(checkout))
 
-from common.app.cli import import_tensorflow_quietly
+from common.app.start import start_tensorflow
 
-import_tensorflow_quietly()"""
+start_tensorflow()"""
 
 
 def examples_with_notebook() -> list[str]:

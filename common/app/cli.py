@@ -7,22 +7,24 @@ the dataclass. Only the command that runs imports TensorFlow, so `--help` is fas
 import argparse
 import errno
 import os
+import re
 import signal
 import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 import tyro
 
+from common.app.start import start_tensorflow, train_on_devices
 from common.errors import Interrupted, UserError
 from common.io.terminal import echo, warn
 
 MAX_SEED = 2**32 - 1  # the limit of NumPy and Keras
 MAX_WIDTH = 65_536  # of a layer, a batch, a window: a larger number is a typing error or an attack on memory
 MAX_STEPS = 10**9
+DEVICES = re.compile(r"auto|cpu(:[1-9]\d?)?|gpu(:\d{1,2}(,\d{1,2})*)?")
 
 T = TypeVar("T")
 OrNone = Annotated[
@@ -51,7 +53,7 @@ class TrainOptions(Options):
 
     # Options that do not change the result of a run; they may differ when it is resumed.
     RUNTIME: ClassVar[frozenset[str]] = frozenset(
-        {"debug", "data_dir", "run_dir", "eager", "max_minutes", "checkpoint_seconds", "fresh"}
+        {"debug", "data_dir", "run_dir", "eager", "xla", "devices", "max_minutes", "checkpoint_seconds", "fresh"}
     )
 
     preset: Literal["tiny", "quick", "full"] = "quick"
@@ -84,9 +86,16 @@ class TrainOptions(Options):
     """Seed of the initial weights, dropout and the order of the data; on one machine, equal seeds give equal runs."""
     eager: bool = False
     """Run line by line instead of compiled: slower, but print and breakpoints work inside the model."""
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    xla: OrNone[bool] = None
+    """Compile the training step with XLA, on a single device. [default: on a GPU]"""
+    devices: str = "auto"
+    """Where to train. auto: the first GPU, else the processor; cpu; gpu: all GPUs; gpu:0,1: these; cpu:2: the processor
+    as two devices, for tests. Each device has an equal part of every batch. Several machines: set TF_CONFIG, see
+    docs/scaling.md."""
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Arithmetic of the layers; weights and losses stay float32.
-    bfloat16 is faster on processors and GPUs that support it, float16 on older GPUs."""
+    auto: bfloat16 where the processor (avx512_bf16, amx_bf16) or the GPU (compute capability 8 and later) multiplies it
+    faster, else float32. float16 is for older GPUs, with loss scaling."""
     fresh: bool = False
     """Start again even if there is a run; the old one is moved aside, not deleted."""
 
@@ -101,12 +110,20 @@ class TrainOptions(Options):
         require_between(0, MAX_SEED, self, "seed")
         require_between(0, MAX_STEPS, self, "checkpoint_seconds")
         require_positive(self, "max_minutes")
+        if not DEVICES.fullmatch(self.devices):
+            raise UserError(f"--devices: expected auto, cpu, cpu:N, gpu or gpu:I,J, got {self.devices}")
         require_utf8(self)
 
     @property
     def run_path(self) -> Path:
         """The run directory."""
         return self.run_dir or Path("runs") / self.EXAMPLE / self.preset
+
+    def with_precision(self) -> Self:
+        """Return these options with the precision that "auto" chooses here; an existing run keeps its own."""
+        from common.training.precision import resolve_precision
+
+        return replace(self, precision=resolve_precision(self.precision, self.run_path, self.fresh))
 
     def settings(self) -> dict[str, Any]:
         """Return the settings that determine the result, as JSON values, for config.json."""
@@ -123,6 +140,10 @@ class TrainOptions(Options):
 
         if runtime := sorted(settings.keys() & cls.RUNTIME):
             raise UserError(f"config.json: expected no {', '.join(runtime)} among the settings; restore it from a copy")
+        if settings.get("precision") == "auto":
+            raise UserError(
+                "config.json: precision: expected the one that was chosen, got auto; restore it from a copy"
+            )
         try:
             return checked(cls, settings, "config.json: settings")
         except UserError as error:
@@ -262,35 +283,13 @@ def _dispatch(program: str, summary: str, commands: Mapping[str, Command], argum
     command = commands[arguments[0]]
     preset = _preset(arguments, command.presets) if command.presets else None
     options = tyro.cli(command.options, prog=f"{program} {arguments[0]}", args=arguments[1:], default=preset)
-    if command.uses_tensorflow and not options.debug:
-        import_tensorflow_quietly()
-    command.run(options)
-
-
-def import_tensorflow_quietly() -> None:
-    """Import TensorFlow without its log lines about missing GPUs and processor features.
-
-    Its C++ code writes some of them to file descriptor 2 before it reads any setting. So the descriptor is redirected
-    during the import. If the import fails, the lines are shown.
-    """
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
-        return  # the user has set the log level
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as notes:
-        os.dup2(notes.fileno(), 2)
-        try:
-            import tensorflow as tf
-
-            tf.config.list_logical_devices()
-        except Exception:
-            notes.seek(0)
-            os.write(stderr, notes.read())
-            raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
-            del os.environ["TF_CPP_MIN_LOG_LEVEL"]  # TensorFlow has read it; child processes must not inherit it
+    if not command.uses_tensorflow:
+        command.run(options)
+    elif isinstance(options, TrainOptions):
+        train_on_devices(command.run, options)
+    else:
+        start_tensorflow(quiet=not options.debug)
+        command.run(options)
 
 
 def _preset(arguments: Sequence[str], presets: Mapping[str, Options]) -> Options:

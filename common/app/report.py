@@ -140,6 +140,7 @@ def section_on_run(run: RunDirectory) -> Section:
         ("trained", _training_length(run)),
         ("started", config.created),
         ("versions", ", ".join(f"{name} {number}" for name, number in config.versions.items())),
+        ("machine", ", ".join(f"{name} {value}" for name, value in config.hardware.items()) or "not recorded"),
         ("settings", _inline(config.settings)),
     ]
     return Section("The run", table=table, listings=[("The command that repeats it", training_command(config))])

@@ -53,3 +53,42 @@ def batches_of(indices: Sequence[np.ndarray], make_batch: Callable[[tf.Tensor], 
     """
     ragged = tf.RaggedTensor.from_row_lengths(np.concatenate([*indices, []]).astype("int64"), [*map(len, indices)])
     return tf.data.Dataset.from_tensor_slices(ragged).map(make_batch, num_parallel_calls=_PARALLEL_BATCHES)
+
+
+def pad_to_buckets(data: tf.data.Dataset, shortest: int = 8) -> tf.data.Dataset:
+    """Return the batches with sequences padded by zeros to one of few lengths: `shortest` times a power of two.
+
+    All axes of unknown length but the first, the batch, are padded to the same length. So zeros must mean padding: the
+    id of the padding token, and False in a mask.
+    """
+    spec = tf.nest.flatten(data.element_spec)
+    if all(length is not None for tensor in spec for length in tensor.shape[1:]):
+        return data
+
+    def pad(*batch):
+        tensors = tf.nest.flatten(batch)
+        lengths = [
+            tf.shape(tensor)[axis]
+            for tensor in tensors
+            for axis in range(1, tensor.shape.rank or 0)
+            if tensor.shape[axis] is None
+        ]
+        doublings = tf.math.ceil(
+            tf.math.log(tf.reduce_max(lengths) / shortest) / tf.math.log(tf.constant(2.0, tf.float64))
+        )
+        bucket = shortest * 2 ** tf.maximum(tf.cast(doublings, tf.int32), 0)
+        padded = tf.nest.pack_sequence_as(batch, [_pad_axes(tensor, bucket) for tensor in tensors])
+        return padded if len(batch) > 1 else padded[0]
+
+    return data.map(pad, num_parallel_calls=_PARALLEL_BATCHES)
+
+
+def _pad_axes(tensor: tf.Tensor, length: tf.Tensor) -> tf.Tensor:
+    """Return `tensor` with every axis of unknown length but the first padded by zeros to `length`."""
+    paddings = [
+        [0, length - tf.shape(tensor)[axis]] if axis and tensor.shape[axis] is None else [0, 0]
+        for axis in range(tensor.shape.rank)
+    ]
+    padded = tf.pad(tensor, paddings) if paddings else tensor
+    padded.set_shape(tensor.shape)
+    return padded

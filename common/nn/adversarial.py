@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from common.nn.ema import ExponentialMovingAverage
+from common.nn.replicas import normal_rows
 
 
 class AdversarialModel(keras.Model):
@@ -20,6 +21,7 @@ class AdversarialModel(keras.Model):
     generator: keras.Model
     discriminator: keras.Model
     ema_generator: ExponentialMovingAverage
+    seed_generator: keras.random.SeedGenerator
 
     def build_weights(self) -> Self:
         """Create all variables, so that a checkpoint can be restored before the first batch; return self.
@@ -31,6 +33,10 @@ class AdversarialModel(keras.Model):
         self(z)
         self.ema_generator.initialize(self.generator)
         return self
+
+    def sample_latents(self, count: tf.Tensor) -> tf.Tensor:
+        """Return `count` latents z from N(0, 1), float32 [B, Z]."""
+        return normal_rows(count, self.latent_dim, self.seed_generator)
 
     def compile(
         self, generator_optimizer: keras.optimizers.Optimizer, discriminator_optimizer: keras.optimizers.Optimizer

@@ -6,12 +6,17 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from common.nn.replicas import gather_rows, take_rows
+
 
 class CarriedState(keras.layers.Layer):
     """The state of recurrent layers between batches, in non-trainable variables.
 
     It is passed on as plain values, so no gradient flows into the previous batch (truncated back-propagation through
     time). As part of a model it is saved in the checkpoints: an interrupted run resumes with the same state.
+
+    The variables hold the rows of all replicas, so a run can resume on another number of devices. A replica reads and
+    writes its own rows.
     """
 
     def __init__(self, initial_state: Any, name: str | None = None):
@@ -39,10 +44,11 @@ class CarriedState(keras.layers.Layer):
 
     def read(self, reset: tf.Tensor | bool) -> Any:
         """Return the state, in the structure of `initial_state`; zeros where `reset`, bool [], is True."""
-        tensors = [tf.where(reset, tf.zeros_like(tensor.value), tensor.value) for tensor in self.tensors]
+        rows = [take_rows(tensor.value) for tensor in self.tensors]
+        tensors = [tf.where(reset, tf.zeros_like(tensor), tensor) for tensor in rows]
         return self._with_structure(tensors)
 
     def write(self, state: Any) -> None:
         """Store `state`, of the structure of `initial_state`, for the next batch."""
         for variable, tensor in zip(self.tensors, tf.nest.flatten(state), strict=True):
-            variable.assign(tensor)
+            variable.assign(gather_rows(tensor))

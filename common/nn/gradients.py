@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
+from common.nn.replicas import replica_count, sum_over_replicas
+
 
 def apply_gradients(
     optimizer: keras.optimizers.Optimizer,
@@ -17,8 +19,13 @@ def apply_gradients(
     In float16 the loss is scaled, because small gradients would become zero; the optimizer undoes the scaling. The
     gradient of an embedding comes as (row, gradient) pairs, in which a frequent symbol occurs many times; converted to
     a dense tensor, the pairs of a row are summed, as the mathematics means.
+
+    With several replicas, the gradients of their shares are summed before the optimizer clips them.
     """
     scale = optimizer.scale_loss(tf.ones_like(loss))
     gradients = tape.gradient(loss, variables, output_gradients=scale)
     gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
+    if replica_count() > 1:
+        gradients = sum_over_replicas(gradients)
+        optimizer._all_reduce_sum_gradients = list  # Keras would sum them once more, after clipping
     optimizer.apply_gradients(zip(gradients, variables, strict=True))

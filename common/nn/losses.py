@@ -5,6 +5,8 @@ Shapes: B batch, T length, V vocabulary.
 
 import tensorflow as tf
 
+from common.nn.replicas import sum_over_replicas
+
 
 def smoothed_cross_entropy(
     logits: tf.Tensor, targets: tf.Tensor, label_smoothing: float
@@ -29,6 +31,10 @@ def smoothed_cross_entropy(
 
 
 def masked_mean(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-    """Return the mean, a scalar, of `values` [B, T] where `mask` bool [B, T] is True; 0 if it is False everywhere."""
+    """Return the mean, a scalar, of `values` [B, T] where `mask` bool [B, T] is True; 0 if it is False everywhere.
+
+    With several replicas it is this replica's share of the mean over all of them, see `common.nn.replicas`.
+    """
     weights = tf.cast(mask, values.dtype)
-    return tf.math.divide_no_nan(tf.reduce_sum(values * weights), tf.reduce_sum(weights))
+    count = sum_over_replicas(tf.reduce_sum(weights))
+    return tf.math.divide_no_nan(tf.reduce_sum(values * weights), count)

@@ -1,16 +1,17 @@
 """Muon, the optimizer that gives every direction of a weight matrix a step of the same length, for recurrent layers.
 
 The gradient of a matrix is mostly a few directions: its few largest singular values are far above all the others. So
-are the steps that momentum, or Adam, makes of it, and what the small directions would teach is learned late. Muon
-(Jordan et al. 2024, kellerjordan.github.io/posts/muon) takes the momentum M = U S V^T, with S its singular values, and
-steps along U V^T. No singular values need computing: iterating
+are the steps that momentum, or Adam, computes from it, and the small directions are learned late. Muon (Jordan et al.
+2024, kellerjordan.github.io/posts/muon) takes the momentum M = U S V^T, with S its singular values, and steps along
+U V^T. No singular values need to be computed. The iteration of Newton and Schulz
 
     X <- a X + (b X X^T + c (X X^T)^2) X         from X = M / |M|, with a, b, c = 3.4445, -4.7750, 2.0315
 
-moves them all to between 0.7 and 1.2 in five turns (Newton and Schulz), and is nothing but matrix products.
+moves them all to between 0.7 and 1.2 in five turns, with matrix products alone.
 """
 
 import math
+import re
 from collections.abc import Callable, Sequence
 
 import keras
@@ -18,17 +19,21 @@ import tensorflow as tf
 
 from common.nn import adam
 
+NEWTON_SCHULZ = 3.4445, -4.7750, 2.0315
+EPSILON = 1e-7  # of Adam
 
-class Muon(keras.optimizers.Muon):
-    """`keras.optimizers.Muon` for recurrent layers: every gate has a step of its own.
+
+class Muon(keras.optimizers.Optimizer):
+    """Muon for the matrices of a model, Adam for everything else; every gate of a recurrent layer has its own step.
 
     A GRU keeps the matrices of its three gates side by side in one variable [*, 3U], an LSTM those of its four. They
     are recognised by `gru_cell` or `lstm_cell` in the path of the variable, as in the layers of Keras and in
     `common.nn.attention_gru.AttentionGRUCell`. What the gates learn has little to do with each other, so each is a
-    matrix for itself here: 1.497 nats per character instead of 1.521 after 245 steps of a GRU of
-    1,024 units, one seed each. The products are in the arithmetic of the layers, and so in bfloat16 where these are.
+    matrix of its own here: 1.497 nats per character instead of 1.521 after 245 steps of a GRU of 1,024 units, one seed
+    each. The products are in the arithmetic of the layers, and so in bfloat16 where these are.
 
-    Biases, embeddings, and the variables that `exclude_layers` names are left to Adam.
+    Adam updates biases, embeddings, and the variables that `exclude_layers` names. `keras.optimizers.Muon` computes the
+    same steps where nothing is side by side, but its arguments differ between the versions of Keras.
     """
 
     def __init__(
@@ -37,7 +42,10 @@ class Muon(keras.optimizers.Muon):
         *,
         rms_rate: float | Callable[[], tf.Tensor] = 0.2,
         every: int = 1,
+        ns_steps: int = 5,
+        momentum: float = 0.95,
         exclude_layers: Sequence[str] = (),
+        adam_beta_2: float = 0.999,
         **settings,
     ):
         """Plan the steps.
@@ -46,44 +54,68 @@ class Muon(keras.optimizers.Muon):
             learning_rate: Adam's rate; Muon's steps have `rms_rate` times this as their root mean square.
             rms_rate: a number, or a function that is asked for it, a scalar, at every step.
             every: Muon steps only once in so many steps, and so many times as far; in between, its momentum gathers the
-                gradients. Most of its time is saved, and what Adam moves still moves at every step.
-            exclude_layers: regular expressions for the paths of variables that are left to Adam, beside all biases.
-            settings: the further arguments of `keras.optimizers.Muon`.
+                gradients. Most of its time is saved, and what Adam updates still moves at every step.
+            ns_steps: turns of the iteration of Newton and Schulz.
+            momentum: of Muon, in Nesterov's form.
+            exclude_layers: regular expressions for the paths of variables that Adam updates.
+            adam_beta_2: the decay of Adam's second average; the first decays by 0.9.
+            settings: the further arguments of `keras.optimizers.Optimizer`, such as `weight_decay`.
         """
-        biases = "bias"  # a GRU has two rows of them, which look like a matrix
-        super().__init__(learning_rate, exclude_layers=[*exclude_layers, biases], **settings)
-        self._every = every
-        self._rms_rate = rms_rate if callable(rms_rate) else lambda: rms_rate
+        super().__init__(learning_rate, name="muon", **settings)
+        self.rms_rate = rms_rate if callable(rms_rate) else lambda: rms_rate
+        self.every, self.ns_steps, self.momentum = every, ns_steps, momentum
+        self.exclude_layers, self.adam_betas = exclude_layers, (0.9, adam_beta_2)
         self._precision = keras.config.dtype_policy().compute_dtype
 
     def build(self, variables: list[keras.Variable]) -> None:
-        """Create the momentum of all `variables`, and Adam's second average for those that are left to it."""
+        """Create the momentum of all `variables`, and Adam's second average for those that it updates."""
+        if self.built:
+            return
         super().build(variables)
+        self._momentums, self._velocities = [], []
+        for variable in variables:
+            self._momentums.append(self.add_variable_from_reference(variable, name="momentum"))
+            second = self.add_variable_from_reference(variable, name="velocity") if self._is_adams(variable) else None
+            self._velocities.append(second)
         self._gates = [_gates(variable) for variable in variables]
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
-        """Step one variable: Adam's step where Keras planned one, else Muon's."""
+        """Step one variable: Adam's step or Muon's."""
         index = self._get_variable_index(variable)
-        momentum, velocity = self.momentums[index], self.adam_velocities[index]
+        momentum, velocity = self._momentums[index], self._velocities[index]
         if velocity is not None:
-            rate, betas = learning_rate * self.adam_lr_ratio, (self.adam_beta_1, self.adam_beta_2)
-            adam.step(variable, gradient, (momentum, velocity), self.iterations, rate, betas, self.epsilon)
+            moments = momentum, velocity
+            adam.step(variable, gradient, moments, self.iterations, learning_rate, self.adam_betas, EPSILON)
             return
         self.assign(momentum, gradient + self.momentum * momentum)
 
         def step() -> None:
-            ahead = gradient + self.momentum * momentum  # Nesterov's: what it will be if the next gradient is the same
+            ahead = gradient + self.momentum * momentum  # Nesterov: the momentum if the next gradient is the same
             gates = [self.orthogonalise(matrix) for matrix in tf.split(ahead, self._gates[index], axis=1)]
-            self.assign_sub(variable, self._every * tf.cast(learning_rate, variable.dtype) * tf.concat(gates, axis=1))
+            self.assign_sub(variable, self.every * tf.cast(learning_rate, variable.dtype) * tf.concat(gates, axis=1))
 
-        is_due = tf.cast(self.iterations, tf.int32) % self._every == self._every - 1
+        is_due = tf.cast(self.iterations, tf.int32) % self.every == self.every - 1
         tf.cond(is_due, step, lambda: None)
 
     def orthogonalise(self, matrix: tf.Tensor) -> tf.Tensor:
         """Return about U V^T of `matrix` [N, M] = U S V^T, scaled to a root mean square of `rms_rate`."""
-        x = matrix / (tf.norm(matrix) + 1e-12)
-        x = self.zeropower_via_newtonschulz5(tf.cast(x, self._precision), self.ns_steps)
-        return tf.cast(x, matrix.dtype) * self._rms_rate() * math.sqrt(max(matrix.shape))
+        a, b, c = NEWTON_SCHULZ
+        is_tall = matrix.shape[0] > matrix.shape[1]
+        x = tf.cast(matrix / (tf.norm(matrix) + 1e-12), self._precision)
+        x = tf.transpose(x) if is_tall else x  # X X^T is the smaller of the two products
+        for _ in range(self.ns_steps):
+            product = tf.matmul(x, x, transpose_b=True)
+            x = a * x + tf.matmul(b * product + c * tf.matmul(product, product), x)
+        x = tf.transpose(x) if is_tall else x
+        return tf.cast(x, matrix.dtype) * self.rms_rate() * math.sqrt(max(matrix.shape))
+
+    def _is_adams(self, variable: keras.Variable) -> bool:
+        """Return whether Adam updates a variable: no matrix, an embedding, or one that is excluded.
+
+        A GRU has two rows of biases, which look like a matrix.
+        """
+        patterns = ["embedding", "bias", *self.exclude_layers]
+        return len(variable.shape) != 2 or any(re.search(pattern, variable.path) for pattern in patterns)
 
 
 def _gates(variable: keras.Variable) -> int:

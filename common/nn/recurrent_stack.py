@@ -8,6 +8,7 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
+from common.nn.dropout import Dropout
 from common.nn.recurrent import GRU, LSTM, Recurrent, States
 
 LAYER_CLASSES = {"gru": GRU, "lstm": LSTM}
@@ -40,7 +41,7 @@ class RecurrentStack(keras.layers.Layer):
         self.units = units
         layer_class = LAYER_CLASSES[cell] if isinstance(cell, str) else cell
         self.rnn_layers = [layer_class(units, return_sequences=True, return_state=True) for _ in range(layers)]
-        self.dropout = keras.layers.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def build(self, embedded_shape: list[int | None]) -> None:
         """Create the weights for embedded symbols of the shape [B, T, E], of which only E must be known."""

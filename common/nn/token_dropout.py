@@ -3,6 +3,8 @@
 import keras
 import tensorflow as tf
 
+from common.nn.dropout import ReplicaSeedGenerator
+
 
 class TokenDropout(keras.layers.Layer):
     """Replace a random fraction of the tokens by the unknown token (Bowman et al. 2016, arXiv:1511.06349, section 3).
@@ -20,7 +22,7 @@ class TokenDropout(keras.layers.Layer):
         """
         super().__init__()
         self.rate, self.unknown = rate, unknown
-        self.seed_generator = keras.random.SeedGenerator() if rate else None  # saved with the weights
+        self.seed_generator = ReplicaSeedGenerator() if rate else None  # saved with the weights
 
     def call(self, ids: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Return ids int32 [B, T], of which a fraction `rate` is the unknown token when `training`."""

@@ -96,6 +96,11 @@ def training_variables(model: keras.Model) -> dict[str, Any]:
     }
 
 
+def local_value(variable: tf.Variable) -> np.ndarray:
+    """Return the value of a variable, on the first device of this process if there are several."""
+    return variable.values[0].numpy() if hasattr(variable, "values") else variable.numpy()
+
+
 class Checkpoints:
     """The checkpoints in one folder: the last two `latest` ones, and the `best` one."""
 
@@ -109,7 +114,7 @@ class Checkpoints:
         """
         self.folder = Path(folder)
         self._numbered = [part for part, variables in parts.items() if not isinstance(variables, Mapping)]
-        self._variables = {
+        self.variables = {
             f"{part}/{name}": variable
             for part, variables in parts.items()
             for name, variable in (variables.items() if isinstance(variables, Mapping) else enumerate(variables))
@@ -182,7 +187,7 @@ class Checkpoints:
 
     def _max_bytes(self) -> int:
         """Return an upper bound for the size of a file of variables, those of the optimizers included."""
-        needed = sum(variable.dtype.size * variable.shape.num_elements() for variable in self._variables.values())
+        needed = sum(variable.dtype.size * variable.shape.num_elements() for variable in self.variables.values())
         return 8 * needed + (1 << 24)
 
     def _assign(self, tensors: Mapping[str, np.ndarray], checkpoint: Path) -> None:
@@ -191,12 +196,12 @@ class Checkpoints:
                 f"{checkpoint}: written by another version of the model ({difference}); use the code and the "
                 "vocabulary that trained it, or train again with --fresh"
             )
-        for name, variable in self._variables.items():
+        for name, variable in self.variables.items():
             variable.assign(tensors[name])
 
     def _difference(self, tensors: Mapping[str, np.ndarray]) -> str:
         """Return a description of the first variable whose dtype or shape differs, "" if there is none."""
-        here = {name: _kind(variable.dtype.name, variable.shape) for name, variable in self._variables.items()}
+        here = {name: _kind(variable.dtype.name, variable.shape) for name, variable in self.variables.items()}
         there = {name: _kind(values.dtype.name, values.shape) for name, values in tensors.items()}
         surplus = [name for name in there.keys() - here.keys() if name.partition("/")[0] in self._numbered]
         for name in [*here, *sorted(surplus)]:
@@ -205,7 +210,7 @@ class Checkpoints:
         return ""
 
     def _write(self, folder: Path, state: dict[str, Any]) -> None:
-        content = tensor_bytes({name: variable.numpy() for name, variable in self._variables.items()})
+        content = tensor_bytes({name: local_value(variable) for name, variable in self.variables.items()})
         write_atomically(folder / _VARIABLES, content)
         payload = json.dumps({"variables": hashlib.sha256(content).hexdigest(), "state": state})
         checksum = hashlib.sha256(payload.encode()).hexdigest()

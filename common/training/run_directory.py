@@ -1,6 +1,6 @@
 """The run directory: all files of one training run, in one folder that can be moved, zipped and used elsewhere.
 
-config.json        settings, seed, versions, data checksums        samples/   epoch_0001.txt or .png ...
+config.json        settings, seed, versions, data, hardware        samples/   epoch_0001.txt or .png ...
 vocabulary*.json   if the data is text                             figures/   PNG and GIF
 checkpoints/       latest and best                                 evaluation.json   the metrics of `evaluate`
 metrics.csv        one row per epoch     tensorboard/              report.html       all of it on one page
@@ -15,12 +15,13 @@ import platform
 import shlex
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
+import keras
 import platformdirs
+import tensorflow as tf
 from pydantic import ConfigDict, Field, with_config
 
 import common
@@ -29,6 +30,7 @@ from common.io.files import is_temporary, read_plain, remove_temporary_files, re
 from common.io.lock import exclusive
 from common.io.records import Json, Line, Seconds, read_record
 from common.io.terminal import echo
+from common.training.hardware import describe_hardware
 
 _MAX_CONFIG_BYTES = 1 << 20
 _MAX_METRICS_BYTES = 1 << 26
@@ -40,7 +42,7 @@ _CLOSED = ConfigDict(extra="forbid", allow_inf_nan=False)
 @with_config(_CLOSED)
 @dataclass(frozen=True)
 class RunConfig:
-    """The content of `config.json`: example, settings, data, versions and start time."""
+    """The content of `config.json`: example, settings, data, versions, start time and hardware."""
 
     example: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,60}$")]
     settings: Json
@@ -48,6 +50,7 @@ class RunConfig:
     """checksums and sizes, which identify the data"""
     versions: dict[Line, Line]
     created: Line
+    hardware: dict[Line, Line] = field(default_factory=dict)
 
 
 @with_config(_CLOSED)
@@ -251,11 +254,12 @@ class RunDirectory:
             "data": data,
             "versions": {
                 "python": platform.python_version(),
-                "tensorflow": version("tensorflow"),
-                "keras": version("keras"),
+                "tensorflow": tf.__version__,
+                "keras": keras.__version__,
                 "eager-examples": common.__version__,
             },
             "created": time.strftime("%Y-%m-%d %H:%M:%S"),
+            "hardware": describe_hardware(),
         }
         write_atomically(self.config, json.dumps(config, indent=2, ensure_ascii=False) + "\n")
 

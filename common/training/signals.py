@@ -41,6 +41,11 @@ class GracefulShutdown:
             signal.signal(number, handler)
         self._handlers = {}
 
+    def stop(self, number: int) -> None:
+        """Raise StopRequested, for a signal that another process got."""
+        self.received, self.is_raised = self.received if self.received is not None else number, True
+        raise StopRequested
+
     @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:
         """Delay the effect of a signal to the end of this block, whose work must not be split."""

@@ -3,31 +3,44 @@
 The loss and its gradients are in the example's `train_step` and `test_step`. They follow Keras' convention, so the same
 model also trains with `compile()` and `fit()`. This loop adds four things: it resumes exactly, anywhere in an epoch; it
 runs line by line with `eager=True`; it keeps to a time budget; and it saves when a signal stops it.
+
+The results of the steps stay on the device and are read together, every few steps. So a GPU need not wait for Python.
 """
 
+import contextlib
 import math
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 import keras
+import numpy as np
 import tensorflow as tf
 from pydantic import ConfigDict, with_config
 from tqdm.auto import tqdm
 
-from common.data.batching import without_autotuning
+from common.data.batching import pad_to_buckets
 from common.errors import Interrupted, UserError
 from common.io.lock import exclusive
 from common.io.records import Count, Line, Seconds, checked
 from common.io.terminal import echo, one_line
+from common.training import distribution
 from common.training.checkpoints import Checkpoints, training_variables
+from common.training.devices import leave_scope
+from common.training.distribution import compile_step, distribute
 from common.training.run_directory import RunDirectory
 from common.training.schedule import TimeBudget, WarmupCosine
 from common.training.signals import GracefulShutdown
+from common.training.workers import WorkerGroup
 
 IS_INTERACTIVE = sys.stderr.isatty() or "ipykernel" in sys.modules  # a terminal or a notebook, not a log file
+
+MAX_STEPS_TO_READ = 10
+"""How many steps run, at most, before their results are read; fewer if they take longer than `READ_SECONDS`."""
+READ_SECONDS = 0.5
 
 EpochData = Callable[[int], tf.data.Dataset]
 """Maps an epoch, counted from 0, to its batches; every call returns the same batches in the same order."""
@@ -80,6 +93,7 @@ class Trainer:
         monitor: str = "val_loss",
         callbacks: Sequence[keras.callbacks.Callback] = (),
         eager: bool = False,
+        xla: bool | None = None,
         schedule: WarmupCosine | None = None,
         max_minutes: float | None = None,
         checkpoint_seconds: float = 60.0,
@@ -94,9 +108,12 @@ class Trainer:
             steps_per_epoch: the maximum number of batches per epoch.
             patience: stop after this number of epochs without a better `monitor`.
             monitor: the column of metrics.csv to minimise; "loss" if there is no validation.
-            callbacks: standard Keras callbacks. Their state is not saved: after a resume within an epoch,
-                `on_epoch_begin` of that epoch is called again.
+            callbacks: standard Keras callbacks. `on_train_batch_end` is called when the results of the step are read,
+                up to `MAX_STEPS_TO_READ` steps later. The state of callbacks is not saved: after a resume within an
+                epoch, `on_epoch_begin` of that epoch is called again.
             eager: run the steps line by line instead of as a graph, for debuggers and print.
+            xla: compile the training step with XLA, which merges its many small operations; None: if it runs on a
+                single GPU. Sequences are then padded to few lengths, because each shape is compiled once.
             schedule: the learning-rate schedule of the optimizer, if it ends with the run.
             max_minutes: the time budget. With a schedule, the number of steps that fit is computed after the first
                 steps and saved; the schedule and training both end there, also after a resume. Without a schedule,
@@ -107,6 +124,8 @@ class Trainer:
         self.epochs, self.steps_per_epoch = epochs, steps_per_epoch
         self.patience, self.monitor = patience, monitor
         self.eager, self.checkpoint_seconds = eager, checkpoint_seconds
+        single_gpu = len(tf.config.list_logical_devices("GPU")) == 1 and not distribution.current_strategy()
+        self.xla = single_gpu and not eager if xla is None else xla
         self.schedule = schedule
         self.deadline = time.monotonic() + 60 * max_minutes if max_minutes else math.inf
         self.budget: TimeBudget | None = None
@@ -115,6 +134,9 @@ class Trainer:
         self.state = TrainingState()
         self._shutdown = GracefulShutdown()
         self._saved_at = time.monotonic()
+        self._results: list[tuple[int, dict[str, tf.Tensor]]] = []  # of the steps that are not read yet
+        self._steps_to_read = 1
+        self.workers = WorkerGroup.current()
 
     def fit(self, train_data: EpochData, validation_data: tf.data.Dataset | None = None) -> list[dict[str, float]]:
         """Train until the epochs, the time or the patience end; return the rows of metrics.csv.
@@ -124,10 +146,17 @@ class Trainer:
             UserError: the loss is not finite, there is no batch, the disk is full, or another process trains there.
         """
         with exclusive(self.run.lock):
-            return self._fit(train_data, validation_data)
+            history = self._fit(train_data, validation_data)
+        leave_scope()
+        if self.workers and not self.workers.is_chief:
+            raise SystemExit(0)  # the chief has the run directory and draws the figures
+        return history
 
     def _fit(self, train_data: EpochData, validation_data: tf.data.Dataset | None) -> list[dict[str, float]]:
         self._resume()
+        if self.workers:  # only the chief has checkpoints
+            self.state = TrainingState(**self.workers.json_from_chief(asdict(self.state)))
+            self.workers.assign_from_chief(self.checkpoints.variables)
         if self.state.finished:
             echo(f"{self.run.path}: training is over ({self.state.finished}); nothing left to do")
             return self.state.history
@@ -143,7 +172,15 @@ class Trainer:
             self.deadline = math.inf
         with self._shutdown, self._progress_bar(self.state.total_steps or all_steps) as bar:
             try:
-                self._train(train_data, validation_data, steps, bar)
+                with self._shutdown.deferred() if self.workers else contextlib.nullcontext():
+                    self._train(train_data, validation_data, steps, bar)
+            except tf.errors.OpError as error:
+                if not self.workers:
+                    raise
+                raise UserError(
+                    f"{self.workers.lost_worker(error)} is gone after step {self.state.step}; start all workers again "
+                    "with the same commands: they resume from the last checkpoint"
+                ) from error
             except BaseException:
                 if not self._shutdown.is_raised:
                     raise
@@ -156,12 +193,13 @@ class Trainer:
         return self.state.history
 
     def _train(self, train_data: EpochData, validation_data: tf.data.Dataset | None, steps: int, bar: tqdm) -> None:
-        train_step = _step_function(self.model.train_step, train_data(0), self.eager)
-        test_step = validation_data and _step_function(self.model.test_step, validation_data, self.eager)
+        pad = pad_to_buckets if self.xla else lambda data: data
+        train_step = compile_step(self.model.train_step, pad(train_data(0)), eager=self.eager, xla=self.xla)
+        test_step = validation_data and compile_step(self.model.test_step, validation_data, eager=self.eager)
         self.callbacks.on_train_begin()
         self._tensorboard = tf.summary.create_file_writer(os.fsencode(self.run.tensorboard))
         while not self.state.finished and time.monotonic() < self.deadline:
-            self._train_epoch(train_step, train_data(self.state.epoch), steps, bar)
+            self._train_epoch(train_step, pad(train_data(self.state.epoch)), steps, bar)
             if self.state.batch_in_epoch == steps or self._is_done():
                 self._end_epoch(self._validate(test_step, validation_data, bar), bar)
         self.callbacks.on_train_end()
@@ -210,35 +248,70 @@ class Trainer:
         self.callbacks.on_epoch_begin(state.epoch)
         if state.total_steps:
             steps = min(steps, state.batch_in_epoch + state.total_steps - state.step)
-        started = time.monotonic()
-        for batch in without_autotuning(data.take(steps).skip(state.batch_in_epoch)):
+        read_at = time.monotonic()
+        for batch in distribute(data.take(steps).skip(state.batch_in_epoch)):
             with self._shutdown.deferred():
                 self.callbacks.on_train_batch_begin(state.batch_in_epoch)
-                logs = {name: float(value) for name, value in train_step(batch).items()}
-                self._check_finite(logs)
-                self.callbacks.on_train_batch_end(state.batch_in_epoch, logs)
+                self._results.append((state.batch_in_epoch, train_step(batch)))
                 state.batch_in_epoch, state.step = state.batch_in_epoch + 1, state.step + 1
-                state.sums = {name: state.sums.get(name, 0.0) + value for name, value in logs.items()}
+                if len(self._results) < self._steps_to_read and state.batch_in_epoch < steps:
+                    continue
+                count = len(self._results)
+                logs = self._read_results()
                 now = time.monotonic()
-                state.seconds, started = state.seconds + now - started, now
+                state.seconds += now - read_at
+                seconds_per_step, read_at = (now - read_at) / count, now
             bar.set_postfix({name: f"{value:.3f}" for name, value in logs.items()}, refresh=False)
-            bar.update()
-            if not state.total_steps and (more := self.budget.steps_that_fit(now)):
-                self._set_total_steps(state.step + more)
-                bar.total = state.total_steps
+            bar.update(count)
+            is_late = self._agree(now, seconds_per_step, bar)
             if self._is_done():
                 return
-            if now > self.deadline:
+            if is_late:
                 return self._save()
             if now > self._saved_at + self.checkpoint_seconds and state.batch_in_epoch < steps:
                 self._save()
+
+    def _read_results(self) -> dict[str, float]:
+        """Read the results of the last steps from the device, check and add them, and return those of the last one."""
+        logs: dict[str, float] = {}
+        results, self._results = self._results, []
+        for index, (batch, values) in enumerate(results):
+            logs = {name: float(value) for name, value in values.items()}
+            self._check_finite(logs, steps_ago=len(results) - 1 - index)
+            self.callbacks.on_train_batch_end(batch, logs)
+            self.state.sums = {name: self.state.sums.get(name, 0.0) + value for name, value in logs.items()}
+        return logs
+
+    def _agree(self, now: float, seconds_per_step: float, bar: tqdm) -> bool:
+        """Decide with all workers how many steps there are and when to read next; return whether the time is up.
+
+        Raises:
+            StopRequested: one of several workers got a signal.
+        """
+        more = 0 if self.state.total_steps else self.budget.steps_that_fit(now)
+        is_planned = self.state.total_steps or more
+        to_read = int(min(READ_SECONDS, self.checkpoint_seconds) / seconds_per_step)
+        to_read = max(1, min(MAX_STEPS_TO_READ, to_read)) if is_planned and not self.eager else 1
+        if self.workers:
+            [signals] = self.workers.sum([np.array(self._shutdown.received is not None, "int32")])
+            if signals:
+                self._shutdown.stop(signal.SIGTERM)
+            [decisions] = self.workers.from_chief([np.array([more, to_read, now > self.deadline], "int64")])
+            more, to_read, is_late = map(int, decisions)
+        else:
+            is_late = now > self.deadline
+        if more:
+            self._set_total_steps(self.state.step + more)
+            bar.total = self.state.total_steps
+        self._steps_to_read = to_read
+        return bool(is_late)
 
     def _validate(self, test_step: Callable | None, data: tf.data.Dataset | None, bar: tqdm) -> dict[str, float]:
         if test_step is None:
             return {}
         bar.set_description(f"epoch {self.state.epoch + 1}/{self.epochs} validation", refresh=IS_INTERACTIVE)
         started = time.monotonic()
-        logs = _evaluate(self.model, test_step, data, self.callbacks)
+        logs = distribution.evaluate(self.model, test_step, data, self.callbacks)
         self.state.seconds += time.monotonic() - started
         return {f"val_{name}": value for name, value in logs.items()}
 
@@ -288,17 +361,18 @@ class Trainer:
 
     def _save(self) -> None:
         with self._shutdown.deferred():
+            self._read_results()
             self.checkpoints.save("latest", self.state.step, asdict(self.state))
             self._saved_at = time.monotonic()
 
-    def _check_finite(self, logs: dict[str, float]) -> None:
+    def _check_finite(self, logs: dict[str, float], steps_ago: int) -> None:
         wrong = [f"{name} is {value}" for name, value in logs.items() if not math.isfinite(value)]
         if wrong:
             state = self.state
             raise UserError(
-                f"{', '.join(wrong)} at step {state.step + 1} (epoch {state.epoch + 1}, batch "
-                f"{state.batch_in_epoch + 1}); training stopped, the last good checkpoint in {self.run.checkpoints} is "
-                "kept; start again with a lower --learning-rate and --fresh"
+                f"{', '.join(wrong)} at step {state.step - steps_ago} (epoch {state.epoch + 1}, batch "
+                f"{state.batch_in_epoch - steps_ago}); training stopped, the last good checkpoint in "
+                f"{self.run.checkpoints} is kept; start again with a lower --learning-rate and --fresh"
             )
 
     def _progress_bar(self, total_steps: int) -> tqdm:
@@ -310,6 +384,7 @@ class Trainer:
             mininterval=0.2 if IS_INTERACTIVE else 15,
             dynamic_ncols=IS_INTERACTIVE,
             leave=False,
+            disable=self.workers is not None and not self.workers.is_chief,
         )
 
     def _log_to_tensorboard(self, logs: dict[str, float]) -> None:
@@ -329,31 +404,5 @@ class Trainer:
 
 def evaluate(model: keras.Model, data: tf.data.Dataset, eager: bool = False) -> dict[str, float]:
     """Return the metrics of `model.test_step` over `data`, computed as in validation."""
-    test_step = _step_function(model.test_step, data, eager)
-    return _evaluate(model, test_step, data, keras.callbacks.CallbackList(model=model))
-
-
-def _evaluate(
-    model: keras.Model,
-    test_step: Callable,
-    data: tf.data.Dataset,
-    callbacks: keras.callbacks.CallbackList,
-) -> dict[str, float]:
-    model.reset_metrics()
-    callbacks.on_test_begin()
-    logs: dict[str, float] = {}
-    for index, batch in enumerate(without_autotuning(data)):
-        callbacks.on_test_batch_begin(index)
-        logs = {name: float(value) for name, value in test_step(batch).items()}
-        callbacks.on_test_batch_end(index, logs)
-    callbacks.on_test_end(logs)
-    return logs
-
-
-def _step_function(step: Callable, data: tf.data.Dataset, eager: bool) -> Callable:
-    """Return `step`, compiled once for the shapes of the data set unless `eager`."""
-    if eager:
-        return step
-    compiled = tf.function(step, input_signature=[data.element_spec])
-    compiled.get_concrete_function()  # trace it now: a signal may interrupt this, but not the first step
-    return compiled
+    test_step = compile_step(model.test_step, data, eager=eager)
+    return distribution.evaluate(model, test_step, data, keras.callbacks.CallbackList(model=model))

@@ -81,7 +81,7 @@ class Config(TrainOptions):
 
 PRESETS = {
     "quick": Config(),
-    "tiny": Config(preset="tiny", data="tiny", epochs=16, batch_size=32, ema_decay=0.99),
+    "tiny": Config(preset="tiny", data="tiny", precision="float32", epochs=16, batch_size=32, ema_decay=0.99),
     "full": Config(preset="full", epochs=100, base_channels=128),
 }
 

@@ -19,8 +19,10 @@ import keras
 import tensorflow as tf
 
 from common.nn.adversarial import AdversarialModel
+from common.nn.batch_norm import BatchNormalization
 from common.nn.ema import ExponentialMovingAverage
 from common.nn.gradients import apply_gradients
+from common.nn.replicas import batch_mean
 from examples.dcgan.feature_maps import feature_map_sizes
 from examples.dcgan.metrics.sample_metrics import diversity
 
@@ -51,7 +53,7 @@ class Generator(keras.Model):
         self.reshape = keras.layers.Reshape([first, first, filters[0]])  # this gives 4 x 4 x 128
         self.upsample = [upsample(count, use_bias=False) for count in filters[1:]]  # 7 x 7 x 64, 14 x 14 x 32
         self.output_layer = upsample(channels, dtype="float32")  # 28 x 28 x 1
-        self.norms = [keras.layers.BatchNormalization(momentum=0.9) for _ in filters]
+        self.norms = [BatchNormalization(momentum=0.9) for _ in filters]
 
     def call(self, z: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Return images float32 [B, H, W, C] in [-1, 1] for latents `z` float32 [B, Z] from N(0, 1)."""
@@ -71,7 +73,7 @@ class Discriminator(keras.Model):
         filters = [base_channels * 2**n for n in range(len(feature_map_sizes(image_size)) - 1)]  # 32, 64, 128
         self.input_layer = downsample(filters[0])  # 14 x 14 x 32, without batch norm as in the paper
         self.downsample = [downsample(count, use_bias=False) for count in filters[1:]]  # 7 x 7 x 64, 4 x 4 x 128
-        self.norms = [keras.layers.BatchNormalization(momentum=0.9) for _ in filters[1:]]
+        self.norms = [BatchNormalization(momentum=0.9) for _ in filters[1:]]
         self.flatten = keras.layers.Flatten()
         self.output_layer = keras.layers.Dense(1, kernel_initializer=normal(), dtype="float32")
 
@@ -102,7 +104,9 @@ def downsample(filters: int, **options) -> keras.layers.Layer:
 
 
 # %%
-cross_entropy = keras.losses.BinaryCrossentropy(from_logits=True)  # the mean of -y log D - (1 - y) log(1 - D)
+def cross_entropy(label: float, logits: tf.Tensor) -> tf.Tensor:
+    """Return the mean of -y log D - (1 - y) log(1 - D) for the label y of all images."""
+    return batch_mean(tf.nn.sigmoid_cross_entropy_with_logits(label * tf.ones_like(logits), logits))
 
 
 def discriminator_loss(real_logits: tf.Tensor, fake_logits: tf.Tensor, real_label: float = 1.0) -> tf.Tensor:
@@ -110,13 +114,12 @@ def discriminator_loss(real_logits: tf.Tensor, fake_logits: tf.Tensor, real_labe
 
     A `real_label` below 1 is one-sided label smoothing (Salimans et al. 2016, arXiv:1606.03498).
     """
-    real_loss = cross_entropy(real_label * tf.ones_like(real_logits), real_logits)
-    return real_loss + cross_entropy(tf.zeros_like(fake_logits), fake_logits)
+    return cross_entropy(real_label, real_logits) + cross_entropy(0.0, fake_logits)
 
 
 def generator_loss(fake_logits: tf.Tensor) -> tf.Tensor:
     """Return the mean of -log D(G(z)), a scalar in nats, for logits float32 [B, 1]."""
-    return cross_entropy(tf.ones_like(fake_logits), fake_logits)
+    return cross_entropy(1.0, fake_logits)
 
 
 # %% [markdown]
@@ -150,7 +153,7 @@ class DCGAN(AdversarialModel):
 
     def train_step(self, real: tf.Tensor) -> dict[str, tf.Tensor]:
         """Run one training step on real images float32 [B, H, W, C] in [-1, 1]; return the metrics of the batch."""
-        z = keras.random.normal([tf.shape(real)[0], self.latent_dim], seed=self.seed_generator)  # B Z
+        z = self.sample_latents(tf.shape(real)[0])  # B Z
         with tf.GradientTape() as generator_tape, tf.GradientTape() as discriminator_tape:
             fake = self.generator(z, training=True)  # B H W C
             real_logits = self.discriminator(real, training=True)  # B 1
@@ -164,7 +167,7 @@ class DCGAN(AdversarialModel):
         return {
             "generator_loss": loss_g,
             "discriminator_loss": loss_d,
-            "real_accuracy": tf.reduce_mean(tf.cast(real_logits > 0, tf.float32)),
-            "fake_accuracy": tf.reduce_mean(tf.cast(fake_logits < 0, tf.float32)),
+            "real_accuracy": batch_mean(tf.cast(real_logits > 0, tf.float32)),
+            "fake_accuracy": batch_mean(tf.cast(fake_logits < 0, tf.float32)),
             "diversity": diversity(fake, real),
         }

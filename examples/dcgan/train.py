@@ -46,6 +46,7 @@ def train(config: Config, model_class: type[DCGAN] = DCGAN) -> RunDirectory:
         UserError: the data cannot be used, or the run directory has other settings.
         Interrupted: a signal stopped the training, and everything is saved.
     """
+    config = config.with_precision()
     trainer.set_seed_and_precision(config.seed, config.precision)
     images = load_images(config.data, config.image_size, config.channels, config.data_dir)
     run = RunDirectory.start(
@@ -64,6 +65,7 @@ def train(config: Config, model_class: type[DCGAN] = DCGAN) -> RunDirectory:
         steps_per_epoch=config.steps_per_epoch,
         callbacks=[DrawSamples(run, config.seed), WarnOfFailures()],
         eager=config.eager,
+        xla=config.xla,
         max_minutes=config.max_minutes,
         checkpoint_seconds=config.checkpoint_seconds,
     ).fit(partial(training_batches, images.train, config.batch_size, config.seed))

@@ -108,9 +108,9 @@ class Config(TrainOptions):
 PRESETS = {
     "quick": Config(),
     "tiny": Config(
-        preset="tiny", data="tiny", encoder="tiny", encoder_weights="random", epochs=10, batch_size=32, min_count=1,
-        embedding_dim=32, units=128, attention_units=64, dropout=0.1, input_dropout=0.0, word_dropout=0.0,
-        label_smoothing=0.0, learning_rate=3e-3, warmup_steps=50,
+        preset="tiny", data="tiny", precision="float32", encoder="tiny", encoder_weights="random", epochs=10,
+        batch_size=32, min_count=1, embedding_dim=32, units=128, attention_units=64, dropout=0.1,
+        input_dropout=0.0, word_dropout=0.0, label_smoothing=0.0, learning_rate=3e-3, warmup_steps=50,
     ),
     "full": Config(preset="full", encoder="inception_v3", epochs=12, attention_units=256),
 }  # fmt: skip

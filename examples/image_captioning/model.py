@@ -25,9 +25,11 @@
 import keras
 import tensorflow as tf
 
+from common.nn.dropout import Dropout
 from common.nn.gradients import apply_gradients
 from common.nn.losses import masked_mean, smoothed_cross_entropy
 from common.nn.recurrent import LSTM
+from common.nn.replicas import batch_mean
 from common.nn.token_dropout import TokenDropout
 from examples.image_captioning.attention import EncoderOutput, GridAttention
 from examples.image_captioning.vocabulary import UNKNOWN
@@ -50,7 +52,7 @@ class DeepOutput(keras.layers.Layer):
         self.word_projection = keras.layers.Dense(units)  # L_y
         small = keras.initializers.VarianceScaling(0.1, "fan_in")  # the loss of the untrained model is close to ln V
         self.logits = keras.layers.Dense(vocabulary_size, kernel_initializer=small)  # L_o
-        self.dropout = keras.layers.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def call(self, hidden, context, mean_feature, words, training: bool = False) -> tf.Tensor:
         """Return logits float32 [B, T, V] for h_t [B, T, U], z_t [B, T, C+U], g [B, U] and E y_{t-1} [B, T, E]."""
@@ -71,7 +73,7 @@ class DeepOutput(keras.layers.Layer):
 def doubly_stochastic_loss(weights: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     """Return the mean over the captions of sum_l (1 - sum_t alpha_tl)^2, for weights [B, T, L] and mask [B, T]."""
     totals = tf.reduce_sum(weights * tf.cast(mask, weights.dtype)[..., None], axis=1)  # B L
-    return tf.reduce_mean(tf.reduce_sum((1 - totals) ** 2, axis=-1))
+    return batch_mean(tf.reduce_sum((1 - totals) ** 2, axis=-1))
 
 
 class Captioner(keras.Model):
@@ -94,7 +96,7 @@ class Captioner(keras.Model):
         self.lstm = LSTM(units, return_sequences=True)
         self.deep_output = DeepOutput(vocabulary_size, units, dropout, gate_units)
         self.token_dropout = TokenDropout(word_dropout, UNKNOWN)
-        self.input_dropout = keras.layers.Dropout(input_dropout)
+        self.input_dropout = Dropout(input_dropout)
         self.mean_loss = keras.metrics.Mean(name="loss")
 
     def encode(self, images: tf.Tensor, training: bool = False) -> tuple[EncoderOutput, State]:

@@ -88,6 +88,7 @@ def train(config: Config, classes: Classes = (Captioner, SceneCaptioner)) -> Run
         UserError: bad data, or a run directory with other settings.
         Interrupted: stopped by a signal, with everything saved.
     """
+    config = config.with_precision()
     trainer.set_seed_and_precision(config.seed, config.precision)
     data = load_data(config)
     run = RunDirectory.start(
@@ -120,6 +121,7 @@ def train(config: Config, classes: Classes = (Captioner, SceneCaptioner)) -> Run
         patience=config.patience,
         callbacks=[CaptionSamples(run, data.encoder, data.vocabulary, data.validation, config.max_length)],
         eager=config.eager,
+        xla=config.xla,
         schedule=schedule,
         max_minutes=config.max_minutes,
         checkpoint_seconds=config.checkpoint_seconds,

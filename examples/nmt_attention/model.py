@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 
 from common.nn.attention_gru import AttentionGRUCell, AttentionMemory
+from common.nn.dropout import Dropout
 from common.nn.embedding import unit_normal_embedding
 from common.nn.gradients import apply_gradients
 from common.nn.losses import masked_mean, smoothed_cross_entropy
@@ -37,7 +38,7 @@ class Encoder(keras.layers.Layer):
         """Create the layers; `units` is U, and `gru` the class of both recurrent layers."""
         super().__init__(name="encoder")
         self.embedding = unit_normal_embedding(vocabulary_size, embedding_dim, name="source_embedding")
-        self.dropout = keras.layers.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.forward_gru = gru(units, return_sequences=True, name="forward_gru")
         self.backward_gru = gru(units, return_sequences=True, go_backwards=True, name="backward_gru")
 
@@ -67,7 +68,7 @@ class Decoder(keras.layers.Layer):
         """Create the layers; `units` is D, the width of the state."""
         super().__init__(name="decoder")
         self.embedding = unit_normal_embedding(vocabulary_size, embedding_dim, name="target_embedding")  # E
-        self.dropout = keras.layers.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.state_projection = keras.layers.Dense(units, activation="tanh", name="state_projection")  # W_0
         self.attention = BahdanauAttention(attention_units, name="attention")
         self.gru_cell = AttentionGRUCell(units)

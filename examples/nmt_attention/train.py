@@ -65,8 +65,6 @@ def build_optimizer(config: Config, schedule: WarmupCosine) -> keras.optimizers.
         ns_steps=3,  # of the usual 5, as in text generation
         exclude_layers=["energy"],  # a single column, which has one direction anyway
         adam_beta_2=config.beta_2,
-        adam_weight_decay=None,
-        weight_decay=None,
         global_clipnorm=config.clip_norm,
     )
 
@@ -82,6 +80,7 @@ def train(config: Config, model_class: type[Translator] = Translator) -> RunDire
         UserError: the data cannot be used, or the run directory has other settings.
         Interrupted: a signal stopped the training, and everything is saved.
     """
+    config = config.with_precision()
     trainer.set_seed_and_precision(config.seed, config.precision)
     corpus = load_corpus(config.data, **config.corpus(), data_dir=config.data_dir)
     run = RunDirectory.start(
@@ -110,6 +109,7 @@ def train(config: Config, model_class: type[Translator] = Translator) -> RunDire
         patience=config.patience,
         callbacks=[TranslationSamples(run, samples, corpus, config.max_tokens)],
         eager=config.eager,
+        xla=config.xla,
         schedule=schedule,
         max_minutes=config.max_minutes,
         checkpoint_seconds=config.checkpoint_seconds,

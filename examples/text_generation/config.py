@@ -98,8 +98,8 @@ class Config(TrainOptions):
 PRESETS = {
     "quick": Config(),
     "tiny": Config(
-        preset="tiny", data="tiny", epochs=20, batch_size=8, window=40, embedding_dim=64, units=192,
-        dropout=0.5, learning_rate=5e-3, muon_rms_rate=0.57, warmup_steps=20, sample_length=200,
+        preset="tiny", data="tiny", precision="float32", epochs=20, batch_size=8, window=40, embedding_dim=64,
+        units=192, dropout=0.5, learning_rate=5e-3, muon_rms_rate=0.57, warmup_steps=20, sample_length=200,
     ),
     "full": Config(
         preset="full", epochs=12, units=1024, dropout=0.4,

@@ -66,7 +66,6 @@ def build_optimizer(config: Config, schedule: WarmupCosine) -> keras.optimizers.
         ns_steps=3,  # instead of 5: cheaper, and as good in a short run
         exclude_layers=["logits"],  # each column belongs to one character
         adam_beta_2=config.beta_2,
-        adam_weight_decay=decay,
         weight_decay=decay,
         global_clipnorm=config.clip_norm,
     )
@@ -88,6 +87,7 @@ def train(
         UserError: bad data, or a run directory with other settings.
         Interrupted: stopped by a signal, with everything saved.
     """
+    config = config.with_precision()
     trainer.set_seed_and_precision(config.seed, config.precision)
     corpus = load_corpus(config.data, config.window, config.data_dir)
     config = replace(config, prompt=config.prompt or corpus.prompt)
@@ -115,6 +115,7 @@ def train(
         patience=config.patience,
         callbacks=[WriteSamples(run, corpus.vocabulary, config.prompt, config.sample_length)],
         eager=config.eager,
+        xla=config.xla,
         schedule=schedule,
         max_minutes=config.max_minutes,
         checkpoint_seconds=config.checkpoint_seconds,

@@ -49,7 +49,7 @@ class WarnOfFailures(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Print the warnings."""
-        if int(self.model.generator_optimizer.iterations) < WARM_UP_STEPS:
+        if int(self.model.generator_optimizer.iterations.numpy()) < WARM_UP_STEPS:
             return
         for warning in failure_warnings(logs):
             tqdm.write(f"warning: {warning}")

@@ -20,6 +20,8 @@ import numpy as np
 import tensorflow as tf
 from scipy.linalg import sqrtm
 
+from common.nn.replicas import batch_mean, sum_over_replicas
+
 
 def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
     """Return the squared Frechet distance between Gaussians fitted to two sets of features.
@@ -82,11 +84,12 @@ def diversity(generated: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
         real: float32 [B, H, W, C].
 
     Returns:
-        A scalar float32; 0 if `real` is a single image or all its images are equal.
+        A scalar float32; 0 if `real` is a single image or all its images are equal. With several replicas it is this
+        replica's share of the value, and neighbours are searched within its own images.
     """
     generated_distances, _ = nearest_neighbours(generated, generated, exclude_self=True)  # B
     real_distances, _ = nearest_neighbours(real, real, exclude_self=True)  # B
-    return tf.math.divide_no_nan(tf.reduce_mean(generated_distances), tf.reduce_mean(real_distances))
+    return tf.math.divide_no_nan(batch_mean(generated_distances), sum_over_replicas(batch_mean(real_distances)))
 
 
 def nearest_neighbours(images: tf.Tensor, others: tf.Tensor, exclude_self: bool = False) -> tuple[tf.Tensor, tf.Tensor]:

@@ -102,7 +102,7 @@ def test_a_bug_is_not_hidden():
 
 
 def test_settings_leave_out_how_a_run_is_carried_out():
-    settings = Config(eager=True, max_minutes=3, units=7).settings()
+    settings = Config(eager=True, max_minutes=3, units=7, precision="float32").settings()
     assert settings["units"] == 7 and "eager" not in settings and "max_minutes" not in settings
     assert Config.from_settings(settings).units == 7
     with pytest.raises(UserError, match="config.json: settings: unknown entry 'depth'"):

@@ -1,4 +1,5 @@
 from functools import partial
+from inspect import signature
 
 import keras
 import numpy as np
@@ -19,7 +20,7 @@ def stepped(path, gradients, **settings):
     """Return how far a variable of this path has gone after one step for each gradient, at a rate of 1."""
     with keras.name_scope(path):
         variable = keras.Variable(np.zeros_like(gradients[0]), name="kernel")
-    optimizer = Muon(1.0, weight_decay=None, adam_weight_decay=None, **settings)
+    optimizer = Muon(1.0, **settings)
     optimizer.build([variable])
     for gradient in gradients:
         optimizer.apply([tf.constant(gradient)])
@@ -101,3 +102,17 @@ def test_the_length_of_a_step_may_be_decided_later():
     later = partial(stepped, "layer", [gradient], rms_rate=lambda: rate.assign_add(0.25))
     np.testing.assert_allclose(later(), stepped("layer", [gradient], rms_rate=0.25), rtol=1e-5)
     np.testing.assert_allclose(later(), stepped("layer", [gradient], rms_rate=0.5), rtol=1e-5)
+
+
+@pytest.mark.skipif("adam_weight_decay" not in signature(keras.optimizers.Muon).parameters, reason="an older Muon")
+def test_a_single_matrix_steps_as_in_keras():
+    gradients = [RNG.normal(size=(8, 24)).astype("float32") for _ in range(3)]
+    theirs = keras.Variable(np.ones((8, 24), "float32"), name="kernel")
+    ours = keras.Variable(np.ones((8, 24), "float32"), name="kernel")
+    for variable, optimizer in (
+        (theirs, keras.optimizers.Muon(0.1, weight_decay=0.01)),
+        (ours, Muon(0.1, weight_decay=0.01)),
+    ):
+        for gradient in gradients:
+            optimizer.apply([tf.constant(gradient)], [variable])
+    np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-4)

@@ -1,0 +1,80 @@
+"""The start of TensorFlow, and of training on the devices that the user names.
+
+This module imports TensorFlow in its functions, so that the command line answers at once.
+"""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from common.errors import UserError
+
+
+def start_tensorflow(devices: str = "auto", workers: Any = None, quiet: bool = True) -> Any:
+    """Import TensorFlow and set up the devices; return the `tf.distribute` strategy if there are several.
+
+    Args:
+        devices: as the option `--devices`.
+        workers: the `Workers` that train together, if any.
+        quiet: hide what TensorFlow logs when it starts.
+
+    Raises:
+        UserError: the version of TensorFlow or Keras is too old, or a device is missing.
+    """
+    with _without_start_messages() if quiet else contextlib.nullcontext():
+        from common.training import versions  # before any module that needs what old versions lack
+
+        versions.check()
+        from common.training.devices import set_up_devices
+
+        return set_up_devices(devices, workers)
+
+
+def train_on_devices(train: Callable[[Any], None], options: Any) -> None:
+    """Run `train(options)` in the scope of the devices; only the first of several workers writes for the user."""
+    from common.training.cluster import read_workers
+
+    workers = read_workers()
+    with contextlib.ExitStack() as stack:
+        if workers and not workers.is_chief:
+            temporary = stack.enter_context(tempfile.TemporaryDirectory())
+            options = replace(options, run_dir=Path(temporary) / "run")
+            null = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
+            stack.enter_context(contextlib.redirect_stdout(null))
+        strategy = start_tensorflow(options.devices, workers, quiet=not options.debug)
+        from common.training.devices import training_devices
+
+        stack.enter_context(training_devices(strategy))
+        train(options)
+
+
+@contextlib.contextmanager
+def _without_start_messages() -> Iterator[None]:
+    """Hide TensorFlow's log lines about missing GPUs and processor features.
+
+    Its C++ code writes some of them to file descriptor 2 before it reads any setting. So the descriptor is redirected.
+    If the start fails, the lines are shown.
+    """
+    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:  # the user has set the log level
+        yield
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as messages:
+        os.dup2(messages.fileno(), 2)
+        try:
+            yield
+        except UserError:
+            raise
+        except Exception:
+            messages.seek(0)
+            os.write(stderr, messages.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            del os.environ["TF_CPP_MIN_LOG_LEVEL"]  # TensorFlow has read it; child processes must not inherit it

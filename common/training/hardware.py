@@ -1,0 +1,65 @@
+"""The processor and the GPUs of this machine, and the precision that suits them."""
+
+import os
+import platform
+from pathlib import Path
+from typing import NamedTuple
+
+import tensorflow as tf
+
+FAST_BFLOAT16 = ("avx512_bf16", "amx_bf16")  # processor features that multiply bfloat16 in one instruction
+VECTOR_FEATURES = ("avx2", "avx512f", *FAST_BFLOAT16)
+BFLOAT16_CAPABILITY = 8  # the compute capability of NVIDIA GPUs from which on they multiply bfloat16 (Ampere)
+
+
+class Precision(NamedTuple):
+    """A precision, and why it was chosen."""
+
+    name: str
+    reason: str
+
+
+def processor_features(cpuinfo: Path = Path("/proc/cpuinfo")) -> list[str]:
+    """Return those of `VECTOR_FEATURES` that the processor has; [] where the system does not tell."""
+    flags = _cpuinfo(cpuinfo).get("flags", "").split()
+    return [feature for feature in VECTOR_FEATURES if feature in flags]
+
+
+def describe_hardware() -> dict[str, str]:
+    """Return processor, its features, cores in use, memory and GPUs, each in a few words."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    gpus = [gpu_details(gpu).get("device_name", "GPU") for gpu in tf.config.get_visible_devices("GPU")]
+    hardware = {
+        "processor": _cpuinfo().get("model name") or platform.processor() or platform.machine(),
+        "features": " ".join(processor_features()),
+        "cores": str(cores),
+        "gpus": ", ".join(gpus),
+    }
+    if "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}):
+        hardware["memory"] = f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB"
+    return {name: value for name, value in hardware.items() if value}
+
+
+def gpu_details(gpu: tf.config.PhysicalDevice) -> dict:
+    """Return what TensorFlow knows about a GPU: `device_name`, and `compute_capability` of those of NVIDIA."""
+    return tf.config.experimental.get_device_details(gpu)
+
+
+def fast_precision() -> Precision:
+    """Return bfloat16 if the devices in use multiply it faster than float32, else float32."""
+    if gpus := tf.config.get_visible_devices("GPU"):
+        capability = min(gpu_details(gpu).get("compute_capability", (0, 0)) for gpu in gpus)
+        reason = f"compute capability {capability[0]}.{capability[1]}"
+        return Precision("bfloat16" if capability[0] >= BFLOAT16_CAPABILITY else "float32", f"the GPU has {reason}")
+    if found := [feature for feature in processor_features() if feature in FAST_BFLOAT16]:
+        return Precision("bfloat16", f"the processor has {found[0]}")
+    return Precision("float32", f"the processor has neither {' nor '.join(FAST_BFLOAT16)}")
+
+
+def _cpuinfo(path: Path = Path("/proc/cpuinfo")) -> dict[str, str]:
+    """Return the description of the first processor on Linux, {} elsewhere."""
+    if not path.exists():
+        return {}
+    first = path.read_text(encoding="utf-8", errors="replace").split("\n\n")[0]
+    pairs = (line.partition(":") for line in first.splitlines())
+    return {name.strip(): value.strip() for name, _, value in pairs}

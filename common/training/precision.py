@@ -1,0 +1,40 @@
+"""The precision of training: what was asked for, what an existing run has, or what suits the hardware."""
+
+from pathlib import Path
+
+import tensorflow as tf
+
+from common.io.terminal import echo, warn
+from common.training.hardware import fast_precision
+from common.training.run_directory import RunDirectory
+
+
+def resolve_precision(requested: str, run_path: Path, fresh: bool) -> str:
+    """Return the precision to train with: "float32", "bfloat16" or "float16".
+
+    Args:
+        requested: one of the three, or "auto". An existing run keeps its own; else the hardware decides.
+        run_path: the run directory.
+        fresh: whether an existing run is moved aside.
+    """
+    run = RunDirectory(run_path)
+    if requested == "auto" and run.config.exists() and not fresh:
+        stored = run.read_config().settings.get("precision")
+        if stored in ("float32", "bfloat16", "float16"):
+            warn_if_slow(stored)
+            return stored
+    if requested != "auto":
+        warn_if_slow(requested)
+        return requested
+    chosen = fast_precision()
+    echo(f"precision: {chosen.name}, because {chosen.reason}")
+    return chosen.name
+
+
+def warn_if_slow(precision: str) -> None:
+    """Print a line if the hardware computes `precision` slower than float32."""
+    suited = fast_precision()
+    if precision == "bfloat16" and suited.name != "bfloat16":
+        warn(f"warning: bfloat16 is slower than float32 here, because {suited.reason}")
+    if precision == "float16" and not tf.config.get_visible_devices("GPU"):
+        warn("warning: float16 is slower than float32 on a processor; it is for GPUs without bfloat16")

@@ -1,0 +1,24 @@
+"""The versions of TensorFlow and Keras that this collection runs with."""
+
+import keras
+import tensorflow as tf
+
+from common.errors import UserError
+
+OLDEST = {"TensorFlow": (2, 19), "Keras": (3, 10)}
+
+
+def check() -> None:
+    """Raise UserError if TensorFlow or Keras is older than the oldest version that is tested."""
+    for name, installed in (("TensorFlow", tf.__version__), ("Keras", keras.__version__)):
+        major, minor = OLDEST[name]
+        if _numbers(installed) < (major, minor):
+            raise UserError(
+                f"{name} {installed} is too old, expected {major}.{minor} or later; run: "
+                "python -m pip install --upgrade -r requirements.txt"
+            )
+
+
+def _numbers(version: str) -> tuple[int, int]:
+    major, minor = version.split(".")[:2]
+    return int(major), int(minor)
