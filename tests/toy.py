@@ -82,8 +82,8 @@ class Died(Exception):
     pass
 
 
-def start_run(path):
-    return RunDirectory.start(path, "toy", settings={"seed": 3}, data={})
+def start_run(path, **settings):
+    return RunDirectory.start(path, "toy", settings={"seed": 3} | settings, data={})
 
 
 def make_trainer(path, model, *callbacks, **options):

@@ -4,6 +4,7 @@ This module imports TensorFlow in its functions, so that the command line answer
 """
 
 import contextlib
+import io
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -43,13 +44,20 @@ def train_on_devices(train: Callable[[Any], None], options: Any) -> None:
         if workers and not workers.is_chief:
             temporary = stack.enter_context(tempfile.TemporaryDirectory())
             options = replace(options, run_dir=Path(temporary) / "run")
-            null = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
-            stack.enter_context(contextlib.redirect_stdout(null))
+            stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
         strategy = start_tensorflow(options.devices, workers, quiet=not options.debug)
         from common.training.devices import training_devices
 
         stack.enter_context(training_devices(strategy))
-        train(options)
+        try:
+            train(options)
+        except Exception as error:
+            if not workers or type(error).__module__ != "tensorflow.python.framework.errors_impl":
+                raise
+            lost = workers.named_in(str(error)) or "another worker"
+            raise UserError(
+                f"{lost} is gone; start all workers again with the same commands: they resume from the last checkpoint"
+            ) from error
 
 
 @contextlib.contextmanager

@@ -72,17 +72,17 @@ class Muon(keras.optimizers.Optimizer):
         if self.built:
             return
         super().build(variables)
-        self._momentums, self._velocities = [], []
+        self._momentums, self.adam_velocities = [], []
         for variable in variables:
             self._momentums.append(self.add_variable_from_reference(variable, name="momentum"))
             second = self.add_variable_from_reference(variable, name="velocity") if self._is_adams(variable) else None
-            self._velocities.append(second)
+            self.adam_velocities.append(second)
         self._gates = [_gates(variable) for variable in variables]
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
         """Step one variable: Adam's step or Muon's."""
         index = self._get_variable_index(variable)
-        momentum, velocity = self._momentums[index], self._velocities[index]
+        momentum, velocity = self._momentums[index], self.adam_velocities[index]
         if velocity is not None:
             moments = momentum, velocity
             adam.step(variable, gradient, moments, self.iterations, learning_rate, self.adam_betas, EPSILON)

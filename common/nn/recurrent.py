@@ -21,6 +21,8 @@ from typing import ClassVar
 import keras
 import tensorflow as tf
 
+from common.nn.fused_kernel import Kernel, checked_kernel
+
 RecurrentMatmul = Callable[[tf.Tensor], tf.Tensor]
 """The product with the recurrent weights: forward [B, U] to [B, GU]; backward, with their transpose, [B, GU] to [B, U].
 It multiplies in the dtype of the weights and returns the accumulation dtype."""
@@ -32,10 +34,13 @@ States = list[tf.Tensor]
 class Recurrent:
     """A mix-in that makes a recurrent layer of Keras fast on a CPU; see `GRU` and `LSTM`.
 
-    With a GPU, or with arguments for which cuDNN has no kernel either (other activations, no bias, `reset_after=False`,
-    recurrent dropout, `unroll`), it is Keras' layer. In low precision the products are in that precision, but gates and
-    state are float32. Its gradient cannot be differentiated again, nor saved: a SavedModel of it needs
+    With arguments for which cuDNN has no kernel either (other activations, no bias, `reset_after=False`, recurrent
+    dropout, `unroll`), it is Keras' layer. In low precision the products are in that precision, but gates and state are
+    float32. Its gradient cannot be differentiated again, nor saved: a SavedModel of it needs
     `tf.saved_model.SaveOptions(experimental_custom_gradients=False)`.
+
+    On a GPU a layer may run by a fused kernel, see `common.nn.fused_kernel`. It is used if it passes a check, and only
+    without a mask; a GRU also on sequences that are padded on the right, as if they were all of the same length.
 
     `project`, `run` and `make_step` are the parts of a call. A model may use them when it can compute the gate inputs
     faster, for instance because all inputs are rows of one small embedding.
@@ -43,6 +48,8 @@ class Recurrent:
     A subclass defines the equations: `forward` and `backward` for one step, `input_gradients` for all steps at once.
     """
 
+    KIND: ClassVar[str]
+    """"gru" or "lstm"."""
     NUM_SAVED: ClassVar[int]
     """How many tensors of each step the backward pass needs."""
 
@@ -58,8 +65,12 @@ class Recurrent:
             and cell.implementation == 2
             and not cell.recurrent_dropout
             and not self.unroll
-            and not tf.config.list_logical_devices("GPU")
         )
+
+    @property
+    def kernel(self) -> Kernel | None:
+        """The fused kernel that calls use, None for the loop of this module."""
+        return checked_kernel(self) if self.is_fast else None
 
     def project(self, x: tf.Tensor) -> tf.Tensor:
         """Return the gate inputs x W + b [..., GU] of inputs x [..., E], with the gates in the order of Keras."""
@@ -108,11 +119,36 @@ class Recurrent:
         mask = None if mask is None else tf.transpose(tf.cast(mask, bool))  # T B
         if self.go_backwards:
             x, mask = tf.reverse(x, [0]), None if mask is None else tf.reverse(mask, [0])
-        outputs, state = self.run(self.project(x), tf.nest.flatten(initial_state), mask)  # T B U
+        outputs, state = self._run_kernel_or_loop(x, tf.nest.flatten(initial_state), mask)  # T B U
         if mask is not None:  # Keras repeats the previous output at masked steps, and returns zeros before the first
             has_output = mask if self.zero_output_for_mask else tf.cumsum(tf.cast(mask, tf.int32)) > 0  # T B
             outputs = tf.where(has_output[..., None], outputs, tf.zeros_like(outputs))
         return outputs[-1], tf.transpose(outputs, [1, 0, 2]), state
+
+    def _run_kernel_or_loop(self, x: tf.Tensor, state: States, mask: tf.Tensor | None) -> tuple[tf.Tensor, States]:
+        """Return outputs [T, B, U] and final state of inputs [T, B, E]; outputs at masked steps may be anything."""
+        kernel = self.kernel
+        if kernel is None or (mask is not None and self.KIND != "gru"):
+            return self.run(self.project(x), state, mask)
+        weights = [tf.convert_to_tensor(weight) for weight in self.cell.weights[:3]]
+        if mask is None:
+            return kernel(self.KIND, x, state, weights)
+        lengths = tf.reduce_sum(tf.cast(mask, tf.int32), axis=0)  # B
+
+        def run_padded() -> tuple[tf.Tensor, States]:
+            """Without a mask, what follows the last real step is computed too, and left out here."""
+            inputs = tf.reverse_sequence(tf.reverse(x, [0]), lengths, 0, 1) if self.go_backwards else x  # T B E
+            outputs, _ = kernel(self.KIND, inputs, state, weights)  # T B U
+            rows = tf.range(tf.shape(lengths)[0])  # B
+            last = tf.gather_nd(outputs, tf.stack([tf.maximum(lengths - 1, 0), rows], axis=1))  # B U
+            last = tf.where((lengths > 0)[:, None], last, tf.cast(state[0], last.dtype))
+            if self.go_backwards:
+                return tf.reverse(tf.reverse_sequence(outputs, lengths, 0, 1), [0]), [last]
+            return tf.where(is_before_end[..., None], outputs, last), [last]
+
+        is_before_end = tf.range(tf.shape(x)[0])[:, None] < lengths  # T B
+        is_padded_on_the_right = tf.reduce_all((tf.reverse(mask, [0]) if self.go_backwards else mask) == is_before_end)
+        return tf.cond(is_padded_on_the_right, run_padded, lambda: self.run(self.project(x), state, mask))
 
     def _recurrent_weights(self) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """Return U [U, GU] in the compute dtype, and the biases of the step, each [U], in the accumulation dtype."""
@@ -138,6 +174,7 @@ class GRU(Recurrent, keras.layers.GRU):
         dh = dh' * z + [dz dr dq] U^T            passed to the previous step
     """
 
+    KIND = "gru"
     NUM_SAVED = 5
 
     def _split_bias(self) -> tuple[tf.Tensor, list[tf.Tensor]]:
@@ -199,6 +236,7 @@ class LSTM(Recurrent, keras.layers.LSTM):
         dh = [di df dg do] U^T                   passed to the previous step, with dc = dk * f
     """
 
+    KIND = "lstm"
     NUM_SAVED = 6
 
     def _split_bias(self) -> tuple[tf.Tensor, list[tf.Tensor]]:

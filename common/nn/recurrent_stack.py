@@ -119,7 +119,8 @@ class RecurrentStack(keras.layers.Layer):
     @property
     def _is_fast(self) -> bool:
         """Whether the first layer takes projected inputs."""
-        return isinstance(self.rnn_layers[0], Recurrent) and self.rnn_layers[0].is_fast
+        layer = self.rnn_layers[0]
+        return isinstance(layer, Recurrent) and layer.is_fast and layer.kernel is None
 
     def _project_vocabulary(self, embedding: keras.layers.Embedding) -> tf.Tensor:
         """Return the gate inputs W E + b of every symbol, float32 [V, GU].

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -42,6 +43,12 @@ class Workers:
     def position(self, kind: str, index: int) -> int:
         """Return the position among the addresses of the process with this task."""
         return index + (len(self.cluster.chief) if kind == "worker" else 0)
+
+    def named_in(self, message: str) -> str:
+        """Return the other processes that a message of TensorFlow names, with their addresses."""
+        tasks = re.findall(r"/job:(\w+)/replica:\d+/task:(\d+)", message)
+        numbers = {self.position(kind, int(index)) for kind, index in tasks} - {self.index}
+        return ", ".join(f"worker {number} ({self.addresses[number]})" for number in sorted(numbers))
 
     @property
     def is_chief(self) -> bool:

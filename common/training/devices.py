@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from common.errors import UserError
 from common.io.terminal import echo
+from common.nn.fused_kernel import cudnn, install_kernel
 from common.training.cluster import Workers
 
 HEALTH_CHECK_SECONDS = 5
@@ -45,6 +46,7 @@ def set_up_devices(devices: str, workers: Workers | None = None) -> tf.distribut
     elif kind == "cpu":
         gpus = []
     tf.config.set_visible_devices(gpus, "GPU")
+    install_kernel(cudnn if gpus else None)
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
     if kind == "cpu" and numbers:

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from common.data.batching import without_autotuning
 from common.errors import UserError
+from common.nn.fused_kernel import without_kernel
 from common.nn.replicas import rows_of_replica
 
 SUM = tf.distribute.ReduceOp.SUM
@@ -71,8 +72,16 @@ def compile_step(step: Callable, data: tf.data.Dataset, *, eager: bool = False, 
         )
     if eager:
         return step
+    if xla:  # traced for each shape: in gradients of loops, XLA needs constants that unknown shapes would hide
+
+        @partial(tf.function, jit_compile=True)
+        def step_by_xla(batch: Any) -> dict[str, tf.Tensor]:
+            with without_kernel():
+                return step(batch)
+
+        return step_by_xla
     if not strategy:
-        compiled = tf.function(step, input_signature=[data.element_spec], jit_compile=xla or None)
+        compiled = tf.function(step, input_signature=[data.element_spec])
         compiled.get_concrete_function()  # trace it now: a signal may interrupt this, but not the first step
         return compiled
 

@@ -174,20 +174,13 @@ class Trainer:
             try:
                 with self._shutdown.deferred() if self.workers else contextlib.nullcontext():
                     self._train(train_data, validation_data, steps, bar)
-            except tf.errors.OpError as error:
-                if not self.workers:
-                    raise
-                raise UserError(
-                    f"{self.workers.lost_worker(error)} is gone after step {self.state.step}; start all workers again "
-                    "with the same commands: they resume from the last checkpoint"
-                ) from error
             except BaseException:
                 if not self._shutdown.is_raised:
                     raise
                 self._save()
+                place = "by the chief" if self.workers and not self.workers.is_chief else f"in {self.run.path}"
                 raise Interrupted(
-                    self._shutdown.received,
-                    f"saved at step {self.state.step} in {self.run.path}; the same command resumes there",
+                    self._shutdown.received, f"saved at step {self.state.step} {place}; the same command resumes there"
                 ) from None
         self._report_end()
         return self.state.history
@@ -293,10 +286,10 @@ class Trainer:
         to_read = int(min(READ_SECONDS, self.checkpoint_seconds) / seconds_per_step)
         to_read = max(1, min(MAX_STEPS_TO_READ, to_read)) if is_planned and not self.eager else 1
         if self.workers:
-            [signals] = self.workers.sum([np.array(self._shutdown.received is not None, "int32")])
+            decisions = np.array([more, to_read, now > self.deadline]) * self.workers.is_chief
+            signals, *decisions = self.workers.sum([np.array([self._shutdown.received is not None, *decisions])])[0]
             if signals:
                 self._shutdown.stop(signal.SIGTERM)
-            [decisions] = self.workers.from_chief([np.array([more, to_read, now > self.deadline], "int64")])
             more, to_read, is_late = map(int, decisions)
         else:
             is_late = now > self.deadline

@@ -5,7 +5,6 @@ on a clock, a signal or a file is decided by the chief, or by all together, so t
 """
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -62,10 +61,3 @@ class WorkerGroup:
         values = self.from_chief([local_value(variable) for variable in variables.values()])
         for variable, value in zip(variables.values(), values, strict=True):
             variable.assign(value)
-
-    def lost_worker(self, error: tf.errors.OpError) -> str:
-        """Return the name of the worker whose absence made an operation fail."""
-        addresses = self.workers.addresses
-        task = re.search(r"/job:(\w+)/replica:\d+/task:(\d+)", str(error))
-        number = self.workers.position(task[1], int(task[2])) if task else len(addresses)
-        return f"worker {number} ({addresses[number]})" if number < len(addresses) else "another worker"

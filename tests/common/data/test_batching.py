@@ -1,7 +1,8 @@
 import numpy as np
+import pytest
 import tensorflow as tf
 
-from common.data.batching import batches_of, epoch_order, length_buckets, without_autotuning
+from common.data.batching import batches_of, epoch_order, length_buckets, pad_to_buckets, without_autotuning
 
 
 def test_every_example_comes_once_in_an_order_that_seed_and_epoch_decide():
@@ -59,3 +60,23 @@ def test_quick_to_stop_gives_the_same_batches():
     data = tf.data.Dataset.range(10).batch(3)
     batches, others = ([*map(list, each.as_numpy_iterator())] for each in (data, without_autotuning(data)))
     assert batches == others and len(batches) == 4
+
+
+@pytest.mark.parametrize(("length", "bucket"), [(1, 8), (8, 8), (9, 16), (16, 16), (17, 32), (33, 64)])
+def test_sequences_are_padded_to_few_lengths(length, bucket):
+    source, target = np.ones((3, length), "int32"), np.ones((3, 2), "int32")
+    spec = (tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None, 5]))
+    data = tf.data.Dataset.from_generator(lambda: [(source, target, np.ones((3, 5), "float32"))], output_signature=spec)
+    [(padded, other, features)] = pad_to_buckets(data)
+    assert padded.shape == other.shape == (3, bucket) and features.shape == (3, 5)
+    np.testing.assert_array_equal(padded[:, :length], source)
+    assert not padded[:, length:].numpy().any() and other.numpy().sum() == target.sum()
+
+
+def test_batches_of_known_lengths_are_left_alone():
+    data = tf.data.Dataset.from_tensor_slices(np.ones((4, 3, 5), "float32")).batch(2)
+    assert pad_to_buckets(data) is data
+    [images] = pad_to_buckets(
+        tf.data.Dataset.from_generator(lambda: [np.ones((2, 3))], output_signature=tf.TensorSpec([None, None]))
+    )
+    assert images.shape == (2, 8), "a batch that is no tuple"

@@ -1,6 +1,7 @@
 from types import SimpleNamespace
 
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from examples.dcgan.metrics.diagnostics import WARM_UP_STEPS, WarnOfFailures, draw_training_curves, failure_warnings
@@ -25,7 +26,7 @@ def test_images_that_repeat_each_other_are_named():
 @pytest.mark.parametrize(("steps", "lines"), [(WARM_UP_STEPS - 1, 0), (WARM_UP_STEPS, 2)])
 def test_it_warns_after_every_epoch_once_the_warm_up_is_over(capsys, steps, lines):
     callback = WarnOfFailures()
-    callback.set_model(SimpleNamespace(generator_optimizer=SimpleNamespace(iterations=steps)))
+    callback.set_model(SimpleNamespace(generator_optimizer=SimpleNamespace(iterations=tf.constant(steps))))
     callback.on_epoch_end(3, {"real_accuracy": 1.0, "fake_accuracy": 1.0, "diversity": 0.1})
     assert capsys.readouterr().out.count("warning: ") == lines
 
