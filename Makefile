@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+TESTS ?=  # of test-oldest: all, or the paths that are named
 
 .PHONY: demo test lint notebooks test-oldest bench clean
 
@@ -19,7 +20,7 @@ notebooks: .venv/contributor
 	$(BIN)/python -m tools.notebooks
 
 test-oldest: .venv-oldest/contributor
-	.venv-oldest/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	.venv-oldest/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(TESTS)
 
 bench: .venv/user
 	$(BIN)/python -m benchmarks

@@ -11,7 +11,6 @@ import contextlib
 import math
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -20,23 +19,21 @@ import keras
 import numpy as np
 import tensorflow as tf
 from pydantic import ConfigDict, with_config
-from tqdm.auto import tqdm
 
 from common.data.batching import pad_to_buckets
 from common.errors import Interrupted, UserError
 from common.io.lock import exclusive
 from common.io.records import Count, Line, Seconds, checked
-from common.io.terminal import echo, one_line
+from common.io.terminal import echo
 from common.training import distribution
 from common.training.checkpoints import Checkpoints, training_variables
 from common.training.devices import leave_scope
 from common.training.distribution import compile_step, distribute
+from common.training.progress import Progress
 from common.training.run_directory import RunDirectory
 from common.training.schedule import TimeBudget, WarmupCosine
 from common.training.signals import GracefulShutdown
 from common.training.workers import WorkerGroup
-
-IS_INTERACTIVE = sys.stderr.isatty() or "ipykernel" in sys.modules  # a terminal or a notebook, not a log file
 
 MAX_STEPS_TO_READ = 10
 """How many steps run, at most, before their results are read; fewer if they take longer than `READ_SECONDS`."""
@@ -170,10 +167,12 @@ class Trainer:
             # The budget turns the deadline into a number of steps; training then ends there, not at the deadline.
             self.budget = TimeBudget(self.deadline, all_steps - self.state.step)
             self.deadline = math.inf
-        with self._shutdown, self._progress_bar(self.state.total_steps or all_steps) as bar:
+        is_shown = not self.workers or self.workers.is_chief
+        planned = self.state.total_steps or all_steps
+        with self._shutdown, Progress(self.epochs, planned, self.state.step, is_shown) as progress:
             try:
                 with self._shutdown.deferred() if self.workers else contextlib.nullcontext():
-                    self._train(train_data, validation_data, steps, bar)
+                    self._train(train_data, validation_data, steps, progress)
             except BaseException:
                 if not self._shutdown.is_raised:
                     raise
@@ -185,16 +184,18 @@ class Trainer:
         self._report_end()
         return self.state.history
 
-    def _train(self, train_data: EpochData, validation_data: tf.data.Dataset | None, steps: int, bar: tqdm) -> None:
+    def _train(
+        self, train_data: EpochData, validation_data: tf.data.Dataset | None, steps: int, progress: Progress
+    ) -> None:
         pad = pad_to_buckets if self.xla else lambda data: data
         train_step = compile_step(self.model.train_step, pad(train_data(0)), eager=self.eager, xla=self.xla)
         test_step = validation_data and compile_step(self.model.test_step, validation_data, eager=self.eager)
         self.callbacks.on_train_begin()
         self._tensorboard = tf.summary.create_file_writer(os.fsencode(self.run.tensorboard))
-        while not self.state.finished and time.monotonic() < self.deadline:
-            self._train_epoch(train_step, pad(train_data(self.state.epoch)), steps, bar)
+        while not self.state.finished and not self._is_late(time.monotonic()):
+            self._train_epoch(train_step, pad(train_data(self.state.epoch)), steps, progress)
             if self.state.batch_in_epoch == steps or self._is_done():
-                self._end_epoch(self._validate(test_step, validation_data, bar), bar)
+                self._end_epoch(self._validate(test_step, validation_data, progress), progress)
         self.callbacks.on_train_end()
         self._tensorboard.close()
 
@@ -226,6 +227,11 @@ class Trainer:
     def _is_done(self) -> bool:
         return self.state.step == self.state.total_steps
 
+    def _is_late(self, now: float) -> bool:
+        """Return whether the time is up, on the chief's clock."""
+        is_late = now > self.deadline
+        return bool(self.workers.from_chief([np.array(is_late, "int32")])[0]) if self.workers else is_late
+
     def _count_steps(self, data: tf.data.Dataset) -> int:
         available = int(data.cardinality())
         if available == 0:
@@ -234,10 +240,10 @@ class Trainer:
             raise UserError("the length of the data set is unknown; set the length of an epoch with --steps-per-epoch")
         return min(self.steps_per_epoch or available, available) if available > 0 else self.steps_per_epoch
 
-    def _train_epoch(self, train_step: Callable, data: tf.data.Dataset, steps: int, bar: tqdm) -> None:
+    def _train_epoch(self, train_step: Callable, data: tf.data.Dataset, steps: int, progress: Progress) -> None:
         """Run the remaining steps of the current epoch; return early at the end of training or of the time."""
         state = self.state
-        bar.set_description(f"epoch {state.epoch + 1}/{self.epochs}", refresh=False)
+        progress.start_epoch(state.epoch)
         self.callbacks.on_epoch_begin(state.epoch)
         if state.total_steps:
             steps = min(steps, state.batch_in_epoch + state.total_steps - state.step)
@@ -254,12 +260,11 @@ class Trainer:
                 now = time.monotonic()
                 state.seconds += now - read_at
                 seconds_per_step, read_at = (now - read_at) / count, now
-            bar.set_postfix({name: f"{value:.3f}" for name, value in logs.items()}, refresh=False)
-            bar.update(count)
-            is_late = self._agree(now, seconds_per_step, bar)
+            progress.advance(count, logs)
+            self._plan_next(now, seconds_per_step, progress)
             if self._is_done():
                 return
-            if is_late:
+            if self._is_late(now):
                 return self._save()
             if now > self._saved_at + self.checkpoint_seconds and state.batch_in_epoch < steps:
                 self._save()
@@ -275,8 +280,8 @@ class Trainer:
             self.state.sums = {name: self.state.sums.get(name, 0.0) + value for name, value in logs.items()}
         return logs
 
-    def _agree(self, now: float, seconds_per_step: float, bar: tqdm) -> bool:
-        """Decide with all workers how many steps there are and when to read next; return whether the time is up.
+    def _plan_next(self, now: float, seconds_per_step: float, progress: Progress) -> None:
+        """Decide, if it is open, how many steps there are, and when to read results next; the chief decides for all.
 
         Raises:
             StopRequested: one of several workers got a signal.
@@ -286,29 +291,28 @@ class Trainer:
         to_read = int(min(READ_SECONDS, self.checkpoint_seconds) / seconds_per_step)
         to_read = max(1, min(MAX_STEPS_TO_READ, to_read)) if is_planned and not self.eager else 1
         if self.workers:
-            decisions = np.array([more, to_read, now > self.deadline]) * self.workers.is_chief
+            decisions = np.array([more, to_read]) * self.workers.is_chief
             signals, *decisions = self.workers.sum([np.array([self._shutdown.received is not None, *decisions])])[0]
             if signals:
                 self._shutdown.stop(signal.SIGTERM)
-            more, to_read, is_late = map(int, decisions)
-        else:
-            is_late = now > self.deadline
+            more, to_read = map(int, decisions)
         if more:
             self._set_total_steps(self.state.step + more)
-            bar.total = self.state.total_steps
+            progress.set_total(self.state.total_steps)
         self._steps_to_read = to_read
-        return bool(is_late)
 
-    def _validate(self, test_step: Callable | None, data: tf.data.Dataset | None, bar: tqdm) -> dict[str, float]:
+    def _validate(
+        self, test_step: Callable | None, data: tf.data.Dataset | None, progress: Progress
+    ) -> dict[str, float]:
         if test_step is None:
             return {}
-        bar.set_description(f"epoch {self.state.epoch + 1}/{self.epochs} validation", refresh=IS_INTERACTIVE)
+        progress.start_validation(self.state.epoch)
         started = time.monotonic()
         logs = distribution.evaluate(self.model, test_step, data, self.callbacks)
         self.state.seconds += time.monotonic() - started
         return {f"val_{name}": value for name, value in logs.items()}
 
-    def _end_epoch(self, validation_logs: dict[str, float], bar: tqdm) -> None:
+    def _end_epoch(self, validation_logs: dict[str, float], progress: Progress) -> None:
         """Compute the row of metrics, save the best weights, run the callbacks, save; the order matters.
 
         The latest checkpoint is written last. So a kill in between repeats the end of this epoch with the same result.
@@ -331,17 +335,7 @@ class Trainer:
             self._save()
             self.run.write_metrics(state.history)
             self._log_to_tensorboard(logs)
-            self._report_epoch(logs, is_best, bar)
-
-    def _report_epoch(self, logs: dict[str, float], is_best: bool, bar: tqdm) -> None:
-        state = self.state
-        values = "  ".join(f"{name} {value:.4f}" for name, value in logs.items())
-        best = "  best" if is_best else ""
-        line = f"epoch {state.epoch}/{self.epochs}  step {state.step}  {state.seconds:.0f} s  {values}{best}"
-        if IS_INTERACTIVE:
-            bar.write(one_line(line))  # above the bar
-        else:
-            echo(line)
+            progress.end_epoch(row, is_best)
 
     def _stop_reason(self, state: TrainingState) -> str:
         if state.epoch >= self.epochs:
@@ -367,18 +361,6 @@ class Trainer:
                 f"{state.batch_in_epoch - steps_ago}); training stopped, the last good checkpoint in "
                 f"{self.run.checkpoints} is kept; start again with a lower --learning-rate and --fresh"
             )
-
-    def _progress_bar(self, total_steps: int) -> tqdm:
-        """Return a progress bar over the whole run; in log files it is printed at most every 15 s."""
-        return tqdm(
-            total=total_steps,
-            initial=self.state.step,
-            unit="step",
-            mininterval=0.2 if IS_INTERACTIVE else 15,
-            dynamic_ncols=IS_INTERACTIVE,
-            leave=False,
-            disable=self.workers is not None and not self.workers.is_chief,
-        )
 
     def _log_to_tensorboard(self, logs: dict[str, float]) -> None:
         with self._tensorboard.as_default(step=self.state.step):

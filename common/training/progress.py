@@ -1,0 +1,62 @@
+"""The progress of training, on stderr: a bar over the whole run, and a line for every epoch."""
+
+import sys
+from typing import Self
+
+from tqdm.auto import tqdm
+
+from common.io.terminal import echo, one_line
+
+IS_INTERACTIVE = sys.stderr.isatty() or "ipykernel" in sys.modules  # a terminal or a notebook, not a log file
+
+
+class Progress:
+    """A bar with an ETA; in log files it is printed at most every 15 s."""
+
+    def __init__(self, epochs: int, total_steps: int, first_step: int, is_shown: bool = True):
+        """Show the bar of a run that is at `first_step` of `total_steps`."""
+        self.epochs = epochs
+        self.bar = tqdm(
+            total=total_steps,
+            initial=first_step,
+            unit="step",
+            mininterval=0.2 if IS_INTERACTIVE else 15,
+            dynamic_ncols=IS_INTERACTIVE,
+            leave=False,
+            disable=not is_shown,
+        )
+
+    def __enter__(self) -> Self:
+        """Show the bar until the end of this block."""
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        """Remove the bar."""
+        self.bar.close()
+
+    def set_total(self, total_steps: int) -> None:
+        """Show the number of steps that was decided during the run."""
+        self.bar.total = total_steps
+
+    def start_epoch(self, epoch: int) -> None:
+        """Name the epoch, counted from 0."""
+        self.bar.set_description(f"epoch {epoch + 1}/{self.epochs}", refresh=False)
+
+    def start_validation(self, epoch: int) -> None:
+        """Name the epoch whose validation runs, counted from 0."""
+        self.bar.set_description(f"epoch {epoch + 1}/{self.epochs} validation", refresh=IS_INTERACTIVE)
+
+    def advance(self, steps: int, logs: dict[str, float]) -> None:
+        """Move on by `steps`, and show the results of the last one."""
+        self.bar.set_postfix({name: f"{value:.3f}" for name, value in logs.items()}, refresh=False)
+        self.bar.update(steps)
+
+    def end_epoch(self, row: dict[str, float], is_best: bool) -> None:
+        """Print the metrics of an epoch, a row of metrics.csv."""
+        metrics = [f"{name} {row[name]:.4f}" for name in row if name not in ("epoch", "step", "seconds")]
+        head = f"epoch {row['epoch']}/{self.epochs}  step {row['step']}  {row['seconds']:.0f} s"
+        line = "  ".join([head, *metrics, *["best"] * is_best])
+        if IS_INTERACTIVE:
+            self.bar.write(one_line(line))  # above the bar
+        else:
+            echo(line)
