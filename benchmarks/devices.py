@@ -1,0 +1,95 @@
+"""The same training on one device, two logical devices and two processes of this machine.
+
+python -m benchmarks.devices --data-dir DATA
+
+All share the same cores, so no way can be faster than one device. The table shows what sharing batches and exchanging
+gradients cost.
+"""
+
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import tyro
+
+from benchmarks.measure import Table
+from common.training.run_directory import RunDirectory
+
+WAYS = ("one device", "two logical devices", "two processes")
+TRAININGS = {
+    "text_generation": ("--data", "shakespeare", "--precision", "float32", "--sample-length", "5"),
+    "nmt_attention": ("--data", "spa-eng", "--precision", "float32"),
+}
+
+
+def run_training(example: str, way: str, flags: tuple[str, ...], folder: Path, steps: int) -> float:
+    """Train two epochs of `steps` steps; return the seconds of the second one, validation included."""
+    run = RunDirectory(folder / way.replace(" ", "_"))
+    command = [sys.executable, "-m", f"examples.{example}", "train", "--epochs", "2", "--steps-per-epoch", str(steps)]
+    command += [
+        *flags,
+        "--devices",
+        "cpu:2" if way == "two logical devices" else "cpu",
+        "--run-dir",
+        str(run.path),
+        "--fresh",
+    ]
+    processes = [
+        subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for environment in environments(2 if way == "two processes" else 1)
+    ]
+    if any(process.wait() for process in processes):
+        raise SystemExit(f"{example}, {way}: failed; run {' '.join(command)}")
+    first, second = run.read_metrics()
+    return second["seconds"] - first["seconds"]
+
+
+def environments(count: int) -> list[dict[str, str]]:
+    """Return the environment of each of `count` processes that train together."""
+    if count == 1:
+        return [dict(os.environ)]
+    sockets = [socket.create_server(("localhost", 0)) for _ in range(count)]
+    workers = [f"localhost:{one.getsockname()[1]}" for one in sockets]
+    for one in sockets:
+        one.close()
+    configs = [{"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}} for index in range(count)]
+    return [os.environ | {"TF_CONFIG": json.dumps(config)} for config in configs]
+
+
+def main(turns: int = 3, steps: int = 20, data_dir: Path | None = None) -> None:
+    """Measure in turns and save the table.
+
+    Args:
+        turns: trainings of each way.
+        steps: of an epoch; the second of two is timed.
+        data_dir: the download cache.
+    """
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for example, flags in TRAININGS.items():
+            cache = ("--data-dir", str(data_dir)) if data_dir else ()
+            seconds: dict[str, list[float]] = {way: [] for way in WAYS}
+            for _ in range(turns):
+                for way in WAYS:
+                    seconds[way].append(run_training(example, way, (*flags, *cache), Path(folder), steps))
+            for way in WAYS:
+                ratios = [one / other for one, other in zip(seconds[WAYS[0]], seconds[way], strict=True)]
+                rows.append(
+                    [example, way, f"{statistics.median(seconds[way]):.1f}", f"{statistics.median(ratios):.0%}"]
+                )
+    Table(
+        "Devices that share the cores of this machine",
+        f"Seconds of an epoch of {steps} steps of the quick presets in float32, validation included, median of "
+        f"{turns} turns.",
+        ["example", "way", "seconds", "efficiency"],
+        rows,
+    ).save()
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
