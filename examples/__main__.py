@@ -101,5 +101,5 @@ def _showpieces(figures: Path) -> list[report.Picture]:
 COMMANDS = {"demo": Command("run all examples on embedded data, no network", DemoOptions, demo, uses_tensorflow=False)}
 
 if __name__ == "__main__":
-    listing = "\n".join(f"python -m examples.{name:<18} {describe(name)}" for name in example_names())
+    listing = "\n".join(f"- python -m examples.{name}: {describe(name).partition(': ')[2]}" for name in example_names())
     sys.exit(main("python -m examples", f"Generative and sequence models, trained eagerly:\n\n{listing}", COMMANDS))

@@ -13,10 +13,11 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+from typing import Any, ClassVar, Literal, Optional, Self, TypeVar
 
 import tyro
 
+from common.app.help import PARSER_CONFIG, command_help, wrap
 from common.errors import Interrupted, UserError
 from common.io.terminal import echo, warn
 
@@ -25,12 +26,7 @@ MAX_WIDTH = 65_536  # of a layer, a batch, a window: a larger number is a typing
 MAX_STEPS = 10**9
 
 T = TypeVar("T")
-OrNone = Annotated[
-    T | None,
-    tyro.conf.DisallowNone,
-    tyro.conf.arg(help_behavior_hint=lambda default: "" if default == "None" else f"(default: {default})"),
-]
-"""An optional value; `--help` shows the default that the docstring names, not None."""
+OrNone = Optional[T]  # noqa: UP045 (for `T | None`, tyro would import typeguard, and --help take half as long again)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,7 +195,7 @@ class Command:
     summary: str
     options: type[Options]
     run: Callable[[Any], None]
-    presets: OrNone[Mapping[str, Options]] = None
+    presets: Mapping[str, Options] | None = None
     uses_tensorflow: bool = True
 
 
@@ -254,14 +250,17 @@ _ADVICE = {
 
 def _dispatch(program: str, summary: str, commands: Mapping[str, Command], arguments: list[str]) -> None:
     if not arguments or arguments[0] in ("-h", "--help"):
-        echo(_overview(program, summary, commands))
+        echo(wrap(_overview(program, summary, commands)))
         return
     if arguments[0] not in commands:
         known = ", ".join(commands)
         raise UserError(f"unknown command {arguments[0]!r}; known are {known} (see {program} --help)")
-    command = commands[arguments[0]]
+    command, program = commands[arguments[0]], f"{program} {arguments[0]}"
     preset = _preset(arguments, command.presets) if command.presets else None
-    options = tyro.cli(command.options, prog=f"{program} {arguments[0]}", args=arguments[1:], default=preset)
+    if {"-h", "--help"} & {*arguments}:
+        echo(command_help(program, command.options, preset))
+        return
+    options = tyro.cli(command.options, prog=program, args=arguments[1:], default=preset, config=PARSER_CONFIG)
     if command.uses_tensorflow and not options.debug:
         import_tensorflow_quietly()
     command.run(options)
@@ -302,7 +301,6 @@ def _preset(arguments: Sequence[str], presets: Mapping[str, Options]) -> Options
 
 
 def _overview(program: str, summary: str, commands: Mapping[str, Command]) -> str:
-    width = max(map(len, commands))
-    lines = [f"{name:<{width}}  {command.summary}" for name, command in commands.items()]
     usage = f"usage: {program} {{{'|'.join(commands)}}} [options]"
-    return "\n".join([usage, "", summary, "", *lines, "", f"{program} COMMAND --help explains the options of each."])
+    listing = "\n".join(f"- {name}: {command.summary}" for name, command in commands.items())
+    return f"{usage}\n\n{summary}\n\n{listing}\n\n{program} COMMAND --help explains the options of each."
