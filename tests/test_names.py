@@ -15,7 +15,7 @@ ANYWHERE = {  # of functions, classes, arguments, variables, attributes
     "bare": "strip_joiners",
     "eyes": "image_encoder, or classifier",
     "Eyes": "FeatureClassifier",
-    "FrozenEyes": "PrecomputedFeatures",
+    "FrozenEyes": "FeatureGrids",
     "TinyEyes": "SmallConvNet",
     "halvings": "downsample",
     "heard": "the word in `inputs`, with `kept_words`",

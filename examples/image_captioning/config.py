@@ -44,8 +44,9 @@ class Config(TrainOptions):
     """Folder of the features of photos, which are computed only once: 351 kB a photo with mobilenet_v2, 360 kB with
     inception_v3. [default: in the user's cache folder]"""
     encoder: Literal["inception_v3", "mobilenet_v2", "tiny"] = "mobilenet_v2"
-    """The image encoder. inception_v3 (attention over 8 x 8 cells) and mobilenet_v2 (14 x 14), trained on ImageNet, are
-    frozen; tiny (8 x 8) is a small network, trained with the captioner of drawn scenes."""
+    """The network that extracts the features of photos. inception_v3 (attention over 8 x 8 cells) and mobilenet_v2
+    (14 x 14), trained on ImageNet, are frozen; tiny (8 x 8) is a small network, trained with the captioner of drawn
+    scenes."""
     encoder_weights: str = "imagenet"
     """imagenet (downloaded by Keras), random, or the path of a weights file without the top. Not used by tiny."""
     epochs: int = 10

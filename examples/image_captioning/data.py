@@ -30,7 +30,7 @@ from examples.image_captioning.download.image_folder import load_folder
 from examples.image_captioning.download.toy_scenes import make_scenes
 
 # %% tags=["module"]
-from examples.image_captioning.preprocess.encoder import Encoder
+from examples.image_captioning.preprocess.feature_extractor import FeatureExtractor
 from examples.image_captioning.preprocess.features import FeatureStore, extract_features
 from examples.image_captioning.vocabulary import PAD, encode_caption, tokenise
 
@@ -85,8 +85,8 @@ def load_photos(name: str, images: int = 1000, data_dir: Path | None = None) -> 
 # %% [markdown]
 # ## Step 2: preprocess
 #
-# Captions become ids, see `vocabulary.py`. Photos become features, see `encoder.py` and `features.py`. Each caption of
-# a photo is one example. Captions of similar length share a batch, so that there is little padding.
+# Captions become ids, see `vocabulary.py`. Photos become features, see `feature_extractor.py` and `features.py`. Each
+# caption of a photo is one example. Captions of similar length share a batch, so that there is little padding.
 
 
 # %%
@@ -112,7 +112,9 @@ class PhotoSet:
         return [[tokenise(caption) for caption in photo.captions] for photo in self.photos]
 
 
-def load_split(photos: Sequence[Photo], split: Split, encoder: Encoder, features_dir: Path | None) -> PhotoSet:
+def load_split(
+    photos: Sequence[Photo], split: Split, extractor: FeatureExtractor, features_dir: Path | None
+) -> PhotoSet:
     """Return the photos of a split with their features, computed unless an earlier run has done so.
 
     Raises:
@@ -122,16 +124,16 @@ def load_split(photos: Sequence[Photo], split: Split, encoder: Encoder, features
     if not photos:
         raise UserError(f"no photo for {split}; use more photos, or say in captions.json which are for {split}")
     skipped = SkippedExamples()
-    store, rows = extract_features(photos, encoder, features_dir or derived_dir() / "features", skipped)
+    store, rows = extract_features(photos, extractor, features_dir or derived_dir() / "features", skipped)
     skipped.report(len(photos), f"photos for {split}")
     return PhotoSet([photos[row] for row in rows], np.array(rows), store)
 
 
-def data_fingerprint(photos: Sequence[Photo], encoder: Encoder) -> dict[str, Any]:
-    """Return what identifies photos, captions and the encoder, as JSON values."""
+def data_fingerprint(photos: Sequence[Photo], extractor: FeatureExtractor) -> dict[str, Any]:
+    """Return what identifies photos, captions and the extractor, as JSON values."""
     content = json.dumps([[photo.name, photo.split, photo.digest, *photo.captions] for photo in photos])
     counts = Counter(photo.split for photo in photos)
-    return {"photos": dict(counts), "sha256": hashlib.sha256(content.encode()).hexdigest(), "encoder": encoder.key}
+    return {"photos": dict(counts), "sha256": hashlib.sha256(content.encode()).hexdigest(), "encoder": extractor.key}
 
 
 class CaptionBatches:

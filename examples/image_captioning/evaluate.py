@@ -70,9 +70,9 @@ def evaluate(
     data = run.data_to_use(data, Config.DATA_SETS)
     captioner = PhotoCaptioner.load(run, classes)
     photos = load_photos(data, config.images, data_dir)
-    if data_fingerprint(photos, captioner.encoder) != trained.data:
+    if data_fingerprint(photos, captioner.extractor) != trained.data:
         raise UserError(f"{data}: not the data that {run.path} was trained on; name that with --data")
-    measured = load_split(photos, split, captioner.encoder, features_dir)
+    measured = load_split(photos, split, captioner.extractor, features_dir)
     metrics: dict[str, Any] = {}
     captions: list[Caption] = []
     for name, options in SEARCHES.items():

@@ -120,7 +120,7 @@ from examples.image_captioning.scene_captioner import with_mean_feature
 from examples.image_captioning.demo import BeamSearchOptions, PhotoCaptioner, build_model
 
 classes = Captioner, SceneCaptioner  # for photos, and for the scenes of `tiny`
-model = build_model(config, len(vocabulary), data.encoder, classes)
+model = build_model(config, len(vocabulary), data.extractor, classes)
 logits, weights = model(images, inputs)
 print(f"images {images.shape}, inputs {inputs.shape} -> logits {logits.shape}, attention weights {weights.shape}")
 _, nll = smoothed_cross_entropy(logits, targets, 0.0)
@@ -144,7 +144,7 @@ def show(captioner, picture):
 
 
 picture = data.validation.photos[0].open().convert("RGB")
-show(PhotoCaptioner(model, data.encoder, vocabulary, max_length=6), picture)
+show(PhotoCaptioner(model, data.extractor, vocabulary, max_length=6), picture)
 
 # %% [markdown]
 # ### Run one training step

@@ -33,7 +33,7 @@ from examples.image_captioning.demo import Classes, build_model, encoder_weights
 # %% tags=["module"]
 from examples.image_captioning.demonstrate.caption_figures import CaptionSamples, draw_figures
 from examples.image_captioning.model import Captioner
-from examples.image_captioning.preprocess.encoder import Encoder, load_encoder, write_weights
+from examples.image_captioning.preprocess.feature_extractor import FeatureExtractor, load_extractor, write_weights
 from examples.image_captioning.scene_captioner import SceneCaptioner
 from examples.image_captioning.vocabulary import build_vocabulary
 
@@ -48,7 +48,7 @@ class Data:
 
     train: PhotoSet
     validation: PhotoSet
-    encoder: Encoder
+    extractor: FeatureExtractor
     vocabulary: Vocabulary
     fingerprint: dict[str, Any]
 
@@ -57,14 +57,14 @@ def load_data(config: Config) -> Data:
     """Load the photos and captions of `config`, and compute what has not been computed yet of their features.
 
     Raises:
-        UserError: as `load_photos`, `load_encoder` and `load_split`.
+        UserError: as `load_photos`, `load_extractor` and `load_split`.
     """
     photos = load_photos(config.data, config.images, config.data_dir)
-    encoder = load_encoder(config.encoder, config.encoder_weights)
-    train, validation = (load_split(photos, split, encoder, config.features_dir) for split in ("train", "validation"))
+    extractor = load_extractor(config.encoder, config.encoder_weights)
+    train, validation = (load_split(photos, split, extractor, config.features_dir) for split in ("train", "validation"))
     captions = (words for of_photo in train.captions() for words in of_photo)
     vocabulary = build_vocabulary(captions, config.min_count)
-    return Data(train, validation, encoder, vocabulary, data_fingerprint(photos, encoder))
+    return Data(train, validation, extractor, vocabulary, data_fingerprint(photos, extractor))
 
 
 def build_schedule(config: Config, total_steps: int) -> WarmupCosine:
@@ -98,7 +98,7 @@ def train(config: Config, classes: Classes = (Captioner, SceneCaptioner)) -> Run
         fresh=config.fresh,
     )
     data.vocabulary.save(run.vocabulary)
-    save_encoder(data.encoder, run)
+    save_extractor(data.extractor, run)
 
     # Again, because computing features must not change the initial weights.
     trainer.set_seed_and_precision(config.seed, config.precision)
@@ -108,7 +108,7 @@ def train(config: Config, classes: Classes = (Captioner, SceneCaptioner)) -> Run
     )
     steps_per_epoch = -(-len(train_batches.lengths) // config.batch_size)  # rounded up
     steps_per_epoch = min(config.steps_per_epoch or steps_per_epoch, steps_per_epoch)
-    model = build_model(config, len(data.vocabulary), data.encoder, classes)
+    model = build_model(config, len(data.vocabulary), data.extractor, classes)
     schedule = build_schedule(config, config.epochs * steps_per_epoch)
     model.compile(build_optimizer(config, schedule))
     print_summary(config, data, train_batches, model)
@@ -118,7 +118,7 @@ def train(config: Config, classes: Classes = (Captioner, SceneCaptioner)) -> Run
         epochs=config.epochs,
         steps_per_epoch=steps_per_epoch,
         patience=config.patience,
-        callbacks=[CaptionSamples(run, data.encoder, data.vocabulary, data.validation, config.max_length)],
+        callbacks=[CaptionSamples(run, data.extractor, data.vocabulary, data.validation, config.max_length)],
         eager=config.eager,
         schedule=schedule,
         max_minutes=config.max_minutes,
@@ -128,11 +128,11 @@ def train(config: Config, classes: Classes = (Captioner, SceneCaptioner)) -> Run
     return run
 
 
-def save_encoder(encoder: Encoder, run: RunDirectory) -> None:
-    """Copy the encoder's weights into the run, unless they are there."""
+def save_extractor(extractor: FeatureExtractor, run: RunDirectory) -> None:
+    """Copy the extractor's weights into the run, unless they are there."""
     path = encoder_weights_path(run)
-    if encoder.base is not None and not path.exists():
-        write_weights(encoder, path)
+    if extractor.base is not None and not path.exists():
+        write_weights(extractor, path)
 
 
 def print_summary(config: Config, data: Data, batches: CaptionBatches, model: keras.Model) -> None:
