@@ -26,7 +26,7 @@ def generate(options: GenerateOptions) -> None:
     """Write continuations to stdout as they are made.
 
     Raises:
-        UserError: no prompt, or one with characters that the model never saw.
+        UserError: no prompt, or one with characters that are not in the vocabulary.
     """
     from common.errors import UserError
     from common.io.terminal import echo
@@ -42,7 +42,7 @@ def generate(options: GenerateOptions) -> None:
     sampling = Sampling(options.temperature, options.top_k, options.top_p, options.seed)
     if options.samples == 1:
         pieces = generator.stream(prompt, options.length, sampling)
-        [first] = next(pieces)  # before anything is printed: the prompt may have characters that the model never saw
+        [first] = next(pieces)  # before anything is printed: characters may not be in the vocabulary
         echo(prompt + first, end="")
         for [piece] in pieces:
             echo(piece, end="")

@@ -95,7 +95,7 @@ class TextGenerator:
         """Return `samples` continuations of `prompt`, each of `length` characters, without the prompt.
 
         Raises:
-            UserError: the prompt has characters that the model never saw.
+            UserError: the prompt has characters that are not in the vocabulary.
         """
         pieces = self.stream(prompt, length, sampling, samples, MAX_PIECE)
         return ["".join(text) for text in zip(*pieces, strict=True)]
@@ -106,7 +106,7 @@ class TextGenerator:
         """Yield the same continuations `piece` characters at a time, up to `MAX_PIECE`, as soon as they are made.
 
         Raises:
-            UserError: the prompt has characters that the model never saw, or none at all.
+            UserError: the prompt has characters that are not in the vocabulary, or none at all.
         """
         ids = tf.constant(self.vocabulary.encode(prompt)[None])  # 1 T
         logits, state = self._read(ids, tf.constant(samples))  # B V, state B U
