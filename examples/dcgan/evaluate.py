@@ -1,7 +1,3 @@
-# %% [markdown]
-# ## Step 5: measure
-
-# %%
 """Step 5, continued: compare generated with real images, in metrics and in figures."""
 
 import time
@@ -28,7 +24,6 @@ from examples.dcgan.metrics.sample_metrics import (
 )
 from examples.dcgan.model import DCGAN
 
-# %%
 MAX_SAMPLES = 10_000
 MAX_NEIGHBOUR_SAMPLES = 1000
 """Images whose nearest neighbours are searched."""
@@ -84,11 +79,7 @@ def evaluate(
     return metrics
 
 
-# %% [markdown]
-# ### Metrics that need a classifier
-
-
-# %%
+# Metrics that need a classifier
 def measure_classes(
     generated: np.ndarray, images: ImageSet, classifier: FeatureClassifier, path: Path | None
 ) -> tuple[dict[str, Any], str]:
@@ -145,14 +136,8 @@ def draw_class_frequencies(generated: np.ndarray, real: np.ndarray, path: Path) 
     save_figure(figure, path)
 
 
-# %% [markdown]
-# ### Metrics that need only pixels: near duplicates and copies
-#
 # Two questions need no labels. Are the generated images near duplicates of each other? Are they copies of training
 # images? Both are answered by the distance to the nearest neighbour, relative to the same distance of real images.
-
-
-# %%
 def measure_neighbours(generated: np.ndarray, images: ImageSet, path: Path | None) -> tuple[dict[str, Any], str]:
     """Search near duplicates among generated images and copies of training images; draw pairs, nearest first.
 

@@ -1,11 +1,8 @@
-# %% [markdown]
-# # DCGAN: training
-#
-# This module connects the batches, the two networks and the training loop. The loop can be interrupted at any step and
-# resumes there.
+"""Step 4: train the model in a run directory; draw the figures at the end.
 
-# %%
-"""Step 4: train the model in a run directory; draw the figures at the end."""
+This module connects the batches, the two networks and the training loop. The loop can be interrupted at any step and
+resumes there.
+"""
 
 import math
 from functools import partial
@@ -23,7 +20,6 @@ from examples.dcgan.metrics.diagnostics import WarnOfFailures, draw_training_cur
 from examples.dcgan.model import DCGAN
 
 
-# %%
 def build_model(config: Config, images: ImageSet, model_class: type[DCGAN] = DCGAN) -> DCGAN:
     """Return the untrained, compiled model of `config` for images of this shape."""
     _, size, _, channels = images.train.shape

@@ -1,11 +1,8 @@
-# %% [markdown]
-# # Image captioning: the demonstration
-#
-# A trained captioner takes any photo: rotated by its EXIF data, with 16 bits a pixel, or with transparent corners.
-# `common.data.images` converts them all to RGB.
+"""Step 5: caption photos with the trained model, with the attention for each word.
 
-# %%
-"""Step 5: caption photos with the trained model, with the attention for each word."""
+A trained captioner takes any photo: rotated by its EXIF data, with 16 bits a pixel, or with transparent corners.
+`common.data.images` converts them all to RGB.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -24,8 +21,6 @@ from common.nn.beam_search import Hypotheses, beam_search
 from common.training import trainer
 from common.training.checkpoints import restore_weights
 from common.training.run_directory import RunDirectory
-
-# %% tags=["module"]
 from examples.image_captioning.config import Config
 from examples.image_captioning.download.image_files import resize
 from examples.image_captioning.feature_grids import FeatureGrids
@@ -34,15 +29,9 @@ from examples.image_captioning.preprocess.feature_extractor import FeatureExtrac
 from examples.image_captioning.scene_captioner import SceneCaptioner
 from examples.image_captioning.vocabulary import END, PAD, START, UNKNOWN, decode_caption
 
-# %% [markdown]
-# ## Step 5: caption
-#
-# **Greedy** search takes the likeliest word at each step. **Beam search** keeps several hypotheses: a caption that
-# starts with the second-best word may turn out likelier as a whole. It compares captions by
-# $\ln p / \mathrm{words}^{0.7}$; without the division, short captions would win.
-
-
-# %%
+# Step 5: caption. **Greedy** search takes the likeliest word at each step. **Beam search** keeps several hypotheses: a
+# caption that starts with the second-best word may turn out likelier as a whole. It compares captions by
+# ln p / words ** 0.7; without the division, short captions would win.
 NOT_GENERATED = (PAD, START, UNKNOWN)
 
 

@@ -1,11 +1,8 @@
-# %% [markdown]
-# ## Step 5: measure
-#
-# Captions are generated: each word follows from the words generated before. (*Teacher forcing* gives the model the true
-# words before each word; the numbers are better, and mean little, because in use nobody knows these words.)
+"""Step 5, continued: the metrics of the trained model on held-out photos.
 
-# %%
-"""Step 5, continued: the metrics of the trained model on held-out photos."""
+Captions are generated: each word follows from the words generated before. (*Teacher forcing* gives the model the true
+words before each word; the numbers are better, and mean little, because in use nobody knows these words.)
+"""
 
 import time
 from collections.abc import Sequence
@@ -21,8 +18,6 @@ from examples.image_captioning.data import PhotoSet, data_fingerprint, load_phot
 from examples.image_captioning.demo import BeamSearchOptions, Caption, Classes, PhotoCaptioner
 from examples.image_captioning.download.image_files import Photo, SkippedExamples, Split
 from examples.image_captioning.download.toy_scenes import SHAPES, SIZE
-
-# %% tags=["module"]
 from examples.image_captioning.metrics.caption_metrics import RULE, compute_metrics
 from examples.image_captioning.metrics.pointing import (
     COCO_CATEGORIES,
@@ -34,7 +29,6 @@ from examples.image_captioning.metrics.pointing import (
 from examples.image_captioning.model import Captioner
 from examples.image_captioning.scene_captioner import SceneCaptioner
 
-# %%
 SEARCHES = {"greedy": BeamSearchOptions(beam=1), "beam": BeamSearchOptions(beam=3)}
 _BATCH = 50  # photos captioned at once
 

@@ -1,13 +1,10 @@
-# %% [markdown]
-# ### The features of an image
-#
-# Xu et al. use one grid of features from one layer of a CNN. Here there are two grids. The **location features** come
-# from a middle layer, which is precise about where things are. The **content features** come from the last layer, which
-# is best at what they are. `feature_extractor.py` computes both once, with a frozen network. In shape comments, L and M
-# are the cells of the two grids, and C and D their channels.
+"""Step 3: the features of an image as two grids.
 
-# %%
-"""Step 3: the features of an image as two grids."""
+Xu et al. use one grid of features from one layer of a CNN. Here there are two grids. The **location features** come
+from a middle layer, which is precise about where things are. The **content features** come from the last layer, which
+is best at what they are. `feature_extractor.py` computes both once, with a frozen network. In shape comments, L and M
+are the cells of the two grids, and C and D their channels.
+"""
 
 import math
 
@@ -15,7 +12,6 @@ import keras
 import tensorflow as tf
 
 
-# %%
 class FeatureGrids(keras.layers.Layer):
     """Split a stored feature vector into the grids of location features and of content features."""
 

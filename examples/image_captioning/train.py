@@ -1,11 +1,8 @@
-# %% [markdown]
-# # Image captioning: training
-#
-# This module puts together the photos with their features, the model, and the loop that trains it, keeps the best
-# weights and can be interrupted at any time.
+"""Step 4: put data, model and loop together in a run directory; draw the pictures when training is over.
 
-# %%
-"""Step 4: put data, model and loop together in a run directory; draw the pictures when training is over."""
+This module puts together the photos with their features, the model, and the loop that trains it, keeps the best
+weights and can be interrupted at any time.
+"""
 
 import math
 from dataclasses import dataclass
@@ -29,19 +26,13 @@ from examples.image_captioning.data import (
     load_split,
 )
 from examples.image_captioning.demo import Classes, build_model, encoder_weights_path
-
-# %% tags=["module"]
 from examples.image_captioning.demonstrate.caption_figures import CaptionSamples, draw_figures
 from examples.image_captioning.model import Captioner
 from examples.image_captioning.preprocess.feature_extractor import FeatureExtractor, load_extractor, write_weights
 from examples.image_captioning.scene_captioner import SceneCaptioner
 from examples.image_captioning.vocabulary import build_vocabulary
 
-# %% [markdown]
-# Adam's learning rate rises over the first steps, while its averages are still poor. Then it falls to 0 along a cosine.
 
-
-# %%
 @dataclass(frozen=True)
 class Data:
     """The data of a training."""
@@ -67,6 +58,7 @@ def load_data(config: Config) -> Data:
     return Data(train, validation, extractor, vocabulary, data_fingerprint(photos, extractor))
 
 
+# Adam's learning rate rises over the first steps, while its averages are still poor. Then it falls to 0 along a cosine.
 def build_schedule(config: Config, total_steps: int) -> WarmupCosine:
     """Return the learning rate of a run of so many steps."""
     return WarmupCosine(config.learning_rate, total_steps, config.warmup_steps)

@@ -1,13 +1,10 @@
-# %% [markdown]
-# ## Step 5: measure
-#
-# **BLEU** (Papineni et al. 2002) is the precision of the n-grams of one to four words of a translation, with a penalty
-# for translations that are too short. **chrF** (Popović 2015) compares n-grams of letters. Scores can only be compared
-# if they are computed in the same way. So sacrebleu computes them on the raw text, with case and punctuation, and its
-# signature is stored. Each row has one reference, though several translations may be right.
+"""Step 5, continued: compute the metrics of the trained model on held-out sentences.
 
-# %%
-"""Step 5, continued: compute the metrics of the trained model on held-out sentences."""
+**BLEU** (Papineni et al. 2002) is the precision of the n-grams of one to four words of a translation, with a penalty
+for translations that are too short. **chrF** (Popović 2015) compares n-grams of letters. Scores can only be compared
+if they are computed in the same way. So sacrebleu computes them on the raw text, with case and punctuation, and its
+signature is stored. Each row has one reference, though several translations may be right.
+"""
 
 import math
 import time
@@ -31,7 +28,6 @@ from examples.nmt_attention.download.toy_grammar import tiny_pairs
 from examples.nmt_attention.model import Translator
 from examples.nmt_attention.preprocess.tokenizer import first_word, strip_joiners, tokenise
 
-# %%
 LENGTHS = {"1_to_5_words": range(1, 6), "6_to_10_words": range(6, 11), "over_10_words": range(11, 10**6)}
 NUM_SAMPLES = 10
 
@@ -134,12 +130,8 @@ def format_samples(sources: Sequence[str], translations: Sequence[str], referenc
     return "\n".join(f"{sources[i]}\n  model      {translations[i]}\n  reference  {references[i]}\n" for i in indices)
 
 
-# %% [markdown]
 # The grammar of the tiny data also gives the word alignment, so the attention itself can be measured. For each noun,
 # verb and adjective of a reference: is the largest weight on the source word that it translates?
-
-
-# %%
 def measure_alignment(translator: SentenceTranslator, pairs: Sequence[Pair]) -> float:
     """Return the fraction of the content words of tiny pairs whose largest weight is on the aligned word."""
     attention = reference_attention(translator.model, pairs, translator.source_tokenizer, translator.target_tokenizer)

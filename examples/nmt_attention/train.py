@@ -1,11 +1,8 @@
-# %% [markdown]
-# # Translation: training
-#
-# This module connects the batches, the model and the training loop. The loop keeps the best weights. It can be
-# interrupted at any step and resumes there.
+"""Step 4: train the model in a run directory; draw the figures at the end.
 
-# %%
-"""Step 4: train the model in a run directory; draw the figures at the end."""
+This module connects the batches, the model and the training loop. The loop keeps the best weights. It can be
+interrupted at any step and resumes there.
+"""
 
 import math
 from functools import partial
@@ -32,16 +29,7 @@ from examples.nmt_attention.demonstrate.attention_plots import (
 from examples.nmt_attention.download.parallel_corpus import Pair
 from examples.nmt_attention.model import Translator
 
-# %% [markdown]
-# **Muon** (`common/nn/muon.py`) updates the matrices: its step has the same length in every direction of a matrix. It
-# runs at every fourth step and goes four times as far, which saves time. **Adam** updates embeddings and biases. Its
-# learning rate can be tuned for the embeddings alone, which tolerate a much larger one than the matrices.
-#
-# The learning rate rises over the first steps, while the averages of the gradients are inaccurate, and then falls to
-# zero along a cosine.
 
-
-# %%
 def build_model(
     config: Config, source_size: int, target_size: int, model_class: type[Translator] = Translator
 ) -> Translator:
@@ -49,6 +37,12 @@ def build_model(
     return model_class(source_size, target_size, **config.architecture()).build_weights()
 
 
+# **Muon** (`common/nn/muon.py`) updates the matrices: its step has the same length in every direction of a matrix. It
+# runs at every fourth step and goes four times as far, which saves time. **Adam** updates embeddings and biases. Its
+# learning rate can be tuned for the embeddings alone, which tolerate a much larger one than the matrices.
+#
+# The learning rate rises over the first steps, while the averages of the gradients are inaccurate, and then falls to
+# zero along a cosine.
 def build_schedule(config: Config, total_steps: int) -> WarmupCosine:
     """Return the learning rate of a run of `total_steps` steps."""
     return WarmupCosine(config.learning_rate, total_steps, config.warmup_steps)

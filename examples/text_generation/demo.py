@@ -1,11 +1,8 @@
-# %% [markdown]
-# # Text generation: the demonstration
-#
-# A trained model is a machine that, given some text, says how likely each next character is. Draw one, append it, ask
-# again: the model writes.
+"""Step 5: continue prompts with the trained model, and show how it learned to.
 
-# %%
-"""Step 5: continue prompts with the trained model, and show how it learned to."""
+A trained model is a machine that, given some text, says how likely each next character is. Draw one, append it, ask
+again: the model writes.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,25 +20,17 @@ from common.training.checkpoints import restore_weights
 from common.training.run_directory import RunDirectory
 from common.training.samples import SampleCallback, read_samples, sample_path
 from common.viz import figures
-
-# %% tags=["module"]
 from examples.text_generation.config import MAX_LENGTH, Config
 from examples.text_generation.data import VALIDATION_STREAMS
 from examples.text_generation.model import CharRNN, TrainableCharRNN
 
-# %% [markdown]
-# ## Step 5: write
-#
-# **Temperature** divides the logits before they become probabilities: below 1 the likely gets likelier (bold,
-# repetitive), above 1 uniforms even out (wild). **Top-k** and **top-p** cut off the long tail of characters that are
-# each unlikely, but together would be drawn every few words.
+# Step 5: write. **Temperature** divides the logits before they become probabilities: below 1 the likely gets likelier
+# (bold, repetitive), above 1 uniforms even out (wild). **Top-k** and **top-p** cut off the long tail of characters that
+# are each unlikely, but together would be drawn every few words.
 #
 # The whole loop is compiled: the next character is drawn and read in the graph, and Python only sees the result. To
 # write one text means to multiply a matrix by a vector for each character, which XLA does best; many texts at once
 # multiply matrices, which TensorFlow's own kernels do best.
-
-
-# %%
 MAX_PIECE = 1024
 """Characters that a call of the compiled loop writes at most; XLA must know it."""
 
@@ -148,14 +137,8 @@ def read_prompt(path: Path) -> str:
     return prompt
 
 
-# %% [markdown]
-# ### Watching it learn
-#
 # Before training and after every epoch the same prompt is continued with the same random numbers. Side by side, or as a
 # GIF, one sees spelling come first, then words, then speakers and verse.
-
-
-# %%
 class WriteSamples(SampleCallback):
     """Writes continuations of a prompt to `samples/epoch_0000.txt` (untrained), `epoch_0001.txt` and so on."""
 

@@ -1,13 +1,10 @@
-# %% [markdown]
-# ## Step 5: measure
-#
-# The measure of a language model is its mean negative log-likelihood (nll) on text that it was not trained on: **nats
-# per character**, the mean of $-\ln p$, or **bits per character**, the same divided by $\ln 2$. Every validation
-# character counts once. A prediction may use all that came before it, so the state is carried through. Others measure
-# on windows that each start from a zero state, which gives a slightly higher number, so that number is given as well.
+r"""Step 5, continued: measure the trained model on the validation text.
 
-# %%
-"""Step 5, continued: measure the trained model on the validation text."""
+The measure of a language model is its mean negative log-likelihood (nll) on text that it was not trained on: **nats
+per character**, the mean of $-\ln p$, or **bits per character**, the same divided by $\ln 2$. Every validation
+character counts once. A prediction may use all that came before it, so the state is carried through. Others measure
+on windows that each start from a zero state, which gives a slightly higher number, so that number is given as well.
+"""
 
 import math
 import time
@@ -19,14 +16,11 @@ from common.errors import UserError
 from common.training import trainer
 from common.training.checkpoints import restore_weights
 from common.training.run_directory import RunDirectory
-
-# %% tags=["module"]
 from examples.text_generation.config import Config
 from examples.text_generation.data import VALIDATION_STREAMS, contiguous_batches, independent_windows, load_corpus
 from examples.text_generation.demo import build_model
 from examples.text_generation.model import TrainableCharRNN
 
-# %%
 WINDOW = 256  # characters of context at most in the second rule, as others report it
 
 

@@ -1,11 +1,8 @@
-# %% [markdown]
-# # Text generation: training
-#
-# Everything meets here: the batches, the model with its tape, and the loop that drives them, keeps the best weights and
-# can be interrupted anywhere.
+"""Step 4: put data, model and loop together in a run directory; draw the pictures when training is over.
 
-# %%
-"""Step 4: put data, model and loop together in a run directory; draw the pictures when training is over."""
+Everything meets here: the batches, the model with its tape, and the loop that drives them, keeps the best weights and
+can be interrupted anywhere.
+"""
 
 import math
 from dataclasses import replace
@@ -21,8 +18,6 @@ from common.training import trainer
 from common.training.run_directory import RunDirectory
 from common.training.schedule import WarmupCosine
 from common.viz import figures
-
-# %% tags=["module"]
 from examples.text_generation.config import Config
 from examples.text_generation.data import (
     VALIDATION_STREAMS,
@@ -35,14 +30,11 @@ from examples.text_generation.demo import LOSS_UNIT, TextGenerator, WriteSamples
 from examples.text_generation.demonstrate.loss_heatmap import character_losses, choose_passage, draw_loss_heatmap
 from examples.text_generation.model import CharRNN, TrainableCharRNN
 
-# %% [markdown]
+
 # Two optimizers share the work. **Adam** (Kingma and Ba 2015, arXiv:1412.6980) updates embedding, biases and output
 # layer. **Muon** (`common/nn/muon.py`) updates the matrices of the recurrent layers, with equally long steps in all
 # directions of a matrix. `--optimizer adam` uses Adam for everything. The length of Muon's steps falls with the square
 # root of the number of steps. The learning rate rises over the first steps and then falls along a cosine.
-
-
-# %%
 def build_schedule(config: Config, total_steps: int) -> WarmupCosine:
     """Return the learning rate of a run of so many steps."""
     return WarmupCosine(config.learning_rate, total_steps, config.warmup_steps, config.learning_rate_floor)

@@ -1,11 +1,8 @@
-# %% [markdown]
-# ### Figures
-#
-# One sheet for each photo: the photo, and for each word of its caption the photo lit by the attention. The number
-# beside the word is the peak of the attention, in multiples of uniform attention.
+"""Sheets and GIFs of captions with their attention, for any photo and for a fixed few after every epoch.
 
-# %%
-"""Sheets and GIFs of captions with their attention, for any photo and for a fixed few after every epoch."""
+One sheet for each photo: the photo, and for each word of its caption the photo lit by the attention. The number
+beside the word is the peak of the attention, in multiples of uniform attention.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,12 +19,9 @@ from common.training.samples import SampleCallback, sample_path
 from common.viz import figures
 from examples.image_captioning.data import PhotoSet
 from examples.image_captioning.demo import BeamSearchOptions, Caption, Classes, PhotoCaptioner
-
-# %% tags=["module"]
 from examples.image_captioning.demonstrate import attention_overlay
 from examples.image_captioning.preprocess.feature_extractor import FeatureExtractor
 
-# %%
 NUM_SAMPLES = 6  # validation photos that are captioned after every epoch; the first of them is drawn
 
 

@@ -1,15 +1,12 @@
-# %% [markdown]
-# ### Feature extractors: from pixels to a grid of features
-#
-# The image features come from a classifier of `keras.applications`. It is *frozen*, so the features of each photo are
-# computed only once: two grids of vectors over the photo.
-#
-# The last layer is best at *what* is there, but not at *where*: in MobileNetV2 a changed patch of 32 x 32 pixels
-# changes nearly half of its 7 x 7 cells. A middle layer (`block_13_expand_relu`, 14 x 14 cells) is more precise. So
-# attention is computed from the middle layer, and the context contains both.
+"""Frozen networks of keras.applications, and an extractor that passes on the pixels of drawn scenes.
 
-# %%
-"""Frozen networks of keras.applications, and an extractor that passes on the pixels of drawn scenes."""
+The image features come from a classifier of `keras.applications`. It is *frozen*, so the features of each photo are
+computed only once: two grids of vectors over the photo.
+
+The last layer is best at *what* is there, but not at *where*: in MobileNetV2 a changed patch of 32 x 32 pixels
+changes nearly half of its 7 x 7 cells. A middle layer (`block_13_expand_relu`, 14 x 14 cells) is more precise. So
+attention is computed from the middle layer, and the context contains both.
+"""
 
 import hashlib
 import math
@@ -27,12 +24,9 @@ from common.errors import UserError
 from common.io.tensors import read_tensors, write_tensors
 from common.training.checkpoints import named_variables
 from examples.image_captioning.download.toy_scenes import SIZE
-
-# %% tags=["module"]
 from examples.image_captioning.preprocess.fuse_batch_norm import fuse_batch_norm
 
 
-# %%
 @dataclass(frozen=True)
 class Network:
     """A classifier without its top: constructor, image size and the middle layer of location features."""

@@ -1,13 +1,10 @@
-# %% [markdown]
-# ### Features: computed once, kept in shards
-#
-# The features of all photos together may be far larger than memory: 64 cells of 2,048 numbers for each photo. They are
-# computed shard by shard (256 photos), and a shard appears on disk by a rename once it is complete: after a kill only
-# the shard under way is computed again, and the others are the same to the bit. A shard that was cut off or altered is
-# found by its sha256, and computed again. Training reads the photos of each batch from these files as it needs them.
+"""Frozen features of photos in sharded float16 files: bounded memory, resumable, read back row by row.
 
-# %%
-"""Frozen features of photos in sharded float16 files: bounded memory, resumable, read back row by row."""
+The features of all photos together may be far larger than memory: 64 cells of 2,048 numbers for each photo. They are
+computed shard by shard (256 photos), and a shard appears on disk by a rename once it is complete: after a kill only
+the shard under way is computed again, and the others are the same to the bit. A shard that was cut off or altered is
+found by its sha256, and computed again. Training reads the photos of each batch from these files as it needs them.
+"""
 
 import hashlib
 import itertools
@@ -26,11 +23,8 @@ from common.io.files import replacing, sha256_of, write_atomically
 from common.io.records import Count, Line, Sha256, read_record
 from common.io.terminal import echo
 from examples.image_captioning.download.image_files import Photo, SkippedExamples, fingerprint, read_pixels
-
-# %% tags=["module"]
 from examples.image_captioning.preprocess.feature_extractor import FeatureExtractor
 
-# %%
 SHARD = 256  # photos
 BATCH = 32  # photos through the network at once
 _SUFFIX = ".features"
