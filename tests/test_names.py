@@ -69,7 +69,7 @@ ANYWHERE = {  # of functions, classes, arguments, variables, attributes
     "part_path": "temporary_path",
     "part_stem": "temporary_stem",
     "quick_to_stop": "without_autotuning",
-    "require_share": "require_fraction",
+    "require_share": "Fraction",
     "seal": "checksum",
     "sealed": "payload",
     "set_aside": "quarantine",

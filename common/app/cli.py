@@ -18,12 +18,9 @@ from typing import Any, ClassVar, Literal, Optional, Self, TypeVar
 import tyro
 
 from common.app.help import PARSER_CONFIG, command_help, wrap
+from common.app.intervals import Count, NotNegative, Positive, Seed, Width, require_inside_intervals
 from common.errors import Interrupted, UserError
 from common.io.terminal import echo, warn
-
-MAX_SEED = 2**32 - 1  # the limit of NumPy and Keras
-MAX_WIDTH = 65_536  # of a layer, a batch, a window: a larger number is a typing error or an attack on memory
-MAX_STEPS = 10**9
 
 T = TypeVar("T")
 OrNone = Optional[T]  # noqa: UP045 (for `T | None`, tyro would import typeguard, and --help take half as long again)
@@ -35,6 +32,9 @@ class Options:
 
     debug: bool = False
     """Show the whole traceback of an error instead of one line."""
+
+    def __post_init__(self):
+        require_inside_intervals(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,21 +62,21 @@ class TrainOptions(Options):
     [default: $EAGER_EXAMPLES_DATA, else the user's cache folder]"""
     run_dir: OrNone[Path] = None
     """The run directory; the same command again resumes the run. [default: runs/EXAMPLE/PRESET]"""
-    epochs: int = 1
+    epochs: Count = 1
     """Number of passes over the training data."""
-    steps_per_epoch: OrNone[int] = None
+    steps_per_epoch: OrNone[Count] = None
     """Maximum number of batches per epoch, for a first try."""
-    batch_size: int = 64
+    batch_size: Width = 64
     """Number of examples per step; halve it when memory runs out."""
-    patience: OrNone[int] = None
+    patience: OrNone[Count] = None
     """Stop after this number of epochs without a better validation loss. [default: train all epochs]"""
-    max_minutes: OrNone[float] = None
+    max_minutes: OrNone[Positive] = None
     """Time budget in minutes. The first steps are measured; training and the learning-rate schedule end after the
     number of steps that fit, at most all epochs. If the rate does not decay (dcgan), or the run was started without
     this flag, training saves and stops after this time, ready to resume."""
-    checkpoint_seconds: float = 60.0
+    checkpoint_seconds: NotNegative = 60.0
     """Longest time between checkpoints, and so the most that a kill can cost; every resume is exact."""
-    seed: int = 1
+    seed: Seed = 1
     """Seed of the initial weights, dropout and the order of the data; on one machine, equal seeds give equal runs."""
     eager: bool = False
     """Run line by line instead of compiled: slower, but print and breakpoints work inside the model."""
@@ -87,16 +87,7 @@ class TrainOptions(Options):
     """Start again even if there is a run; the old one is moved aside, not deleted."""
 
     def __post_init__(self):
-        """Check the ranges of the values.
-
-        Raises:
-            UserError: a value is out of its range.
-        """
-        require_between(1, MAX_STEPS, self, "epochs", "steps_per_epoch", "patience")
-        require_between(1, MAX_WIDTH, self, "batch_size")
-        require_between(0, MAX_SEED, self, "seed")
-        require_between(0, MAX_STEPS, self, "checkpoint_seconds")
-        require_positive(self, "max_minutes")
+        super().__post_init__()
         require_utf8(self)
 
     @property
@@ -156,21 +147,6 @@ class EvaluateOptions(RunOptions):
     """Write the metrics to the run directory and update its report; --no-write for a read-only run."""
 
 
-def require_between(low: float, high: float, options: Any, *names: str) -> None:
-    """Raise UserError if one of the named options is set and not between `low` and `high`, inclusive."""
-    _require(lambda value: low <= value <= high, f"{low:,} to {high:,}", options, names)
-
-
-def require_positive(options: Any, *names: str) -> None:
-    """Raise UserError if one of the named options is set and not positive, or above MAX_STEPS."""
-    _require(lambda value: 0 < value <= MAX_STEPS, f"more than 0, and at most {MAX_STEPS:,}", options, names)
-
-
-def require_fraction(options: Any, *names: str) -> None:
-    """Raise UserError if one of the named options is set and not in [0, 1)."""
-    _require(lambda value: 0 <= value < 1, "0 to below 1", options, names)
-
-
 def require_utf8(options: Any) -> None:
     """Raise UserError if a string option cannot be encoded as UTF-8, such as a file name of undecodable bytes."""
     for name, value in asdict(options).items():
@@ -179,13 +155,6 @@ def require_utf8(options: Any) -> None:
         except UnicodeEncodeError as error:
             flag = f"--{name.replace('_', '-')}"
             raise UserError(f"{flag}: {value!r} cannot be encoded as UTF-8; rename the file") from error
-
-
-def _require(holds: Callable[[float], bool], expected: str, options: Any, names: Sequence[str]) -> None:
-    for name in names:
-        value = getattr(options, name)
-        if value is not None and not holds(value):
-            raise UserError(f"--{name.replace('_', '-')}: expected {expected}, got {value}")
 
 
 @dataclass(frozen=True)
