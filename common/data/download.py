@@ -61,7 +61,6 @@ class Resource:
     description: str = ""
 
     def __post_init__(self):
-        """Check the fields."""
         digests = [(self.sha256, 64), (self.md5, 32), *((digest, 64) for digest in self.members.values())]
         if not any(digest for digest, _ in digests):
             raise ValueError(f"{self.path}: expected a sha256, an md5 or the sha256 of a member, got none")

@@ -32,7 +32,6 @@ class SampleCallback(keras.callbacks.Callback):
     """The suffix of the file that `write` writes last."""
 
     def __init__(self, run: RunDirectory):
-        """Write into the samples folder of `run`."""
         super().__init__()
         self.run = run
 

@@ -162,7 +162,6 @@ class DrawSamples(SampleCallback):
     LAST_SUFFIX = ".png"
 
     def __init__(self, run: RunDirectory, seed: int):
-        """Set the run, and the seed of the latents."""
         super().__init__(run)
         self.seed = seed
 

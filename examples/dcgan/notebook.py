@@ -164,9 +164,10 @@ display(Picture(filename=run.figures / "interpolation.gif"))
 
 # %%
 from common.app.report import flatten, format_value
+from examples.dcgan.config import EvaluateOptions
 from examples.dcgan.evaluate import evaluate
 
-for name, value in flatten(evaluate(run, data_dir=config.data_dir, model_class=DCGAN)).items():
+for name, value in flatten(evaluate(EvaluateOptions(run=run.path, data_dir=config.data_dir), DCGAN)).items():
     print(f"{name:<26} {format_value(value)}")
 
 # %%

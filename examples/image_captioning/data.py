@@ -85,7 +85,6 @@ class PhotoSet:
     store: FeatureStore
 
     def __len__(self) -> int:
-        """Return the number of photos."""
         return len(self.photos)
 
     def read(self, photos: np.ndarray) -> np.ndarray:

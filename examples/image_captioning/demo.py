@@ -86,7 +86,6 @@ class PhotoCaptioner:
     """Captions photos with a trained model."""
 
     def __init__(self, model: Captioner, extractor: FeatureExtractor, vocabulary: Vocabulary, max_length: int):
-        """Keep the model and what belongs to it; the search is compiled at its first use."""
         self.model, self.extractor, self.vocabulary, self.max_length = model, extractor, vocabulary, max_length
         self._compiled: dict[tuple[int, int | None], Any] = {}
 

@@ -238,9 +238,10 @@ show(captioner, mine.draw())
 
 # %%
 from common.app.report import flatten, format_value
+from examples.image_captioning.config import EvaluateOptions
 from examples.image_captioning.evaluate import evaluate
 
-for name, value in flatten(evaluate(run, data_dir=config.data_dir, classes=classes)).items():
+for name, value in flatten(evaluate(EvaluateOptions(run=run.path, data_dir=config.data_dir), classes)).items():
     print(f"{name:<26} {format_value(value)}")
 
 # %% [markdown]

@@ -83,7 +83,6 @@ class SentenceTranslator:
     def __init__(
         self, model: Translator, source_tokenizer: WordTokenizer, target_tokenizer: WordTokenizer, max_tokens: int
     ):
-        """Keep model and tokenizers; the search is compiled at the first use."""
         self.model, self.source_tokenizer, self.target_tokenizer = model, source_tokenizer, target_tokenizer
         self.max_tokens = max_tokens
         self._searches: dict[tuple[int, int | None], tf.types.experimental.PolymorphicFunction] = {}

@@ -267,9 +267,10 @@ for candidate in candidates:
 
 # %%
 from common.app.report import flatten, format_value
+from examples.nmt_attention.config import EvaluateOptions
 from examples.nmt_attention.evaluate import evaluate
 
-for name, value in flatten(evaluate(run, data_dir=config.data_dir, model_class=Translator)).items():
+for name, value in flatten(evaluate(EvaluateOptions(run=run.path, data_dir=config.data_dir), Translator)).items():
     print(f"{name:<26} {format_value(value)}")
 
 # %% [markdown]

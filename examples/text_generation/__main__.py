@@ -55,12 +55,10 @@ def generate(options: GenerateOptions) -> None:
 def evaluate(options: EvaluateOptions) -> None:
     """Print the metrics, and refresh the report."""
     from common.app.commands import print_evaluation
-    from common.training.run_directory import RunDirectory
     from examples.text_generation.evaluate import evaluate
     from examples.text_generation.report import write_report
 
-    run = RunDirectory.open(options.run, Config.EXAMPLE)
-    print_evaluation(run, evaluate(run, options.data, options.data_dir, options.write), options, write_report)
+    print_evaluation(evaluate(options), options, write_report)
 
 
 def export(options: ExportOptions) -> None:

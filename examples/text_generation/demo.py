@@ -60,7 +60,6 @@ class TextGenerator:
     """Continues text with a trained model."""
 
     def __init__(self, model: CharRNN, vocabulary: Vocabulary):
-        """Compile nothing yet: that happens at the first use."""
         self.model, self.vocabulary = model, vocabulary
         self._read = tf.function(self._read_prompt, reduce_retracing=True)
         self._write_one = tf.function(self._write, jit_compile=True)
@@ -143,7 +142,6 @@ class WriteSamples(SampleCallback):
     """Writes continuations of a prompt to `samples/epoch_0000.txt` (untrained), `epoch_0001.txt` and so on."""
 
     def __init__(self, run: RunDirectory, vocabulary: Vocabulary, prompt: str, length: int):
-        """Continue `prompt` by `length` characters."""
         super().__init__(run)
         self.vocabulary, self.prompt, self.length = vocabulary, prompt, length
 

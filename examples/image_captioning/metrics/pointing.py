@@ -91,7 +91,6 @@ class PointingGame:
     """Counts hits, and those of the two baselines, for all objects that are named and for the difficult ones."""
 
     def __init__(self):
-        """Start with all counts at 0."""
         self.all_counts: dict[str, Counter[str]] = defaultdict(Counter)
         self.difficult_counts: dict[str, Counter[str]] = defaultdict(Counter)
 

@@ -95,7 +95,6 @@ class FeatureStore:
         return self._descriptors[shard]
 
     def __del__(self):
-        """Close the files."""
         for descriptor in self._descriptors.values():
             os.close(descriptor)
 

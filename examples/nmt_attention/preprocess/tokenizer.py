@@ -95,7 +95,6 @@ class WordTokenizer:
         return cls(Vocabulary([*SPECIALS, *(token for token in ranked if counts[token] >= min_count)]))
 
     def __len__(self) -> int:
-        """Return the number of tokens, V, the special ones included."""
         return len(self.vocabulary)
 
     def truecase(self, tokens: Sequence[str]) -> list[str]:
