@@ -83,7 +83,7 @@ def write_index(folder: Path) -> Path:
                 heading,
                 f"{text[:1].upper()}{text[1:]} {report.summary_line(run)}",
                 table=[row for row in measured.table if row[0] in _HEADLINES] if measured else (),
-                pictures=_showpieces(run.figures),
+                pictures=report.figures(run, _SHOWPIECES),
                 links=[("the whole report, with all figures and how they were measured", f"{name}/report.html")],
             )
         )
@@ -92,10 +92,6 @@ def write_index(folder: Path) -> Path:
         "python -m examples demo. Real data takes ten minutes or more, and the pictures are better."
     )
     return report.write_page(folder / "index.html", "Eager examples", lead, sections)
-
-
-def _showpieces(figures: Path) -> list[report.Picture]:
-    return [report.Picture(figures / name, alt) for name, alt in _SHOWPIECES.items() if (figures / name).exists()]
 
 
 COMMANDS = {"demo": Command("run all examples on embedded data, no network", DemoOptions, demo, uses_tensorflow=False)}

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Optional, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Optional, Self, TypeVar
 
 import tyro
 
@@ -21,6 +21,9 @@ from common.app.help import PARSER_CONFIG, command_help, wrap
 from common.app.intervals import Count, NotNegative, Positive, Seed, Width, require_inside_intervals
 from common.errors import Interrupted, UserError
 from common.io.terminal import echo, warn
+
+if TYPE_CHECKING:
+    from common.training.run_directory import RunDirectory
 
 T = TypeVar("T")
 OrNone = Optional[T]  # noqa: UP045 (for `T | None`, tyro would import typeguard, and --help take half as long again)
@@ -94,6 +97,21 @@ class TrainOptions(Options):
     def run_path(self) -> Path:
         """The run directory."""
         return self.run_dir or Path("runs") / self.EXAMPLE / self.preset
+
+    def start_run(self, fingerprint: Mapping[str, Any]) -> "RunDirectory":
+        """Create the run directory, or open it to resume; see `RunDirectory.start`.
+
+        Args:
+            fingerprint: checksums and sizes, which identify the data, as JSON values.
+        """
+        from common.training.run_directory import RunDirectory  # here because of pydantic, see below
+
+        return RunDirectory.start(self.run_path, self.EXAMPLE, self.settings(), fingerprint, self.fresh)
+
+    def loop_settings(self) -> dict[str, Any]:
+        """Return the settings that are arguments of `Trainer` by the same name."""
+        names = ("epochs", "patience", "eager", "max_minutes", "checkpoint_seconds")
+        return {name: getattr(self, name) for name in names}
 
     def settings(self) -> dict[str, Any]:
         """Return the settings that determine the result, as JSON values, for config.json."""

@@ -20,7 +20,9 @@ def sample_titles(run: RunDirectory, unit: str) -> dict[int, str]:
 
 
 def read_samples(run: RunDirectory, unit: str) -> list[tuple[str, str]]:
-    """Return (title, text) of the samples of every epoch, in order."""
+    """Return (title, text) of the samples of every epoch, in order; none before the end of the first."""
+    if not run.read_metrics():
+        return []
     titles = sample_titles(run, unit)
     return [(title, read_listing(sample_path(run, epoch)).removesuffix("\n")) for epoch, title in titles.items()]
 

@@ -44,24 +44,15 @@ def train(config: Config, model_class: type[DCGAN] = DCGAN) -> RunDirectory:
     """
     trainer.set_seed_and_precision(config.seed, config.precision)
     images = load_images(config.data, config.image_size, config.channels, config.data_dir)
-    run = RunDirectory.start(
-        config.run_path,
-        config.EXAMPLE,
-        settings=config.settings(),
-        data=images.fingerprint,
-        fresh=config.fresh,
-    )
+    run = config.start_run(images.fingerprint)
     model = build_model(config, images, model_class)
     print_summary(config, images, model)
     trainer.Trainer(
         model,
         run,
-        epochs=config.epochs,
         steps_per_epoch=config.steps_per_epoch,
         callbacks=[DrawSamples(run, config.seed), WarnOfFailures()],
-        eager=config.eager,
-        max_minutes=config.max_minutes,
-        checkpoint_seconds=config.checkpoint_seconds,
+        **config.loop_settings(),
     ).fit(partial(training_batches, images.train, config.batch_size, config.seed))
     draw_pictures(run, model)
     return run

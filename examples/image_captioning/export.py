@@ -44,5 +44,4 @@ def export(captioner: PhotoCaptioner, folder: Path, maker: str, overwrite: bool 
         attention = tf.reshape(found.attention[0, 0, :count], [count, side, side])  # T R R
         return {"caption": tf.strings.reduce_join(words, separator=" "), "words": words, "attention": attention}
 
-    without_gradients = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-    return save_model(module, {"serving_default": caption}, folder, maker, overwrite, without_gradients)
+    return save_model(module, {"serving_default": caption}, folder, maker, overwrite)

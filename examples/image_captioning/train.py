@@ -82,13 +82,7 @@ def train(config: Config, classes: Classes = (Captioner, SceneCaptioner)) -> Run
     """
     trainer.set_seed_and_precision(config.seed, config.precision)
     data = load_data(config)
-    run = RunDirectory.start(
-        config.run_path,
-        config.EXAMPLE,
-        settings=config.settings(),
-        data=data.fingerprint,
-        fresh=config.fresh,
-    )
+    run = config.start_run(data.fingerprint)
     data.vocabulary.save(run.vocabulary)
     save_extractor(data.extractor, run)
 
@@ -107,14 +101,10 @@ def train(config: Config, classes: Classes = (Captioner, SceneCaptioner)) -> Run
     trainer.Trainer(
         model,
         run,
-        epochs=config.epochs,
         steps_per_epoch=steps_per_epoch,
-        patience=config.patience,
         callbacks=[CaptionSamples(run, data.extractor, data.vocabulary, data.validation, config.max_length)],
-        eager=config.eager,
         schedule=schedule,
-        max_minutes=config.max_minutes,
-        checkpoint_seconds=config.checkpoint_seconds,
+        **config.loop_settings(),
     ).fit(partial(train_batches, config.seed), validation_batches(config.seed, 0))
     draw_figures(run, data.validation, math.log(len(data.vocabulary)), classes)
     return run

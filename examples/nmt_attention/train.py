@@ -78,13 +78,7 @@ def train(config: Config, model_class: type[Translator] = Translator) -> RunDire
     """
     trainer.set_seed_and_precision(config.seed, config.precision)
     corpus = load_corpus(config.data, **config.corpus(), data_dir=config.data_dir)
-    run = RunDirectory.start(
-        config.run_path,
-        config.EXAMPLE,
-        settings=config.settings(),
-        data=corpus.fingerprint,
-        fresh=config.fresh,
-    )
+    run = config.start_run(corpus.fingerprint)
     save_vocabularies(run, corpus)
 
     train_pairs = EncodedPairs(corpus.train, corpus.source_tokenizer, corpus.target_tokenizer)
@@ -99,14 +93,10 @@ def train(config: Config, model_class: type[Translator] = Translator) -> RunDire
     trainer.Trainer(
         model,
         run,
-        epochs=config.epochs,
         steps_per_epoch=steps_per_epoch,
-        patience=config.patience,
         callbacks=[TranslationSamples(run, samples, corpus, config.max_tokens)],
-        eager=config.eager,
         schedule=schedule,
-        max_minutes=config.max_minutes,
-        checkpoint_seconds=config.checkpoint_seconds,
+        **config.loop_settings(),
     ).fit(batches, validation_pairs.batches(config.batch_size, seed=0, epoch=0))
     draw_figures(run, corpus, samples, model_class)
     return run

@@ -47,8 +47,7 @@ def export(generator: TextGenerator, folder: Path, maker: str, overwrite: bool =
         )  # 1 length
         return {"text": prompt + tf.strings.reduce_join(tf.gather(module.symbols, drawn[0]))}
 
-    without_gradients = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-    return save_model(module, {"serving_default": generate}, folder, maker, overwrite, without_gradients)
+    return save_model(module, {"serving_default": generate}, folder, maker, overwrite)
 
 
 def _encode(prompt: tf.Tensor, table: tf.lookup.StaticHashTable) -> tf.Tensor:

@@ -84,13 +84,7 @@ def train(
     corpus = load_corpus(config.data, config.window, config.data_dir)
     config = replace(config, prompt=config.prompt or corpus.prompt)
     corpus.vocabulary.encode(config.prompt)  # fail now, not after the first epoch
-    run = RunDirectory.start(
-        config.run_path,
-        config.EXAMPLE,
-        settings=config.settings(),
-        data=corpus.fingerprint,
-        fresh=config.fresh,
-    )
+    run = config.start_run(corpus.fingerprint)
     corpus.vocabulary.save(run.vocabulary)
 
     batches = partial(training_batches, corpus.train, config.batch_size, config.window, config.seed)
@@ -102,14 +96,10 @@ def train(
     trainer.Trainer(
         model,
         run,
-        epochs=config.epochs,
         steps_per_epoch=steps_per_epoch,
-        patience=config.patience,
         callbacks=[WriteSamples(run, corpus.vocabulary, config.prompt, config.sample_length)],
-        eager=config.eager,
         schedule=schedule,
-        max_minutes=config.max_minutes,
-        checkpoint_seconds=config.checkpoint_seconds,
+        **config.loop_settings(),
     ).fit(batches, contiguous_batches(corpus.validation, VALIDATION_STREAMS, config.window))
     draw_figures(run, config, corpus, network_class)
     return run

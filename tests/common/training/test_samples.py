@@ -26,6 +26,7 @@ def test_samples_are_written_before_training_and_after_every_epoch(run):
     callback.on_train_begin()
     assert callback.prepared == 1
     callback.on_epoch_end(0, {"loss": 2.0})
+    assert read_samples(run, "nats") == []  # before the epoch is in the metrics
     run.write_metrics([{"epoch": 1, "step": 3, "seconds": 1.0, "loss": 2.0}])
     assert read_samples(run, "nats") == [("before training", "0 {}"), ("after epoch 1: 2.000 nats", "1 {'loss': 2.0}")]
 
