@@ -34,9 +34,7 @@ def build_model(config: Config, images: ImageSet, model_class: type[DCGAN] = DCG
 def train(config: Config, model_class: type[DCGAN] = DCGAN) -> RunDirectory:
     """Train with the settings `config`, or resume the run in its directory, and draw the figures.
 
-    Args:
-        config: the settings.
-        model_class: of the model; the notebook passes the class that it defines.
+    The notebook passes the `model_class` that it defines.
 
     Raises:
         UserError: the data cannot be used, or the run directory has other settings.

@@ -18,13 +18,7 @@ from common.training import trainer
 from common.training.run_directory import RunDirectory
 from common.training.schedule import WarmupCosine
 from examples.image_captioning.config import Config
-from examples.image_captioning.data import (
-    CaptionBatches,
-    PhotoSet,
-    data_fingerprint,
-    load_photos,
-    load_split,
-)
+from examples.image_captioning.data import CaptionBatches, PhotoSet, data_fingerprint, load_photos, load_split
 from examples.image_captioning.demo import Classes, build_model, encoder_weights_path
 from examples.image_captioning.demonstrate.caption_figures import CaptionSamples, draw_figures
 from examples.image_captioning.model import Captioner
@@ -72,9 +66,7 @@ def build_optimizer(config: Config, schedule: WarmupCosine) -> keras.optimizers.
 def train(config: Config, classes: Classes = (Captioner, SceneCaptioner)) -> RunDirectory:
     """Train a model by the settings of `config`, or resume its run, and draw the figures.
 
-    Args:
-        config: the settings.
-        classes: of the models; the notebook passes the classes that it defines.
+    The notebook passes the `classes` that it defines.
 
     Raises:
         UserError: bad data, or a run directory with other settings.

@@ -68,9 +68,7 @@ def build_optimizer(config: Config, schedule: WarmupCosine) -> keras.optimizers.
 def train(config: Config, model_class: type[Translator] = Translator) -> RunDirectory:
     """Train with the settings `config`, or resume the run in its directory, and draw the figures.
 
-    Args:
-        config: the settings.
-        model_class: of the model; the notebook passes the class that it defines.
+    The notebook passes the `model_class` that it defines.
 
     Raises:
         UserError: the data cannot be used, or the run directory has other settings.

@@ -19,13 +19,7 @@ from common.training.run_directory import RunDirectory
 from common.training.schedule import WarmupCosine
 from common.viz import figures
 from examples.text_generation.config import Config
-from examples.text_generation.data import (
-    VALIDATION_STREAMS,
-    Corpus,
-    contiguous_batches,
-    load_corpus,
-    training_batches,
-)
+from examples.text_generation.data import VALIDATION_STREAMS, Corpus, contiguous_batches, load_corpus, training_batches
 from examples.text_generation.demo import LOSS_UNIT, TextGenerator, WriteSamples, build_model, draw_training_gif
 from examples.text_generation.demonstrate.loss_heatmap import character_losses, choose_passage, draw_loss_heatmap
 from examples.text_generation.model import CharRNN, TrainableCharRNN
@@ -71,10 +65,8 @@ def train(
 ) -> RunDirectory:
     """Train a model by the settings of `config`, or resume its run, and draw the figures.
 
-    Args:
-        config: the settings.
-        model_class: of the model that is trained; the notebook passes the class that it defines.
-        network_class: the same without the training steps, into which the best weights are restored.
+    The notebook passes the classes that it defines: `model_class` is trained, and the best weights are restored into a
+    `network_class`, the same without the training steps.
 
     Raises:
         UserError: bad data, or a run directory with other settings.
