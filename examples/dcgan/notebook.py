@@ -27,7 +27,7 @@
 
 from dataclasses import replace
 
-from examples.dcgan.config import PRESETS
+from examples.dcgan.config import PRESETS, EvaluateOptions
 
 PRESET = "tiny"  # @param ["tiny", "quick", "full"]
 config = replace(PRESETS[PRESET], fresh=True)  # fresh: train anew whenever the cell that trains is run
@@ -164,7 +164,6 @@ display(Picture(filename=run.figures / "interpolation.gif"))
 
 # %%
 from common.app.report import flatten, format_value
-from examples.dcgan.config import EvaluateOptions
 from examples.dcgan.evaluate import evaluate
 
 for name, value in flatten(evaluate(EvaluateOptions(run=run.path, data_dir=config.data_dir), DCGAN)).items():

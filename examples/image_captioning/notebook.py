@@ -27,7 +27,7 @@
 
 from dataclasses import replace
 
-from examples.image_captioning.config import PRESETS
+from examples.image_captioning.config import PRESETS, EvaluateOptions
 
 PRESET = "tiny"  # @param ["tiny", "quick", "full"]
 config = replace(PRESETS[PRESET], fresh=True)  # fresh: train anew whenever the cell that trains is run
@@ -238,7 +238,6 @@ show(captioner, mine.draw())
 
 # %%
 from common.app.report import flatten, format_value
-from examples.image_captioning.config import EvaluateOptions
 from examples.image_captioning.evaluate import evaluate
 
 for name, value in flatten(evaluate(EvaluateOptions(run=run.path, data_dir=config.data_dir), classes)).items():

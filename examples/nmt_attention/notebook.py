@@ -27,7 +27,7 @@
 
 from dataclasses import replace
 
-from examples.nmt_attention.config import PRESETS
+from examples.nmt_attention.config import PRESETS, EvaluateOptions
 
 PRESET = "tiny"  # @param ["tiny", "quick", "full"]
 config = replace(PRESETS[PRESET], fresh=True)  # fresh: train anew whenever the cell that trains is run
@@ -267,7 +267,6 @@ for candidate in candidates:
 
 # %%
 from common.app.report import flatten, format_value
-from examples.nmt_attention.config import EvaluateOptions
 from examples.nmt_attention.evaluate import evaluate
 
 for name, value in flatten(evaluate(EvaluateOptions(run=run.path, data_dir=config.data_dir), Translator)).items():
