@@ -38,9 +38,8 @@ def command_help(program: str, options: type, default: Any) -> str:
         options: the dataclass; the docstring of each field is the help text of its flag.
         default: an instance with the default values; None for those of the dataclass.
     """
-    output = io.TextIOWrapper(
-        io.BytesIO(), sys.stdout.encoding.lower()
-    )  # with boxes if the encoding has their characters
+    # In the encoding of stdout, because tyro draws boxes if it is utf-8.
+    output = io.TextIOWrapper(io.BytesIO(), sys.stdout.encoding.lower(), "backslashreplace")
     with contextlib.redirect_stdout(output), contextlib.suppress(SystemExit):
         tyro.cli(_with_help_texts(options), prog=program, args=["--help"], default=default, config=PARSER_CONFIG)
     output.seek(0)
