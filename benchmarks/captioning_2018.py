@@ -20,7 +20,7 @@ from common.nn.adam import Adam
 from common.training import trainer
 from examples.image_captioning.config import PRESETS
 from examples.image_captioning.demo import BeamSearchOptions, PhotoCaptioner, build_model
-from examples.image_captioning.preprocess.encoder import Encoder, load_encoder
+from examples.image_captioning.preprocess.feature_extractor import FeatureExtractor, load_extractor
 from examples.image_captioning.vocabulary import PAD, SPECIAL_TOKENS, START
 
 VOCABULARY, EMBEDDING, UNITS, BATCH_SIZE, LONGEST = 5001, 256, 512, 64, 49
@@ -82,15 +82,15 @@ def in_2018(ids: list[np.ndarray]) -> Callable[[], None]:
     return steps(tf.function(model.train_step), batches)
 
 
-def here(encoder: Encoder, ids: list[np.ndarray], precision: str) -> Callable[[], None]:
+def here(extractor: FeatureExtractor, ids: list[np.ndarray], precision: str) -> Callable[[], None]:
     """Return a step of the example at the same sizes, on batches of captions of like lengths."""
     trainer.set_seed_and_precision(1, precision)
     sizes = {"embedding_dim": EMBEDDING, "units": UNITS, "attention_units": UNITS}
     rates = dict.fromkeys(("dropout", "input_dropout", "word_dropout", "label_smoothing"), 0.0)
-    model = build_model(replace(PRESETS["quick"], **sizes, **rates), VOCABULARY, encoder)
+    model = build_model(replace(PRESETS["quick"], **sizes, **rates), VOCABULARY, extractor)
     model.compile(Adam())
     model.optimizer.build(model.trainable_variables)
-    source = tf.cast(tf.random.uniform([BATCH_SIZE, *encoder.shape], 0, 3), encoder.dtype)
+    source = tf.cast(tf.random.uniform([BATCH_SIZE, *extractor.shape], 0, 3), extractor.dtype)
     batches = []
     for numbers in length_buckets(np.array([*map(len, ids)]), BATCH_SIZE, seed=1, epoch=0):
         if len(numbers) == BATCH_SIZE:
@@ -108,14 +108,14 @@ def steps(step: Callable, batches: list) -> Callable[[], None]:
     return lambda: float(step(next(endless))["loss"])
 
 
-def searches(encoder: Encoder) -> dict[str, tuple[int, Callable[[], object]]]:
+def searches(extractor: FeatureExtractor) -> dict[str, tuple[int, Callable[[], object]]]:
     """Return ways of making captions, with how many each makes, by a model of the `quick` preset."""
     config = PRESETS["quick"]
     trainer.set_seed_and_precision(1, "float32")
     vocabulary = Vocabulary([*SPECIAL_TOKENS, *(f"word{number}" for number in range(2534))])
-    model = build_model(config, len(vocabulary), encoder)
-    captioner = PhotoCaptioner(model, encoder, vocabulary, WORDS_OF_A_SEARCH)
-    source = tf.cast(tf.random.uniform([BATCH_SIZE, *encoder.shape], 0, 3), encoder.dtype)
+    model = build_model(config, len(vocabulary), extractor)
+    captioner = PhotoCaptioner(model, extractor, vocabulary, WORDS_OF_A_SEARCH)
+    source = tf.cast(tf.random.uniform([BATCH_SIZE, *extractor.shape], 0, 3), extractor.dtype)
     return {
         f"{name}, beam {beam}": (
             count,
@@ -128,12 +128,12 @@ def searches(encoder: Encoder) -> dict[str, tuple[int, Callable[[], object]]]:
 
 def main(turns: int = 20) -> None:
     """Measure and save the table; `turns` for each way."""
-    ids, large = captions(), load_encoder("inception_v3", "random")
+    ids, large = captions(), load_extractor("inception_v3", "random")
     ways = {
         "training as in 2018, whole in a graph, float32": (BATCH_SIZE, in_2018(ids)),
         "training here, float32": (BATCH_SIZE, here(large, ids, "float32")),
         "training here, bfloat16": (BATCH_SIZE, here(large, ids, "bfloat16")),
-    } | searches(load_encoder("mobilenet_v2", "random"))
+    } | searches(load_extractor("mobilenet_v2", "random"))
     seconds = alternate({name: way for name, (_, way) in ways.items()}, turns)
     baseline = next(iter(seconds.values()))
     times = {name: ratio(each, baseline) for name, each in seconds.items() if name.startswith("training")}

@@ -1,4 +1,4 @@
-"""Photos a second through the frozen encoders of captioning, from JPEG files to features on disk.
+"""Photos a second through the frozen networks of captioning, from JPEG files to features on disk.
 
 python -m benchmarks.features --data-dir DIR
 """
@@ -19,7 +19,7 @@ from benchmarks.measure import Table, alternate, goal, product
 from common.training import trainer
 from examples.image_captioning.data import load_photos
 from examples.image_captioning.download.image_files import Photo, SkippedExamples, read_pixels
-from examples.image_captioning.preprocess.encoder import Encoder, load_encoder
+from examples.image_captioning.preprocess.feature_extractor import FeatureExtractor, load_extractor
 from examples.image_captioning.preprocess.features import BATCH, SHARD, extract_features
 
 PHOTOS = {"mobilenet_v2": SHARD, "inception_v3": 2 * BATCH}  # the slow one has no more to show in a whole shard
@@ -27,22 +27,22 @@ GOALS = {"mobilenet_v2": 250, "inception_v3": 50}
 PRECISIONS = {"float32": tf.float32, "bfloat16": tf.bfloat16}
 
 
-def make_encoder(name: str, precision: str) -> Encoder:
-    """Return an encoder whose network computes in that precision; its weights do not matter for speed."""
-    encoder = load_encoder(name, "random")
+def make_extractor(name: str, precision: str) -> FeatureExtractor:
+    """Return an extractor whose network computes in that precision; its weights do not matter for speed."""
+    extractor = load_extractor(name, "random")
     if precision == "float32":
-        return encoder
+        return extractor
 
     def in_bfloat16(layer: keras.Layer) -> keras.Layer:
         return layer.__class__.from_config(layer.get_config() | {"dtype": "mixed_bfloat16"})
 
-    return replace(encoder, network=keras.models.clone_model(encoder.network, clone_function=in_bfloat16))
+    return replace(extractor, network=keras.models.clone_model(extractor.network, clone_function=in_bfloat16))
 
 
-def extract(photos: Sequence[Photo], encoder: Encoder) -> None:
+def extract(photos: Sequence[Photo], extractor: FeatureExtractor) -> None:
     """Decode, encode and write all photos."""
     with tempfile.TemporaryDirectory() as folder:
-        extract_features(photos, encoder, Path(folder), SkippedExamples())
+        extract_features(photos, extractor, Path(folder), SkippedExamples())
 
 
 def gigaflops(network: keras.Model) -> float:
@@ -61,28 +61,28 @@ def main(data_dir: Path | None = None, data: str = "flickr8k", turns: int = 20) 
     """
     trainer.set_seed_and_precision(1, "float32")
     photos = load_photos(data, SHARD, data_dir)[:SHARD]
-    encoders = {(name, precision): make_encoder(name, precision) for name in GOALS for precision in PRECISIONS}
+    extractors = {(name, precision): make_extractor(name, precision) for name in GOALS for precision in PRECISIONS}
     ways: dict[object, Callable[[], object]] = {}
-    for way, encoder in encoders.items():
-        pixels = tf.zeros([BATCH, encoder.image_size, encoder.image_size, 3], tf.uint8)
-        ways[way] = partial(extract, photos[: PHOTOS[encoder.name]], encoder)
-        ways[*way, "network"] = partial(encoder, pixels)
+    for way, extractor in extractors.items():
+        pixels = tf.zeros([BATCH, extractor.image_size, extractor.image_size, 3], tf.uint8)
+        ways[way] = partial(extract, photos[: PHOTOS[extractor.name]], extractor)
+        ways[*way, "network"] = partial(extractor, pixels)
     for name in GOALS:
-        size = encoders[name, "float32"].image_size
+        size = extractors[name, "float32"].image_size
         ways[name, "decode"] = lambda size=size: [read_pixels(photo, size) for photo in photos[:BATCH]]
     limits = {precision: product(dtype) for precision, dtype in PRECISIONS.items()}
     seconds = alternate(ways | {precision: limit for precision, (limit, _) in limits.items()}, turns)
     rows, goals = [], []
-    for (name, precision), encoder in encoders.items():
+    for (name, precision), extractor in extractors.items():
         rate = PHOTOS[name] / statistics.median(seconds[name, precision])
         limit = limits[precision][1] / statistics.median(seconds[precision])
         alone = BATCH / statistics.median(seconds[name, precision, "network"])
         decoding = BATCH / statistics.median(seconds[name, "decode"])
-        share = alone * gigaflops(encoder.network) / limit
+        share = alone * gigaflops(extractor.network) / limit
         rows.append([name, precision, *(f"{each:,.0f}" for each in (rate, alone, decoding)), f"{share:.0%}"])
         if precision == "bfloat16":
             goals.append(goal(f"photos a second, {name} in bfloat16, decoding included", rate, least=GOALS[name]))
-    work = " and ".join(f"{gigaflops(encoders[name, 'float32'].network):.1f}" for name in GOALS)
+    work = " and ".join(f"{gigaflops(extractors[name, 'float32'].network):.1f}" for name in GOALS)
     Table(
         "Captioning: features of photos",
         f"Photos a second, medians of {turns} turns: JPEG files of {data} decoded, encoded and written, "

@@ -26,7 +26,7 @@ from examples.image_captioning import train as captioning_train
 from examples.image_captioning.data import CaptionBatches, PhotoSet
 from examples.image_captioning.demo import build_model as build_captioner
 from examples.image_captioning.download.image_files import Photo
-from examples.image_captioning.preprocess.encoder import load_encoder
+from examples.image_captioning.preprocess.feature_extractor import load_extractor
 from examples.image_captioning.preprocess.features import SHARD, FeatureStore
 from examples.image_captioning.vocabulary import SPECIAL_TOKENS
 from examples.nmt_attention import config as translation
@@ -75,7 +75,7 @@ def prepare_captioning(data_dir: Path | None):
     """Return model and batches of the `quick` preset of captioning, on features that are read from files."""
     config = captioning.PRESETS["quick"]
     trainer.set_seed_and_precision(config.seed, "float32")
-    encoder = load_encoder("mobilenet_v2", "random")
+    extractor = load_extractor("mobilenet_v2", "random")
     rng = np.random.default_rng(1)
     vocabulary = Vocabulary([*SPECIAL_TOKENS, *(f"word{number}" for number in range(2534))])
     lengths = rng.integers(6, 17, size=(PHOTOS, 5))
@@ -83,14 +83,14 @@ def prepare_captioning(data_dir: Path | None):
     photos = [Photo(f"{number}", captions, "train", Path()) for number, captions in enumerate(words)]
     folder = Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, folder)
-    store = FeatureStore(folder, encoder, PHOTOS)
+    store = FeatureStore(folder, extractor, PHOTOS)
     for start in range(0, PHOTOS, SHARD):
-        features = rng.uniform(0, 3, size=(min(SHARD, PHOTOS - start), *encoder.shape)).astype(encoder.dtype)
+        features = rng.uniform(0, 3, size=(min(SHARD, PHOTOS - start), *extractor.shape)).astype(extractor.dtype)
         store.path(start // SHARD).write_bytes(features.tobytes())
     batches = CaptionBatches(
         PhotoSet(photos, np.arange(PHOTOS), store), vocabulary, config.batch_size, config.max_length
     )
-    model = build_captioner(config, len(vocabulary), encoder)
+    model = build_captioner(config, len(vocabulary), extractor)
     model.compile(captioning_train.build_optimizer(config, captioning_train.build_schedule(config, 1000)))
     return model, batches(config.seed, 0)
 

@@ -71,7 +71,7 @@ def plays(captioner: PhotoCaptioner, instances: Path) -> Iterator[tuple[str, Box
             image = read_image(folder / photo.name)
         except UserError:
             continue
-        source = captioner.encoder(tf.constant(resize(image, captioner.encoder.image_size)[None]))
+        source = captioner.extractor(tf.constant(resize(image, captioner.extractor.image_size)[None]))
         described = captioner.caption(source, BeamSearchOptions())[0]
         yield "its own", photo, described.words, described.attention
         for words in captions[photo.name]:

@@ -18,7 +18,7 @@ from common.data.images import read_image
 from common.errors import UserError
 from examples.image_captioning.download.image_files import resize
 from examples.image_captioning.metrics.pointing import BoxedPhoto, read_coco_boxes
-from examples.image_captioning.preprocess.encoder import load_encoder
+from examples.image_captioning.preprocess.feature_extractor import load_extractor
 
 LAYERS = ["block_6_expand_relu", "block_10_expand_relu", "block_13_expand_relu", "block_16_expand_relu", "out_relu"]
 SIDES = [7, 14]  # every layer is averaged to a grid of so many by so many cells, if it has as many
@@ -61,16 +61,16 @@ def main(instances: Path, encoder_weights: str, kind: str = "person") -> None:
         encoder_weights: of MobileNetV2, without its top.
         kind: the category to point at.
     """
-    encoder = load_encoder("mobilenet_v2", encoder_weights)
+    extractor = load_extractor("mobilenet_v2", encoder_weights)
     folder = instances.parent.parent / instances.stem.removeprefix("instances_")
     photos = [photo for photo in read_coco_boxes(instances) if kind in photo.boxes]
     pixels = []
     for photo in photos:
         try:
-            pixels.append(resize(read_image(folder / photo.name), encoder.image_size))
+            pixels.append(resize(read_image(folder / photo.name), extractor.image_size))
         except UserError as error:
             raise SystemExit(f"error: {error}") from error
-    network = keras.Model(encoder.base.input, [encoder.base.get_layer(name).output for name in LAYERS])
+    network = keras.Model(extractor.base.input, [extractor.base.get_layer(name).output for name in LAYERS])
     outputs = network.predict(np.stack(pixels) / 127.5 - 1, batch_size=16, verbose=0)
     labels = {side: np.stack([inside(photo, kind, side) for photo in photos]) for side in SIDES}
     share, centre = labels[SIDES[-1]].mean(), np.mean([inside(photo, kind, 1) for photo in photos])

@@ -11,6 +11,5 @@ class Interrupted(Exception):  # noqa: N818 (not an error: an orderly stop)
     """A signal stopped the work, and its state is saved."""
 
     def __init__(self, signum: int, where: str):
-        """Store the number of the signal and a message that names the saved state."""
         super().__init__(f"{signal.Signals(signum).name}: {where}")
         self.signum = signum

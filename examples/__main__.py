@@ -83,7 +83,7 @@ def write_index(folder: Path) -> Path:
                 heading,
                 f"{text[:1].upper()}{text[1:]} {report.summary_line(run)}",
                 table=[row for row in measured.table if row[0] in _HEADLINES] if measured else (),
-                pictures=_showpieces(run.figures),
+                pictures=report.figures(run, _SHOWPIECES),
                 links=[("the whole report, with all figures and how they were measured", f"{name}/report.html")],
             )
         )
@@ -94,12 +94,8 @@ def write_index(folder: Path) -> Path:
     return report.write_page(folder / "index.html", "Eager examples", lead, sections)
 
 
-def _showpieces(figures: Path) -> list[report.Picture]:
-    return [report.Picture(figures / name, alt) for name, alt in _SHOWPIECES.items() if (figures / name).exists()]
-
-
 COMMANDS = {"demo": Command("run all examples on embedded data, no network", DemoOptions, demo, uses_tensorflow=False)}
 
 if __name__ == "__main__":
-    listing = "\n".join(f"python -m examples.{name:<18} {describe(name)}" for name in example_names())
+    listing = "\n".join(f"- python -m examples.{name}: {describe(name).partition(': ')[2]}" for name in example_names())
     sys.exit(main("python -m examples", f"Generative and sequence models, trained eagerly:\n\n{listing}", COMMANDS))

@@ -15,7 +15,7 @@ MODEL_FILES = {
     "text_generation": ("model.py",),
     "dcgan": ("model.py",),
     "nmt_attention": ("model.py", "attention.py"),
-    "image_captioning": ("model.py", "attention.py", "image_encoder.py"),
+    "image_captioning": ("model.py", "attention.py", "feature_grids.py"),
 }
 
 

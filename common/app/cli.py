@@ -13,26 +13,23 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Optional, Self, TypeVar
 
 import tyro
 
+from common.app.help import PARSER_CONFIG, command_help, wrap
+from common.app.intervals import Count, NotNegative, Positive, Seed, Width, require_inside_intervals
 from common.app.start import start_tensorflow, train_on_devices
 from common.errors import Interrupted, UserError
 from common.io.terminal import echo, warn
 
-MAX_SEED = 2**32 - 1  # the limit of NumPy and Keras
-MAX_WIDTH = 65_536  # of a layer, a batch, a window: a larger number is a typing error or an attack on memory
-MAX_STEPS = 10**9
+if TYPE_CHECKING:
+    from common.training.run_directory import RunDirectory
+
 DEVICES = re.compile(r"auto|cpu(:[1-9]\d?)?|gpu(:\d{1,2}(,\d{1,2})*)?")
 
 T = TypeVar("T")
-OrNone = Annotated[
-    T | None,
-    tyro.conf.DisallowNone,
-    tyro.conf.arg(help_behavior_hint=lambda default: "" if default == "None" else f"(default: {default})"),
-]
-"""An optional value; `--help` shows the default that the docstring names, not None."""
+OrNone = Optional[T]  # noqa: UP045 (for `T | None`, tyro would import typeguard, and --help take half as long again)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +38,9 @@ class Options:
 
     debug: bool = False
     """Show the whole traceback of an error instead of one line."""
+
+    def __post_init__(self):
+        require_inside_intervals(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,21 +68,21 @@ class TrainOptions(Options):
     [default: $EAGER_EXAMPLES_DATA, else the user's cache folder]"""
     run_dir: OrNone[Path] = None
     """The run directory; the same command again resumes the run. [default: runs/EXAMPLE/PRESET]"""
-    epochs: int = 1
+    epochs: Count = 1
     """Number of passes over the training data."""
-    steps_per_epoch: OrNone[int] = None
+    steps_per_epoch: OrNone[Count] = None
     """Maximum number of batches per epoch, for a first try."""
-    batch_size: int = 64
+    batch_size: Width = 64
     """Number of examples per step; halve it when memory runs out."""
-    patience: OrNone[int] = None
+    patience: OrNone[Count] = None
     """Stop after this number of epochs without a better validation loss. [default: train all epochs]"""
-    max_minutes: OrNone[float] = None
+    max_minutes: OrNone[Positive] = None
     """Time budget in minutes. The first steps are measured; training and the learning-rate schedule end after the
     number of steps that fit, at most all epochs. If the rate does not decay (dcgan), or the run was started without
     this flag, training saves and stops after this time, ready to resume."""
-    checkpoint_seconds: float = 60.0
+    checkpoint_seconds: NotNegative = 60.0
     """Longest time between checkpoints, and so the most that a kill can cost; every resume is exact."""
-    seed: int = 1
+    seed: Seed = 1
     """Seed of the initial weights, dropout and the order of the data; on one machine, equal seeds give equal runs."""
     eager: bool = False
     """Run line by line instead of compiled: slower, but print and breakpoints work inside the model."""
@@ -100,16 +100,7 @@ class TrainOptions(Options):
     """Start again even if there is a run; the old one is moved aside, not deleted."""
 
     def __post_init__(self):
-        """Check the ranges of the values.
-
-        Raises:
-            UserError: a value is out of its range.
-        """
-        require_between(1, MAX_STEPS, self, "epochs", "steps_per_epoch", "patience")
-        require_between(1, MAX_WIDTH, self, "batch_size")
-        require_between(0, MAX_SEED, self, "seed")
-        require_between(0, MAX_STEPS, self, "checkpoint_seconds")
-        require_positive(self, "max_minutes")
+        super().__post_init__()
         if not DEVICES.fullmatch(self.devices):
             raise UserError(f"--devices: expected auto, cpu, cpu:N, gpu or gpu:I,J, got {self.devices}")
         require_utf8(self)
@@ -124,6 +115,21 @@ class TrainOptions(Options):
         from common.training.precision import resolve_precision
 
         return replace(self, precision=resolve_precision(self.precision, self.run_path, self.fresh))
+
+    def start_run(self, fingerprint: Mapping[str, Any]) -> "RunDirectory":
+        """Create the run directory, or open it to resume; see `RunDirectory.start`.
+
+        Args:
+            fingerprint: checksums and sizes, which identify the data, as JSON values.
+        """
+        from common.training.run_directory import RunDirectory  # here because of pydantic, see below
+
+        return RunDirectory.start(self.run_path, self.EXAMPLE, self.settings(), fingerprint, self.fresh)
+
+    def loop_settings(self) -> dict[str, Any]:
+        """Return the settings that are arguments of `Trainer` by the same name."""
+        names = ("epochs", "patience", "eager", "xla", "max_minutes", "checkpoint_seconds")
+        return {name: getattr(self, name) for name in names}
 
     def settings(self) -> dict[str, Any]:
         """Return the settings that determine the result, as JSON values, for config.json."""
@@ -181,21 +187,6 @@ class EvaluateOptions(RunOptions):
     """Write the metrics to the run directory and update its report; --no-write for a read-only run."""
 
 
-def require_between(low: float, high: float, options: Any, *names: str) -> None:
-    """Raise UserError if one of the named options is set and not between `low` and `high`, inclusive."""
-    _require(lambda value: low <= value <= high, f"{low:,} to {high:,}", options, names)
-
-
-def require_positive(options: Any, *names: str) -> None:
-    """Raise UserError if one of the named options is set and not positive, or above MAX_STEPS."""
-    _require(lambda value: 0 < value <= MAX_STEPS, f"more than 0, and at most {MAX_STEPS:,}", options, names)
-
-
-def require_fraction(options: Any, *names: str) -> None:
-    """Raise UserError if one of the named options is set and not in [0, 1)."""
-    _require(lambda value: 0 <= value < 1, "0 to below 1", options, names)
-
-
 def require_utf8(options: Any) -> None:
     """Raise UserError if a string option cannot be encoded as UTF-8, such as a file name of undecodable bytes."""
     for name, value in asdict(options).items():
@@ -206,13 +197,6 @@ def require_utf8(options: Any) -> None:
             raise UserError(f"{flag}: {value!r} cannot be encoded as UTF-8; rename the file") from error
 
 
-def _require(holds: Callable[[float], bool], expected: str, options: Any, names: Sequence[str]) -> None:
-    for name in names:
-        value = getattr(options, name)
-        if value is not None and not holds(value):
-            raise UserError(f"--{name.replace('_', '-')}: expected {expected}, got {value}")
-
-
 @dataclass(frozen=True)
 class Command:
     """A subcommand: its one-line summary, the dataclass of its options, and the function that runs it."""
@@ -220,7 +204,7 @@ class Command:
     summary: str
     options: type[Options]
     run: Callable[[Any], None]
-    presets: OrNone[Mapping[str, Options]] = None
+    presets: Mapping[str, Options] | None = None
     uses_tensorflow: bool = True
 
 
@@ -275,14 +259,17 @@ _ADVICE = {
 
 def _dispatch(program: str, summary: str, commands: Mapping[str, Command], arguments: list[str]) -> None:
     if not arguments or arguments[0] in ("-h", "--help"):
-        echo(_overview(program, summary, commands))
+        echo(wrap(_overview(program, summary, commands)))
         return
     if arguments[0] not in commands:
         known = ", ".join(commands)
         raise UserError(f"unknown command {arguments[0]!r}; known are {known} (see {program} --help)")
-    command = commands[arguments[0]]
+    command, program = commands[arguments[0]], f"{program} {arguments[0]}"
     preset = _preset(arguments, command.presets) if command.presets else None
-    options = tyro.cli(command.options, prog=f"{program} {arguments[0]}", args=arguments[1:], default=preset)
+    if {"-h", "--help"} & {*arguments}:
+        echo(command_help(program, command.options, preset))
+        return
+    options = tyro.cli(command.options, prog=program, args=arguments[1:], default=preset, config=PARSER_CONFIG)
     if not command.uses_tensorflow:
         command.run(options)
     elif isinstance(options, TrainOptions):
@@ -301,7 +288,6 @@ def _preset(arguments: Sequence[str], presets: Mapping[str, Options]) -> Options
 
 
 def _overview(program: str, summary: str, commands: Mapping[str, Command]) -> str:
-    width = max(map(len, commands))
-    lines = [f"{name:<{width}}  {command.summary}" for name, command in commands.items()]
     usage = f"usage: {program} {{{'|'.join(commands)}}} [options]"
-    return "\n".join([usage, "", summary, "", *lines, "", f"{program} COMMAND --help explains the options of each."])
+    listing = "\n".join(f"- {name}: {command.summary}" for name, command in commands.items())
+    return f"{usage}\n\n{summary}\n\n{listing}\n\n{program} COMMAND --help explains the options of each."

@@ -11,14 +11,15 @@ from common.training.run_directory import RunDirectory
 
 
 def print_evaluation(
-    run: RunDirectory, metrics: Mapping[str, Any], options: EvaluateOptions, write_report: Callable[..., Path]
+    metrics: Mapping[str, Any], options: EvaluateOptions, write_report: Callable[[RunDirectory], Path]
 ) -> None:
-    """Print one metric per line, and update the report with `write_report(run)` unless `--no-write` was given."""
+    """Print one metric per line, and update the report of the run unless `--no-write` was given."""
     values = flatten(metrics)
     width = max(map(len, values))
     for name, value in values.items():
         echo(f"{name:<{width}} {format_value(value)}")
     if options.write:
+        run = RunDirectory(options.run)
         echo(f"written: {run.evaluation}, {write_report(run)}")
 
 

@@ -58,6 +58,14 @@ class Picture:
             raise UserError(f"{self.path}: not a picture; delete it, and `train` draws it again") from error
 
 
+def figures(run: RunDirectory, alts: Mapping[str, str]) -> list[Picture]:
+    """Return the figures of a run, in the order of `alts`: the alternative text by file name or pattern.
+
+    Those that are not drawn yet are left out.
+    """
+    return [Picture(path, alt) for pattern, alt in alts.items() for path in sorted(run.figures.glob(pattern))]
+
+
 @dataclass(frozen=True)
 class Section:
     """A section of a report; its parts are shown in this order, empty ones are left out."""

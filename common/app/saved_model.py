@@ -20,9 +20,8 @@ def save_model(
     folder: Path,
     maker: str,
     overwrite: bool = False,
-    options: tf.saved_model.SaveOptions | None = None,
 ) -> Path:
-    """Write a SavedModel to `folder` and return the folder.
+    """Write a SavedModel, without gradients of its own operations, to `folder` and return the folder.
 
     Args:
         module: the owner of the variables that the signatures use.
@@ -30,7 +29,6 @@ def save_model(
         folder: the target: new, empty, or an earlier SavedModel of the same `maker`.
         maker: an identifier of the origin of the model, for instance the identity of a run.
         overwrite: replace another SavedModel.
-        options: the options of `tf.saved_model.save`.
 
     Raises:
         UserError: the folder holds something else, or is not writable.
@@ -40,6 +38,7 @@ def save_model(
         folder.parent.mkdir(parents=True, exist_ok=True)
         with replacing(folder) as temporary:
             temporary.mkdir()
+            options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
             tf.saved_model.save(module, os.fsencode(temporary), signatures, options)
             (temporary / _NOTE).parent.mkdir()
             write_atomically(temporary / _NOTE, json.dumps({"maker": maker}) + "\n")

@@ -8,7 +8,6 @@ import contextlib
 import gzip
 import hashlib
 import os
-import shutil
 import stat
 import tarfile
 import unicodedata
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import IO
 
 from common.errors import UserError
-from common.io.files import leftover_temporary_paths, temporary_path
+from common.io.files import delete, leftover_temporary_paths, temporary_path
 
 _CHUNK = 1 << 15  # bytes; also the largest accepted tar header
 _DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, ValueError, RuntimeError, OSError)
@@ -58,9 +57,9 @@ def extract(archive: Path, target: Path, *, max_bytes: int, max_members: int) ->
                 "free some space, or use a writable folder"
             ) from error
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        delete(temporary)
     for stale in leftover_temporary_paths(target):
-        shutil.rmtree(stale, ignore_errors=True)
+        delete(stale)
     return target
 
 

@@ -25,7 +25,7 @@ from tqdm import tqdm
 from common.data.archives import member_digests
 from common.data.watchdog import limit_response_time, time_limit
 from common.errors import UserError
-from common.io.files import fsync, leftover_temporary_paths, temporary_path
+from common.io.files import delete, leftover_temporary_paths, replacing
 from common.io.terminal import one_line
 
 _MAX_ATTEMPTS = 4  # for temporary failures
@@ -58,10 +58,8 @@ class Resource:
     # Files in a zip or tar, each with its sha256, or None for any content. An archive that differs from the published
     # one is accepted if it has all of them.
     members: Mapping[str, str | None] = field(default_factory=dict, hash=False)
-    description: str = ""
 
     def __post_init__(self):
-        """Check the fields."""
         digests = [(self.sha256, 64), (self.md5, 32), *((digest, 64) for digest in self.members.values())]
         if not any(digest for digest, _ in digests):
             raise ValueError(f"{self.path}: expected a sha256, an md5 or the sha256 of a member, got none")
@@ -109,8 +107,7 @@ def fetch(resource: Resource, data_dir: str | os.PathLike[str] | None = None) ->
                 "space, or set --data-dir or EAGER_EXAMPLES_DATA to a writable folder"
             ) from error
     for stale in leftover_temporary_paths(path):
-        with contextlib.suppress(OSError):
-            stale.unlink()
+        delete(stale)
     return path
 
 
@@ -186,18 +183,10 @@ def _download(resource: Resource, path: Path) -> None:
 
 
 def _try_download(resource: Resource, path: Path) -> None:
-    temporary = temporary_path(path)
-    try:
+    with replacing(path) as temporary:
         with open(temporary, "xb") as file, open_url(resource.url) as response:
             size, digest = _receive(response, file, resource)
-            file.flush()
-            os.fsync(file.fileno())
         _check(temporary, size, digest, resource, response)
-        os.replace(temporary, path)
-        fsync(path.parent)
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 class _Session(requests.Session):

@@ -1,6 +1,5 @@
 """Concurrent, atomic download of many small files without published digests, for instance photos."""
 
-import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -13,7 +12,7 @@ from tqdm import tqdm
 
 from common.data.download import DownloadError, iter_content, open_url
 from common.errors import UserError
-from common.io.files import is_temporary, temporary_path, temporary_stem
+from common.io.files import is_temporary, replacing, temporary_stem
 
 _WORKERS = 16
 _MAX_ATTEMPTS = 2  # per file; the next run tries again
@@ -84,8 +83,7 @@ def _download_one(path: Path, url: str, check: Callable[[Path], Any]) -> str | N
 
 
 def _try_download(path: Path, url: str, check: Callable[[Path], Any]) -> None:
-    temporary = temporary_path(path)
-    try:
+    with replacing(path) as temporary:
         with open(temporary, "xb") as file, open_url(url) as response:
             for chunk in iter_content(response, _expected_bytes(response)):
                 file.write(chunk)
@@ -96,10 +94,6 @@ def _try_download(path: Path, url: str, check: Callable[[Path], Any]) -> None:
         except UserError as error:
             reason = f"{url} sent an invalid file ({error})".replace(str(temporary), path.name)
             raise DownloadError(reason, _MAX_ATTEMPTS) from error
-        os.replace(temporary, path)
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def _expected_bytes(response: requests.Response) -> int:

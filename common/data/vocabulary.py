@@ -35,7 +35,6 @@ class Vocabulary:
             raise ValueError(f"expected distinct symbols, got {len(self.symbols)} with {len(self._ids)} distinct")
 
     def __len__(self) -> int:
-        """Return the number of symbols, V."""
         return len(self.symbols)
 
     def encode(self, symbols: Iterable[str], unknown: int | None = None) -> np.ndarray:

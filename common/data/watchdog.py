@@ -18,7 +18,6 @@ class _Deadline:
     """A timer that shuts a socket down after `seconds`, unless it is stopped before."""
 
     def __init__(self, seconds: float, sock: socket.socket):
-        """Start the timer."""
         self._socket, self._seconds, self._is_over = sock, seconds, False
         self._timer = threading.Timer(seconds, self._end)
         self._timer.daemon = True

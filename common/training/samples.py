@@ -20,7 +20,9 @@ def sample_titles(run: RunDirectory, unit: str) -> dict[int, str]:
 
 
 def read_samples(run: RunDirectory, unit: str) -> list[tuple[str, str]]:
-    """Return (title, text) of the samples of every epoch, in order."""
+    """Return (title, text) of the samples of every epoch, in order; none before the end of the first."""
+    if not run.read_metrics():
+        return []
     titles = sample_titles(run, unit)
     return [(title, read_listing(sample_path(run, epoch)).removesuffix("\n")) for epoch, title in titles.items()]
 
@@ -32,7 +34,6 @@ class SampleCallback(keras.callbacks.Callback):
     """The suffix of the file that `write` writes last."""
 
     def __init__(self, run: RunDirectory):
-        """Write into the samples folder of `run`."""
         super().__init__()
         self.run = run
 

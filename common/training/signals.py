@@ -22,7 +22,6 @@ class GracefulShutdown:
     """
 
     def __init__(self):
-        """Start without a received signal."""
         self.received: int | None = None
         self._depth = 0  # of nested `deferred` blocks
         self.is_raised = False  # whether StopRequested was raised; TensorFlow may turn it into an error of its own
@@ -36,7 +35,6 @@ class GracefulShutdown:
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        """Restore the previous signal handlers."""
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         self._handlers = {}

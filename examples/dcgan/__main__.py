@@ -45,13 +45,10 @@ def generate(options: GenerateOptions) -> None:
 def evaluate(options: EvaluateOptions) -> None:
     """Print and write the metrics, and update the report."""
     from common.app.commands import print_evaluation
-    from common.training.run_directory import RunDirectory
     from examples.dcgan.evaluate import evaluate
     from examples.dcgan.report import write_report
 
-    run = RunDirectory.open(options.run, Config.EXAMPLE)
-    metrics = evaluate(run, options.samples, options.data, options.data_dir, options.write)
-    print_evaluation(run, metrics, options, write_report)
+    print_evaluation(evaluate(options), options, write_report)
 
 
 def export(options: ExportOptions) -> None:

@@ -2,19 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
+
+from annotated_types import Interval
 
 from common.app import cli
-from common.app.cli import (
-    MAX_SEED,
-    MAX_WIDTH,
-    OrNone,
-    OutputOptions,
-    TrainOptions,
-    require_between,
-    require_fraction,
-    require_positive,
-)
+from common.app.cli import OrNone, OutputOptions, TrainOptions
+from common.app.intervals import MAX_SEED, Count, Fraction, Positive, Seed, Width
 from common.errors import UserError
 
 
@@ -33,43 +27,31 @@ class Config(TrainOptions):
     data: str = "mnist"
     """mnist, tiny (digits that the code draws), tfds:NAME (for instance tfds:fashion_mnist), or a folder of pictures.
     Pictures are cropped to the centre square and resized."""
-    image_size: OrNone[int] = None
+    image_size: OrNone[Annotated[int, Interval(ge=8, le=512)]] = None
     """Height and width in pixels. [default: that of the data; 64 if its pictures differ in size, as in a folder]"""
     channels: OrNone[Literal[1, 3]] = None
     """1: grey; 3: colour. [default: that of the data]"""
-    epochs: int = 14
+    epochs: Count = 14
     """Passes over the images."""
-    batch_size: int = 64
+    batch_size: Width = 64
     """Images per step. Small batches give more steps in the same time, which short runs need."""
-    latent_dim: int = 100
+    latent_dim: Width = 100
     """Length of the latent vector z that the generator maps to an image."""
-    base_channels: int = 32
+    base_channels: Annotated[int, Interval(ge=1, le=1024)] = 32
     """Channels of the largest hidden feature map; each smaller map has twice as many."""
-    generator_learning_rate: float = 1e-3
+    generator_learning_rate: Positive = 1e-3
     """Adam's learning rate for the generator."""
-    discriminator_learning_rate: float = 3e-4
+    discriminator_learning_rate: Positive = 3e-4
     """Adam's learning rate for the discriminator, which learns faster at the same rate; lower it if it dominates."""
-    beta_1: float = 0.5
+    beta_1: Fraction = 0.5
     """Adam's decay of the mean gradient, as in the paper. With the usual 0.9 the two networks oscillate."""
-    real_label: float = 1.0
+    real_label: Annotated[float, Interval(gt=0.5, le=1)] = 1.0
     """Label of real images in the discriminator's loss. 0.9, one-sided label smoothing, makes it less confident."""
-    ema_decay: float = 0.999
+    ema_decay: Fraction = 0.999
     """Decay of the EMA of the generator's weights, an average over about 1 / (1 - this) steps; 0: no average."""
 
     def __post_init__(self):
-        """Check the ranges.
-
-        Raises:
-            UserError: a value out of its range.
-        """
         super().__post_init__()
-        require_between(1, MAX_WIDTH, self, "latent_dim")
-        require_between(1, 1024, self, "base_channels")
-        require_between(8, 512, self, "image_size")
-        require_positive(self, "generator_learning_rate", "discriminator_learning_rate")
-        require_fraction(self, "beta_1", "ema_decay")
-        if not 0.5 < self.real_label <= 1:
-            raise UserError(f"--real-label: expected above 0.5 and up to 1, got {self.real_label}")
         if self.patience is not None:
             raise UserError("--patience: a GAN has no validation loss; use --epochs or --max-minutes")
 
@@ -95,9 +77,9 @@ class GenerateOptions(OutputOptions):
     - A GIF that interpolates between four seeds: generate --run runs/dcgan/quick --interpolate 1 2 3 4
     """
 
-    samples: OrNone[int] = None
+    samples: OrNone[Annotated[int, Interval(ge=1, le=1_000_000)]] = None
     """Number of images. [default: 64; 16 side by side in an interpolation]"""
-    seed: int = 1
+    seed: Seed = 1
     """The same seed generates the same images."""
     files: bool = False
     """Write one PNG for each image instead of one sheet."""
@@ -107,15 +89,9 @@ class GenerateOptions(OutputOptions):
     """Folder to write to. [default: RUN/generated]"""
 
     def __post_init__(self):
-        """Check the ranges.
-
-        Raises:
-            UserError: a value out of its range.
-        """
-        require_between(1, 1_000_000, self, "samples")
-        require_between(0, MAX_SEED, self, "seed")
-        if not self.files:
-            require_between(1, 10_000, self, "samples")
+        super().__post_init__()
+        if not self.files and self.samples is not None and self.samples > 10_000:
+            raise UserError(f"--samples: expected at most 10,000 without --files, got {self.samples}")
         seeds = self.interpolate
         if len(seeds) == 1 or len(seeds) > 100 or any(not 0 <= seed <= MAX_SEED for seed in seeds):
             given = " ".join(map(str, seeds))
@@ -126,16 +102,8 @@ class GenerateOptions(OutputOptions):
 class EvaluateOptions(cli.EvaluateOptions):
     """Compare generated with real images: Frechet distance, Inception score, classes, and nearest neighbours."""
 
-    samples: OrNone[int] = None
+    samples: OrNone[Annotated[int, Interval(ge=2, le=1_000_000)]] = None
     """Images to generate and to compare with as many real ones. [default: as many as are held out, at most 10,000]"""
-
-    def __post_init__(self):
-        """Check the ranges.
-
-        Raises:
-            UserError: a value out of its range.
-        """
-        require_between(2, 1_000_000, self, "samples")
 
 
 @dataclass(frozen=True, kw_only=True)

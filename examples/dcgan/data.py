@@ -1,13 +1,10 @@
-# %% [markdown]
-# # DCGAN: the data
-#
-# A generative adversarial network is trained on images alone; it needs no labels. This module does the first two of the
-# five steps: **download** the images and **preprocess** them into `tf.data` batches.
-#
-# Letters in shape comments: N images, B batch, H W C image.
+"""Steps 1 and 2: images of any source as one array of bytes, and batches of them in [-1, 1].
 
-# %%
-"""Steps 1 and 2: images of any source as one array of bytes, and batches of them in [-1, 1]."""
+A generative adversarial network is trained on images alone; it needs no labels. This module does the first two of the
+five steps: **download** the images and **preprocess** them into `tf.data` batches.
+
+Letters in shape comments: N images, B batch, H W C image.
+"""
 
 import gzip
 import hashlib
@@ -33,13 +30,8 @@ from common.errors import UserError
 from common.io.terminal import one_line, warn
 from examples.dcgan.download.toy_digits import draw_digits
 
-# %% [markdown]
-# ## Step 1: download
-#
-# MNIST has 60,000 handwritten digits for training and 10,000 held out, in four files of a simple format: a magic
-# number, the lengths of the axes, then the bytes.
-
-# %%
+# Step 1: download. MNIST has 60,000 handwritten digits for training and 10,000 held out, in four files of a simple
+# format: a magic number, the lengths of the axes, then the bytes.
 _MNIST = {
     "train-images-idx3-ubyte.gz": (9_912_422, "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"),
     "train-labels-idx1-ubyte.gz": (28_881, "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"),
@@ -78,14 +70,8 @@ def read_idx(path: Path) -> np.ndarray:
     return np.frombuffer(values, np.uint8).reshape(shape)
 
 
-# %% [markdown]
-# ## Step 2: preprocess
-#
-# Images of every source become one array of bytes in memory: cropped to the centre square, resized, all grey or all in
-# colour. MNIST takes 47 megabytes.
-
-
-# %%
+# Step 2: preprocess. Images of every source become one array of bytes in memory: cropped to the centre square, resized,
+# all grey or all in colour. MNIST takes 47 megabytes.
 @dataclass(frozen=True)
 class ImageSet:
     """Images as bytes, their labels if the source has them, and their fingerprint."""
@@ -206,13 +192,9 @@ def read_folder(folder: Path, size: int) -> list[np.ndarray]:
     return [result for result in results if not isinstance(result, UserError)]
 
 
-# %% [markdown]
 # Bytes become numbers from -1 to 1, the range of the generator's $\tanh$. The order of the images changes every epoch
 # and depends only on the seed and the epoch number. So a resumed run continues with exactly the batches of an
 # uninterrupted one. The last batch of an epoch may be smaller; no image is dropped.
-
-
-# %%
 def to_unit_range(images: tf.Tensor) -> tf.Tensor:
     """Return uint8 `images` as float32 from -1 (black) to 1 (white)."""
     return tf.cast(images, tf.float32) / 127.5 - 1

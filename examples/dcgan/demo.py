@@ -1,11 +1,8 @@
-# %% [markdown]
-# # DCGAN: the demonstration
-#
-# A trained generator maps every latent vector to an image, and similar vectors to similar images. So one can sample
-# images at random, and interpolate between them.
+"""Step 5: generate images with the trained generator, and show samples of every epoch.
 
-# %%
-"""Step 5: generate images with the trained generator, and show samples of every epoch."""
+A trained generator maps every latent vector to an image, and similar vectors to similar images. So one can sample
+images at random, and interpolate between them.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,10 +23,6 @@ from examples.dcgan.config import Config
 from examples.dcgan.data import to_bytes
 from examples.dcgan.model import DCGAN
 
-# %% [markdown]
-# ## Step 5: generate images
-
-# %%
 FRAMES_PER_SEGMENT = 24
 """Of an interpolation, from one waypoint to the next."""
 EARLY_SAMPLE_STEPS = [2**power for power in range(4, 13)]
@@ -83,17 +76,11 @@ def sheet(images: np.ndarray) -> Image.Image:
     return grid(images, columns=max(1, round(len(images) ** 0.5)), scale=max(1, 112 // images.shape[1] // 2))
 
 
-# %% [markdown]
-# ### Interpolation between latents
-#
 # In a hundred dimensions nearly all latents have about the same length, $\sqrt{100}$. The middle of the straight line
 # between two of them is much shorter, unlike any latent of the training. So the interpolation follows the arc between
 # the two instead, *spherical interpolation* (White 2016, arXiv:1609.04468). With the angle $\theta$ between them:
 #
 # $$z(\alpha) = \frac{\sin((1 - \alpha)\,\theta)}{\sin\theta}\,z_0 + \frac{\sin(\alpha\,\theta)}{\sin\theta}\,z_1$$
-
-
-# %%
 def spherical_interpolation(z0: tf.Tensor, z1: tf.Tensor, alpha: float) -> tf.Tensor:
     """Return latents float32 [N, Z] at the fraction `alpha` of the arcs from `z0` to `z1`, both float32 [N, Z]."""
     cosine = tf.reduce_sum(tf.linalg.l2_normalize(z0, axis=1) * tf.linalg.l2_normalize(z1, axis=1), axis=1)  # N
@@ -133,11 +120,7 @@ def palette_size(channels: int) -> int:
     return 16 if channels == 1 else 256
 
 
-# %% [markdown]
 # The `generate` command names its files after the seeds, so that files of different seeds do not replace each other.
-
-
-# %%
 def write_sheet(generator: ImageGenerator, count: int, seed: int, outputs: Outputs) -> Path:
     """Write the images of a seed as one picture and return its path.
 
@@ -168,14 +151,8 @@ def write_files(generator: ImageGenerator, count: int, seed: int, outputs: Outpu
     return outputs.folder
 
 
-# %% [markdown]
-# ### Samples during training
-#
 # The images of the same sixteen latents are drawn before training and after every epoch. Most changes happen in the
 # first epoch, so there they are also drawn after 16 steps, 32, 64 and so on.
-
-
-# %%
 class DrawSamples(SampleCallback):
     """Draw the images of the same 16 latents as `samples/epoch_0000.png` (untrained), `epoch_0001.png` and so on.
 
@@ -185,7 +162,6 @@ class DrawSamples(SampleCallback):
     LAST_SUFFIX = ".png"
 
     def __init__(self, run: RunDirectory, seed: int):
-        """Set the run, and the seed of the latents."""
         super().__init__(run)
         self.seed = seed
 

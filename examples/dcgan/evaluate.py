@@ -1,7 +1,3 @@
-# %% [markdown]
-# ## Step 5: measure
-
-# %%
 """Step 5, continued: compare generated with real images, in metrics and in figures."""
 
 import time
@@ -15,7 +11,7 @@ from common.data.images import grid, save_image
 from common.errors import UserError
 from common.training.run_directory import RunDirectory
 from common.viz.figures import ACCENT, FAINT, save_figure, titled
-from examples.dcgan.config import Config
+from examples.dcgan.config import Config, EvaluateOptions
 from examples.dcgan.data import ImageSet, load_images
 from examples.dcgan.demo import ImageGenerator
 from examples.dcgan.metrics.classifier import FeatureClassifier, load_or_train_classifier
@@ -28,7 +24,6 @@ from examples.dcgan.metrics.sample_metrics import (
 )
 from examples.dcgan.model import DCGAN
 
-# %%
 MAX_SAMPLES = 10_000
 MAX_NEIGHBOUR_SAMPLES = 1000
 """Images whose nearest neighbours are searched."""
@@ -36,39 +31,28 @@ EVALUATION_SEED = 7
 """Of the measured latents; differs from the seeds of the published pictures."""
 
 
-def evaluate(
-    run: RunDirectory,
-    samples: int | None = None,
-    data: str | None = None,
-    data_dir: Path | None = None,
-    write: bool = True,
-    model_class: type[DCGAN] = DCGAN,
-) -> dict[str, Any]:
-    """Measure the trained generator and return the metrics.
-
-    Args:
-        run: a trained run.
-        samples: number of generated images; None for as many as are held out, at most 10,000.
-        data: the images of the training; None for those that the run names, see `RunDirectory.data_to_use`.
-        data_dir: the download cache; None for the default one.
-        write: write `evaluation.json` and the figures.
-        model_class: that was trained.
+def evaluate(options: EvaluateOptions, model_class: type[DCGAN] = DCGAN) -> dict[str, Any]:
+    """Measure the trained generator of a run, draw figures, and return the metrics.
 
     Raises:
         UserError: there is no checkpoint, or the data is not that of the training.
     """
     started = time.monotonic()
+    run = RunDirectory.open(options.run, Config.EXAMPLE)
     trained = run.read_config()
     config = Config.from_settings(trained.settings)
-    data = run.data_to_use(data, Config.DATA_SETS)
-    images = load_images(data, config.image_size, config.channels, data_dir)
+    data = run.data_to_use(options.data, Config.DATA_SETS)
+    images = load_images(data, config.image_size, config.channels, options.data_dir)
     if images.fingerprint != trained.data:
         raise UserError(f"{data}: not the images that {run.path} was trained on; name those with --data")
     has_classes = images.train_labels is not None and images.held_out_labels is not None
     real = images.train if images.held_out is None else images.held_out
-    generated = ImageGenerator.load(run, model_class).sample(samples or min(len(real), MAX_SAMPLES), EVALUATION_SEED)
+    samples = options.samples or min(len(real), MAX_SAMPLES)
+    generated = ImageGenerator.load(run, model_class).sample(samples, EVALUATION_SEED)
 
-    nearest_path, classes_path = (run.figures / name if write else None for name in ("nearest.png", "classes.png"))
+    nearest_path, classes_path = (
+        run.figures / name if options.write else None for name in ("nearest.png", "classes.png")
+    )
     metrics, rule = measure_neighbours(generated, images, nearest_path)
     if has_classes:
         class_metrics, class_rule = measure_classes(generated, images, load_or_train_classifier(images), classes_path)
@@ -79,16 +63,12 @@ def evaluate(
             f"and classes are left out; {rule}"
         )
     split = "held-out" if images.held_out is not None else "training"
-    if write:
+    if options.write:
         run.write_evaluation(split, rule, time.monotonic() - started, metrics)
     return metrics
 
 
-# %% [markdown]
-# ### Metrics that need a classifier
-
-
-# %%
+# Metrics that need a classifier
 def measure_classes(
     generated: np.ndarray, images: ImageSet, classifier: FeatureClassifier, path: Path | None
 ) -> tuple[dict[str, Any], str]:
@@ -145,14 +125,8 @@ def draw_class_frequencies(generated: np.ndarray, real: np.ndarray, path: Path) 
     save_figure(figure, path)
 
 
-# %% [markdown]
-# ### Metrics that need only pixels: near duplicates and copies
-#
 # Two questions need no labels. Are the generated images near duplicates of each other? Are they copies of training
 # images? Both are answered by the distance to the nearest neighbour, relative to the same distance of real images.
-
-
-# %%
 def measure_neighbours(generated: np.ndarray, images: ImageSet, path: Path | None) -> tuple[dict[str, Any], str]:
     """Search near duplicates among generated images and copies of training images; draw pairs, nearest first.
 

@@ -27,7 +27,7 @@
 
 from dataclasses import replace
 
-from examples.dcgan.config import PRESETS
+from examples.dcgan.config import PRESETS, EvaluateOptions
 
 PRESET = "tiny"  # @param ["tiny", "quick", "full"]
 config = replace(PRESETS[PRESET], fresh=True)  # fresh: train anew whenever the cell that trains is run
@@ -166,7 +166,7 @@ display(Picture(filename=run.figures / "interpolation.gif"))
 from common.app.report import flatten, format_value
 from examples.dcgan.evaluate import evaluate
 
-for name, value in flatten(evaluate(run, data_dir=config.data_dir, model_class=DCGAN)).items():
+for name, value in flatten(evaluate(EvaluateOptions(run=run.path, data_dir=config.data_dir), DCGAN)).items():
     print(f"{name:<26} {format_value(value)}")
 
 # %%

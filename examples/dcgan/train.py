@@ -1,11 +1,8 @@
-# %% [markdown]
-# # DCGAN: training
-#
-# This module connects the batches, the two networks and the training loop. The loop can be interrupted at any step and
-# resumes there.
+"""Step 4: train the model in a run directory; draw the figures at the end.
 
-# %%
-"""Step 4: train the model in a run directory; draw the figures at the end."""
+This module connects the batches, the two networks and the training loop. The loop can be interrupted at any step and
+resumes there.
+"""
 
 import math
 from functools import partial
@@ -23,7 +20,6 @@ from examples.dcgan.metrics.diagnostics import WarnOfFailures, draw_training_cur
 from examples.dcgan.model import DCGAN
 
 
-# %%
 def build_model(config: Config, images: ImageSet, model_class: type[DCGAN] = DCGAN) -> DCGAN:
     """Return the untrained, compiled model of `config` for images of this shape."""
     _, size, _, channels = images.train.shape
@@ -38,9 +34,7 @@ def build_model(config: Config, images: ImageSet, model_class: type[DCGAN] = DCG
 def train(config: Config, model_class: type[DCGAN] = DCGAN) -> RunDirectory:
     """Train with the settings `config`, or resume the run in its directory, and draw the figures.
 
-    Args:
-        config: the settings.
-        model_class: of the model; the notebook passes the class that it defines.
+    The notebook passes the `model_class` that it defines.
 
     Raises:
         UserError: the data cannot be used, or the run directory has other settings.
@@ -49,25 +43,15 @@ def train(config: Config, model_class: type[DCGAN] = DCGAN) -> RunDirectory:
     config = config.with_precision()
     trainer.set_seed_and_precision(config.seed, config.precision)
     images = load_images(config.data, config.image_size, config.channels, config.data_dir)
-    run = RunDirectory.start(
-        config.run_path,
-        config.EXAMPLE,
-        settings=config.settings(),
-        data=images.fingerprint,
-        fresh=config.fresh,
-    )
+    run = config.start_run(images.fingerprint)
     model = build_model(config, images, model_class)
     print_summary(config, images, model)
     trainer.Trainer(
         model,
         run,
-        epochs=config.epochs,
         steps_per_epoch=config.steps_per_epoch,
         callbacks=[DrawSamples(run, config.seed), WarnOfFailures()],
-        eager=config.eager,
-        xla=config.xla,
-        max_minutes=config.max_minutes,
-        checkpoint_seconds=config.checkpoint_seconds,
+        **config.loop_settings(),
     ).fit(partial(training_batches, images.train, config.batch_size, config.seed))
     draw_pictures(run, model)
     return run

@@ -59,13 +59,10 @@ def caption(options: CaptionOptions) -> None:
 def evaluate(options: EvaluateOptions) -> None:
     """Print the metrics, and refresh the report."""
     from common.app.commands import print_evaluation
-    from common.training.run_directory import RunDirectory
     from examples.image_captioning.evaluate import evaluate
     from examples.image_captioning.report import write_report
 
-    run = RunDirectory.open(options.run, Config.EXAMPLE)
-    settings = (options.split, options.data, options.data_dir, options.features_dir, options.boxes, options.write)
-    print_evaluation(run, evaluate(run, *settings), options, write_report)
+    print_evaluation(evaluate(options), options, write_report)
 
 
 def export(options: ExportOptions) -> None:

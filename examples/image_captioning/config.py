@@ -2,21 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import tyro
+from annotated_types import Interval
 
 from common.app import cli
-from common.app.cli import (
-    MAX_STEPS,
-    MAX_WIDTH,
-    OrNone,
-    OutputOptions,
-    TrainOptions,
-    require_between,
-    require_fraction,
-    require_positive,
-)
+from common.app.cli import OrNone, OutputOptions, TrainOptions
+from common.app.intervals import Beam, Count, CountOrZero, Fraction, LengthPenalty, NotNegative, Positive, Width
 from common.errors import UserError
 
 
@@ -38,61 +31,51 @@ class Config(TrainOptions):
     data: str = "flickr8k"
     """flickr8k, coco, coco-val2017 (COCO's small half alone), tiny (scenes that the code draws), or the path of a
     folder with photos and a captions.json or captions.tsv."""
-    images: int = 1000
+    images: Count = 1000
     """With coco: photos to train on; a tenth as many more validate. About 160 kB each, fetched one by one."""
     features_dir: OrNone[Path] = None
     """Folder of the features of photos, which are computed only once: 351 kB a photo with mobilenet_v2, 360 kB with
     inception_v3. [default: in the user's cache folder]"""
     encoder: Literal["inception_v3", "mobilenet_v2", "tiny"] = "mobilenet_v2"
-    """The image encoder. inception_v3 (attention over 8 x 8 cells) and mobilenet_v2 (14 x 14), trained on ImageNet, are
-    frozen; tiny (8 x 8) is a small network, trained with the captioner of drawn scenes."""
+    """The network that extracts the features of photos. inception_v3 (attention over 8 x 8 cells) and mobilenet_v2
+    (14 x 14), trained on ImageNet, are frozen; tiny (8 x 8) is a small network, trained with the captioner of drawn
+    scenes."""
     encoder_weights: str = "imagenet"
     """imagenet (downloaded by Keras), random, or the path of a weights file without the top. Not used by tiny."""
-    epochs: int = 10
+    epochs: Count = 10
     """Passes over all captions; the learning rate falls to 0 over exactly these."""
-    batch_size: int = 64
+    batch_size: Width = 64
     """Captions in a training step."""
-    min_count: int = 5
+    min_count: Count = 5
     """Words that occur fewer times than this in the training captions become <unk>."""
-    max_length: int = 24
+    max_length: Annotated[int, Interval(ge=1, le=1000)] = 24
     """Words of a caption at most, in training and in use; longer ones are cut."""
-    embedding_dim: int = 256
+    embedding_dim: Width = 256
     """Width of the word vectors."""
-    units: int = 512
+    units: Width = 512
     """Width of the LSTM, of the mean image feature, and of the layer before the logits."""
-    attention_units: int = 64
+    attention_units: Width = 64
     """Width of keys and query in the attention."""
-    dropout: float = 0.5
+    dropout: Fraction = 0.5
     """Dropout rate before the logits. With 6,000 photos the limit is overfitting, not training time."""
-    input_dropout: float = 0.3
+    input_dropout: Fraction = 0.3
     """Dropout rate of word vectors, context and mean image feature."""
-    word_dropout: float = 0.1
+    word_dropout: Fraction = 0.1
     """Fraction of the input words replaced by <unk> in training, so that the LSTM has to use the image."""
-    doubly_stochastic_weight: float = 0.0
+    doubly_stochastic_weight: NotNegative = 0.0
     """Weight of the doubly stochastic loss (Xu et al. 2015, equation 14), which pushes the total attention on each cell
     towards 1. It makes attention less precise."""
-    label_smoothing: float = 0.1
+    label_smoothing: Fraction = 0.1
     """Fraction of the target's probability that is spread over all words: other captions would be right as well."""
-    learning_rate: float = 1.5e-3
+    learning_rate: Positive = 1.5e-3
     """Adam's learning rate at its peak."""
-    warmup_steps: int = 200
+    warmup_steps: CountOrZero = 200
     """Steps over which the learning rate rises from 0."""
-    clip_norm: float = 5.0
+    clip_norm: Positive = 5.0
     """Largest global norm of the gradients; longer ones are scaled to it."""
 
     def __post_init__(self):
-        """Check the ranges.
-
-        Raises:
-            UserError: a value out of its range.
-        """
         super().__post_init__()
-        require_between(1, MAX_STEPS, self, "images", "min_count")
-        require_between(1, 1000, self, "max_length")
-        require_between(1, MAX_WIDTH, self, "embedding_dim", "units", "attention_units")
-        require_between(0, MAX_STEPS, self, "doubly_stochastic_weight", "warmup_steps")
-        require_fraction(self, "dropout", "input_dropout", "word_dropout", "label_smoothing")
-        require_positive(self, "learning_rate", "clip_norm")
         if self.data == "tiny" and self.encoder != "tiny":
             raise UserError("--data tiny: the scenes are for --encoder tiny; or use photos")
 
@@ -125,9 +108,9 @@ class CaptionOptions(OutputOptions):
 
     photos: tyro.conf.Positional[tuple[Path, ...]]
     """JPEG, PNG, WebP, GIF (first frame) or BMP, or folders of them."""
-    beam: int = 3
+    beam: Beam = 3
     """Hypotheses of the beam search; 1 is greedy search."""
-    length_penalty: float = 0.7
+    length_penalty: LengthPenalty = 0.7
     """0 compares captions by log-probability, which favours short ones; 1 by its mean per word."""
     out: OrNone[Path] = None
     """Folder for the pictures. [default: RUN/captions]"""
@@ -135,13 +118,7 @@ class CaptionOptions(OutputOptions):
     """Print one JSON object a photo instead: caption, words, score, and attention as rows of the grid. No pictures."""
 
     def __post_init__(self):
-        """Check the ranges.
-
-        Raises:
-            UserError: a value out of its range.
-        """
-        require_between(1, 1000, self, "beam")
-        require_between(0, 100, self, "length_penalty")
+        super().__post_init__()
         if not self.photos:
             raise UserError("expected at least one photo: caption --run DIR PHOTO.jpg ...")
 

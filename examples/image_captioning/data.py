@@ -1,14 +1,11 @@
-# %% [markdown]
-# # Image captioning: the data
-#
-# A captioner learns from photos with captions, several by different people for each photo. This module does the first
-# two of the five steps: **download** photos and captions, and **preprocess** both into batches of features and ids.
-#
-# Letters in shape comments: B captions side by side (the batch), T words of a caption (time), L cells of the grid
-# (locations), C channels of its features, V vocabulary.
+"""Steps 1 and 2: from the name of a data set to batches of features and captions.
 
-# %%
-"""Steps 1 and 2: from the name of a data set to batches of features and captions."""
+A captioner learns from photos with captions, several by different people for each photo. This module does the first
+two of the five steps: **download** photos and captions, and **preprocess** both into batches of features and ids.
+
+Letters in shape comments: B captions side by side (the batch), T words of a caption (time), L cells of the grid
+(locations), C channels of its features, V vocabulary.
+"""
 
 import hashlib
 import json
@@ -28,19 +25,12 @@ from examples.image_captioning.download.coco_flickr8k import derived_dir, load_c
 from examples.image_captioning.download.image_files import Photo, SkippedExamples, Split, hash_photos
 from examples.image_captioning.download.image_folder import load_folder
 from examples.image_captioning.download.toy_scenes import make_scenes
-
-# %% tags=["module"]
-from examples.image_captioning.preprocess.encoder import Encoder
+from examples.image_captioning.preprocess.feature_extractor import FeatureExtractor
 from examples.image_captioning.preprocess.features import FeatureStore, extract_features
 from examples.image_captioning.vocabulary import PAD, encode_caption, tokenise
 
-# %% [markdown]
-# ## Step 1: download
-#
-# Flickr8k (8,000 photos) and MS-COCO (as many photos as you want) are the published sets; a folder of your own photos
-# works as well, and `tiny` draws its scenes itself.
-
-# %%
+# Step 1: download. Flickr8k (8,000 photos) and MS-COCO (as many photos as you want) are the published sets; a folder of
+# your own photos works as well, and `tiny` draws its scenes itself.
 TINY_SCENES: dict[Split, int] = {"train": 3000, "validation": 300, "test": 300}
 
 
@@ -82,14 +72,9 @@ def load_photos(name: str, images: int = 1000, data_dir: Path | None = None) -> 
     return photos
 
 
-# %% [markdown]
-# ## Step 2: preprocess
-#
-# Captions become ids, see `vocabulary.py`. Photos become features, see `encoder.py` and `features.py`. Each caption of
-# a photo is one example. Captions of similar length share a batch, so that there is little padding.
-
-
-# %%
+# Step 2: preprocess. Captions become ids, see `vocabulary.py`. Photos become features, see `feature_extractor.py` and
+# `features.py`. Each caption of a photo is one example. Captions of similar length share a batch, so that there is
+# little padding.
 @dataclass(frozen=True)
 class PhotoSet:
     """The photos of one split that could be decoded, with their features."""
@@ -100,7 +85,6 @@ class PhotoSet:
     store: FeatureStore
 
     def __len__(self) -> int:
-        """Return the number of photos."""
         return len(self.photos)
 
     def read(self, photos: np.ndarray) -> np.ndarray:
@@ -112,7 +96,9 @@ class PhotoSet:
         return [[tokenise(caption) for caption in photo.captions] for photo in self.photos]
 
 
-def load_split(photos: Sequence[Photo], split: Split, encoder: Encoder, features_dir: Path | None) -> PhotoSet:
+def load_split(
+    photos: Sequence[Photo], split: Split, extractor: FeatureExtractor, features_dir: Path | None
+) -> PhotoSet:
     """Return the photos of a split with their features, computed unless an earlier run has done so.
 
     Raises:
@@ -122,16 +108,16 @@ def load_split(photos: Sequence[Photo], split: Split, encoder: Encoder, features
     if not photos:
         raise UserError(f"no photo for {split}; use more photos, or say in captions.json which are for {split}")
     skipped = SkippedExamples()
-    store, rows = extract_features(photos, encoder, features_dir or derived_dir() / "features", skipped)
+    store, rows = extract_features(photos, extractor, features_dir or derived_dir() / "features", skipped)
     skipped.report(len(photos), f"photos for {split}")
     return PhotoSet([photos[row] for row in rows], np.array(rows), store)
 
 
-def data_fingerprint(photos: Sequence[Photo], encoder: Encoder) -> dict[str, Any]:
-    """Return what identifies photos, captions and the encoder, as JSON values."""
+def data_fingerprint(photos: Sequence[Photo], extractor: FeatureExtractor) -> dict[str, Any]:
+    """Return what identifies photos, captions and the extractor, as JSON values."""
     content = json.dumps([[photo.name, photo.split, photo.digest, *photo.captions] for photo in photos])
     counts = Counter(photo.split for photo in photos)
-    return {"photos": dict(counts), "sha256": hashlib.sha256(content.encode()).hexdigest(), "encoder": encoder.key}
+    return {"photos": dict(counts), "sha256": hashlib.sha256(content.encode()).hexdigest(), "encoder": extractor.key}
 
 
 class CaptionBatches:

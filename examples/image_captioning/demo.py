@@ -1,11 +1,8 @@
-# %% [markdown]
-# # Image captioning: the demonstration
-#
-# A trained captioner takes any photo: rotated by its EXIF data, with 16 bits a pixel, or with transparent corners.
-# `common.data.images` converts them all to RGB.
+"""Step 5: caption photos with the trained model, with the attention for each word.
 
-# %%
-"""Step 5: caption photos with the trained model, with the attention for each word."""
+A trained captioner takes any photo: rotated by its EXIF data, with 16 bits a pixel, or with transparent corners.
+`common.data.images` converts them all to RGB.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -24,25 +21,17 @@ from common.nn.beam_search import Hypotheses, beam_search
 from common.training import trainer
 from common.training.checkpoints import restore_weights
 from common.training.run_directory import RunDirectory
-
-# %% tags=["module"]
 from examples.image_captioning.config import Config
 from examples.image_captioning.download.image_files import resize
-from examples.image_captioning.image_encoder import PrecomputedFeatures
+from examples.image_captioning.feature_grids import FeatureGrids
 from examples.image_captioning.model import Captioner
-from examples.image_captioning.preprocess.encoder import Encoder, load_encoder
+from examples.image_captioning.preprocess.feature_extractor import FeatureExtractor, load_extractor
 from examples.image_captioning.scene_captioner import SceneCaptioner
 from examples.image_captioning.vocabulary import END, PAD, START, UNKNOWN, decode_caption
 
-# %% [markdown]
-# ## Step 5: caption
-#
-# **Greedy** search takes the likeliest word at each step. **Beam search** keeps several hypotheses: a caption that
-# starts with the second-best word may turn out likelier as a whole. It compares captions by
-# $\ln p / \mathrm{words}^{0.7}$; without the division, short captions would win.
-
-
-# %%
+# Step 5: caption. **Greedy** search takes the likeliest word at each step. **Beam search** keeps several hypotheses: a
+# caption that starts with the second-best word may turn out likelier as a whole. It compares captions by
+# ln p / words ** 0.7; without the division, short captions would win.
 NOT_GENERATED = (PAD, START, UNKNOWN)
 
 
@@ -80,25 +69,24 @@ Classes = tuple[type[Captioner], type[SceneCaptioner]]
 
 
 def build_model(
-    config: Config, vocabulary_size: int, encoder: Encoder, classes: Classes = (Captioner, SceneCaptioner)
+    config: Config, vocabulary_size: int, extractor: FeatureExtractor, classes: Classes = (Captioner, SceneCaptioner)
 ) -> Captioner:
     """Return the untrained model of `config`, with all its variables: for `tiny` that of drawn scenes."""
     photo_class, scene_class = classes
     settings = config.model_settings()
-    if encoder.network is None:
-        model = scene_class(vocabulary_size, encoder.image_size, **settings)
+    if extractor.network is None:
+        model = scene_class(vocabulary_size, extractor.image_size, **settings)
     else:
-        model = photo_class(vocabulary_size, PrecomputedFeatures(*encoder.grids), **settings)
-    model(tf.zeros([1, *encoder.shape], encoder.dtype), tf.zeros([1, 1], tf.int32))  # creates the variables
+        model = photo_class(vocabulary_size, FeatureGrids(*extractor.grids), **settings)
+    model(tf.zeros([1, *extractor.shape], extractor.dtype), tf.zeros([1, 1], tf.int32))  # creates the variables
     return model
 
 
 class PhotoCaptioner:
     """Captions photos with a trained model."""
 
-    def __init__(self, model: Captioner, encoder: Encoder, vocabulary: Vocabulary, max_length: int):
-        """Keep the model and what belongs to it; the search is compiled at its first use."""
-        self.model, self.encoder, self.vocabulary, self.max_length = model, encoder, vocabulary, max_length
+    def __init__(self, model: Captioner, extractor: FeatureExtractor, vocabulary: Vocabulary, max_length: int):
+        self.model, self.extractor, self.vocabulary, self.max_length = model, extractor, vocabulary, max_length
         self._compiled: dict[tuple[int, int | None], Any] = {}
 
     @classmethod
@@ -111,10 +99,10 @@ class PhotoCaptioner:
         config = Config.from_settings(run.read_config().settings)
         trainer.set_seed_and_precision(config.seed, config.precision)
         vocabulary = Vocabulary.load(run.vocabulary)
-        encoder = load_encoder(config.encoder, str(encoder_weights_path(run)))
-        model = build_model(config, len(vocabulary), encoder, classes)
+        extractor = load_extractor(config.encoder, str(encoder_weights_path(run)))
+        model = build_model(config, len(vocabulary), extractor, classes)
         restore_weights(run.checkpoints, model)
-        return cls(model, encoder, vocabulary, config.max_length)
+        return cls(model, extractor, vocabulary, config.max_length)
 
     def caption_file(self, path: Path, options: BeamSearchOptions) -> tuple[Image.Image, Caption]:
         """Return the photo in a file, upright, and its caption.
@@ -127,19 +115,22 @@ class PhotoCaptioner:
 
     def caption_image(self, image: Image.Image, options: BeamSearchOptions) -> Caption:
         """Return the caption of an image."""
-        features = self.encoder(tf.constant(resize(image, self.encoder.image_size)[None]))  # 1 S
+        features = self.extractor(tf.constant(resize(image, self.extractor.image_size)[None]))  # 1 S
         return self.caption(features, options)[0]
 
     def caption(self, images: np.ndarray | tf.Tensor, options: BeamSearchOptions) -> list[Caption]:
         """Return the likeliest caption of each of several photos.
 
         Args:
-            images: their features, or pixels for `tiny`: [B, *encoder.shape].
+            images: their features, or pixels for `tiny`: [B, *extractor.shape].
             options: of beam search.
         """
         rows = 1 if len(images) == 1 else None
         if (options.beam, rows) not in self._compiled:
-            signature = [tf.TensorSpec([rows, *self.encoder.shape], self.encoder.dtype), tf.TensorSpec([], tf.float32)]
+            signature = [
+                tf.TensorSpec([rows, *self.extractor.shape], self.extractor.dtype),
+                tf.TensorSpec([], tf.float32),
+            ]
             self._compiled[options.beam, rows] = tf.function(
                 partial(self.search, beam=options.beam), input_signature=signature, jit_compile=rows == 1
             )
@@ -163,7 +154,7 @@ class PhotoCaptioner:
 
 
 def encoder_weights_path(run: RunDirectory) -> Path:
-    """Return the path of the copy of the encoder's weights in a run, so that the run is complete."""
+    """Return the path of the copy of the extractor's weights in a run, so that the run is complete."""
     return run.path / "encoder.safetensors"
 
 

@@ -1,11 +1,8 @@
-# %% [markdown]
-# ## Step 5: measure
-#
-# Captions are generated: each word follows from the words generated before. (*Teacher forcing* gives the model the true
-# words before each word; the numbers are better, and mean little, because in use nobody knows these words.)
+"""Step 5, continued: the metrics of the trained model on held-out photos.
 
-# %%
-"""Step 5, continued: the metrics of the trained model on held-out photos."""
+Captions are generated: each word follows from the words generated before. (*Teacher forcing* gives the model the true
+words before each word; the numbers are better, and mean little, because in use nobody knows these words.)
+"""
 
 import time
 from collections.abc import Sequence
@@ -16,13 +13,11 @@ import numpy as np
 
 from common.errors import UserError
 from common.training.run_directory import RunDirectory
-from examples.image_captioning.config import Config
+from examples.image_captioning.config import Config, EvaluateOptions
 from examples.image_captioning.data import PhotoSet, data_fingerprint, load_photos, load_split
 from examples.image_captioning.demo import BeamSearchOptions, Caption, Classes, PhotoCaptioner
-from examples.image_captioning.download.image_files import Photo, SkippedExamples, Split
+from examples.image_captioning.download.image_files import Photo, SkippedExamples
 from examples.image_captioning.download.toy_scenes import SHAPES, SIZE
-
-# %% tags=["module"]
 from examples.image_captioning.metrics.caption_metrics import RULE, compute_metrics
 from examples.image_captioning.metrics.pointing import (
     COCO_CATEGORIES,
@@ -34,49 +29,30 @@ from examples.image_captioning.metrics.pointing import (
 from examples.image_captioning.model import Captioner
 from examples.image_captioning.scene_captioner import SceneCaptioner
 
-# %%
 SEARCHES = {"greedy": BeamSearchOptions(beam=1), "beam": BeamSearchOptions(beam=3)}
 _BATCH = 50  # photos captioned at once
 
 
-def evaluate(
-    run: RunDirectory,
-    split: Split = "validation",
-    data: str | None = None,
-    data_dir: Path | None = None,
-    features_dir: Path | None = None,
-    boxes: Path | None = None,
-    write: bool = True,
-    classes: Classes = (Captioner, SceneCaptioner),
-) -> dict[str, Any]:
-    """Measure the best checkpoint on a split and return the metrics.
-
-    Args:
-        run: a trained run.
-        split: "validation" or "test".
-        data: what data it was trained on; None to take that from the run, see `RunDirectory.data_to_use`.
-        data_dir: the download cache; None for the default one.
-        features_dir: where features are kept; None for the user's cache folder.
-        boxes: a file of COCO's instances beside the folder of its photos, for the pointing game.
-        write: write `evaluation.json`.
-        classes: of the models; the notebook passes the classes that it defines.
+def evaluate(options: EvaluateOptions, classes: Classes = (Captioner, SceneCaptioner)) -> dict[str, Any]:
+    """Measure the best checkpoint of a run on a split and return the metrics.
 
     Raises:
         UserError: no checkpoint, or the data is not what the model was trained on.
     """
     started = time.monotonic()
+    run = RunDirectory.open(options.run, Config.EXAMPLE)
     trained = run.read_config()
     config = Config.from_settings(trained.settings)
-    data = run.data_to_use(data, Config.DATA_SETS)
+    data = run.data_to_use(options.data, Config.DATA_SETS)
     captioner = PhotoCaptioner.load(run, classes)
-    photos = load_photos(data, config.images, data_dir)
-    if data_fingerprint(photos, captioner.encoder) != trained.data:
+    photos = load_photos(data, config.images, options.data_dir)
+    if data_fingerprint(photos, captioner.extractor) != trained.data:
         raise UserError(f"{data}: not the data that {run.path} was trained on; name that with --data")
-    measured = load_split(photos, split, captioner.encoder, features_dir)
+    measured = load_split(photos, options.split, captioner.extractor, options.features_dir)
     metrics: dict[str, Any] = {}
     captions: list[Caption] = []
-    for name, options in SEARCHES.items():
-        captions = caption_photos(captioner, measured, options)
+    for name, search_options in SEARCHES.items():
+        captions = caption_photos(captioner, measured, search_options)
         metrics[name] = compute_metrics([caption.words for caption in captions], measured.captions())
     metrics["attention_peak"] = mean_peak(captions)
     rule = (
@@ -88,8 +64,8 @@ def evaluate(
         metrics["exact_match"] = exact_match(captions, measured.photos)
         metrics |= pointing_on_scenes(captions, measured.photos)
         rule = f"{rule}, here a shape. exact_match: the beam caption is one of the scene's true descriptions"
-    if boxes is not None:
-        metrics |= pointing_on_photos(captioner, boxes)
+    if options.boxes is not None:
+        metrics |= pointing_on_photos(captioner, options.boxes)
     if "pointing" in metrics:
         rule = (
             f"{rule}. pointing: share of those words for which the attention's peak is in a box of what is named, if "
@@ -97,8 +73,8 @@ def evaluate(
             "error: standard error of the lead over the centre, between photos; difficult: of objects that cover less "
             "than a quarter of the photo and have others beside them"
         )
-    if write:
-        run.write_evaluation(split, rule, time.monotonic() - started, metrics)
+    if options.write:
+        run.write_evaluation(options.split, rule, time.monotonic() - started, metrics)
     return metrics
 
 

@@ -23,20 +23,20 @@ def export(captioner: PhotoCaptioner, folder: Path, maker: str, overwrite: bool 
     module = tf.Module()
     # The variables are handed over by name: what a graph uses, the module must hold.
     module.weights = list(named_variables(captioner.model).values())
-    if captioner.encoder.network is not None:
-        module.encoder_weights = [variable.value for variable in captioner.encoder.network.variables]
+    if captioner.extractor.network is not None:
+        module.encoder_weights = [variable.value for variable in captioner.extractor.network.variables]
     module.symbols = tf.Variable(captioner.vocabulary.symbols, trainable=False)
 
     @tf.function(
         input_signature=[tf.TensorSpec([], tf.string, "image"), tf.TensorSpec([], tf.float32, "length_penalty")]
     )
     def caption(image, length_penalty):
-        size = captioner.encoder.image_size
+        size = captioner.extractor.image_size
         pixels = tf.io.decode_image(image, channels=3, expand_animations=False)  # H W 3
         with tf.control_dependencies([tf.debugging.assert_less(tf.size(pixels), 3 * MAX_PIXELS, "too many pixels")]):
             pixels = tf.image.resize(tf.cast(pixels, tf.float32), [size, size], antialias=True)  # S S 3
         pixels = tf.cast(tf.clip_by_value(tf.round(pixels), 0, 255), tf.uint8)  # S S 3
-        found = captioner.search(captioner.encoder.encode(pixels[None]), length_penalty, BEAM)
+        found = captioner.search(captioner.extractor.extract(pixels[None]), length_penalty, BEAM)
         ids, length = found.ids[0, 0], found.lengths[0, 0]  # T, scalar
         count = length - tf.cast(ids[length - 1] == END, tf.int32)
         words = tf.gather(module.symbols, ids[:count])  # T
@@ -44,5 +44,4 @@ def export(captioner: PhotoCaptioner, folder: Path, maker: str, overwrite: bool 
         attention = tf.reshape(found.attention[0, 0, :count], [count, side, side])  # T R R
         return {"caption": tf.strings.reduce_join(words, separator=" "), "words": words, "attention": attention}
 
-    without_gradients = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-    return save_model(module, {"serving_default": caption}, folder, maker, overwrite, without_gradients)
+    return save_model(module, {"serving_default": caption}, folder, maker, overwrite)

@@ -7,7 +7,7 @@
 # $$u_m = \mathrm{relu}(U x_m) \qquad g = \frac{1}{M} \sum_m u_m \qquad [h_0, c_0] = \tanh(W g) \qquad
 #   h_t, c_t = \mathrm{LSTM}(E y_{t-1}, h_{t-1}, c_{t-1})$$
 #
-# $x_m$ are the content features of the image (see `image_encoder.py`). Attention gives weights $\alpha_{tl}$ and a
+# $x_m$ are the content features of the image (see `feature_grids.py`). Attention gives weights $\alpha_{tl}$ and a
 # context $z_t$ (see `attention.py`). The **deep output layer** (equation 7) combines hidden state, image and previous
 # word. A gate $\beta_t$, one number, weighs the image (section 4.2.1): the *of* in *a couple of* does not need it.
 #

@@ -27,7 +27,7 @@
 
 from dataclasses import replace
 
-from examples.image_captioning.config import PRESETS
+from examples.image_captioning.config import PRESETS, EvaluateOptions
 
 PRESET = "tiny"  # @param ["tiny", "quick", "full"]
 config = replace(PRESETS[PRESET], fresh=True)  # fresh: train anew whenever the cell that trains is run
@@ -120,7 +120,7 @@ from examples.image_captioning.scene_captioner import with_mean_feature
 from examples.image_captioning.demo import BeamSearchOptions, PhotoCaptioner, build_model
 
 classes = Captioner, SceneCaptioner  # for photos, and for the scenes of `tiny`
-model = build_model(config, len(vocabulary), data.encoder, classes)
+model = build_model(config, len(vocabulary), data.extractor, classes)
 logits, weights = model(images, inputs)
 print(f"images {images.shape}, inputs {inputs.shape} -> logits {logits.shape}, attention weights {weights.shape}")
 _, nll = smoothed_cross_entropy(logits, targets, 0.0)
@@ -144,7 +144,7 @@ def show(captioner, picture):
 
 
 picture = data.validation.photos[0].open().convert("RGB")
-show(PhotoCaptioner(model, data.encoder, vocabulary, max_length=6), picture)
+show(PhotoCaptioner(model, data.extractor, vocabulary, max_length=6), picture)
 
 # %% [markdown]
 # ### Run one training step
@@ -240,7 +240,7 @@ show(captioner, mine.draw())
 from common.app.report import flatten, format_value
 from examples.image_captioning.evaluate import evaluate
 
-for name, value in flatten(evaluate(run, data_dir=config.data_dir, classes=classes)).items():
+for name, value in flatten(evaluate(EvaluateOptions(run=run.path, data_dir=config.data_dir), classes)).items():
     print(f"{name:<26} {format_value(value)}")
 
 # %% [markdown]

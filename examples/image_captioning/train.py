@@ -1,11 +1,8 @@
-# %% [markdown]
-# # Image captioning: training
-#
-# This module puts together the photos with their features, the model, and the loop that trains it, keeps the best
-# weights and can be interrupted at any time.
+"""Step 4: put data, model and loop together in a run directory; draw the pictures when training is over.
 
-# %%
-"""Step 4: put data, model and loop together in a run directory; draw the pictures when training is over."""
+This module puts together the photos with their features, the model, and the loop that trains it, keeps the best
+weights and can be interrupted at any time.
+"""
 
 import math
 from dataclasses import dataclass
@@ -21,34 +18,22 @@ from common.training import trainer
 from common.training.run_directory import RunDirectory
 from common.training.schedule import WarmupCosine
 from examples.image_captioning.config import Config
-from examples.image_captioning.data import (
-    CaptionBatches,
-    PhotoSet,
-    data_fingerprint,
-    load_photos,
-    load_split,
-)
+from examples.image_captioning.data import CaptionBatches, PhotoSet, data_fingerprint, load_photos, load_split
 from examples.image_captioning.demo import Classes, build_model, encoder_weights_path
-
-# %% tags=["module"]
 from examples.image_captioning.demonstrate.caption_figures import CaptionSamples, draw_figures
 from examples.image_captioning.model import Captioner
-from examples.image_captioning.preprocess.encoder import Encoder, load_encoder, write_weights
+from examples.image_captioning.preprocess.feature_extractor import FeatureExtractor, load_extractor, write_weights
 from examples.image_captioning.scene_captioner import SceneCaptioner
 from examples.image_captioning.vocabulary import build_vocabulary
 
-# %% [markdown]
-# Adam's learning rate rises over the first steps, while its averages are still poor. Then it falls to 0 along a cosine.
 
-
-# %%
 @dataclass(frozen=True)
 class Data:
     """The data of a training."""
 
     train: PhotoSet
     validation: PhotoSet
-    encoder: Encoder
+    extractor: FeatureExtractor
     vocabulary: Vocabulary
     fingerprint: dict[str, Any]
 
@@ -57,16 +42,17 @@ def load_data(config: Config) -> Data:
     """Load the photos and captions of `config`, and compute what has not been computed yet of their features.
 
     Raises:
-        UserError: as `load_photos`, `load_encoder` and `load_split`.
+        UserError: as `load_photos`, `load_extractor` and `load_split`.
     """
     photos = load_photos(config.data, config.images, config.data_dir)
-    encoder = load_encoder(config.encoder, config.encoder_weights)
-    train, validation = (load_split(photos, split, encoder, config.features_dir) for split in ("train", "validation"))
+    extractor = load_extractor(config.encoder, config.encoder_weights)
+    train, validation = (load_split(photos, split, extractor, config.features_dir) for split in ("train", "validation"))
     captions = (words for of_photo in train.captions() for words in of_photo)
     vocabulary = build_vocabulary(captions, config.min_count)
-    return Data(train, validation, encoder, vocabulary, data_fingerprint(photos, encoder))
+    return Data(train, validation, extractor, vocabulary, data_fingerprint(photos, extractor))
 
 
+# Adam's learning rate rises over the first steps, while its averages are still poor. Then it falls to 0 along a cosine.
 def build_schedule(config: Config, total_steps: int) -> WarmupCosine:
     """Return the learning rate of a run of so many steps."""
     return WarmupCosine(config.learning_rate, total_steps, config.warmup_steps)
@@ -80,9 +66,7 @@ def build_optimizer(config: Config, schedule: WarmupCosine) -> keras.optimizers.
 def train(config: Config, classes: Classes = (Captioner, SceneCaptioner)) -> RunDirectory:
     """Train a model by the settings of `config`, or resume its run, and draw the figures.
 
-    Args:
-        config: the settings.
-        classes: of the models; the notebook passes the classes that it defines.
+    The notebook passes the `classes` that it defines.
 
     Raises:
         UserError: bad data, or a run directory with other settings.
@@ -91,15 +75,9 @@ def train(config: Config, classes: Classes = (Captioner, SceneCaptioner)) -> Run
     config = config.with_precision()
     trainer.set_seed_and_precision(config.seed, config.precision)
     data = load_data(config)
-    run = RunDirectory.start(
-        config.run_path,
-        config.EXAMPLE,
-        settings=config.settings(),
-        data=data.fingerprint,
-        fresh=config.fresh,
-    )
+    run = config.start_run(data.fingerprint)
     data.vocabulary.save(run.vocabulary)
-    save_encoder(data.encoder, run)
+    save_extractor(data.extractor, run)
 
     # Again, because computing features must not change the initial weights.
     trainer.set_seed_and_precision(config.seed, config.precision)
@@ -109,32 +87,27 @@ def train(config: Config, classes: Classes = (Captioner, SceneCaptioner)) -> Run
     )
     steps_per_epoch = -(-len(train_batches.lengths) // config.batch_size)  # rounded up
     steps_per_epoch = min(config.steps_per_epoch or steps_per_epoch, steps_per_epoch)
-    model = build_model(config, len(data.vocabulary), data.encoder, classes)
+    model = build_model(config, len(data.vocabulary), data.extractor, classes)
     schedule = build_schedule(config, config.epochs * steps_per_epoch)
     model.compile(build_optimizer(config, schedule))
     print_summary(config, data, train_batches, model)
     trainer.Trainer(
         model,
         run,
-        epochs=config.epochs,
         steps_per_epoch=steps_per_epoch,
-        patience=config.patience,
-        callbacks=[CaptionSamples(run, data.encoder, data.vocabulary, data.validation, config.max_length)],
-        eager=config.eager,
-        xla=config.xla,
+        callbacks=[CaptionSamples(run, data.extractor, data.vocabulary, data.validation, config.max_length)],
         schedule=schedule,
-        max_minutes=config.max_minutes,
-        checkpoint_seconds=config.checkpoint_seconds,
+        **config.loop_settings(),
     ).fit(partial(train_batches, config.seed), validation_batches(config.seed, 0))
     draw_figures(run, data.validation, math.log(len(data.vocabulary)), classes)
     return run
 
 
-def save_encoder(encoder: Encoder, run: RunDirectory) -> None:
-    """Copy the encoder's weights into the run, unless they are there."""
+def save_extractor(extractor: FeatureExtractor, run: RunDirectory) -> None:
+    """Copy the extractor's weights into the run, unless they are there."""
     path = encoder_weights_path(run)
-    if encoder.base is not None and not path.exists():
-        write_weights(encoder, path)
+    if extractor.base is not None and not path.exists():
+        write_weights(extractor, path)
 
 
 def print_summary(config: Config, data: Data, batches: CaptionBatches, model: keras.Model) -> None:

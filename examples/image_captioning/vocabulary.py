@@ -1,12 +1,9 @@
-# %% [markdown]
-# ### Captions as ids
-#
-# A caption becomes lower-case words, without punctuation at both ends of each word. Words that occur fewer than five
-# times become `<unk>`: a few examples are not enough to learn a word. A caption begins with `<start>`, the input from
-# which the first word is predicted. It ends with `<end>`, so that the model learns when to stop.
+"""Step 2: the special tokens, the words of a caption, and captions as ids and back.
 
-# %%
-"""Step 2: the special tokens, the words of a caption, and captions as ids and back."""
+A caption becomes lower-case words, without punctuation at both ends of each word. Words that occur fewer than five
+times become `<unk>`: a few examples are not enough to learn a word. A caption begins with `<start>`, the input from
+which the first word is predicted. It ends with `<end>`, so that the model learns when to stop.
+"""
 
 import re
 from collections import Counter
@@ -18,7 +15,6 @@ from common.data.text_files import normalise
 from common.data.vocabulary import Vocabulary
 from common.errors import UserError
 
-# %%
 SPECIAL_TOKENS = ("<pad>", "<start>", "<end>", "<unk>")
 PAD, START, END, UNKNOWN = range(4)
 

@@ -38,13 +38,10 @@ def translate(options: TranslateOptions) -> None:
 def evaluate(options: EvaluateOptions) -> None:
     """Print and write the metrics, and update the report."""
     from common.app.commands import print_evaluation
-    from common.training.run_directory import RunDirectory
     from examples.nmt_attention.evaluate import evaluate
     from examples.nmt_attention.report import write_report
 
-    run = RunDirectory.open(options.run, Config.EXAMPLE)
-    settings = (options.split, options.beam, options.length_penalty, options.data, options.data_dir, options.write)
-    print_evaluation(run, evaluate(run, *settings), options, write_report)
+    print_evaluation(evaluate(options), options, write_report)
 
 
 def export(options: ExportOptions) -> None:

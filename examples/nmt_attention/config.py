@@ -3,22 +3,14 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import tyro
+from annotated_types import Interval
 
 from common.app import cli
-from common.app.cli import (
-    MAX_STEPS,
-    MAX_WIDTH,
-    OrNone,
-    OutputOptions,
-    RunOptions,
-    TrainOptions,
-    require_between,
-    require_fraction,
-    require_positive,
-)
+from common.app.cli import OrNone, OutputOptions, RunOptions, TrainOptions
+from common.app.intervals import Beam, Count, CountOrZero, Fraction, LengthPenalty, Positive, Width
 from common.errors import UserError
 
 
@@ -43,61 +35,47 @@ class Config(TrainOptions):
     English first, so 2,1 translates to English."""
     reverse: bool = False
     """Swap source and target."""
-    held_out: float = 0.02
+    held_out: Annotated[float, Interval(gt=0, lt=0.5)] = 0.02
     """Fraction of the sentences for validation; as many again are for the test."""
-    max_tokens: int = 60
+    max_tokens: Annotated[int, Interval(ge=1, le=10_000)] = 60
     """Longer training pairs are skipped and counted; longer inputs to `translate` are truncated."""
-    min_count: int = 3
+    min_count: Count = 3
     """Words that occur less often in training are <unknown>; attention copies them from the source."""
-    epochs: int = 3
+    epochs: Count = 3
     """Passes over the training pairs; the learning rate falls to zero over all of them."""
-    batch_size: int = 128
+    batch_size: Width = 128
     """Pairs per step."""
-    embedding_dim: int = 256
+    embedding_dim: Width = 256
     """Width of the embeddings, source and target."""
-    encoder_units: int = 256
+    encoder_units: Width = 256
     """Width of the encoder's state in each direction."""
-    decoder_units: int = 512
+    decoder_units: Width = 512
     """Width of the decoder's state."""
-    attention_units: int = 256
+    attention_units: Width = 256
     """Width of the projected query and keys in the attention."""
-    dropout: float = 0.0
+    dropout: Fraction = 0.0
     """Fraction of the embeddings and of the read-out set to zero in training. It helps in long runs, not in three
     epochs."""
-    label_smoothing: float = 0.1
+    label_smoothing: Fraction = 0.1
     """Probability mass of the target that is spread over all words (Szegedy et al. 2016)."""
     optimizer: Literal["muon", "adam"] = "muon"
     """The optimizer of all matrices except embeddings; Adam updates the rest. With adam for all, use --learning-rate
     3e-3."""
-    learning_rate: float = 2e-2
+    learning_rate: Positive = 2e-2
     """Maximum of Adam's learning rate. Embeddings tolerate a much larger one than matrices."""
-    muon_rms_rate: float = 0.03
+    muon_rms_rate: Positive = 0.03
     """Root mean square of the entries of Muon's update, relative to the learning rate. Short runs need a larger one."""
-    warmup_steps: int = 200
+    warmup_steps: CountOrZero = 200
     """Steps over which the learning rate rises from 0."""
-    beta_2: float = 0.98
+    beta_2: Fraction = 0.98
     """Decay of Adam's average of squared gradients; 0.999 is too slow for runs of a few thousand steps."""
-    clip_norm: float = 1.0
+    clip_norm: Positive = 1.0
     """Maximum norm of the gradient: recurrent gradients explode at times."""
 
     def __post_init__(self):
-        """Check the ranges.
-
-        Raises:
-            UserError: a value out of its range.
-        """
         super().__post_init__()
-        widths = ("embedding_dim", "encoder_units", "decoder_units", "attention_units")
-        require_between(1, MAX_WIDTH, self, *widths)
-        require_between(1, 10_000, self, "max_tokens")
-        require_between(1, MAX_STEPS, self, "min_count")
-        require_between(0, MAX_STEPS, self, "warmup_steps")
         if not re.fullmatch(r"[1-9]\d{0,3},[1-9]\d{0,3}", self.columns) or len(set(self.columns.split(","))) != 2:
             raise UserError(f"--columns: expected two different columns such as 2,1, got {self.columns}")
-        if not 0 < self.held_out < 0.5:
-            raise UserError(f"--held-out: expected a share above 0 and below 0.5, got {self.held_out}")
-        require_fraction(self, "dropout", "label_smoothing", "beta_2")
-        require_positive(self, "learning_rate", "muon_rms_rate", "clip_norm")
 
     def architecture(self) -> dict[str, Any]:
         """Return the settings that `Translator` takes."""
@@ -139,13 +117,13 @@ class TranslateOptions(RunOptions):
     """The sentences. [default: lines from --file, else from standard input]"""
     file: OrNone[Path] = None
     """UTF-8 file, a sentence a line."""
-    beam: int = 1
+    beam: Beam = 1
     """Number of hypotheses; 1 is greedy search. 5 takes longer and gives about two BLEU more."""
-    length_penalty: float = 1.0
+    length_penalty: LengthPenalty = 1.0
     """Exponent of the length in the score ln p / length ** penalty: 0 favours short translations, 1 is the mean."""
-    n_best: int = 1
+    n_best: Beam = 1
     """Number of translations to write for each sentence, each with its score and a tab; at most --beam."""
-    batch_size: int = 128
+    batch_size: Width = 128
     """Sentences translated together; 1 answers each line of standard input at once."""
     attention: OrNone[Path] = None
     """Folder for an attention map of each translation: 0001.png and so on."""
@@ -155,14 +133,7 @@ class TranslateOptions(RunOptions):
     """Write a JSON object for each sentence: translations with scores, tokens and attention weights."""
 
     def __post_init__(self):
-        """Check the ranges.
-
-        Raises:
-            UserError: a value out of its range.
-        """
-        require_between(1, 1000, self, "beam", "n_best")
-        require_between(1, MAX_WIDTH, self, "batch_size")
-        require_between(0, 100, self, "length_penalty")
+        super().__post_init__()
         if self.n_best > self.beam:
             raise UserError(f"--n-best: expected at most --beam, which is {self.beam}, got {self.n_best}")
         if self.sentences and self.file:
@@ -175,19 +146,10 @@ class EvaluateOptions(cli.EvaluateOptions):
 
     split: Literal["test", "validation"] = "test"
     """Which held-out sentences: choose settings on validation, report the test."""
-    beam: int = 5
+    beam: Beam = 5
     """Number of hypotheses of the beam search."""
-    length_penalty: float = 1.0
+    length_penalty: LengthPenalty = 1.0
     """See translate."""
-
-    def __post_init__(self):
-        """Check the ranges.
-
-        Raises:
-            UserError: a value out of its range.
-        """
-        require_between(1, 1000, self, "beam")
-        require_between(0, 100, self, "length_penalty")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,11 +1,7 @@
-# %% [markdown]
-# # Translation: the data
-#
-# The data are pairs of sentences, one the translation of the other, without word alignment. This module does the first
-# two of the five steps: **download** the pairs and **preprocess** them into `tf.data` batches.
-
-# %%
 """Steps 1 and 2: load sentence pairs, split and encode them, and batch them by length.
+
+The data are pairs of sentences, one the translation of the other, without word alignment. This module does the first
+two of the five steps: **download** the pairs and **preprocess** them into `tf.data` batches.
 
 Shapes: B pairs in a batch, S tokens of the longest source, T tokens of the longest target.
 """
@@ -28,13 +24,8 @@ from examples.nmt_attention.download.parallel_corpus import Pair, clean_pairs, s
 from examples.nmt_attention.download.toy_grammar import tiny_pairs
 from examples.nmt_attention.preprocess.tokenizer import END, PAD, WordTokenizer, tokenise
 
-# %% [markdown]
-# ## Step 1: download
-#
-# 118,964 sentence pairs that volunteers of Tatoeba wrote, in the selection of manythings.org. The archive has changed
-# over the years, so the checksum is that of the text inside.
-
-# %%
+# Step 1: download. 118,964 sentence pairs that volunteers of Tatoeba wrote, in the selection of manythings.org. The
+# archive has changed over the years, so the checksum is that of the text inside.
 SPA_ENG = Resource(
     path="spa-eng.zip",
     url="https://storage.googleapis.com/download.tensorflow.org/data/spa-eng.zip",
@@ -84,14 +75,8 @@ def _load_from_tfds(name: str, data_dir: Path | None) -> list[list[str]]:
     return [[example[key].decode("utf-8") for key in (keys[1], keys[0])] for example in examples]
 
 
-# %% [markdown]
-# ## Step 2: preprocess
-#
-# The pairs are cleaned and split ([parallel_corpus.py](download/parallel_corpus.py)), and cut into tokens. Two
-# vocabularies of the training pairs map tokens to ids ([tokenizer.py](preprocess/tokenizer.py)).
-
-
-# %%
+# Step 2: preprocess. The pairs are cleaned and split ([parallel_corpus.py](download/parallel_corpus.py)), and cut into
+# tokens. Two vocabularies of the training pairs map tokens to ids ([tokenizer.py](preprocess/tokenizer.py)).
 @dataclass(frozen=True)
 class Corpus:
     """Sentence pairs in three parts, the tokenizers built from the first, and a fingerprint of the pairs."""
@@ -141,15 +126,9 @@ def load_corpus(
     return Corpus(train, validation, test, source_tokenizer, target_tokenizer, fingerprint)
 
 
-# %% [markdown]
-# ### Batches of similar length
-#
 # In a batch all sentences are padded to the longest. If the sentences were drawn at random, half of the computation
 # would be padding. So a batch holds sentences of similar length, and the batches come in random order. They depend on
 # the seed and the epoch alone, so a resumed run gets the same batches as one without interruption.
-
-
-# %%
 class EncodedPairs:
     """Sentence pairs as ids."""
 

@@ -1,11 +1,8 @@
-# %% [markdown]
-# # Translation: the demonstration
-#
-# A trained model returns the probability of each next word of a translation. Translation is a search for a likely
-# sequence of words: greedy search takes the likeliest word at each step, beam search keeps several hypotheses.
+"""Step 5: translate sentences with the trained model.
 
-# %%
-"""Step 5: translate sentences with the trained model."""
+A trained model returns the probability of each next word of a translation. Translation is a search for a likely
+sequence of words: greedy search takes the likeliest word at each step, beam search keeps several hypotheses.
+"""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -37,18 +34,13 @@ from examples.nmt_attention.preprocess.tokenizer import (
     tokenise,
 )
 
-# %% [markdown]
-# ## Step 5: translate
-#
-# Sentences are sorted by length, batched, and searched in compiled code. Each gets the translation that it would get
-# alone. The search for a single sentence is compiled by XLA. Then the tokens become text:
+
+# Step 5: translate. Sentences are sorted by length, batched, and searched in compiled code. Each gets the translation
+# that it would get alone. The search for a single sentence is compiled by XLA. Then the tokens become text:
 #
 # - For a word outside the vocabulary the model predicts `<unknown>`. It is replaced by the source word of the greatest
 #   attention weight, so names are copied.
 # - The first letter is a capital, unless the source begins in lower case.
-
-
-# %%
 def translate_ids(
     model: Translator, source: tf.Tensor, beam: int = 1, length_penalty: tf.Tensor | float = 1.0
 ) -> Hypotheses:
@@ -91,7 +83,6 @@ class SentenceTranslator:
     def __init__(
         self, model: Translator, source_tokenizer: WordTokenizer, target_tokenizer: WordTokenizer, max_tokens: int
     ):
-        """Keep model and tokenizers; the search is compiled at the first use."""
         self.model, self.source_tokenizer, self.target_tokenizer = model, source_tokenizer, target_tokenizer
         self.max_tokens = max_tokens
         self._searches: dict[tuple[int, int | None], tf.types.experimental.PolymorphicFunction] = {}

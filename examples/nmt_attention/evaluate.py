@@ -1,18 +1,14 @@
-# %% [markdown]
-# ## Step 5: measure
-#
-# **BLEU** (Papineni et al. 2002) is the precision of the n-grams of one to four words of a translation, with a penalty
-# for translations that are too short. **chrF** (Popović 2015) compares n-grams of letters. Scores can only be compared
-# if they are computed in the same way. So sacrebleu computes them on the raw text, with case and punctuation, and its
-# signature is stored. Each row has one reference, though several translations may be right.
+"""Step 5, continued: compute the metrics of the trained model on held-out sentences.
 
-# %%
-"""Step 5, continued: compute the metrics of the trained model on held-out sentences."""
+**BLEU** (Papineni et al. 2002) is the precision of the n-grams of one to four words of a translation, with a penalty
+for translations that are too short. **chrF** (Popović 2015) compares n-grams of letters. Scores can only be compared
+if they are computed in the same way. So sacrebleu computes them on the raw text, with case and punctuation, and its
+signature is stored. Each row has one reference, though several translations may be right.
+"""
 
 import math
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from sacrebleu.metrics import BLEU, CHRF
@@ -22,7 +18,7 @@ from common.io.files import write_atomically
 from common.io.terminal import echo
 from common.training import trainer
 from common.training.run_directory import RunDirectory
-from examples.nmt_attention.config import Config
+from examples.nmt_attention.config import Config, EvaluateOptions
 from examples.nmt_attention.data import EncodedPairs, load_corpus
 from examples.nmt_attention.demo import SentenceTranslator
 from examples.nmt_attention.demonstrate.attention_plots import reference_attention
@@ -31,69 +27,50 @@ from examples.nmt_attention.download.toy_grammar import tiny_pairs
 from examples.nmt_attention.model import Translator
 from examples.nmt_attention.preprocess.tokenizer import first_word, strip_joiners, tokenise
 
-# %%
 LENGTHS = {"1_to_5_words": range(1, 6), "6_to_10_words": range(6, 11), "over_10_words": range(11, 10**6)}
 NUM_SAMPLES = 10
 
 
 def evaluate(
-    run: RunDirectory,
-    split: str = "test",
-    beam: int = 5,
-    length_penalty: float = 1.0,
-    data: str | None = None,
-    data_dir: Path | None = None,
-    write: bool = True,
-    model_class: type[Translator] = Translator,
+    options: EvaluateOptions, model_class: type[Translator] = Translator
 ) -> dict[str, float | dict[str, float]]:
-    """Measure the best checkpoint on all held-out pairs, print ten translations, and return the metrics.
-
-    Args:
-        run: a trained run.
-        split: "test" or "validation".
-        beam: number of hypotheses of the beam search.
-        length_penalty: see `common.nn.beam_search.beam_search`.
-        data: the name of the pairs; None for that of the run, see `RunDirectory.data_to_use`.
-        data_dir: the download cache; None for the default one.
-        write: write `evaluation.json` and the ten translations.
-        model_class: of the model; the notebook passes the class that it defines.
+    """Measure the best checkpoint of a run on all held-out pairs, print ten translations, and return the metrics.
 
     Raises:
         UserError: there is no checkpoint, or the model was trained on other pairs.
     """
     started = time.monotonic()
+    run = RunDirectory.open(options.run, Config.EXAMPLE)
     trained = run.read_config()
     config = Config.from_settings(trained.settings)
-    data = run.data_to_use(data, Config.DATA_SETS)
-    corpus = load_corpus(data, **config.corpus(), data_dir=data_dir)
+    data = run.data_to_use(options.data, Config.DATA_SETS)
+    corpus = load_corpus(data, **config.corpus(), data_dir=options.data_dir)
     if corpus.fingerprint != trained.data:
         raise UserError(f"{data}: not the pairs that {run.path} was trained on; name those with --data")
     translator = SentenceTranslator.load(run, model_class)
-    pairs = getattr(corpus, split)
+    pairs = getattr(corpus, options.split)
     metrics = measure_tokens(translator, pairs, config.batch_size)
     sources, references = zip(*pairs, strict=True)
-    for name, width in (("greedy", 1), ("beam", beam)):
-        translations = [best[0].text for best in translator.translate(sources, width, length_penalty)]
+    for name, width in (("greedy", 1), ("beam", options.beam)):
+        translations = [best[0].text for best in translator.translate(sources, width, options.length_penalty)]
         metrics[name] = measure_text(sources, translations, references)
     if config.data == "tiny":
         metrics["alignment"] = measure_alignment(translator, pairs)
     examples = format_samples(sources, translations, references)
     echo(examples)
-    if write:
-        write_atomically(run.samples / f"{split}.txt", examples)
-        run.write_evaluation(
-            split, protocol(split, len(pairs), beam, length_penalty), time.monotonic() - started, metrics
-        )
+    if options.write:
+        write_atomically(run.samples / f"{options.split}.txt", examples)
+        run.write_evaluation(options.split, protocol(options, len(pairs)), time.monotonic() - started, metrics)
     return metrics
 
 
-def protocol(split: str, count: int, beam: int, length_penalty: float) -> str:
+def protocol(options: EvaluateOptions, count: int) -> str:
     """Return the rule by which the metrics are computed, with sacrebleu's signatures."""
     return (
-        f"all {count:,} {split} pairs, no sentence of which stands in training; raw text, cased, one reference a row; "
-        f"greedy, and beam {beam} with length penalty {length_penalty:g}; BLEU {_signature(BLEU)}, "
-        f"chrF {_signature(CHRF)}; by words of the source between spaces; nats, perplexity and accuracy a token "
-        "with the reference as context; float32; best checkpoint by validation loss"
+        f"all {count:,} {options.split} pairs, no sentence of which stands in training; raw text, cased, one reference "
+        f"a row; greedy, and beam {options.beam} with length penalty {options.length_penalty:g}; "
+        f"BLEU {_signature(BLEU)}, chrF {_signature(CHRF)}; by words of the source between spaces; nats, perplexity "
+        "and accuracy a token with the reference as context; float32; best checkpoint by validation loss"
     )
 
 
@@ -134,12 +111,8 @@ def format_samples(sources: Sequence[str], translations: Sequence[str], referenc
     return "\n".join(f"{sources[i]}\n  model      {translations[i]}\n  reference  {references[i]}\n" for i in indices)
 
 
-# %% [markdown]
 # The grammar of the tiny data also gives the word alignment, so the attention itself can be measured. For each noun,
 # verb and adjective of a reference: is the largest weight on the source word that it translates?
-
-
-# %%
 def measure_alignment(translator: SentenceTranslator, pairs: Sequence[Pair]) -> float:
     """Return the fraction of the content words of tiny pairs whose largest weight is on the aligned word."""
     attention = reference_attention(translator.model, pairs, translator.source_tokenizer, translator.target_tokenizer)

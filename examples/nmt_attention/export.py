@@ -72,8 +72,7 @@ def export(translator: SentenceTranslator, folder: Path, maker: str, overwrite: 
             "source_tokens": source_tokens,
         }
 
-    without_gradients = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-    return save_model(module, {"serving_default": translate}, folder, maker, overwrite, without_gradients)
+    return save_model(module, {"serving_default": translate}, folder, maker, overwrite)
 
 
 def _tokenise(sentences: tf.Tensor) -> tf.Tensor:

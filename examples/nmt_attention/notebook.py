@@ -27,7 +27,7 @@
 
 from dataclasses import replace
 
-from examples.nmt_attention.config import PRESETS
+from examples.nmt_attention.config import PRESETS, EvaluateOptions
 
 PRESET = "tiny"  # @param ["tiny", "quick", "full"]
 config = replace(PRESETS[PRESET], fresh=True)  # fresh: train anew whenever the cell that trains is run
@@ -269,7 +269,7 @@ for candidate in candidates:
 from common.app.report import flatten, format_value
 from examples.nmt_attention.evaluate import evaluate
 
-for name, value in flatten(evaluate(run, data_dir=config.data_dir, model_class=Translator)).items():
+for name, value in flatten(evaluate(EvaluateOptions(run=run.path, data_dir=config.data_dir), Translator)).items():
     print(f"{name:<26} {format_value(value)}")
 
 # %% [markdown]

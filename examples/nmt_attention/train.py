@@ -1,11 +1,8 @@
-# %% [markdown]
-# # Translation: training
-#
-# This module connects the batches, the model and the training loop. The loop keeps the best weights. It can be
-# interrupted at any step and resumes there.
+"""Step 4: train the model in a run directory; draw the figures at the end.
 
-# %%
-"""Step 4: train the model in a run directory; draw the figures at the end."""
+This module connects the batches, the model and the training loop. The loop keeps the best weights. It can be
+interrupted at any step and resumes there.
+"""
 
 import math
 from functools import partial
@@ -32,16 +29,7 @@ from examples.nmt_attention.demonstrate.attention_plots import (
 from examples.nmt_attention.download.parallel_corpus import Pair
 from examples.nmt_attention.model import Translator
 
-# %% [markdown]
-# **Muon** (`common/nn/muon.py`) updates the matrices: its step has the same length in every direction of a matrix. It
-# runs at every fourth step and goes four times as far, which saves time. **Adam** updates embeddings and biases. Its
-# learning rate can be tuned for the embeddings alone, which tolerate a much larger one than the matrices.
-#
-# The learning rate rises over the first steps, while the averages of the gradients are inaccurate, and then falls to
-# zero along a cosine.
 
-
-# %%
 def build_model(
     config: Config, source_size: int, target_size: int, model_class: type[Translator] = Translator
 ) -> Translator:
@@ -49,6 +37,12 @@ def build_model(
     return model_class(source_size, target_size, **config.architecture()).build_weights()
 
 
+# **Muon** (`common/nn/muon.py`) updates the matrices: its step has the same length in every direction of a matrix. It
+# runs at every fourth step and goes four times as far, which saves time. **Adam** updates embeddings and biases. Its
+# learning rate can be tuned for the embeddings alone, which tolerate a much larger one than the matrices.
+#
+# The learning rate rises over the first steps, while the averages of the gradients are inaccurate, and then falls to
+# zero along a cosine.
 def build_schedule(config: Config, total_steps: int) -> WarmupCosine:
     """Return the learning rate of a run of `total_steps` steps."""
     return WarmupCosine(config.learning_rate, total_steps, config.warmup_steps)
@@ -72,9 +66,7 @@ def build_optimizer(config: Config, schedule: WarmupCosine) -> keras.optimizers.
 def train(config: Config, model_class: type[Translator] = Translator) -> RunDirectory:
     """Train with the settings `config`, or resume the run in its directory, and draw the figures.
 
-    Args:
-        config: the settings.
-        model_class: of the model; the notebook passes the class that it defines.
+    The notebook passes the `model_class` that it defines.
 
     Raises:
         UserError: the data cannot be used, or the run directory has other settings.
@@ -83,13 +75,7 @@ def train(config: Config, model_class: type[Translator] = Translator) -> RunDire
     config = config.with_precision()
     trainer.set_seed_and_precision(config.seed, config.precision)
     corpus = load_corpus(config.data, **config.corpus(), data_dir=config.data_dir)
-    run = RunDirectory.start(
-        config.run_path,
-        config.EXAMPLE,
-        settings=config.settings(),
-        data=corpus.fingerprint,
-        fresh=config.fresh,
-    )
+    run = config.start_run(corpus.fingerprint)
     save_vocabularies(run, corpus)
 
     train_pairs = EncodedPairs(corpus.train, corpus.source_tokenizer, corpus.target_tokenizer)
@@ -104,15 +90,10 @@ def train(config: Config, model_class: type[Translator] = Translator) -> RunDire
     trainer.Trainer(
         model,
         run,
-        epochs=config.epochs,
         steps_per_epoch=steps_per_epoch,
-        patience=config.patience,
         callbacks=[TranslationSamples(run, samples, corpus, config.max_tokens)],
-        eager=config.eager,
-        xla=config.xla,
         schedule=schedule,
-        max_minutes=config.max_minutes,
-        checkpoint_seconds=config.checkpoint_seconds,
+        **config.loop_settings(),
     ).fit(batches, validation_pairs.batches(config.batch_size, seed=0, epoch=0))
     draw_figures(run, corpus, samples, model_class)
     return run

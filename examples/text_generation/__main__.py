@@ -26,7 +26,7 @@ def generate(options: GenerateOptions) -> None:
     """Write continuations to stdout as they are made.
 
     Raises:
-        UserError: no prompt, or one with characters that the model never saw.
+        UserError: no prompt, or one with characters that are not in the vocabulary.
     """
     from common.errors import UserError
     from common.io.terminal import echo
@@ -42,7 +42,7 @@ def generate(options: GenerateOptions) -> None:
     sampling = Sampling(options.temperature, options.top_k, options.top_p, options.seed)
     if options.samples == 1:
         pieces = generator.stream(prompt, options.length, sampling)
-        [first] = next(pieces)  # before anything is printed: the prompt may have characters that the model never saw
+        [first] = next(pieces)  # before anything is printed: characters may not be in the vocabulary
         echo(prompt + first, end="")
         for [piece] in pieces:
             echo(piece, end="")
@@ -55,12 +55,10 @@ def generate(options: GenerateOptions) -> None:
 def evaluate(options: EvaluateOptions) -> None:
     """Print the metrics, and refresh the report."""
     from common.app.commands import print_evaluation
-    from common.training.run_directory import RunDirectory
     from examples.text_generation.evaluate import evaluate
     from examples.text_generation.report import write_report
 
-    run = RunDirectory.open(options.run, Config.EXAMPLE)
-    print_evaluation(run, evaluate(run, options.data, options.data_dir, options.write), options, write_report)
+    print_evaluation(evaluate(options), options, write_report)
 
 
 def export(options: ExportOptions) -> None:

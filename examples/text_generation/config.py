@@ -2,22 +2,17 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
+
+from annotated_types import Interval
 
 from common.app import cli
-from common.app.cli import (
-    MAX_SEED,
-    MAX_STEPS,
-    MAX_WIDTH,
-    OrNone,
-    OutputOptions,
-    RunOptions,
-    TrainOptions,
-    require_between,
-    require_fraction,
-    require_positive,
-)
+from common.app.cli import OrNone, OutputOptions, RunOptions, TrainOptions
+from common.app.intervals import MAX_WIDTH, Count, CountOrZero, Fraction, NotNegative, Positive, Seed, Width
 from common.errors import UserError
+
+MAX_LENGTH = 1_000_000
+"""Largest number of characters of a prompt and of a continuation."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,57 +30,47 @@ class Config(TrainOptions):
     data: str = "shakespeare"
     """shakespeare, tiny (embedded), tfds:tiny_shakespeare, or the path of a UTF-8 text file or a folder of .txt.
     The first 90 % of the characters are for training, the last 10 % for validation."""
-    epochs: int = 3
+    epochs: Count = 3
     """Passes over the training text; the learning rate falls to its floor at the end of the last one."""
-    batch_size: int = 64
+    batch_size: Width = 64
     """Contiguous text streams in a batch; each step processes the next window of every stream."""
-    window: int = 50
+    window: Width = 50
     """Characters per step and stream. Gradients flow back this far; the state is carried further."""
-    embedding_dim: int = 256
+    embedding_dim: Width = 256
     """Dimension of the embedding of a character."""
     cell: Literal["gru", "lstm"] = "gru"
     """The kind of recurrent layers."""
-    units: int = 768
+    units: Width = 768
     """Dimension of the hidden state. More units reach a lower loss in the same steps, but a step takes longer."""
-    layers: int = 1
+    layers: Annotated[int, Interval(ge=1, le=64)] = 1
     """Recurrent layers, one above the other."""
-    dropout: float = 0.05
+    dropout: Fraction = 0.05
     """Fraction of the outputs of each recurrent layer set to zero in training; increase it if the model overfits."""
     optimizer: Literal["muon", "adam"] = "muon"
     """Optimizer of the matrices of the recurrent layers; Muon needs fewer steps. All other weights use Adam."""
-    learning_rate: float = 6e-3
+    learning_rate: Positive = 6e-3
     """Adam's largest learning rate; 2e-3 was chosen with --optimizer adam."""
-    muon_rms_rate: float = 0.18
+    muon_rms_rate: Positive = 0.18
     """Root mean square of the entries of Muon's step, in units of the learning rate; Adam's is about 0.2. The value is
     for 942 steps, three epochs of Shakespeare; for N steps it is multiplied by sqrt(942 / N)."""
-    warmup_steps: int = 25
+    warmup_steps: CountOrZero = 25
     """Steps over which the learning rate rises from 0; without them the training diverges."""
-    learning_rate_floor: float = 0.03
+    learning_rate_floor: NotNegative = 0.03
     """Fraction of the largest learning rate that is left at the end of the cosine decay."""
-    beta_2: float = 0.99
+    beta_2: Fraction = 0.99
     """Adam's decay of the mean squared gradient; 0.999 is too slow for runs of a few hundred steps."""
-    weight_decay: float = 0.1
+    weight_decay: NotNegative = 0.1
     """Decoupled weight decay (AdamW): each step subtracts this fraction of the weights, times the learning rate."""
-    clip_norm: float = 1.0
+    clip_norm: Positive = 1.0
     """Largest global norm of the gradients; larger ones are scaled down, because recurrent gradients can explode."""
     prompt: OrNone[str] = None
     """Prompt that is continued after every epoch, for samples/ and the GIF.
     [default: ROMEO: for Shakespeare, else a line of the validation text]"""
-    sample_length: int = 400
+    sample_length: Width = 400
     """Characters of each continuation."""
 
     def __post_init__(self):
-        """Check the ranges.
-
-        Raises:
-            UserError: a value out of its range.
-        """
         super().__post_init__()
-        require_between(1, MAX_WIDTH, self, "window", "embedding_dim", "units", "sample_length")
-        require_between(1, 64, self, "layers")
-        require_between(0, MAX_STEPS, self, "warmup_steps", "weight_decay", "learning_rate_floor")
-        require_fraction(self, "dropout", "beta_2")
-        require_positive(self, "learning_rate", "muon_rms_rate", "clip_norm")
         if self.prompt == "":
             raise UserError("--prompt: expected at least one character, got none")
 
@@ -107,10 +92,6 @@ PRESETS = {
 }  # fmt: skip
 
 
-MAX_LENGTH = 1_000_000
-"""Largest number of characters of a prompt and of a continuation."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class GenerateOptions(RunOptions):
     """Continue a prompt with the trained model, character by character, on stdout.
@@ -122,34 +103,23 @@ class GenerateOptions(RunOptions):
     """Text to continue. [default: the prompt of the training samples]"""
     prompt_file: OrNone[Path] = None
     """UTF-8 file with the prompt, in place of --prompt."""
-    length: int = 1000
+    length: Annotated[int, Interval(ge=1, le=MAX_LENGTH)] = 1000
     """Number of characters to generate."""
-    temperature: float = 0.8
+    temperature: Annotated[float, Interval(ge=0, le=1000)] = 0.8
     """Divides the logits: below 1 the text repeats itself, above 1 it is more random; 0: the likeliest character."""
-    top_k: int = 0
+    top_k: Annotated[int, Interval(ge=0, le=MAX_WIDTH)] = 0
     """Sample from the K likeliest characters only; 0: from all."""
-    top_p: float = 1.0
+    top_p: Annotated[float, Interval(gt=0, le=1)] = 1.0
     """Sample from the likeliest characters with this total probability; 1: from all."""
-    seed: int = 1
+    seed: Seed = 1
     """The same seed generates the same text."""
-    samples: int = 1
+    samples: Annotated[int, Interval(ge=1, le=10_000)] = 1
     """Number of continuations."""
 
     def __post_init__(self):
-        """Check the ranges.
-
-        Raises:
-            UserError: a value out of its range.
-        """
-        require_between(1, MAX_LENGTH, self, "length")
-        require_between(1, 10_000, self, "samples")
-        require_between(0, MAX_SEED, self, "seed")
-        require_between(0, MAX_WIDTH, self, "top_k")
-        require_between(0, 1000, self, "temperature")
+        super().__post_init__()
         if self.length * self.samples > 10 * MAX_LENGTH:
             raise UserError(f"--length and --samples: expected at most {10 * MAX_LENGTH:,} characters in all")
-        if not 0 < self.top_p <= 1:
-            raise UserError(f"--top-p: expected a probability above 0 and up to 1, got {self.top_p}")
         if self.prompt is not None and self.prompt_file is not None:
             raise UserError("--prompt and --prompt-file: expected one of them, got both")
         if self.prompt == "":

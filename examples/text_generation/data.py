@@ -1,13 +1,10 @@
-# %% [markdown]
-# # Text generation: the data
-#
-# A character-level language model is trained on text alone. The target at each position is the next character. This
-# module does the first two of the five steps: **download** the text and **preprocess** it into `tf.data` batches.
-#
-# Letters in shape comments: B streams side by side (the batch), T characters in a window (time), V vocabulary.
+"""Steps 1 and 2: a text of any source as ids, and batches of windows of contiguous streams.
 
-# %%
-"""Steps 1 and 2: a text of any source as ids, and batches of windows of contiguous streams."""
+A character-level language model is trained on text alone. The target at each position is the next character. This
+module does the first two of the five steps: **download** the text and **preprocess** it into `tf.data` batches.
+
+Letters in shape comments: B streams side by side (the batch), T characters in a window (time), V vocabulary.
+"""
 
 import hashlib
 from dataclasses import dataclass
@@ -24,13 +21,8 @@ from common.data.tfds import load_splits
 from common.data.vocabulary import Vocabulary
 from common.errors import UserError
 
-# %% [markdown]
-# ## Step 1: download
-#
-# Tiny Shakespeare is about one megabyte of plays. The checksum ensures that all runs use the same bytes, so that
-# results can be compared. A file in the cache is used without a connection.
-
-# %%
+# Step 1: download. Tiny Shakespeare is about one megabyte of plays. The checksum ensures that all runs use the same
+# bytes, so that results can be compared. A file in the cache is used without a connection.
 SHAKESPEARE = Resource(
     path="shakespeare.txt",
     url="https://storage.googleapis.com/download.tensorflow.org/data/shakespeare.txt",
@@ -75,15 +67,9 @@ def _load_from_tfds(name: str, data_dir: Path | None) -> str:
     return normalise(("" if one_text_cut_up else "\n").join(texts))
 
 
-# %% [markdown]
-# ## Step 2: preprocess
-#
-# Every distinct character gets an id. The first 90 % of the characters are for training, the last 10 % for validation.
-# The split is by position, so no validation sentence is in the training text. If overlapping windows were shuffled into
-# two splits, nearly all validation characters would leak into the training text.
-
-
-# %%
+# Step 2: preprocess. Every distinct character gets an id. The first 90 % of the characters are for training, the last
+# 10 % for validation. The split is by position, so no validation sentence is in the training text. If overlapping
+# windows were shuffled into two splits, nearly all validation characters would leak into the training text.
 @dataclass(frozen=True)
 class Corpus:
     """The ids of a text, split for training and validation, and its vocabulary."""
@@ -125,9 +111,6 @@ def first_words(text: str) -> str:
     return next((line for line in lines if len(line) > 8), text[:40])
 
 
-# %% [markdown]
-# ### Contiguous streams
-#
 # The state of a recurrent network can carry information over more than one window of T characters. For that, the final
 # state of a window must be the initial state of the next one. So the text is cut into B long **streams**. Each batch
 # holds the next window of every stream:
@@ -139,9 +122,6 @@ def first_words(text: str) -> str:
 # ```
 #
 # So these batches must not be shuffled: each window would get the state of an unrelated one.
-
-
-# %%
 def contiguous_batches(ids: np.ndarray, streams: int, window: int) -> tf.data.Dataset:
     """Return batches of the windows of B contiguous streams.
 
@@ -176,13 +156,9 @@ def _shifted_rows(ids: np.ndarray, rows: int, length: int) -> tuple[np.ndarray, 
     return layout(ids[:-1]), layout(ids[1:]), layout(np.ones(len(ids) - 1, bool))
 
 
-# %% [markdown]
 # In every epoch the text starts at another random position and wraps around at its end, so the streams are not always
 # cut at the same characters. The position depends only on the seed and the epoch. So a resumed run gets the same
 # batches as a run without interruption.
-
-
-# %%
 def training_batches(ids: np.ndarray, streams: int, window: int, seed: int, epoch: int) -> tf.data.Dataset:
     """Return one epoch of `contiguous_batches`, from a random position that `seed` and `epoch` determine."""
     start = np.random.default_rng([seed, epoch]).integers(len(ids))

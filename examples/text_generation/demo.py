@@ -1,11 +1,8 @@
-# %% [markdown]
-# # Text generation: the demonstration
-#
-# A trained model is a machine that, given some text, says how likely each next character is. Draw one, append it, ask
-# again: the model writes.
+"""Step 5: continue prompts with the trained model, and show how it learned to.
 
-# %%
-"""Step 5: continue prompts with the trained model, and show how it learned to."""
+A trained model is a machine that, given some text, says how likely each next character is. Draw one, append it, ask
+again: the model writes.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,25 +20,17 @@ from common.training.checkpoints import restore_weights
 from common.training.run_directory import RunDirectory
 from common.training.samples import SampleCallback, read_samples, sample_path
 from common.viz import figures
-
-# %% tags=["module"]
 from examples.text_generation.config import MAX_LENGTH, Config
 from examples.text_generation.data import VALIDATION_STREAMS
 from examples.text_generation.model import CharRNN, TrainableCharRNN
 
-# %% [markdown]
-# ## Step 5: write
-#
-# **Temperature** divides the logits before they become probabilities: below 1 the likely gets likelier (bold,
-# repetitive), above 1 uniforms even out (wild). **Top-k** and **top-p** cut off the long tail of characters that are
-# each unlikely, but together would be drawn every few words.
+# Step 5: write. **Temperature** divides the logits before they become probabilities: below 1 the likely gets likelier
+# (bold, repetitive), above 1 uniforms even out (wild). **Top-k** and **top-p** cut off the long tail of characters that
+# are each unlikely, but together would be drawn every few words.
 #
 # The whole loop is compiled: the next character is drawn and read in the graph, and Python only sees the result. To
 # write one text means to multiply a matrix by a vector for each character, which XLA does best; many texts at once
 # multiply matrices, which TensorFlow's own kernels do best.
-
-
-# %%
 MAX_PIECE = 1024
 """Characters that a call of the compiled loop writes at most; XLA must know it."""
 
@@ -71,7 +60,6 @@ class TextGenerator:
     """Continues text with a trained model."""
 
     def __init__(self, model: CharRNN, vocabulary: Vocabulary):
-        """Compile nothing yet: that happens at the first use."""
         self.model, self.vocabulary = model, vocabulary
         self._read = tf.function(self._read_prompt, reduce_retracing=True)
         self._write_one = tf.function(self._write, jit_compile=True)
@@ -95,7 +83,7 @@ class TextGenerator:
         """Return `samples` continuations of `prompt`, each of `length` characters, without the prompt.
 
         Raises:
-            UserError: the prompt has characters that the model never saw.
+            UserError: the prompt has characters that are not in the vocabulary.
         """
         pieces = self.stream(prompt, length, sampling, samples, MAX_PIECE)
         return ["".join(text) for text in zip(*pieces, strict=True)]
@@ -106,7 +94,7 @@ class TextGenerator:
         """Yield the same continuations `piece` characters at a time, up to `MAX_PIECE`, as soon as they are made.
 
         Raises:
-            UserError: the prompt has characters that the model never saw, or none at all.
+            UserError: the prompt has characters that are not in the vocabulary, or none at all.
         """
         ids = tf.constant(self.vocabulary.encode(prompt)[None])  # 1 T
         logits, state = self._read(ids, tf.constant(samples))  # B V, state B U
@@ -148,19 +136,12 @@ def read_prompt(path: Path) -> str:
     return prompt
 
 
-# %% [markdown]
-# ### Watching it learn
-#
 # Before training and after every epoch the same prompt is continued with the same random numbers. Side by side, or as a
 # GIF, one sees spelling come first, then words, then speakers and verse.
-
-
-# %%
 class WriteSamples(SampleCallback):
     """Writes continuations of a prompt to `samples/epoch_0000.txt` (untrained), `epoch_0001.txt` and so on."""
 
     def __init__(self, run: RunDirectory, vocabulary: Vocabulary, prompt: str, length: int):
-        """Continue `prompt` by `length` characters."""
         super().__init__(run)
         self.vocabulary, self.prompt, self.length = vocabulary, prompt, length
 

@@ -1,17 +1,13 @@
-# %% [markdown]
-# ## Step 5: measure
-#
-# The measure of a language model is its mean negative log-likelihood (nll) on text that it was not trained on: **nats
-# per character**, the mean of $-\ln p$, or **bits per character**, the same divided by $\ln 2$. Every validation
-# character counts once. A prediction may use all that came before it, so the state is carried through. Others measure
-# on windows that each start from a zero state, which gives a slightly higher number, so that number is given as well.
+r"""Step 5, continued: measure the trained model on the validation text.
 
-# %%
-"""Step 5, continued: measure the trained model on the validation text."""
+The measure of a language model is its mean negative log-likelihood (nll) on text that it was not trained on: **nats
+per character**, the mean of $-\ln p$, or **bits per character**, the same divided by $\ln 2$. Every validation
+character counts once. A prediction may use all that came before it, so the state is carried through. Others measure
+on windows that each start from a zero state, which gives a slightly higher number, so that number is given as well.
+"""
 
 import math
 import time
-from pathlib import Path
 
 import numpy as np
 
@@ -19,42 +15,27 @@ from common.errors import UserError
 from common.training import trainer
 from common.training.checkpoints import restore_weights
 from common.training.run_directory import RunDirectory
-
-# %% tags=["module"]
-from examples.text_generation.config import Config
+from examples.text_generation.config import Config, EvaluateOptions
 from examples.text_generation.data import VALIDATION_STREAMS, contiguous_batches, independent_windows, load_corpus
 from examples.text_generation.demo import build_model
 from examples.text_generation.model import TrainableCharRNN
 
-# %%
 WINDOW = 256  # characters of context at most in the second rule, as others report it
 
 
-def evaluate(
-    run: RunDirectory,
-    data: str | None = None,
-    data_dir: Path | None = None,
-    write: bool = True,
-    model_class: type[TrainableCharRNN] = TrainableCharRNN,
-) -> dict[str, float]:
-    """Measure the best checkpoint on all validation characters and return the metrics.
-
-    Args:
-        run: a trained run.
-        data: what text it was trained on; None to take that from the run, see `RunDirectory.data_to_use`.
-        data_dir: the download cache; None for the default one.
-        write: write `evaluation.json`.
-        model_class: of the model; the notebook passes the class that it defines.
+def evaluate(options: EvaluateOptions, model_class: type[TrainableCharRNN] = TrainableCharRNN) -> dict[str, float]:
+    """Measure the best checkpoint of a run on all validation characters and return the metrics.
 
     Raises:
         UserError: no checkpoint, or the data is not what the model was trained on.
     """
     started = time.monotonic()
+    run = RunDirectory.open(options.run, Config.EXAMPLE)
     trained = run.read_config()
     config = Config.from_settings(trained.settings)
     trainer.set_seed_and_precision(config.seed, config.precision)
-    data = run.data_to_use(data, Config.DATA_SETS)
-    corpus = load_corpus(data, config.window, data_dir)
+    data = run.data_to_use(options.data, Config.DATA_SETS)
+    corpus = load_corpus(data, config.window, options.data_dir)
     if corpus.fingerprint != trained.data:
         raise UserError(f"{data}: not the text that {run.path} was trained on; name that text with --data")
     model = build_model(config, len(corpus.vocabulary), model_class)
@@ -65,7 +46,7 @@ def evaluate(
         f"{VALIDATION_STREAMS} contiguous streams with the state carried through each; best checkpoint by the same "
         f"figure; windows_{WINDOW}: the same characters in windows of {WINDOW}, each from a zero state"
     )
-    if write:
+    if options.write:
         run.write_evaluation("validation", rule, time.monotonic() - started, metrics)
     return metrics
 

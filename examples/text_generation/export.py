@@ -14,7 +14,7 @@ def export(generator: TextGenerator, folder: Path, maker: str, overwrite: bool =
     """Write the SavedModel to `folder` and return it; see `common.app.saved_model.save_model` for the arguments.
 
     Its one signature takes prompt (string), length, top_k, seed (int32), temperature and top_p (float32), all scalars,
-    and gives {"text": the prompt and its continuation}. It fails on characters that the model never saw.
+    and gives {"text": the prompt and its continuation}. It fails on characters that are not in the vocabulary.
     """
     module = tf.Module()
     # The variables and the table are handed over by name: what a graph uses, the module must hold.
@@ -47,8 +47,7 @@ def export(generator: TextGenerator, folder: Path, maker: str, overwrite: bool =
         )  # 1 length
         return {"text": prompt + tf.strings.reduce_join(tf.gather(module.symbols, drawn[0]))}
 
-    without_gradients = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-    return save_model(module, {"serving_default": generate}, folder, maker, overwrite, without_gradients)
+    return save_model(module, {"serving_default": generate}, folder, maker, overwrite)
 
 
 def _encode(prompt: tf.Tensor, table: tf.lookup.StaticHashTable) -> tf.Tensor:
@@ -57,7 +56,7 @@ def _encode(prompt: tf.Tensor, table: tf.lookup.StaticHashTable) -> tf.Tensor:
     unseen = tf.boolean_mask(characters, ids < 0)
     checks = [
         tf.debugging.Assert(tf.size(ids) > 0, ["the prompt is empty"]),
-        tf.debugging.Assert(tf.size(unseen) == 0, ["characters that the model never saw:", unseen], summarize=20),
+        tf.debugging.Assert(tf.size(unseen) == 0, ["characters that are not in the vocabulary:", unseen], summarize=20),
     ]
     with tf.control_dependencies(checks):
         return tf.identity(ids)

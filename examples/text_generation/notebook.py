@@ -28,7 +28,7 @@
 
 from dataclasses import replace
 
-from examples.text_generation.config import PRESETS
+from examples.text_generation.config import PRESETS, EvaluateOptions
 
 PRESET = "tiny"  # @param ["tiny", "quick", "full"]
 config = replace(PRESETS[PRESET], fresh=True)  # fresh: train anew whenever the cell that trains is run
@@ -222,7 +222,7 @@ for temperature in (0.3, 0.8, 1.5):
 from common.app.report import flatten, format_value
 from examples.text_generation.evaluate import evaluate
 
-for name, value in flatten(evaluate(run, data_dir=config.data_dir, model_class=TrainableCharRNN)).items():
+for name, value in flatten(evaluate(EvaluateOptions(run=run.path, data_dir=config.data_dir), TrainableCharRNN)).items():
     print(f"{name:<28} {format_value(value)}")
 
 # %% [markdown]

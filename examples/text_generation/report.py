@@ -11,17 +11,15 @@ from examples.text_generation.demo import LOSS_UNIT
 def write_report(run: RunDirectory) -> Path:
     """Write `report.html` from what the run directory holds by now, and return its path."""
     lead = "A recurrent network that reads one character at a time, learned to write from nothing but the text."
-    drawn = run.figures / "loss_heatmap.png"
-    if not drawn.exists():  # stopped within the first epoch
-        return report.write_report(run, "Text generation", lead, [])
-    learning = [
-        report.Picture(run.figures / "learning_curve.png", "Loss by epoch, in nats per character"),
-        report.Picture(run.figures / "training.gif", "The same prompt continued after every epoch"),
-    ]
-    alt = "A validation passage, each character shaded by its negative log-likelihood"
+    learning = {
+        "learning_curve.png": "Loss by epoch, in nats per character",
+        "training.gif": "The same prompt continued after every epoch",
+    }
+    heatmap = {"loss_heatmap.png": "A validation passage, each character shaded by its negative log-likelihood"}
+    listings = read_samples(run, LOSS_UNIT)
     sections = [
         report.section_on_evaluation(run),
-        report.Section("Learning to write", pictures=learning, listings=read_samples(run, LOSS_UNIT)),
-        report.Section("Loss of each character", pictures=[report.Picture(drawn, alt)]),
+        report.Section("Learning to write", pictures=report.figures(run, learning), listings=listings),
+        report.Section("Loss of each character", pictures=report.figures(run, heatmap)),
     ]
     return report.write_report(run, "Text generation", lead, sections)

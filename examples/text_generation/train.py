@@ -1,11 +1,8 @@
-# %% [markdown]
-# # Text generation: training
-#
-# Everything meets here: the batches, the model with its tape, and the loop that drives them, keeps the best weights and
-# can be interrupted anywhere.
+"""Step 4: put data, model and loop together in a run directory; draw the pictures when training is over.
 
-# %%
-"""Step 4: put data, model and loop together in a run directory; draw the pictures when training is over."""
+Everything meets here: the batches, the model with its tape, and the loop that drives them, keeps the best weights and
+can be interrupted anywhere.
+"""
 
 import math
 from dataclasses import replace
@@ -21,28 +18,17 @@ from common.training import trainer
 from common.training.run_directory import RunDirectory
 from common.training.schedule import WarmupCosine
 from common.viz import figures
-
-# %% tags=["module"]
 from examples.text_generation.config import Config
-from examples.text_generation.data import (
-    VALIDATION_STREAMS,
-    Corpus,
-    contiguous_batches,
-    load_corpus,
-    training_batches,
-)
+from examples.text_generation.data import VALIDATION_STREAMS, Corpus, contiguous_batches, load_corpus, training_batches
 from examples.text_generation.demo import LOSS_UNIT, TextGenerator, WriteSamples, build_model, draw_training_gif
 from examples.text_generation.demonstrate.loss_heatmap import character_losses, choose_passage, draw_loss_heatmap
 from examples.text_generation.model import CharRNN, TrainableCharRNN
 
-# %% [markdown]
+
 # Two optimizers share the work. **Adam** (Kingma and Ba 2015, arXiv:1412.6980) updates embedding, biases and output
 # layer. **Muon** (`common/nn/muon.py`) updates the matrices of the recurrent layers, with equally long steps in all
 # directions of a matrix. `--optimizer adam` uses Adam for everything. The length of Muon's steps falls with the square
 # root of the number of steps. The learning rate rises over the first steps and then falls along a cosine.
-
-
-# %%
 def build_schedule(config: Config, total_steps: int) -> WarmupCosine:
     """Return the learning rate of a run of so many steps."""
     return WarmupCosine(config.learning_rate, total_steps, config.warmup_steps, config.learning_rate_floor)
@@ -78,10 +64,8 @@ def train(
 ) -> RunDirectory:
     """Train a model by the settings of `config`, or resume its run, and draw the figures.
 
-    Args:
-        config: the settings.
-        model_class: of the model that is trained; the notebook passes the class that it defines.
-        network_class: the same without the training steps, into which the best weights are restored.
+    The notebook passes the classes that it defines: `model_class` is trained, and the best weights are restored into a
+    `network_class`, the same without the training steps.
 
     Raises:
         UserError: bad data, or a run directory with other settings.
@@ -92,13 +76,7 @@ def train(
     corpus = load_corpus(config.data, config.window, config.data_dir)
     config = replace(config, prompt=config.prompt or corpus.prompt)
     corpus.vocabulary.encode(config.prompt)  # fail now, not after the first epoch
-    run = RunDirectory.start(
-        config.run_path,
-        config.EXAMPLE,
-        settings=config.settings(),
-        data=corpus.fingerprint,
-        fresh=config.fresh,
-    )
+    run = config.start_run(corpus.fingerprint)
     corpus.vocabulary.save(run.vocabulary)
 
     batches = partial(training_batches, corpus.train, config.batch_size, config.window, config.seed)
@@ -110,15 +88,10 @@ def train(
     trainer.Trainer(
         model,
         run,
-        epochs=config.epochs,
         steps_per_epoch=steps_per_epoch,
-        patience=config.patience,
         callbacks=[WriteSamples(run, corpus.vocabulary, config.prompt, config.sample_length)],
-        eager=config.eager,
-        xla=config.xla,
         schedule=schedule,
-        max_minutes=config.max_minutes,
-        checkpoint_seconds=config.checkpoint_seconds,
+        **config.loop_settings(),
     ).fit(batches, contiguous_batches(corpus.validation, VALIDATION_STREAMS, config.window))
     draw_figures(run, config, corpus, network_class)
     return run

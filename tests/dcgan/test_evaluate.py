@@ -7,7 +7,7 @@ from PIL import Image
 
 from common.errors import UserError
 from common.training.run_directory import RunDirectory
-from examples.dcgan.config import PRESETS
+from examples.dcgan.config import PRESETS, EvaluateOptions
 from examples.dcgan.evaluate import evaluate, measure_classes, measure_neighbours
 from examples.dcgan.train import train
 from tests.dcgan.tiny import SETTINGS
@@ -38,7 +38,7 @@ def test_near_duplicates_and_copies_are_found_without_labels(tiny_images, tmp_pa
 
 
 def test_evaluation_is_written_with_its_rule(trained, feature_classifier):
-    metrics = evaluate(trained, samples=200)
+    metrics = evaluate(EvaluateOptions(run=trained.path, samples=200))
     entry = trained.read_evaluation()
     assert entry.metrics == metrics and entry.split == "held-out"
     assert "200 generated against 200 held-out" in entry.rule and feature_classifier.sha256[:12] in entry.rule
@@ -54,7 +54,7 @@ def test_without_labels_the_rule_says_what_is_left_out(tmp_path, tiny_images):
         Image.fromarray(pixels).save(tmp_path / "mine" / f"{number:02d}.png")
     settings = SETTINGS | {"data": str(tmp_path / "mine"), "run_dir": tmp_path / "run", "epochs": 1, "image_size": 16}
     run = RunDirectory(train(replace(PRESETS["tiny"], **settings)).path)
-    assert set(evaluate(run)) == {"diversity", "novelty"}
+    assert set(evaluate(EvaluateOptions(run=run.path))) == {"diversity", "novelty"}
     entry = run.read_evaluation()
     assert entry.rule.startswith("no labels") and entry.split == "training"
 
@@ -62,9 +62,9 @@ def test_without_labels_the_rule_says_what_is_left_out(tmp_path, tiny_images):
 def test_other_images_than_those_of_training_are_refused(trained, tmp_path):
     Image.new("L", (28, 28)).save(tmp_path / "a.png")
     with pytest.raises(UserError, match="not the images that .* was trained on"):
-        evaluate(trained, data=str(tmp_path))
+        evaluate(EvaluateOptions(run=trained.path, data=str(tmp_path)))
 
 
 def test_a_moved_run_can_be_measured(trained, tmp_path):
     moved = RunDirectory(shutil.copytree(trained.path, tmp_path / "elsewhere"))
-    assert evaluate(moved, samples=50)["frechet_floor"] > 0
+    assert evaluate(EvaluateOptions(run=moved.path, samples=50))["frechet_floor"] > 0

@@ -238,7 +238,7 @@ def most_on_disk(monkeypatch) -> Callable[[], int]:
         sizes.append(sum(entry.stat().st_size for entry in Path(folder).rglob("*")))
         rmtree(folder, **options)
 
-    monkeypatch.setattr(archives.shutil, "rmtree", weigh)
+    monkeypatch.setattr(shutil, "rmtree", weigh)
     return lambda: max(sizes)
 
 

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
+from examples.image_captioning.config import EvaluateOptions
 from examples.image_captioning.demo import Caption
 from examples.image_captioning.download.image_files import Photo
 from examples.image_captioning.download.toy_scenes import Scene, Shape
@@ -40,7 +41,7 @@ def test_the_peak_is_that_of_words_that_name_things():
 
 
 def test_it_measures_all_that_is_promised(trained):
-    metrics = evaluate(trained, "test")
+    metrics = evaluate(EvaluateOptions(run=trained.path, split="test"))
     written = trained.read_evaluation()
     assert written.metrics == metrics and written.split == "test" and "free-running" in written.rule
     names = {"bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "cider"}
@@ -51,4 +52,4 @@ def test_it_measures_all_that_is_promised(trained):
 
 def test_other_data_is_refused(trained, album):
     with pytest.raises(UserError, match="not the data that"):
-        evaluate(trained, data=str(album))
+        evaluate(EvaluateOptions(run=trained.path, data=str(album)))

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from common.training import trainer
-from examples.image_captioning.image_encoder import PrecomputedFeatures
+from examples.image_captioning.feature_grids import FeatureGrids
 from examples.image_captioning.model import Captioner, DeepOutput, doubly_stochastic_loss
 from examples.image_captioning.vocabulary import START, UNKNOWN
 
@@ -15,7 +15,7 @@ rng = np.random.default_rng(0)
 def make(seed=1, precision="float32", vocabulary_size=V, **settings):
     trainer.set_seed_and_precision(seed, precision)
     sizes = {"embedding_dim": E, "units": U, "attention_units": A} | settings
-    model = Captioner(vocabulary_size, PrecomputedFeatures((L, C), (M, D)), **sizes)
+    model = Captioner(vocabulary_size, FeatureGrids((L, C), (M, D)), **sizes)
     model(np.zeros((1, L * C + M * D), "float16"), np.zeros((1, 1), np.int32))
     if vocabulary_size == V:
         kernel = model.deep_output.logits.kernel

@@ -5,7 +5,7 @@ import pytest
 import sacrebleu
 
 from common.errors import UserError
-from common.training.run_directory import RunDirectory
+from examples.nmt_attention.config import EvaluateOptions
 from examples.nmt_attention.data import load_corpus
 from examples.nmt_attention.demonstrate.attention_plots import reference_attention
 from examples.nmt_attention.evaluate import alignment_accuracy, evaluate, format_samples, measure_text
@@ -13,7 +13,7 @@ from examples.nmt_attention.evaluate import alignment_accuracy, evaluate, format
 
 @pytest.fixture(scope="module")
 def metrics(trained):
-    return evaluate(trained)
+    return evaluate(EvaluateOptions(run=trained.path))
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def test_it_measures_what_sacrebleu_measures():
 
 def test_a_run_that_was_moved_measures_again_what_training_saw(trained, written, tmp_path):
     shutil.copytree(trained.path, tmp_path / "elsewhere")
-    metrics = evaluate(RunDirectory(tmp_path / "elsewhere"), "validation", beam=2)
+    metrics = evaluate(EvaluateOptions(run=tmp_path / "elsewhere", split="validation", beam=2))
     row = min(trained.read_metrics(), key=lambda row: row["val_loss"])
     assert metrics["nats_per_token"] == pytest.approx(row["val_loss"], abs=1e-5)
     assert metrics["accuracy"] == pytest.approx(row["val_accuracy"], abs=1e-5)
@@ -89,4 +89,4 @@ def test_ten_sentences_from_the_shortest_to_the_longest():
 def test_other_data_is_refused(trained, tmp_path):
     (tmp_path / "x.tsv").write_text("".join(f"a{n}\tb{n}\n" for n in range(99)))
     with pytest.raises(UserError, match="not the pairs that"):
-        evaluate(trained, data=str(tmp_path / "x.tsv"))
+        evaluate(EvaluateOptions(run=trained.path, data=str(tmp_path / "x.tsv")))

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from common.nn.adam import Adam
-from examples.nmt_attention.config import PRESETS, Config
+from examples.nmt_attention.config import PRESETS, Config, EvaluateOptions
 from examples.nmt_attention.demo import SentenceTranslator
 from examples.nmt_attention.evaluate import evaluate
 from examples.nmt_attention.model import Translator
@@ -56,9 +56,8 @@ def test_the_class_that_was_passed_is_trained_loaded_and_evaluated(tmp_path):
     run = train(config, WithTemperature)
     model = SentenceTranslator.load(run, WithTemperature).model
     assert isinstance(model, WithTemperature) and float(tf.convert_to_tensor(model.temperature)) != 1
-    measured, of_another_class = (
-        evaluate(run, beam=1, write=False, model_class=each)["nats_per_token"] for each in (WithTemperature, Translator)
-    )
+    options = EvaluateOptions(run=run.path, beam=1, write=False)
+    measured, of_another_class = (evaluate(options, each)["nats_per_token"] for each in (WithTemperature, Translator))
     [row] = run.read_metrics()
-    on_validation = evaluate(run, "validation", beam=1, write=False, model_class=WithTemperature)["nats_per_token"]
+    on_validation = evaluate(replace(options, split="validation"), WithTemperature)["nats_per_token"]
     assert on_validation == pytest.approx(row["val_loss"], abs=1e-3) and abs(measured - of_another_class) > 0.01

@@ -4,12 +4,12 @@ import shutil
 import pytest
 
 from common.errors import UserError
-from common.training.run_directory import RunDirectory
+from examples.text_generation.config import EvaluateOptions
 from examples.text_generation.evaluate import evaluate
 
 
 def test_it_measures_again_what_training_saw(trained):
-    metrics = evaluate(trained)
+    metrics = evaluate(EvaluateOptions(run=trained.path))
     best = min(row["val_loss"] for row in trained.read_metrics())
     assert metrics["nats_per_char"] == pytest.approx(best, abs=1e-6)
     assert metrics["bits_per_char"] == pytest.approx(best / math.log(2), abs=1e-6)
@@ -21,9 +21,9 @@ def test_it_measures_again_what_training_saw(trained):
 def test_another_text_is_refused(trained, tmp_path):
     (tmp_path / "other.txt").write_text("Quite another text. " * 100)
     with pytest.raises(UserError, match="not the text that"):
-        evaluate(trained, data=str(tmp_path / "other.txt"))
+        evaluate(EvaluateOptions(run=trained.path, data=str(tmp_path / "other.txt")))
 
 
 def test_a_run_that_was_moved_still_measures(trained, tmp_path):
     shutil.copytree(trained.path, tmp_path / "elsewhere")
-    assert evaluate(RunDirectory(tmp_path / "elsewhere")) == evaluate(trained)
+    assert evaluate(EvaluateOptions(run=tmp_path / "elsewhere")) == evaluate(EvaluateOptions(run=trained.path))

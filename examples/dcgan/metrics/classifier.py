@@ -3,8 +3,8 @@
 It is trained once for each data set, with Keras' `compile` and `fit`, and kept in the user's cache.
 """
 
+import contextlib
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,11 +15,10 @@ import tensorflow as tf
 
 from common.data.batching import without_autotuning
 from common.errors import UserError
-from common.io.files import write_atomically
-from common.io.tensors import tensor_bytes, tensors_from
+from common.io.tensors import tensor_bytes
 from common.io.terminal import echo
 from common.training import trainer
-from common.training.checkpoints import named_variables
+from common.training.checkpoints import Checkpoints, named_variables
 from examples.dcgan.data import ImageSet, to_unit_range
 
 _CACHE_VERSION = 1  # part of the cache key: raise it when network or training below change
@@ -54,31 +53,19 @@ def load_or_train_classifier(images: ImageSet) -> FeatureClassifier:
     """
     trainer.set_seed_and_precision(_SEED, precision="float32")  # the same classifier, whatever the precision of the run
     network = _build(images.train.shape[1:], int(images.train_labels.max()) + 1)
-    cached = _cache_path(images)
     variables = named_variables(network)
-    try:
-        note = json.loads(cached.with_suffix(".json").read_text(encoding="utf-8"))
-        content = cached.read_bytes()
-        if hashlib.sha256(content).hexdigest() == note["sha256"]:
-            tensors = tensors_from(content, cached)
-            for name, variable in variables.items():
-                variable.assign(tensors[name])
-            return FeatureClassifier(network, **note)
-    except (OSError, ValueError, LookupError, TypeError, UserError):
-        pass  # missing or damaged: train it
-    accuracy = _train(network, images)
-    content = tensor_bytes({name: variable.numpy() for name, variable in variables.items()})
-    sha256 = hashlib.sha256(content).hexdigest()
-    try:
-        cached.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(cached, content)
-        write_atomically(cached.with_suffix(".json"), json.dumps({"accuracy": accuracy, "sha256": sha256}))
-    except OSError as error:
-        raise UserError(
-            f"{cached}: the classifier cannot be kept there ({error.strerror or error}); free some space, or point "
-            "XDG_CACHE_HOME at a folder that can be written"
-        ) from error
-    return FeatureClassifier(network, accuracy, sha256)
+    cache = Checkpoints(_cache_path(images), network=variables)
+    state = None
+    with contextlib.suppress(UserError):  # damaged: train it again
+        state = cache.restore("best")
+    if state is None:
+        state = {"accuracy": _train(network, images)}
+        try:
+            cache.save("best", 0, state)
+        except UserError as error:
+            raise UserError(f"{error}; or point XDG_CACHE_HOME at a folder that can be written") from error
+    weights = tensor_bytes({name: variable.numpy() for name, variable in variables.items()})
+    return FeatureClassifier(network, state["accuracy"], hashlib.sha256(weights).hexdigest())
 
 
 def _build(image_shape: tuple[int, ...], classes: int) -> keras.Model:
@@ -115,4 +102,4 @@ def _train(network: keras.Model, images: ImageSet) -> float:
 def _cache_path(images: ImageSet) -> Path:
     labels = hashlib.sha256(images.train_labels.tobytes()).hexdigest()
     key = hashlib.sha256(f"{_CACHE_VERSION} {images.fingerprint} {labels}".encode()).hexdigest()[:16]
-    return Path(platformdirs.user_cache_dir("eager-examples")) / "classifiers" / f"{key}.safetensors"
+    return Path(platformdirs.user_cache_dir("eager-examples")) / "classifiers" / key

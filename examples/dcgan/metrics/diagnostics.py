@@ -1,12 +1,9 @@
-# %% [markdown]
-# ### How GANs fail
-#
-# Two failures are common. The discriminator **dominates**: it classifies almost every image correctly, and the
-# generator gets little gradient. Or the generator **collapses** to a few modes: its images repeat each other. The
-# metrics of the training step show both, and a callback warns of them.
+"""Step 4, continued: warnings about the two failures of GAN training, and a chart of the metrics by epoch.
 
-# %%
-"""Step 4, continued: warnings about the two failures of GAN training, and a chart of the metrics by epoch."""
+Two failures are common. The discriminator **dominates**: it classifies almost every image correctly, and the
+generator gets little gradient. Or the generator **collapses** to a few modes: its images repeat each other. The
+metrics of the training step show both, and a callback warns of them.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +15,6 @@ from tqdm.auto import tqdm
 
 from common.viz.figures import ACCENT, FAINT, SECOND, save_figure
 
-# %%
 DOMINANCE_ACCURACY = 0.97
 """Above it, on real and on fake images, the discriminator dominates."""
 COLLAPSE_DIVERSITY = 0.5

@@ -1,20 +1,17 @@
-# %% [markdown]
-# ### How good are the images? Compare two sets of images
-#
-# A generated image has no real counterpart to be compared with. So two sets of images are compared: each image is
-# described by a feature vector, and the distance between the two distributions of feature vectors is measured. The
-# **Frechet distance** (Heusel et al. 2017, arXiv:1706.08500) fits a Gaussian with mean $\mu$ and covariance $\Sigma$ to
-# each set:
-#
-# $$d^2 = \lVert \mu_a - \mu_b \rVert^2 + \mathrm{tr}\left(\Sigma_a + \Sigma_b - 2 (\Sigma_a \Sigma_b)^{1/2}\right)$$
-#
-# Blurred images move the mean; missing variety shrinks the covariance. The usual features, those of a network trained
-# on photographs, describe digits poorly. Here they come from a classifier of the same data. So the figure compares runs
-# on one data set; it cannot be compared with a FID from elsewhere. The **floor**, the distance between two sets of real
-# images, gives it a scale.
+r"""Metrics of generated images, from features, class probabilities and pixels.
 
-# %%
-"""Metrics of generated images, from features, class probabilities and pixels."""
+A generated image has no real counterpart to be compared with. So two sets of images are compared: each image is
+described by a feature vector, and the distance between the two distributions of feature vectors is measured. The
+**Frechet distance** (Heusel et al. 2017, arXiv:1706.08500) fits a Gaussian with mean $\mu$ and covariance $\Sigma$ to
+each set:
+
+$$d^2 = \lVert \mu_a - \mu_b \rVert^2 + \mathrm{tr}\left(\Sigma_a + \Sigma_b - 2 (\Sigma_a \Sigma_b)^{1/2}\right)$$
+
+Blurred images move the mean; missing variety shrinks the covariance. The usual features, those of a network trained
+on photographs, describe digits poorly. Here they come from a classifier of the same data. So the figure compares runs
+on one data set; it cannot be compared with a FID from elsewhere. The **floor**, the distance between two sets of real
+images, gives it a scale.
+"""
 
 import numpy as np
 import tensorflow as tf
@@ -66,16 +63,10 @@ def classes_covered(generated: np.ndarray, real: np.ndarray) -> int:
     return int(np.sum((real > 0) & (generated >= 0.1 * real)))
 
 
-# %% [markdown]
-# ### Diversity: the distance to the nearest neighbour
-#
 # Diversity needs no classifier, so it is measured in every training step. It is the mean nearest-neighbour distance
 # within a batch, generated images relative to real ones. If the generator collapses to a few modes, every image has a
 # near duplicate in the batch, and diversity falls towards 0. The idea is that of the birthday test (Arora and Zhang
 # 2017, arXiv:1706.08224).
-
-
-# %%
 def diversity(generated: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
     """Return the mean nearest-neighbour distance within `generated`, relative to that within `real`; 1 is ideal.
 

@@ -1,11 +1,8 @@
-# %% [markdown]
-# ### Figures
-#
-# One sheet for each photo: the photo, and for each word of its caption the photo lit by the attention. The number
-# beside the word is the peak of the attention, in multiples of uniform attention.
+"""Sheets and GIFs of captions with their attention, for any photo and for a fixed few after every epoch.
 
-# %%
-"""Sheets and GIFs of captions with their attention, for any photo and for a fixed few after every epoch."""
+One sheet for each photo: the photo, and for each word of its caption the photo lit by the attention. The number
+beside the word is the peak of the attention, in multiples of uniform attention.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,12 +19,9 @@ from common.training.samples import SampleCallback, sample_path
 from common.viz import figures
 from examples.image_captioning.data import PhotoSet
 from examples.image_captioning.demo import BeamSearchOptions, Caption, Classes, PhotoCaptioner
-
-# %% tags=["module"]
 from examples.image_captioning.demonstrate import attention_overlay
-from examples.image_captioning.preprocess.encoder import Encoder
+from examples.image_captioning.preprocess.feature_extractor import FeatureExtractor
 
-# %%
 NUM_SAMPLES = 6  # validation photos that are captioned after every epoch; the first of them is drawn
 
 
@@ -57,15 +51,17 @@ class CaptionSamples(SampleCallback):
 
     LAST_SUFFIX = ".png"
 
-    def __init__(self, run: RunDirectory, encoder: Encoder, vocabulary: Vocabulary, photos: PhotoSet, max_length: int):
+    def __init__(
+        self, run: RunDirectory, extractor: FeatureExtractor, vocabulary: Vocabulary, photos: PhotoSet, max_length: int
+    ):
         """Choose the photos; the model is that of the training."""
         super().__init__(run)
-        self.encoder, self.vocabulary, self.photos, self.max_length = encoder, vocabulary, photos, max_length
+        self.extractor, self.vocabulary, self.photos, self.max_length = extractor, vocabulary, photos, max_length
         self.samples = sample_photos(photos)
 
     def prepare(self) -> None:
         """Make a captioner of the model that is trained."""
-        self.captioner = PhotoCaptioner(self.model, self.encoder, self.vocabulary, self.max_length)
+        self.captioner = PhotoCaptioner(self.model, self.extractor, self.vocabulary, self.max_length)
 
     def write(self, epoch: int, logs: dict[str, float]) -> None:
         """Write the captions and the sheet after `epoch` epochs."""

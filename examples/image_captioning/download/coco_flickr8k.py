@@ -1,12 +1,9 @@
-# %% [markdown]
-# ### Published data sets
-#
-# **Flickr8k** is two zip files: 8,000 photos, five captions each, and the official split. **MS-COCO** has over 100,000
-# photos in archives of many gigabytes; so only its list of captions is downloaded as a whole, and then, one by one, the
-# photos that are asked for.
+"""Flickr8k and MS-COCO: where they are published, and how their captions, splits and photos are laid out.
 
-# %%
-"""Flickr8k and MS-COCO: where they are published, and how their captions, splits and photos are laid out."""
+**Flickr8k** is two zip files: 8,000 photos, five captions each, and the official split. **MS-COCO** has over 100,000
+photos in archives of many gigabytes; so only its list of captions is downloaded as a whole, and then, one by one, the
+photos that are asked for.
+"""
 
 import json
 import os
@@ -22,11 +19,8 @@ from common.data.parallel_download import download_many
 from common.data.text_files import read_text
 from common.errors import UserError
 from common.io.terminal import echo
-
-# %% tags=["module"]
 from examples.image_captioning.download.image_files import Photo, Split
 
-# %%
 _FLICKR8K = "https://github.com/jbrownlee/Datasets/releases/download/Flickr8k/"
 FLICKR8K_PHOTOS = Resource(
     path="Flickr8k_Dataset.zip",
@@ -94,13 +88,9 @@ def derived_dir() -> Path:
     return Path(platformdirs.user_cache_dir("eager-examples")) / "derived"
 
 
-# %% [markdown]
 # Of COCO, the photos that are there already come first; a second run therefore downloads only what the first one could
 # not get. Its training photos are in `train2017`, those for validation in `val2017`; the small `val2017` alone, split
 # in ten, makes a data set as well.
-
-
-# %%
 def load_coco(images: int, data_dir: Path | None = None, only_val: bool = False) -> list[Photo]:
     """Return `images` photos of MS-COCO 2017 for training and a tenth as many for validation.
 

@@ -1,11 +1,8 @@
-# %% [markdown]
-# ### Photos with captions
-#
-# Whatever the source, a data set becomes a list of photos, each with its captions and its split. Some files may be
-# missing, cut off or no images. Each of these is named, counted and skipped. More than one in a hundred is an error.
+"""Photos with captions, as every source gives them, and those that are skipped because they cannot be used.
 
-# %%
-"""Photos with captions, as every source gives them, and those that are skipped because they cannot be used."""
+Whatever the source, a data set becomes a list of photos, each with its captions and its split. Some files may be
+missing, cut off or no images. Each of these is named, counted and skipped. More than one in a hundred is an error.
+"""
 
 import hashlib
 from collections.abc import Sequence
@@ -21,11 +18,8 @@ from common.data.images import read_image
 from common.errors import UserError
 from common.io.files import open_plain
 from common.io.terminal import echo, one_line
-
-# %% tags=["module"]
 from examples.image_captioning.download.toy_scenes import Scene
 
-# %%
 Split = Literal["train", "validation", "test"]
 
 _MAX_NAMED = 10  # skipped photos that are named one by one

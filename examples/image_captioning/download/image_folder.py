@@ -1,17 +1,14 @@
-# %% [markdown]
-# ### Photos of your own
-#
-# A folder of photos with a `captions.json` or a `captions.tsv` in it. The JSON file is a list:
-#
-# ```json
-# [{"image": "photos/0001.jpg", "captions": ["A dog on a beach.", "A wet dog."], "split": "train"}]
-# ```
-#
-# The TSV file has two columns, photo and caption, and as many lines for a photo as there are captions. Where no split
-# is given, one photo in ten validates.
+"""A folder of one's own photos with captions.json or captions.tsv, checked entry by entry.
 
-# %%
-"""A folder of one's own photos with captions.json or captions.tsv, checked entry by entry."""
+The JSON file is a list:
+
+```json
+[{"image": "photos/0001.jpg", "captions": ["A dog on a beach.", "A wet dog."], "split": "train"}]
+```
+
+The TSV file has two columns, photo and caption, and as many lines for a photo as there are captions. Where no split
+is given, one photo in ten validates.
+"""
 
 import json
 from collections.abc import Iterator
@@ -20,11 +17,8 @@ from typing import get_args
 
 from common.data.text_files import read_text
 from common.errors import UserError
-
-# %% tags=["module"]
 from examples.image_captioning.download.image_files import Photo, SkippedExamples, Split, split_by_name
 
-# %%
 JSON_FILE, TSV_FILE = "captions.json", "captions.tsv"
 
 

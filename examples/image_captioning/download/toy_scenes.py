@@ -1,15 +1,12 @@
-# %% [markdown]
-# ### Scenes that the code draws
-#
-# Photos are not needed to test a captioner. A scene has one or two coloured shapes and an exact caption: *a red circle
-# left of a blue square*. The boxes around the shapes are known, which shows whether attention points at the shapes that
-# the caption names. Two shapes can be described in either order, and both captions are given.
-#
-# The held-out scenes show **pairs of shapes that are in no training scene**: the model must generalise to new
-# combinations of known shapes.
+"""The tiny data set: coloured shapes, their captions and their boxes, drawn from a seed.
 
-# %%
-"""The tiny data set: coloured shapes, their captions and their boxes, drawn from a seed."""
+Photos are not needed to test a captioner. A scene has one or two coloured shapes and an exact caption: *a red circle
+left of a blue square*. The boxes around the shapes are known, which shows whether attention points at the shapes that
+the caption names. Two shapes can be described in either order, and both captions are given.
+
+The held-out scenes show **pairs of shapes that are in no training scene**: the model must generalise to new
+combinations of known shapes.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,13 +1,10 @@
-# %% [markdown]
-# ### How good is a caption?
-#
-# No caption is *the* right one, so each is compared with all that people said about the photo. **BLEU** asks how many
-# of its words, pairs, triples and quadruples stand in one of theirs (and punishes the too short); **ROUGE-L** asks for
-# the longest common run of words; **CIDEr** weighs the runs of words by how telling they are: "a man" is in every
-# caption.
+"""BLEU-1 to 4, ROUGE-L and CIDEr, by the scorers of pycocoevalcap that need no Java.
 
-# %%
-"""BLEU-1 to 4, ROUGE-L and CIDEr, by the scorers of pycocoevalcap that need no Java."""
+No caption is *the* right one, so each is compared with all that people said about the photo. **BLEU** asks how many
+of its words, pairs, triples and quadruples stand in one of theirs (and punishes the too short); **ROUGE-L** asks for
+the longest common run of words; **CIDEr** weighs the runs of words by how telling they are: "a man" is in every
+caption.
+"""
 
 import contextlib
 import io
@@ -17,7 +14,6 @@ from pycocoevalcap.bleu.bleu import Bleu
 from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.rouge.rouge import Rouge
 
-# %%
 RULE = (
     "pycocoevalcap's Bleu(4), Rouge and Cider over the whole split, against all captions of each photo; captions and "
     "references lower-case, split at spaces, punctuation stripped from both ends of each word"

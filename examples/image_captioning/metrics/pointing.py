@@ -1,15 +1,12 @@
-# %% [markdown]
-# ### The pointing game
-#
-# Good captions do not show that attention selects what the words name: a ball may be guessed from the lawn. The
-# pointing game counts a hit when a word names a category that is in the photo, and the peak of the attention, as drawn,
-# lies in a box of this category. Two baselines set the scale: a random point (its hits are the fraction of the photo
-# that the boxes cover) and the centre of the photo. Large objects are easy, so results are also counted for the
-# **difficult** ones (Zhang et al. 2016, arXiv:1608.00507): those that cover less than a quarter of the photo, with
-# other categories in it.
+"""The pointing game: whether the attention for a word points at the object that it names.
 
-# %%
-"""The pointing game: whether the attention for a word points at the object that it names."""
+Good captions do not show that attention selects what the words name: a ball may be guessed from the lawn. The
+pointing game counts a hit when a word names a category that is in the photo, and the peak of the attention, as drawn,
+lies in a box of this category. Two baselines set the scale: a random point (its hits are the fraction of the photo
+that the boxes cover) and the centre of the photo. Large objects are easy, so results are also counted for the
+**difficult** ones (Zhang et al. 2016, arXiv:1608.00507): those that cover less than a quarter of the photo, with
+other categories in it.
+"""
 
 import json
 from collections import Counter, defaultdict
@@ -22,11 +19,8 @@ import numpy as np
 from common.data.text_files import read_text
 from common.errors import UserError
 from examples.image_captioning.demonstrate.attention_overlay import upsample
-
-# %% tags=["module"]
 from examples.image_captioning.download.toy_scenes import Box
 
-# %%
 PEOPLE = frozenset({
     "person", "people", "man", "men", "woman", "women", "boy", "boys", "girl", "girls", "child", "children", "kid",
     "kids", "baby", "toddler", "lady", "guy", "player", "players", "skier", "snowboarder", "surfer", "skateboarder",
@@ -97,7 +91,6 @@ class PointingGame:
     """Counts hits, and those of the two baselines, for all objects that are named and for the difficult ones."""
 
     def __init__(self):
-        """Start with all counts at 0."""
         self.all_counts: dict[str, Counter[str]] = defaultdict(Counter)
         self.difficult_counts: dict[str, Counter[str]] = defaultdict(Counter)
 

@@ -1,13 +1,10 @@
-# %% [markdown]
-# ### Features: computed once, kept in shards
-#
-# The features of all photos together may be far larger than memory: 64 cells of 2,048 numbers for each photo. They are
-# computed shard by shard (256 photos), and a shard appears on disk by a rename once it is complete: after a kill only
-# the shard under way is computed again, and the others are the same to the bit. A shard that was cut off or altered is
-# found by its sha256, and computed again. Training reads the photos of each batch from these files as it needs them.
+"""Frozen features of photos in sharded float16 files: bounded memory, resumable, read back row by row.
 
-# %%
-"""Frozen features of photos in sharded float16 files: bounded memory, resumable, read back row by row."""
+The features of all photos together may be far larger than memory: 64 cells of 2,048 numbers for each photo. They are
+computed shard by shard (256 photos), and a shard appears on disk by a rename once it is complete: after a kill only
+the shard under way is computed again, and the others are the same to the bit. A shard that was cut off or altered is
+found by its sha256, and computed again. Training reads the photos of each batch from these files as it needs them.
+"""
 
 import hashlib
 import itertools
@@ -26,11 +23,8 @@ from common.io.files import replacing, sha256_of, write_atomically
 from common.io.records import Count, Line, Sha256, read_record
 from common.io.terminal import echo
 from examples.image_captioning.download.image_files import Photo, SkippedExamples, fingerprint, read_pixels
+from examples.image_captioning.preprocess.feature_extractor import FeatureExtractor
 
-# %% tags=["module"]
-from examples.image_captioning.preprocess.encoder import Encoder
-
-# %%
 SHARD = 256  # photos
 BATCH = 32  # photos through the network at once
 _SUFFIX = ".features"
@@ -48,10 +42,10 @@ class ShardNotes:
 class FeatureStore:
     """The features of a list of photos, on disk; row i is those of photo i."""
 
-    def __init__(self, folder: Path, encoder: Encoder, count: int):
+    def __init__(self, folder: Path, extractor: FeatureExtractor, count: int):
         """Name the files of `count` photos; nothing is read or written yet."""
         self.folder, self.count = folder, count
-        self.shape, self.dtype = encoder.shape, np.dtype(encoder.dtype)
+        self.shape, self.dtype = extractor.shape, np.dtype(extractor.dtype)
         self._row_bytes = int(np.prod(self.shape)) * self.dtype.itemsize
         self._descriptors: dict[int, int] = {}
 
@@ -101,19 +95,18 @@ class FeatureStore:
         return self._descriptors[shard]
 
     def __del__(self):
-        """Close the files."""
         for descriptor in self._descriptors.values():
             os.close(descriptor)
 
 
 def extract_features(
-    photos: Sequence[Photo], encoder: Encoder, features_dir: Path, skipped: SkippedExamples
+    photos: Sequence[Photo], extractor: FeatureExtractor, features_dir: Path, skipped: SkippedExamples
 ) -> tuple[FeatureStore, list[int]]:
     """Compute the features of photos with digests, except those that an earlier run has left.
 
     Args:
         photos: the photos; their order and contents are part of the key under which the features are kept.
-        encoder: what computes them; its key is the other part.
+        extractor: what computes them; its key is the other part.
         features_dir: where they are kept.
         skipped: gets the photos that cannot be decoded.
 
@@ -123,8 +116,8 @@ def extract_features(
     Raises:
         UserError: the files cannot be written.
     """
-    folder = features_dir / encoder.key / fingerprint(photos)[:16]
-    store = FeatureStore(folder, encoder, len(photos))
+    folder = features_dir / extractor.key / fingerprint(photos)[:16]
+    store = FeatureStore(folder, extractor, len(photos))
     shards = range(-(-len(photos) // SHARD))
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -132,7 +125,7 @@ def extract_features(
         done = len(photos) - sum(len(photos[shard * SHARD : (shard + 1) * SHARD]) for shard in missing)
         with tqdm(desc="features", total=len(photos), initial=done, unit="photo", disable=not missing) as bar:
             for shard in missing:
-                _write_shard(shard, photos[shard * SHARD : (shard + 1) * SHARD], encoder, store, bar)
+                _write_shard(shard, photos[shard * SHARD : (shard + 1) * SHARD], extractor, store, bar)
     except OSError as error:
         needed = sum(map(store.shard_bytes, shards)) / 2**20
         raise UserError(
@@ -155,22 +148,24 @@ def _check(store: FeatureStore, shards: Sequence[int]) -> list[bool]:
     return intact
 
 
-def _write_shard(shard: int, photos: Sequence[Photo], encoder: Encoder, store: FeatureStore, bar: tqdm) -> None:
+def _write_shard(
+    shard: int, photos: Sequence[Photo], extractor: FeatureExtractor, store: FeatureStore, bar: tqdm
+) -> None:
     """Write the features of one shard's photos, zeros where one cannot be decoded, and beside it the notes."""
     faults: dict[int, str] = {}
     digest = hashlib.sha256()
     path = store.path(shard)
     with replacing(path) as part, open(part, "xb") as file, ThreadPoolExecutor() as pool:
-        decoded = pool.map(lambda photo: _decode(photo, encoder.image_size), photos)  # while others are encoded
+        decoded = pool.map(lambda photo: _decode(photo, extractor.image_size), photos)  # while others are encoded
         for start in range(0, len(photos), BATCH):
             count = min(BATCH, len(photos) - start)
-            pixels = np.zeros((count, encoder.image_size, encoder.image_size, 3), np.uint8)
+            pixels = np.zeros((count, extractor.image_size, extractor.image_size, 3), np.uint8)
             for number, picture in enumerate(itertools.islice(decoded, count)):
                 if isinstance(picture, UserError):
                     faults[start + number] = str(picture)
                 else:
                     pixels[number] = picture
-            content = np.ascontiguousarray(encoder(pixels), store.dtype)
+            content = np.ascontiguousarray(extractor(pixels), store.dtype)
             file.write(content)
             digest.update(content)
             bar.update(count)

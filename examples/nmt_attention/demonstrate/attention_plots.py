@@ -1,12 +1,9 @@
-# %% [markdown]
-# ### Attention over the epochs
-#
-# Before training and after every epoch the same sentences are translated. For the first of them the attention weights
-# of its reference translation are stored. The GIF of these maps shows how the weights, nearly equal at first,
-# concentrate on the words that translate each other. The data contain no alignment.
+"""Step 5, continued: sample translations of every epoch, attention maps, and a GIF of the attention by epoch.
 
-# %%
-"""Step 5, continued: sample translations of every epoch, attention maps, and a GIF of the attention by epoch."""
+Before training and after every epoch the same sentences are translated. For the first of them the attention weights
+of its reference translation are stored. The GIF of these maps shows how the weights, nearly equal at first,
+concentrate on the words that translate each other. The data contain no alignment.
+"""
 
 import json
 from collections.abc import Sequence
@@ -27,7 +24,6 @@ from examples.nmt_attention.download.parallel_corpus import Pair
 from examples.nmt_attention.model import Translator, shift_right
 from examples.nmt_attention.preprocess.tokenizer import PAD, WordTokenizer, clean, strip_joiners, tokenise
 
-# %%
 LOSS_UNIT = "nats per token"
 _SPANISH = [  # the first two are those that readers of other tutorials know
     ("¿todavía están en casa?", "Are they still at home?"),

@@ -1,11 +1,8 @@
-# %% [markdown]
-# ### Rows to pairs, and three parts that share no sentence
-#
-# Real files have rows that are no pair. They are skipped and listed with their line numbers. If there are more than one
-# in a hundred, the file or `--columns` is probably wrong, and training does not start.
+"""Step 1, continued: clean the pairs of raw rows, and split them into training, validation and test.
 
-# %%
-"""Step 1, continued: clean the pairs of raw rows, and split them into training, validation and test."""
+Real files have rows that are no pair. They are skipped and listed with their line numbers. If there are more than one
+in a hundred, the file or `--columns` is probably wrong, and training does not start.
+"""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -14,7 +11,6 @@ from common.errors import UserError
 from common.io.terminal import warn
 from examples.nmt_attention.preprocess.tokenizer import clean, tokenise
 
-# %%
 Pair = tuple[str, str]
 """A source sentence and its translation, both clean."""
 
@@ -77,16 +73,10 @@ def _head(numbers: Sequence[int], max_count: int = 10) -> str:
     )
 
 
-# %% [markdown]
-# ### The split
-#
 # One Spanish sentence often has several English translations, and one English sentence several Spanish originals. In a
 # random split, most test sentences would also stand in training, in another pair. So the pairs are split by the
 # **connected components** of the graph whose nodes are the sentences and whose edges are the pairs. A hash of the
 # component's name decides on its part, independent of the order of the file.
-
-
-# %%
 def split_pairs(pairs: Sequence[Pair], held_out: float) -> tuple[list[Pair], list[Pair], list[Pair]]:
     """Return training, validation and test pairs, in their order; no source and no target stands in two of them.
 

@@ -1,19 +1,16 @@
-# %% [markdown]
-# ### Sentences and tokens
-#
-# A sentence is split into words and punctuation marks. A mark keeps on which side it **joins** its neighbour without a
-# space, written as OpenNMT's joiner `￭`, so that the sentence can be restored exactly:
-#
-# ```
-# ¿Está aquí?        ->  ¿￭  está  aquí  ￭?
-# I don't know.      ->  I  don  ￭'t  know  ￭.
-# ```
-#
-# Between two tokens that do not join there is a space. The rules are regular substitutions, so an exported model
-# applies the same ones inside its graph.
+"""Step 2, continued: sentences to tokens and back without loss, truecasing, and tokens to ids.
 
-# %%
-"""Step 2, continued: sentences to tokens and back without loss, truecasing, and tokens to ids."""
+A sentence is split into words and punctuation marks. A mark keeps on which side it **joins** its neighbour without a
+space, written as OpenNMT's joiner `￭`, so that the sentence can be restored exactly:
+
+```
+¿Está aquí?        ->  ¿￭  está  aquí  ￭?
+I don't know.      ->  I  don  ￭'t  know  ￭.
+```
+
+Between two tokens that do not join there is a space. The rules are regular substitutions, so an exported model
+applies the same ones inside its graph.
+"""
 
 import re
 from collections import Counter
@@ -24,7 +21,6 @@ import numpy as np
 from common.data.text_files import normalise
 from common.data.vocabulary import Vocabulary
 
-# %%
 JOINER = "￭"
 PAD, UNKNOWN, START, END = range(4)
 SPECIALS = ["<pad>", "<unknown>", "<start>", "<end>"]  # no token looks like these: < and > are tokens of their own
@@ -68,16 +64,10 @@ def strip_joiners(token: str) -> str:
     return token.strip(JOINER)
 
 
-# %% [markdown]
-# ### Truecasing
-#
 # A sentence starts with a capital. To give `Quiero` and `quiero` one embedding, the first word is put into its more
 # frequent form: `quiero`, but still `Tom` and `I`. In the translation the first letter is a capital again, unless the
 # source starts in lower case. The vocabulary lists its tokens by falling frequency, so it decides which form is more
 # frequent.
-
-
-# %%
 class WordTokenizer:
     """The vocabulary of one language, with truecasing by the frequency of its tokens."""
 
@@ -105,7 +95,6 @@ class WordTokenizer:
         return cls(Vocabulary([*SPECIALS, *(token for token in ranked if counts[token] >= min_count)]))
 
     def __len__(self) -> int:
-        """Return the number of tokens, V, the special ones included."""
         return len(self.vocabulary)
 
     def truecase(self, tokens: Sequence[str]) -> list[str]:

@@ -1,13 +1,10 @@
-# %% [markdown]
-# ### The loss of each character
-#
-# The model processes a validation passage. Each character is shaded by its negative log-likelihood (nll) $-\log_2 p$ in
-# bits, also called its *surprise*: white where the model gave it a probability near 1, dark where it gave it almost
-# none. Below each character stand the three likeliest characters, in blue the correct one. The beginnings of words have
-# a high loss, their ends a low one.
+r"""Step 5, continued: draw a passage with each character shaded by its negative log-likelihood.
 
-# %%
-"""Step 5, continued: draw a passage with each character shaded by its negative log-likelihood."""
+The model processes a validation passage. Each character is shaded by its negative log-likelihood (nll) $-\log_2 p$ in
+bits, also called its *surprise*: white where the model gave it a probability near 1, dark where it gave it almost
+none. Below each character stand the three likeliest characters, in blue the correct one. The beginnings of words have
+a high loss, their ends a low one.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,13 +17,10 @@ from PIL import Image, ImageDraw
 
 from common.data.images import save_image
 from common.viz import figures
-
-# %% tags=["module"]
 from examples.text_generation.demo import TextGenerator
 from examples.text_generation.model import cross_entropy
 
 
-# %%
 @dataclass(frozen=True)
 class CharacterLosses:
     """The negative log-likelihood of each character of a text, and the model's predictions."""
@@ -55,10 +49,7 @@ def character_losses(generator: TextGenerator, text: str, context: int) -> Chara
     return CharacterLosses(text[context:], nll_bits[context - 1 :], predictions[context - 1 :])
 
 
-# %% [markdown]
 # The drawing is a grid of cells, one for each character.
-
-# %%
 CELL_WIDTH, CELL_HEIGHT, MARGIN, HEADER = 20, 84, 24, 100
 SATURATED_BITS = 8.0  # the darkest shade; the uniform distribution over 65 characters has 6
 _SHADES = colormaps["Oranges"]

@@ -3,12 +3,10 @@ import signal
 import subprocess
 import sys
 from dataclasses import dataclass
-from functools import partial
-from types import SimpleNamespace
 
 import pytest
 
-from common.app.cli import Command, Options, TrainOptions, main, require_between, require_fraction, require_positive
+from common.app.cli import Command, Options, TrainOptions, main
 from common.errors import Interrupted, UserError
 
 
@@ -44,10 +42,9 @@ def test_presets_are_defaults_that_flags_override():
 def test_help_lists_the_verbs_and_explains_every_field(capsys):
     assert run() == 0
     assert "train it" in capsys.readouterr().out
-    with pytest.raises(SystemExit) as done:
-        run("train", "--preset", "tiny", "--help")
+    assert run("train", "--preset", "tiny", "--help") == 0
     text = capsys.readouterr().out
-    assert done.value.code == 0 and "Width." in text and "(default: 1)" in text and "--max-minutes" in text
+    assert "Width." in text and "(default: 1)" in text and "--max-minutes" in text
 
 
 def test_a_user_error_is_one_line_and_2(capsys):
@@ -134,19 +131,3 @@ def test_help_does_not_import_tensorflow():
 
 def test_options_have_docstrings():
     assert Options.__doc__ and TrainOptions.__doc__
-
-
-@pytest.mark.parametrize(
-    ("require", "good", "bad"),
-    [
-        (require_positive, (0.1, 7, None), (0, -1, float("nan"), float("inf"))),
-        (require_fraction, (0, 0.99, None), (1, -0.1, float("nan"))),
-        (partial(require_between, 2, 9), (2, 9, None), (1.9, 9.1, float("nan"), float("inf"))),
-    ],
-)
-def test_ranges_are_checked_at_their_edges(require, good, bad):
-    for value in good:
-        require(SimpleNamespace(some_rate=value), "some_rate")
-    for value in bad:
-        with pytest.raises(UserError, match="--some-rate: expected .*, got"):
-            require(SimpleNamespace(some_rate=value), "some_rate")

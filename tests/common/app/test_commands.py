@@ -8,11 +8,12 @@ def test_metrics_are_printed_one_a_line_and_the_report_is_written_on_request(tmp
     run, written = RunDirectory(tmp_path), []
     metrics = {"beam": {"bleu": 40.0}, "loss": 1.5}
     for write in (False, True):
-        options = SimpleNamespace(write=write)
-        print_evaluation(run, metrics, options, lambda run: written.append(run) or run.path / "report.html")
+        options = SimpleNamespace(run=tmp_path, write=write)
+        print_evaluation(metrics, options, lambda run: written.append(run.path) or run.path / "report.html")
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[-1] for line in lines[:2]] == ["40.0000", "1.5000"] and lines[:2] == lines[2:4]
-    assert len(lines) == 5 and lines[4].endswith("report.html") and written == [run]
+    metrics = ["beam bleu 40.0000", "loss      1.5000"]
+    assert lines == [*metrics, *metrics, f"written: {run.evaluation}, {tmp_path / 'report.html'}"]
+    assert written == [tmp_path]
 
 
 def test_a_model_is_exported_into_its_run_or_where_the_user_says(tmp_path, capsys):
@@ -22,4 +23,5 @@ def test_a_model_is_exported_into_its_run_or_where_the_user_says(tmp_path, capsy
         options = SimpleNamespace(out=out, overwrite=True)
         export_model(run, "model", options, lambda *arguments: calls.append(arguments) or arguments[1])
     assert [call[1] for call in calls] == [tmp_path / "saved_model", tmp_path / "served"]
+    assert capsys.readouterr().out == "".join(f"written: {call[1]}\n" for call in calls)
     assert all(call == ("model", call[1], run.identity, True) for call in calls)

@@ -19,6 +19,7 @@ def test_methods_and_properties_join_a_class_and_its_instances():
         return 2 * self.count
 
     assert counter.add() == 2 and counter.double == 4
+    assert add(counter, 2) == 4  # the name in the notebook is the method
 
     @method_of(Counter)
     def add(self):  # noqa: F811

@@ -107,3 +107,13 @@ def test_metrics_of_all_kinds_are_readable():
 def test_nested_metrics_are_listed_in_one_level():
     metrics = {"beam": {"bleu": 40.0, "long": {"bleu": 30.0}}, "perplexity": 5.0}
     assert report.flatten(metrics) == {"beam bleu": 40.0, "beam long bleu": 30.0, "perplexity": 5.0}
+
+
+def test_figures_are_found_by_name_and_pattern_and_missing_ones_left_out(tmp_path):
+    run = make_run(tmp_path)
+    for name in ("b_2.png", "b_1.png", "a.gif"):
+        (run.figures / name).touch()
+    found = report.figures(run, {"missing.png": "none", "b_*.png": "several", "a.gif": "one"})
+    assert [(picture.path.name, picture.alt) for picture in found] == [
+        ("b_1.png", "several"), ("b_2.png", "several"), ("a.gif", "one")
+    ]  # fmt: skip

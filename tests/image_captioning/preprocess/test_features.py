@@ -12,11 +12,11 @@ from PIL import Image
 from common.errors import UserError
 from examples.image_captioning.download.image_files import Photo, SkippedExamples, hash_photos, read_pixels
 from examples.image_captioning.preprocess import features
-from examples.image_captioning.preprocess.encoder import Encoder
+from examples.image_captioning.preprocess.feature_extractor import FeatureExtractor
 from examples.image_captioning.preprocess.features import extract_features
 
 
-class Means(Encoder):
+class Means(FeatureExtractor):
     """Keeps the mean of each channel, and counts the photos that it is given."""
 
     shape, dtype, key = (3,), "float16", "means"

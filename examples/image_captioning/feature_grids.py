@@ -1,13 +1,10 @@
-# %% [markdown]
-# ### The image encoder
-#
-# Xu et al. use one grid of features from one layer of a CNN. Here there are two grids. The **location features** come
-# from a middle layer, which is precise about where things are. The **content features** come from the last layer, which
-# is best at what they are. `encoder.py` computes both once, with a frozen network. In shape comments, L and M are the
-# cells of the two grids, and C and D their channels.
+"""Step 3: the features of an image as two grids.
 
-# %%
-"""Step 3: the features of an image as two grids."""
+Xu et al. use one grid of features from one layer of a CNN. Here there are two grids. The **location features** come
+from a middle layer, which is precise about where things are. The **content features** come from the last layer, which
+is best at what they are. `feature_extractor.py` computes both once, with a frozen network. In shape comments, L and M
+are the cells of the two grids, and C and D their channels.
+"""
 
 import math
 
@@ -15,8 +12,7 @@ import keras
 import tensorflow as tf
 
 
-# %%
-class PrecomputedFeatures(keras.layers.Layer):
+class FeatureGrids(keras.layers.Layer):
     """Split a stored feature vector into the grids of location features and of content features."""
 
     def __init__(self, location_grid: tuple[int, int], content_grid: tuple[int, int]):

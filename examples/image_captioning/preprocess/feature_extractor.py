@@ -1,15 +1,12 @@
-# %% [markdown]
-# ### Encoders: from pixels to a grid of features
-#
-# The image features come from a classifier of `keras.applications`. It is *frozen*, so the features of each photo are
-# computed only once: two grids of vectors over the photo.
-#
-# The last layer is best at *what* is there, but not at *where*: in MobileNetV2 a changed patch of 32 x 32 pixels
-# changes nearly half of its 7 x 7 cells. A middle layer (`block_13_expand_relu`, 14 x 14 cells) is more precise. So
-# attention is computed from the middle layer, and the context contains both.
+"""Frozen networks of keras.applications, and an extractor that passes on the pixels of drawn scenes.
 
-# %%
-"""Frozen encoders from keras.applications, and one that passes on the pixels of drawn scenes."""
+The image features come from a classifier of `keras.applications`. It is *frozen*, so the features of each photo are
+computed only once: two grids of vectors over the photo.
+
+The last layer is best at *what* is there, but not at *where*: in MobileNetV2 a changed patch of 32 x 32 pixels
+changes nearly half of its 7 x 7 cells. A middle layer (`block_13_expand_relu`, 14 x 14 cells) is more precise. So
+attention is computed from the middle layer, and the context contains both.
+"""
 
 import hashlib
 import math
@@ -27,12 +24,9 @@ from common.errors import UserError
 from common.io.tensors import read_tensors, write_tensors
 from common.training.checkpoints import named_variables
 from examples.image_captioning.download.toy_scenes import SIZE
-
-# %% tags=["module"]
 from examples.image_captioning.preprocess.fuse_batch_norm import fuse_batch_norm
 
 
-# %%
 @dataclass(frozen=True)
 class Network:
     """A classifier without its top: constructor, image size and the middle layer of location features."""
@@ -51,7 +45,7 @@ MAX_BYTES = 1 << 28  # of a file of weights; InceptionV3 has 87 MB
 
 
 @dataclass(frozen=True)
-class Encoder:
+class FeatureExtractor:
     """Maps square images to the features of a frozen network, or, without one, to their pixels."""
 
     name: str
@@ -95,9 +89,9 @@ class Encoder:
     @cached_property
     def _compiled(self):
         size = self.image_size
-        return tf.function(self.encode, input_signature=[tf.TensorSpec([None, size, size, 3], tf.uint8)])
+        return tf.function(self.extract, input_signature=[tf.TensorSpec([None, size, size, 3], tf.uint8)])
 
-    def encode(self, pixels: tf.Tensor) -> tf.Tensor:
+    def extract(self, pixels: tf.Tensor) -> tf.Tensor:
         """Map pixels to features, for use inside another graph."""
         if self.network is None:
             return pixels
@@ -106,8 +100,8 @@ class Encoder:
         return tf.cast(tf.concat(flat, axis=-1), tf.float16)  # B LC+MD
 
 
-def load_encoder(name: str, weights: str) -> Encoder:
-    """Return the encoder called `name`.
+def load_extractor(name: str, weights: str) -> FeatureExtractor:
+    """Return the extractor called `name`.
 
     Args:
         name: "mobilenet_v2", "inception_v3", or "tiny": pixels, for the network in the model.
@@ -118,7 +112,7 @@ def load_encoder(name: str, weights: str) -> Encoder:
         UserError: the weights cannot be had, or do not fit.
     """
     if name == "tiny":
-        return Encoder(name, SIZE)
+        return FeatureExtractor(name, SIZE)
     recipe = NETWORKS[name]
     size = recipe.image_size
     if weights == "imagenet" and os.environ.get("EAGER_EXAMPLES_OFFLINE", "0") not in ("", "0"):
@@ -146,7 +140,7 @@ def load_encoder(name: str, weights: str) -> Encoder:
     finally:
         keras.config.set_dtype_policy(policy)
     network.trainable = False
-    return Encoder(name, size, network, whole)
+    return FeatureExtractor(name, size, network, whole)
 
 
 def _restore(network: keras.Model, path: Path) -> None:
@@ -156,6 +150,6 @@ def _restore(network: keras.Model, path: Path) -> None:
         variable.assign(tensors[name])
 
 
-def write_weights(encoder: Encoder, path: Path) -> None:
-    """Write the weights of an encoder's network as published, without its top, for `load_encoder`."""
-    write_tensors(path, {name: variable.numpy() for name, variable in named_variables(encoder.base).items()})
+def write_weights(extractor: FeatureExtractor, path: Path) -> None:
+    """Write the weights of an extractor's network as published, without its top, for `load_extractor`."""
+    write_tensors(path, {name: variable.numpy() for name, variable in named_variables(extractor.base).items()})

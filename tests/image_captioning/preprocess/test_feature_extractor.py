@@ -1,0 +1,55 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from common.errors import UserError
+from examples.image_captioning.preprocess.feature_extractor import NETWORKS, load_extractor
+
+
+@pytest.fixture(scope="module")
+def extractor():
+    keras.utils.set_random_seed(1)
+    return load_extractor("mobilenet_v2", "random")
+
+
+def test_what_is_kept_is_the_middle_layer_and_the_last_one_end_to_end(extractor):
+    pixels = np.random.default_rng(1).integers(255, size=(2, 224, 224, 3), dtype=np.uint8)
+    kept = extractor(tf.constant(pixels)).numpy()
+    assert extractor.grids == ((196, 576), (49, 1280)) and kept.dtype == np.float16
+    assert extractor.shape == (196 * 576 + 49 * 1280,) == kept.shape[1:] and f"-{kept.shape[1]}-" in extractor.key
+    outputs = [extractor.base.get_layer(name).output for name in (NETWORKS["mobilenet_v2"].middle_layer, "out_relu")]
+    middle, last = keras.Model(extractor.base.input, outputs)(pixels / 127.5 - 1, training=False)
+    flat = np.concatenate([np.reshape(layer, (2, -1)) for layer in (middle, last)], axis=1)
+    np.testing.assert_allclose(kept, flat, atol=2e-3)
+
+
+def test_a_layer_too_fine_is_averaged():
+    extractor = load_extractor("inception_v3", "random")
+    assert extractor.grids == ((64, 768), (64, 2048))
+
+
+def test_saved_weights_make_the_same_extractor_under_any_policy(extractor, tmp_path):
+    extractor.base.save_weights(tmp_path / "e.weights.h5")
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        again = load_extractor("mobilenet_v2", str(tmp_path / "e.weights.h5"))
+        assert keras.config.dtype_policy().name == "mixed_bfloat16"
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert again.key == extractor.key and again.network.compute_dtype == "float32"
+    again.base.layers[1].kernel.assign_add(tf.ones_like(again.base.layers[1].kernel))
+    assert load_extractor("mobilenet_v2", "random").key != extractor.key
+
+
+@pytest.mark.parametrize("weights", ["none.weights.h5", "imagenet"])
+def test_weights_that_cannot_be_had_are_an_error(weights, tmp_path):
+    with pytest.raises(UserError, match="--encoder-weights") as error:
+        load_extractor("mobilenet_v2", weights if weights == "imagenet" else str(tmp_path / weights))
+    assert "\n" not in str(error.value)
+
+
+def test_the_tiny_extractor_hands_on_pixels():
+    extractor = load_extractor("tiny", "imagenet")
+    pixels = np.random.default_rng(1).integers(255, size=(2, 64, 64, 3), dtype=np.uint8)
+    assert (extractor(tf.constant(pixels)).numpy() == pixels).all() and extractor.shape == (64, 64, 3)
