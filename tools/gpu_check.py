@@ -55,7 +55,7 @@ def check(example: str, preset: str, precision: str, out: Path, flags: Sequence[
     rows = run.read_metrics()
     if rows:
         row |= {"steps": f"{rows[-1]['step']:.0f}", "steps a second": f"{rows[-1]['step'] / rows[-1]['seconds']:.1f}"}
-    return row | {"metric": "", "verdict": error} if error else row | judge(example, preset, run)
+    return row | {"metric": "", "result": error} if error else row | judge(example, preset, run)
 
 
 def judge(example: str, preset: str, run: RunDirectory) -> dict[str, str]:
@@ -66,10 +66,10 @@ def judge(example: str, preset: str, run: RunDirectory) -> dict[str, str]:
         value = value[name]
     metric = f"{' '.join(reference.metric)} {value:.4g}"
     if preset != "quick":
-        return {"metric": metric, "verdict": "finite; no reference"}
+        return {"metric": metric, "result": "finite; no reference"}
     worse = (value - reference.value) / reference.value * (1 if reference.is_loss else -1)
-    verdict = "as on a processor" if worse <= TOLERANCE else f"{worse:.1%} worse than on a processor"
-    return {"metric": f"{metric} (processor {reference.value:.4g})", "verdict": verdict}
+    result = "as on a processor" if worse <= TOLERANCE else f"{worse:.1%} worse than on a processor"
+    return {"metric": f"{metric} (processor {reference.value:.4g})", "result": result}
 
 
 def _data_flags(flags: Sequence[str]) -> list[str]:
@@ -132,7 +132,7 @@ def main(
                 print(rows[-1], flush=True)
                 write_table(rows, out)
     print((out / "gpu_check.md").read_text(encoding="utf-8"))
-    return int(not all(row["verdict"] in ("as on a processor", "finite; no reference") for row in rows))
+    return int(not all(row["result"] in ("as on a processor", "finite; no reference") for row in rows))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from common.io.terminal import echo, one_line
 IS_INTERACTIVE = sys.stderr.isatty() or "ipykernel" in sys.modules  # a terminal or a notebook, not a log file
 
 
-class Progress:
+class ProgressBar:
     """A bar with an ETA; in log files it is printed at most every 15 s."""
 
     def __init__(self, epochs: int, total_steps: int, first_step: int, is_shown: bool = True):

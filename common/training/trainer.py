@@ -29,7 +29,7 @@ from common.training import distribution
 from common.training.checkpoints import Checkpoints, training_variables
 from common.training.devices import leave_scope
 from common.training.distribution import compile_step, distribute
-from common.training.progress import Progress
+from common.training.progress import ProgressBar
 from common.training.run_directory import RunDirectory
 from common.training.schedule import TimeBudget, WarmupCosine
 from common.training.signals import GracefulShutdown
@@ -169,7 +169,7 @@ class Trainer:
             self.deadline = math.inf
         is_shown = not self.workers or self.workers.is_chief
         planned = self.state.total_steps or all_steps
-        with self._shutdown, Progress(self.epochs, planned, self.state.step, is_shown) as progress:
+        with self._shutdown, ProgressBar(self.epochs, planned, self.state.step, is_shown) as progress:
             try:
                 with self._shutdown.deferred() if self.workers else contextlib.nullcontext():
                     self._train(train_data, validation_data, steps, progress)
@@ -185,7 +185,7 @@ class Trainer:
         return self.state.history
 
     def _train(
-        self, train_data: EpochData, validation_data: tf.data.Dataset | None, steps: int, progress: Progress
+        self, train_data: EpochData, validation_data: tf.data.Dataset | None, steps: int, progress: ProgressBar
     ) -> None:
         pad = pad_to_buckets if self.xla else lambda data: data
         train_step = compile_step(self.model.train_step, pad(train_data(0)), eager=self.eager, xla=self.xla)
@@ -240,7 +240,7 @@ class Trainer:
             raise UserError("the length of the data set is unknown; set the length of an epoch with --steps-per-epoch")
         return min(self.steps_per_epoch or available, available) if available > 0 else self.steps_per_epoch
 
-    def _train_epoch(self, train_step: Callable, data: tf.data.Dataset, steps: int, progress: Progress) -> None:
+    def _train_epoch(self, train_step: Callable, data: tf.data.Dataset, steps: int, progress: ProgressBar) -> None:
         """Run the remaining steps of the current epoch; return early at the end of training or of the time."""
         state = self.state
         progress.start_epoch(state.epoch)
@@ -280,7 +280,7 @@ class Trainer:
             self.state.sums = {name: self.state.sums.get(name, 0.0) + value for name, value in logs.items()}
         return logs
 
-    def _plan_next(self, now: float, seconds_per_step: float, progress: Progress) -> None:
+    def _plan_next(self, now: float, seconds_per_step: float, progress: ProgressBar) -> None:
         """Decide, if it is open, how many steps there are, and when to read results next; the chief decides for all.
 
         Raises:
@@ -302,7 +302,7 @@ class Trainer:
         self._steps_to_read = to_read
 
     def _validate(
-        self, test_step: Callable | None, data: tf.data.Dataset | None, progress: Progress
+        self, test_step: Callable | None, data: tf.data.Dataset | None, progress: ProgressBar
     ) -> dict[str, float]:
         if test_step is None:
             return {}
@@ -312,7 +312,7 @@ class Trainer:
         self.state.seconds += time.monotonic() - started
         return {f"val_{name}": value for name, value in logs.items()}
 
-    def _end_epoch(self, validation_logs: dict[str, float], progress: Progress) -> None:
+    def _end_epoch(self, validation_logs: dict[str, float], progress: ProgressBar) -> None:
         """Compute the row of metrics, save the best weights, run the callbacks, save; the order matters.
 
         The latest checkpoint is written last. So a kill in between repeats the end of this epoch with the same result.
