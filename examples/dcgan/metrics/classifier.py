@@ -54,14 +54,14 @@ def load_or_train_classifier(images: ImageSet) -> FeatureClassifier:
     trainer.set_seed_and_precision(_SEED, precision="float32")  # the same classifier, whatever the precision of the run
     network = _build(images.train.shape[1:], int(images.train_labels.max()) + 1)
     variables = named_variables(network)
-    cache = Checkpoints(_cache_path(images), network=variables)
+    checkpoints = Checkpoints(_cache_path(images), network=variables)
     state = None
     with contextlib.suppress(UserError):  # damaged: train it again
-        state = cache.restore("best")
+        state = checkpoints.restore("best")
     if state is None:
         state = {"accuracy": _train(network, images)}
         try:
-            cache.save("best", 0, state)
+            checkpoints.save("best", 0, state)
         except UserError as error:
             raise UserError(f"{error}; or point XDG_CACHE_HOME at a folder that can be written") from error
     weights = tensor_bytes({name: variable.numpy() for name, variable in variables.items()})
