@@ -22,7 +22,7 @@ from common.training.checkpoints import restore_weights
 from common.training.run_directory import RunDirectory
 from common.training.samples import SampleCallback, sample_path
 from common.viz import figures
-from examples.dcgan.config import Config
+from examples.dcgan.config import Config, parse_size
 from examples.dcgan.data import to_bytes
 from examples.dcgan.model import DCGAN
 
@@ -64,7 +64,7 @@ class ImageGenerator:
         if None in size_and_channels.values():
             raise UserError(f"{run.config}: lacks the size or the channels of the images; restore it from a copy")
         trainer.set_seed_and_precision(config.seed, config.precision)
-        model = model_class(config.image_size, config.channels, **config.architecture()).build_weights()
+        model = model_class(parse_size(config.image_size), config.channels, **config.architecture()).build_weights()
         restore_weights(run.checkpoints, model)
         return cls(model)
 

@@ -61,7 +61,7 @@ def evaluate(
     trained = run.read_config()
     config = Config.from_settings(trained.settings)
     data = run.data_to_use(data, Config.DATA_SETS)
-    images = load_images(data, config.image_size, config.channels, data_dir)
+    images = load_images(data, config.image_size, config.channels, data_dir, config.max_skipped)
     if images.fingerprint != trained.data:
         raise UserError(f"{data}: not the images that {run.path} was trained on; name those with --data")
     has_classes = images.train_labels is not None and images.held_out_labels is not None

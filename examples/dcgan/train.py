@@ -26,8 +26,8 @@ from examples.dcgan.model import DCGAN
 # %%
 def build_model(config: Config, images: ImageSet, model_class: type[DCGAN] = DCGAN) -> DCGAN:
     """Return the untrained, compiled model of `config` for images of this shape."""
-    _, size, _, channels = images.train.shape
-    model = model_class(size, channels, **config.architecture()).build_weights()
+    _, *size, channels = images.train.shape
+    model = model_class(tuple(size), channels, **config.architecture()).build_weights()
     model.compile(
         keras.optimizers.Adam(config.generator_learning_rate, beta_1=config.beta_1),
         keras.optimizers.Adam(config.discriminator_learning_rate, beta_1=config.beta_1),
@@ -47,7 +47,7 @@ def train(config: Config, model_class: type[DCGAN] = DCGAN) -> RunDirectory:
         Interrupted: a signal stopped the training, and everything is saved.
     """
     trainer.set_seed_and_precision(config.seed, config.precision)
-    images = load_images(config.data, config.image_size, config.channels, config.data_dir)
+    images = load_images(config.data, config.image_size, config.channels, config.data_dir, config.max_skipped)
     run = RunDirectory.start(
         config.run_path,
         config.EXAMPLE,

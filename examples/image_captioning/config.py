@@ -17,6 +17,7 @@ from common.app.cli import (
     require_fraction,
     require_positive,
 )
+from common.data.text_files import require_encoding
 from common.errors import UserError
 
 
@@ -28,7 +29,8 @@ class Config(TrainOptions):
     - Flickr8k, 8,000 photos: train
     - As many photos of MS-COCO as you like: train --data coco --images 10000 --run-dir runs/coco
     - Your own photos: train --data photos/ --run-dir runs/mine, where photos/ holds a captions.json, a list of
-    {"image": "a.jpg", "captions": ["A dog."], "split": "train"}, or a captions.tsv of two columns, photo and caption.
+    {"image": "a.jpg", "captions": ["A dog."], "split": "train"}, or a captions.tsv, .csv or .txt of two columns, photo
+    and caption, or the annotations of COCO.
     """
 
     EXAMPLE: ClassVar[str] = "image_captioning"
@@ -37,7 +39,12 @@ class Config(TrainOptions):
 
     data: str = "flickr8k"
     """flickr8k, coco, coco-val2017 (COCO's small half alone), tiny (scenes that the code draws), or the path of a
-    folder with photos and a captions.json or captions.tsv."""
+    folder of photos with a list of captions, or of the list itself."""
+    encoding: OrNone[str] = None
+    """Encoding of your list of captions, such as cp1252, gb18030 or shift_jis. [default: UTF-8, or UTF-16 and UTF-32
+    with a byte order mark]"""
+    max_skipped: float = 0.05
+    """Largest fraction of photos that are missing or unreadable; they are counted and left out."""
     images: int = 1000
     """With coco: photos to train on; a tenth as many more validate. About 160 kB each, fetched one by one."""
     features_dir: OrNone[Path] = None
@@ -91,7 +98,8 @@ class Config(TrainOptions):
         require_between(1, 1000, self, "max_length")
         require_between(1, MAX_WIDTH, self, "embedding_dim", "units", "attention_units")
         require_between(0, MAX_STEPS, self, "doubly_stochastic_weight", "warmup_steps")
-        require_fraction(self, "dropout", "input_dropout", "word_dropout", "label_smoothing")
+        require_encoding(self.encoding)
+        require_fraction(self, "max_skipped", "dropout", "input_dropout", "word_dropout", "label_smoothing")
         require_positive(self, "learning_rate", "clip_norm")
         if self.data == "tiny" and self.encoder != "tiny":
             raise UserError("--data tiny: the scenes are for --encoder tiny; or use photos")
@@ -124,7 +132,7 @@ class CaptionOptions(OutputOptions):
     """
 
     photos: tyro.conf.Positional[tuple[Path, ...]]
-    """JPEG, PNG, WebP, GIF (first frame) or BMP, or folders of them."""
+    """JPEG, PNG, WebP, GIF (first frame), BMP or TIFF, or folders of them."""
     beam: int = 3
     """Hypotheses of the beam search; 1 is greedy search."""
     length_penalty: float = 0.7

@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from common.data.skipped import SkippedExamples
 from common.errors import UserError
 from common.training.run_directory import RunDirectory
 from examples.image_captioning.config import Config
 from examples.image_captioning.data import PhotoSet, data_fingerprint, load_photos, load_split
 from examples.image_captioning.demo import BeamSearchOptions, Caption, Classes, PhotoCaptioner
-from examples.image_captioning.download.image_files import Photo, SkippedExamples, Split
+from examples.image_captioning.download.image_files import Photo, Split
 from examples.image_captioning.download.toy_scenes import SHAPES, SIZE
 
 # %% tags=["module"]
@@ -69,10 +70,10 @@ def evaluate(
     config = Config.from_settings(trained.settings)
     data = run.data_to_use(data, Config.DATA_SETS)
     captioner = PhotoCaptioner.load(run, classes)
-    photos = load_photos(data, config.images, data_dir)
+    photos = load_photos(data, config.images, data_dir, config.encoding, config.max_skipped)
     if data_fingerprint(photos, captioner.encoder) != trained.data:
         raise UserError(f"{data}: not the data that {run.path} was trained on; name that with --data")
-    measured = load_split(photos, split, captioner.encoder, features_dir)
+    measured = load_split(photos, split, captioner.encoder, features_dir, config.max_skipped)
     metrics: dict[str, Any] = {}
     captions: list[Caption] = []
     for name, options in SEARCHES.items():

@@ -59,9 +59,11 @@ def load_data(config: Config) -> Data:
     Raises:
         UserError: as `load_photos`, `load_encoder` and `load_split`.
     """
-    photos = load_photos(config.data, config.images, config.data_dir)
+    photos = load_photos(config.data, config.images, config.data_dir, config.encoding, config.max_skipped)
     encoder = load_encoder(config.encoder, config.encoder_weights)
-    train, validation = (load_split(photos, split, encoder, config.features_dir) for split in ("train", "validation"))
+    train, validation = (
+        load_split(photos, split, encoder, config.features_dir, config.max_skipped) for split in ("train", "validation")
+    )
     captions = (words for of_photo in train.captions() for words in of_photo)
     vocabulary = build_vocabulary(captions, config.min_count)
     return Data(train, validation, encoder, vocabulary, data_fingerprint(photos, encoder))

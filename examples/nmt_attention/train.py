@@ -8,6 +8,7 @@
 """Step 4: train the model in a run directory; draw the figures at the end."""
 
 import math
+from dataclasses import replace
 from functools import partial
 
 import keras
@@ -84,6 +85,7 @@ def train(config: Config, model_class: type[Translator] = Translator) -> RunDire
     """
     trainer.set_seed_and_precision(config.seed, config.precision)
     corpus = load_corpus(config.data, **config.corpus(), data_dir=config.data_dir)
+    config = replace(config, tokens=corpus.tokens)
     run = RunDirectory.start(
         config.run_path,
         config.EXAMPLE,
@@ -129,7 +131,8 @@ def print_summary(config: Config, corpus: Corpus, model: keras.Model) -> None:
     source_size, target_size = len(corpus.source_tokenizer), len(corpus.target_tokenizer)
     echo(
         f"{config.data}: {len(corpus.train):,} pairs to train on, {len(corpus.validation):,} to validate, "
-        f"{len(corpus.test):,} to test; {source_size:,} source and {target_size:,} target tokens; "
+        f"{len(corpus.test):,} to test; {source_size:,} source {corpus.source_tokenizer.kind} and {target_size:,} "
+        f"target {corpus.target_tokenizer.kind}; "
         f"a uniform guess has a loss of {math.log(target_size):.3f} nats\n"
         f"bidirectional GRU {config.encoder_units}, attention {config.attention_units}, GRU {config.decoder_units}, "
         f"{sum(math.prod(weight.shape) for weight in model.trainable_weights):,} weights"

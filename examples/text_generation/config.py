@@ -17,6 +17,7 @@ from common.app.cli import (
     require_fraction,
     require_positive,
 )
+from common.data.text_files import require_encoding
 from common.errors import UserError
 
 
@@ -33,8 +34,11 @@ class Config(TrainOptions):
     DATA_SETS: ClassVar[tuple[str, ...]] = ("shakespeare", "tiny")
 
     data: str = "shakespeare"
-    """shakespeare, tiny (embedded), tfds:tiny_shakespeare, or the path of a UTF-8 text file or a folder of .txt.
+    """shakespeare, tiny (embedded), tfds:tiny_shakespeare, or the path of a text file or a folder of .txt.
     The first 90 % of the characters are for training, the last 10 % for validation."""
+    encoding: OrNone[str] = None
+    """Encoding of your files, such as cp1252, gb18030, shift_jis or koi8_r. [default: UTF-8, or UTF-16 and UTF-32 with
+    a byte order mark]"""
     epochs: int = 3
     """Passes over the training text; the learning rate falls to its floor at the end of the last one."""
     batch_size: int = 64
@@ -86,6 +90,7 @@ class Config(TrainOptions):
         require_between(0, MAX_STEPS, self, "warmup_steps", "weight_decay", "learning_rate_floor")
         require_fraction(self, "dropout", "beta_2")
         require_positive(self, "learning_rate", "muon_rms_rate", "clip_norm")
+        require_encoding(self.encoding)
         if self.prompt == "":
             raise UserError("--prompt: expected at least one character, got none")
 
@@ -121,7 +126,9 @@ class GenerateOptions(RunOptions):
     prompt: OrNone[str] = None
     """Text to continue. [default: the prompt of the training samples]"""
     prompt_file: OrNone[Path] = None
-    """UTF-8 file with the prompt, in place of --prompt."""
+    """File with the prompt, in place of --prompt."""
+    encoding: OrNone[str] = None
+    """Encoding of --prompt-file. [default: UTF-8, or what a byte order mark says]"""
     length: int = 1000
     """Number of characters to generate."""
     temperature: float = 0.8
@@ -141,6 +148,7 @@ class GenerateOptions(RunOptions):
         Raises:
             UserError: a value out of its range.
         """
+        require_encoding(self.encoding)
         require_between(1, MAX_LENGTH, self, "length")
         require_between(1, 10_000, self, "samples")
         require_between(0, MAX_SEED, self, "seed")

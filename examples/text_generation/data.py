@@ -42,16 +42,17 @@ TINY_PLAY = Path(files("examples.text_generation") / "tiny_play.txt")
 VALIDATION_STREAMS = 16  # few, because each starts from a zero state; one alone would be slow
 
 
-def load_text(name: str, data_dir: Path | None = None) -> str:
+def load_text(name: str, data_dir: Path | None = None, encoding: str | None = None) -> str:
     """Return the text called `name`.
 
     Args:
         name: "shakespeare", "tiny" (a short play that comes with the code), "tfds:NAME" for a data set of
-            tensorflow-datasets with a feature called "text", or the path of a UTF-8 file or a folder of `.txt` files.
+            tensorflow-datasets with a feature called "text", or the path of a file or a folder of `.txt` files.
         data_dir: the download cache; None for the default one.
+        encoding: of a file or a folder; None for UTF-8, or what a byte order mark says.
 
     Raises:
-        UserError: the name is unknown, the file is missing, empty or not UTF-8, or the download failed.
+        UserError: the name is unknown, the file is missing, empty or of another encoding, or the download failed.
     """
     if name == "tiny":
         return read_text(TINY_PLAY)
@@ -60,10 +61,10 @@ def load_text(name: str, data_dir: Path | None = None) -> str:
     if name.startswith("tfds:"):
         return _load_from_tfds(name.removeprefix("tfds:"), data_dir)
     if Path(name).exists():
-        return read_text(Path(name))
+        return read_text(Path(name), encoding)
     raise UserError(
         f"--data {name}: no such file or folder, nor a known data set; known are shakespeare, tiny, "
-        "tfds:tiny_shakespeare (or another tfds:NAME with text), and the path of a UTF-8 file or a folder of .txt"
+        "tfds:tiny_shakespeare (or another tfds:NAME with text), and the path of a text file or a folder of .txt"
     )
 
 
@@ -99,13 +100,13 @@ class Corpus:
     """The default prompt of the samples."""
 
 
-def load_corpus(name: str, window: int, data_dir: Path | None = None) -> Corpus:
+def load_corpus(name: str, window: int, data_dir: Path | None = None, encoding: str | None = None) -> Corpus:
     """Return the ids of the text called `name`, split for training and validation.
 
     Raises:
         UserError: as `load_text`; or the text is shorter than one window of training and two validation characters.
     """
-    text = load_text(name, data_dir)
+    text = load_text(name, data_dir, encoding)
     vocabulary = Vocabulary(sorted(set(text)))
     ids = vocabulary.encode(text)
     split = int(0.9 * len(ids))

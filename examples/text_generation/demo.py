@@ -134,15 +134,15 @@ class TextGenerator:
         return sample_sequence(decode_step, logits, state, uniforms, length, temperature, top_k, top_p)
 
 
-def read_prompt(path: Path) -> str:
+def read_prompt(path: Path, encoding: str | None = None) -> str:
     """Return the text of a file to continue.
 
     Raises:
-        UserError: it is no file of UTF-8 text, or longer than `MAX_LENGTH`.
+        UserError: it is no text file of this encoding, or longer than `MAX_LENGTH`.
     """
     if path.is_dir():
         raise UserError(f"--prompt-file {path}: expected a file, got a folder")
-    prompt = read_text(path)
+    prompt = read_text(path, encoding)
     if len(prompt) > MAX_LENGTH:
         raise UserError(f"--prompt-file {path}: {len(prompt):,} characters, more than {MAX_LENGTH:,}; use its end only")
     return prompt

@@ -54,7 +54,7 @@ def evaluate(
     config = Config.from_settings(trained.settings)
     trainer.set_seed_and_precision(config.seed, config.precision)
     data = run.data_to_use(data, Config.DATA_SETS)
-    corpus = load_corpus(data, config.window, data_dir)
+    corpus = load_corpus(data, config.window, data_dir, config.encoding)
     if corpus.fingerprint != trained.data:
         raise UserError(f"{data}: not the text that {run.path} was trained on; name that text with --data")
     model = build_model(config, len(corpus.vocabulary), model_class)

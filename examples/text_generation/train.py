@@ -89,7 +89,7 @@ def train(
         Interrupted: stopped by a signal, with everything saved.
     """
     trainer.set_seed_and_precision(config.seed, config.precision)
-    corpus = load_corpus(config.data, config.window, config.data_dir)
+    corpus = load_corpus(config.data, config.window, config.data_dir, config.encoding)
     config = replace(config, prompt=config.prompt or corpus.prompt)
     corpus.vocabulary.encode(config.prompt)  # fail now, not after the first epoch
     run = RunDirectory.start(
