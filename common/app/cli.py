@@ -11,7 +11,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
@@ -49,9 +49,11 @@ class TrainOptions(Options):
     DATA_SETS: ClassVar[tuple[str, ...]] = ()  # the names of the built-in data sets, for `--data`
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "allow_inf_nan": False}  # for stored settings
 
+    ADAPTABLE: ClassVar[tuple[str, ...]] = ("epochs", "batch_size")  # settings that may be fitted to the user's data
+
     # Options that do not change the result of a run; they may differ when it is resumed.
     RUNTIME: ClassVar[frozenset[str]] = frozenset(
-        {"debug", "data_dir", "run_dir", "eager", "max_minutes", "checkpoint_seconds", "fresh"}
+        {"debug", "data_dir", "run_dir", "eager", "max_minutes", "checkpoint_seconds", "fresh", "adaptable"}
     )
 
     preset: Literal["tiny", "quick", "full"] = "quick"
@@ -89,6 +91,8 @@ class TrainOptions(Options):
     bfloat16 is faster on processors and GPUs that support it, float16 on older GPUs."""
     fresh: bool = False
     """Start again even if there is a run; the old one is moved aside, not deleted."""
+    adaptable: tyro.conf.Suppress[tuple[str, ...]] = ()
+    """Those of `ADAPTABLE` that no flag sets, for the user's own data."""
 
     def __post_init__(self):
         """Check the ranges of the values.
@@ -262,6 +266,10 @@ def _dispatch(program: str, summary: str, commands: Mapping[str, Command], argum
     command = commands[arguments[0]]
     preset = _preset(arguments, command.presets) if command.presets else None
     options = tyro.cli(command.options, prog=f"{program} {arguments[0]}", args=arguments[1:], default=preset)
+    if isinstance(options, TrainOptions) and options.data not in options.DATA_SETS:
+        flags = {argument.partition("=")[0].replace("_", "-") for argument in arguments}
+        free = [name for name in options.ADAPTABLE if f"--{name.replace('_', '-')}" not in flags]
+        options = replace(options, adaptable=tuple(free))
     if command.uses_tensorflow and not options.debug:
         import_tensorflow_quietly()
     command.run(options)

@@ -132,11 +132,8 @@ def guess_encodings(raw: bytes) -> list[str]:
     """
     from charset_normalizer import from_bytes  # here because only an error needs it
 
-    by_text: dict[str, str] = {}
-    for match in from_bytes(raw, cp_isolation=_CANDIDATES):
-        known = by_text.get(str(match), match.encoding)
-        by_text[str(match)] = min(known, match.encoding, key=_CANDIDATES.index)
-    return list(by_text.values())[:2]
+    matches = list(from_bytes(raw, cp_isolation=_CANDIDATES))[:2]
+    return [min(match.could_be_from_charset, key=_CANDIDATES.index) for match in matches]
 
 
 def _advice(raw: bytes, start: int) -> str:

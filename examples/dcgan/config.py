@@ -30,6 +30,8 @@ class Config(TrainOptions):
     EXAMPLE: ClassVar[str] = "dcgan"
     DATA_SETS: ClassVar[tuple[str, ...]] = ("mnist", "tiny")
 
+    ADAPTABLE: ClassVar[tuple[str, ...]] = (*TrainOptions.ADAPTABLE, "ema_decay")
+
     data: str = "mnist"
     """mnist, tiny (digits that the code draws), tfds:NAME (for instance tfds:fashion_mnist), or a folder of pictures.
     Pictures are resized, after the borders that do not fit the proportions are cropped."""

@@ -35,6 +35,7 @@ class Config(TrainOptions):
 
     EXAMPLE: ClassVar[str] = "image_captioning"
     DATA_SETS: ClassVar[tuple[str, ...]] = ("flickr8k", "coco", "coco-val2017", "tiny")
+    ADAPTABLE: ClassVar[tuple[str, ...]] = (*TrainOptions.ADAPTABLE, "min_count")
     RUNTIME: ClassVar[frozenset[str]] = TrainOptions.RUNTIME | {"features_dir"}
 
     data: str = "flickr8k"

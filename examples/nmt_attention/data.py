@@ -114,6 +114,8 @@ class Corpus:
     source_tokenizer: Tokenizer
     target_tokenizer: Tokenizer
     fingerprint: dict[str, Any]
+    held_out: float
+    min_count: int
 
     @property
     def tokens(self) -> str:
@@ -124,9 +126,9 @@ class Corpus:
 def load_corpus(
     name: str,
     columns: tuple[str, str] = ("1", "2"),
-    held_out: float = 0.02,
+    held_out: float | None = 0.02,
     max_tokens: int = 60,
-    min_count: int = 2,
+    min_count: int | None = 2,
     data_dir: Path | None = None,
     tokens: tuple[str, str] | None = None,
     subwords: int = 4000,
@@ -138,9 +140,9 @@ def load_corpus(
     Args:
         name: see `load_tables`; likewise `data_dir` and `encoding`.
         columns: the numbers, from 1, or the names of the source and the target column.
-        held_out: see `split_pairs`.
+        held_out: see `split_pairs`; None for a fraction that fits the number of pairs.
         max_tokens: see `clean_pairs`; likewise `max_skipped`.
-        min_count: tokens rarer than this in training are unknown.
+        min_count: tokens rarer than this in training are unknown; None for a number that fits that of the pairs.
         data_dir: the download cache.
         tokens: "words", "characters" or "subwords" for source and target; None to choose by the script.
         subwords: the number of subwords of a language at most.
@@ -160,6 +162,10 @@ def load_corpus(
         for part, (table, numbers, where) in tables.items()
     }
     pairs = [pair for part in parts.values() for pair in part]
+    if held_out is None:
+        held_out = round(min(0.1, max(0.02, 50 / max(1, len(pairs)))), 3)  # 50 pairs measure roughly
+    if min_count is None:
+        min_count = 1 + (len(pairs) >= 5000) + (len(pairs) >= 20_000)
     if {"validation", "test"} <= parts.keys():
         train, validation, test = parts["train"], parts["validation"], parts["test"]
     else:
@@ -180,7 +186,9 @@ def load_corpus(
         warn_of_unknown_tokens(("source", "target")[side], tokenizer, [pair[side] for pair in validation])
     digest = hashlib.sha256("\n".join("\t".join(pair) for pair in pairs).encode()).hexdigest()
     sizes = {} if "all" in parts else {part: len(parts[part]) for part in parts}
-    return Corpus(train, validation, test, *tokenizers, {"pairs": len(pairs), "sha256": digest} | sizes)
+    return Corpus(
+        train, validation, test, *tokenizers, {"pairs": len(pairs), "sha256": digest} | sizes, held_out, min_count
+    )
 
 
 def choose_tokens(table: Table, columns: tuple[int, int]) -> tuple[str, str]:

@@ -13,10 +13,11 @@ from functools import partial
 
 import keras
 
-from common.io.terminal import echo
+from common.io.terminal import echo, warn
 from common.nn.adam import Adam
 from common.nn.muon import Muon
 from common.training import trainer
+from common.training.plan import fit_plan, stored_plan
 from common.training.run_directory import RunDirectory
 from common.training.schedule import WarmupCosine
 from common.viz import figures
@@ -43,6 +44,11 @@ from examples.nmt_attention.model import Translator
 
 
 # %%
+MIN_STEPS = 600
+"""Planned for the user's own pairs at least; fewer leave all translations alike."""
+MIN_PAIRS = 2000
+
+
 def build_model(
     config: Config, source_size: int, target_size: int, model_class: type[Translator] = Translator
 ) -> Translator:
@@ -84,8 +90,12 @@ def train(config: Config, model_class: type[Translator] = Translator) -> RunDire
         Interrupted: a signal stopped the training, and everything is saved.
     """
     trainer.set_seed_and_precision(config.seed, config.precision)
+    config = stored_plan(config)
     corpus = load_corpus(config.data, **config.corpus(), data_dir=config.data_dir)
-    config = replace(config, tokens=corpus.tokens)
+    config = replace(config, tokens=corpus.tokens, held_out=corpus.held_out, min_count=corpus.min_count)
+    if config.adaptable:
+        config = fit_plan(config, len(corpus.train), f"{len(corpus.train):,} pairs", MIN_STEPS)
+        warn_of_few_pairs(len(corpus.train))
     run = RunDirectory.start(
         config.run_path,
         config.EXAMPLE,
@@ -118,6 +128,15 @@ def train(config: Config, model_class: type[Translator] = Translator) -> RunDire
     ).fit(batches, validation_pairs.batches(config.batch_size, seed=0, epoch=0))
     draw_figures(run, corpus, samples, model_class)
     return run
+
+
+def warn_of_few_pairs(count: int) -> None:
+    """Warn if the training pairs are too few to translate other sentences."""
+    if count < MIN_PAIRS:
+        warn(
+            f"warning: {count:,} pairs are few: the model will know their words, and sentences much like them, and "
+            f"nothing else; bring some thousands"
+        )
 
 
 def save_vocabularies(run: RunDirectory, corpus: Corpus) -> None:

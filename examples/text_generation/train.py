@@ -14,10 +14,11 @@ from functools import partial
 import keras
 import tensorflow as tf
 
-from common.io.terminal import echo
+from common.io.terminal import echo, warn
 from common.nn.adam import Adam
 from common.nn.muon import Muon
 from common.training import trainer
+from common.training.plan import fit_plan, stored_plan
 from common.training.run_directory import RunDirectory
 from common.training.schedule import WarmupCosine
 from common.viz import figures
@@ -43,6 +44,11 @@ from examples.text_generation.model import CharRNN, TrainableCharRNN
 
 
 # %%
+MIN_STEPS = 500
+"""Planned for the user's own text at least; fewer do not teach it to spell."""
+MIN_CHARACTERS = 100_000
+
+
 def build_schedule(config: Config, total_steps: int) -> WarmupCosine:
     """Return the learning rate of a run of so many steps."""
     return WarmupCosine(config.learning_rate, total_steps, config.warmup_steps, config.learning_rate_floor)
@@ -89,8 +95,17 @@ def train(
         Interrupted: stopped by a signal, with everything saved.
     """
     trainer.set_seed_and_precision(config.seed, config.precision)
+    config = stored_plan(config)
     corpus = load_corpus(config.data, config.window, config.data_dir, config.encoding)
     config = replace(config, prompt=config.prompt or corpus.prompt)
+    if config.adaptable:
+        count = len(corpus.train)
+        config = fit_plan(config, count / config.window, f"{count:,} characters", MIN_STEPS, min_batch_size=8)
+        if count < MIN_CHARACTERS:
+            warn(
+                f"warning: {count:,} characters are few: the model will repeat their words and make no new sentences; "
+                f"bring {MIN_CHARACTERS:,} or more"
+            )
     corpus.vocabulary.encode(config.prompt)  # fail now, not after the first epoch
     run = RunDirectory.start(
         config.run_path,
