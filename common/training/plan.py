@@ -53,7 +53,7 @@ def fit_plan(config: Options, examples: float, what: str, min_steps: int, min_ba
         return config
     default = config.epochs * math.ceil(examples / config.batch_size)
     echo(
-        f"plan: {epochs} epochs in batches of {batch_size}, {epochs * steps:,} steps; the {default:,} steps of the preset "
-        f"are too few for {what} (--epochs and --batch-size choose others)"
+        f"plan: {epochs} epochs in batches of {batch_size}, {epochs * steps:,} steps; the {default:,} steps of the "
+        f"preset are too few for {what} (--epochs and --batch-size choose others)"
     )
     return replace(config, batch_size=batch_size, epochs=epochs)

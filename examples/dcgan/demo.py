@@ -34,6 +34,8 @@ FRAMES_PER_SEGMENT = 24
 """Of an interpolation, from one waypoint to the next."""
 EARLY_SAMPLE_STEPS = [2**power for power in range(4, 13)]
 """16 to 4,096: steps of the first epoch after which a sample is drawn."""
+MAX_FRAMES = 60
+"""Of the GIF of the training, evenly spaced where there are more samples."""
 _MAX_BATCH = 256
 
 
@@ -228,8 +230,9 @@ def draw_training_gif(run: RunDirectory) -> None:
     for row in rows:
         epoch = int(row["epoch"])
         samples[f"epoch {epoch} of {len(rows)}"] = sample_path(run, epoch, ".png")
+    drawn = np.linspace(0, len(samples) - 1, min(len(samples), MAX_FRAMES)).round().astype(int)
     frames = []
-    for title, path in samples.items():
+    for title, path in (list(samples.items())[number] for number in drawn):
         sample = read_image(path)
         channels = len(sample.getbands())
         frames.append(figures.titled(sample.convert("RGB"), title))
