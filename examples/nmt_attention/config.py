@@ -66,7 +66,7 @@ class Config(TrainOptions):
     words,characters. [default: characters for languages without spaces between words, else words]"""
     min_count: int = 3
     """Words, or characters, that occur less often in training are <unknown>; attention copies them from the source."""
-    subwords: int = 4000
+    vocabulary_size: int = 4000
     """Subwords of each language at most, with --tokens subwords."""
     epochs: int = 3
     """Passes over the training pairs; the learning rate falls to zero over all of them."""
@@ -111,7 +111,7 @@ class Config(TrainOptions):
         require_between(1, 10_000, self, "max_tokens")
         require_between(1, MAX_STEPS, self, "min_count")
         require_between(0, MAX_STEPS, self, "warmup_steps")
-        require_between(2, MAX_WIDTH, self, "subwords")
+        require_between(2, MAX_WIDTH, self, "vocabulary_size")
         require_encoding(self.encoding)
         columns = self.columns.split(",")
         if len(columns) != 2 or len(set(columns)) != 2 or not all(columns) or {"0"} & {*columns}:
@@ -133,7 +133,7 @@ class Config(TrainOptions):
         source, target = self.columns.split(",")
         columns = (target, source) if self.reverse else (source, target)
         tokens = self.tokens and tuple(self.tokens.split(",") * 2)[:2]
-        names = ("held_out", "max_tokens", "max_skipped", "min_count", "subwords", "encoding")
+        names = ("held_out", "max_tokens", "max_skipped", "min_count", "vocabulary_size", "encoding")
         settings = {name: None if name in self.adaptable else getattr(self, name) for name in names}
         return {"columns": columns, "tokens": tokens} | settings
 

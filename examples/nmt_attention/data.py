@@ -131,7 +131,7 @@ def load_corpus(
     min_count: int | None = 2,
     data_dir: Path | None = None,
     tokens: tuple[str, str] | None = None,
-    subwords: int = 4000,
+    vocabulary_size: int = 4000,
     max_skipped: float = 0.05,
     encoding: str | None = None,
 ) -> Corpus:
@@ -145,7 +145,7 @@ def load_corpus(
         min_count: tokens rarer than this in training are unknown; None for a number that fits that of the pairs.
         data_dir: the download cache.
         tokens: "words", "characters" or "subwords" for source and target; None to choose by the script.
-        subwords: the number of subwords of a language at most.
+        vocabulary_size: the number of subwords of a language at most.
         max_skipped: the largest fraction of rows that are no pair.
         encoding: of the files.
 
@@ -180,7 +180,8 @@ def load_corpus(
             f"{len(train)}, validation {len(validation)}, test {len(test)}); use more pairs or a larger --held-out"
         )
     tokenizers = [
-        build_tokenizer([pair[side] for pair in train], kind, min_count, subwords) for side, kind in enumerate(tokens)
+        build_tokenizer([pair[side] for pair in train], kind, min_count, vocabulary_size)
+        for side, kind in enumerate(tokens)
     ]
     for side, tokenizer in enumerate(tokenizers):
         warn_of_unknown_tokens(("source", "target")[side], tokenizer, [pair[side] for pair in validation])
@@ -205,11 +206,11 @@ def choose_tokens(table: Table, columns: tuple[int, int]) -> tuple[str, str]:
     return kinds[0], kinds[1]
 
 
-def build_tokenizer(sentences: Sequence[str], kind: str, min_count: int, subwords: int) -> Tokenizer:
+def build_tokenizer(sentences: Sequence[str], kind: str, min_count: int, vocabulary_size: int) -> Tokenizer:
     """Return a tokenizer of the kind "words", "characters" or "subwords" for the training sentences."""
     if kind == "words":
         return WordTokenizer.build(sentences, min_count)
-    return PieceTokenizer.build(sentences, min_count, kind, subwords)
+    return PieceTokenizer.build(sentences, min_count, kind, vocabulary_size)
 
 
 def load_tokenizer(path: Path, kind: str) -> Tokenizer:

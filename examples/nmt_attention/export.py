@@ -10,6 +10,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from common.app.saved_model import save_model
+from common.data.pieces import SPACE, cut_in_graph
 from common.training.checkpoints import named_variables
 from examples.nmt_attention.data import Tokenizer
 from examples.nmt_attention.demo import SentenceTranslator, translate_ids
@@ -18,7 +19,6 @@ from examples.nmt_attention.preprocess.tokenizer import (
     END,
     JOINER_PATTERN,
     PAD,
-    SPACE,
     SPECIALS,
     TOKENIZER_RULES,
     UNKNOWN,
@@ -106,24 +106,9 @@ def _padded(tokens: tf.RaggedTensor) -> tf.Tensor:
 
 
 def _cut_into_pieces(tokenizer: PieceTokenizer, table: _Table, text: tf.Tensor) -> tf.Tensor:
-    """Return the pieces of clean sentences, string [B, S] with "" as padding and S at least 1.
-
-    As in `PieceTokenizer.tokenise`, each piece is the longest that fits. The length of the longest piece is computed
-    for all positions at once; a scan over the positions then decides where pieces start.
-    """
+    """Return the pieces of clean sentences, string [B, S] with "" as padding and S at least 1."""
     text = tf.where(text == "", "", tokenizer.prefix + tf.strings.regex_replace(text, " ", SPACE))
-    characters = _padded(tf.strings.unicode_split(text, "UTF-8"))  # B N
-    count = tf.shape(characters)[1]
-    following = tf.pad(characters, [[0, 0], [0, tokenizer.max_length]], constant_values="")
-    pieces, longest, length = tf.fill(tf.shape(characters), ""), characters, tf.ones_like(characters, tf.int32)
-    for number in range(tokenizer.max_length):
-        pieces += following[:, number : number + count]
-        is_piece = (table.ids.lookup(pieces) < table.size) & (following[:, number : number + count] != "")
-        longest, length = tf.where(is_piece, pieces, longest), tf.where(is_piece, number + 1, length)
-    columns = tf.transpose(length)  # N B
-    left = tf.scan(lambda left, length: tf.where(left == 0, length, left) - 1, columns, tf.zeros_like(columns[0]))
-    is_start = tf.concat([tf.zeros_like(left[:1]), left[:-1]], axis=0) == 0  # N B
-    return _padded(tf.ragged.boolean_mask(longest, tf.transpose(is_start) & (characters != "")))
+    return _padded(cut_in_graph(text, lambda pieces: table.ids.lookup(pieces) < table.size, tokenizer.max_length))
 
 
 def _unchanged(tokens: tf.Tensor, *_) -> tf.Tensor:

@@ -23,7 +23,7 @@ from common.errors import UserError
 
 @dataclass(frozen=True, kw_only=True)
 class Config(TrainOptions):
-    """Train a character-level recurrent language model, or resume the run found in --run-dir.
+    """Train a recurrent language model of characters, or resume the run found in --run-dir.
 
     - A short run without network: train --preset tiny
     - Shakespeare: train
@@ -39,14 +39,19 @@ class Config(TrainOptions):
     encoding: OrNone[str] = None
     """Encoding of your files, such as cp1252, gb18030, shift_jis or koi8_r. [default: UTF-8, or UTF-16 and UTF-32 with
     a byte order mark]"""
+    tokens: Literal["characters", "words", "subwords"] = "characters"
+    """What the model predicts. Words and subwords are learnt on the training text; what they do not cover is written
+    in characters. They need a larger text."""
+    vocabulary_size: int = 4000
+    """Words or subwords at most."""
     epochs: int = 3
     """Passes over the training text; the learning rate falls to its floor at the end of the last one."""
     batch_size: int = 64
     """Contiguous text streams in a batch; each step processes the next window of every stream."""
     window: int = 50
-    """Characters per step and stream. Gradients flow back this far; the state is carried further."""
+    """Tokens per step and stream. Gradients flow back this far; the state is carried further."""
     embedding_dim: int = 256
-    """Dimension of the embedding of a character."""
+    """Dimension of the embedding of a token."""
     cell: Literal["gru", "lstm"] = "gru"
     """The kind of recurrent layers."""
     units: int = 768
@@ -76,7 +81,7 @@ class Config(TrainOptions):
     """Prompt that is continued after every epoch, for samples/ and the GIF.
     [default: ROMEO: for Shakespeare, else a line of the validation text]"""
     sample_length: int = 400
-    """Characters of each continuation."""
+    """Tokens of each continuation."""
 
     def __post_init__(self):
         """Check the ranges.
@@ -85,7 +90,7 @@ class Config(TrainOptions):
             UserError: a value out of its range.
         """
         super().__post_init__()
-        require_between(1, MAX_WIDTH, self, "window", "embedding_dim", "units", "sample_length")
+        require_between(1, MAX_WIDTH, self, "vocabulary_size", "window", "embedding_dim", "units", "sample_length")
         require_between(1, 64, self, "layers")
         require_between(0, MAX_STEPS, self, "warmup_steps", "weight_decay", "learning_rate_floor")
         require_fraction(self, "dropout", "beta_2")
@@ -93,6 +98,15 @@ class Config(TrainOptions):
         require_encoding(self.encoding)
         if self.prompt == "":
             raise UserError("--prompt: expected at least one character, got none")
+
+    def corpus(self) -> dict[str, Any]:
+        """Return the settings that `load_corpus` takes."""
+        return {name: getattr(self, name) for name in ("encoding", "tokens", "vocabulary_size")}
+
+    @property
+    def loss_unit(self) -> str:
+        """The unit of losses: nats per character, word or subword."""
+        return f"nats per {self.tokens.removesuffix('s')}"
 
     def architecture(self) -> dict[str, Any]:
         """Return the arguments of `CharRNN` apart from the size of the vocabulary."""
@@ -130,7 +144,7 @@ class GenerateOptions(RunOptions):
     encoding: OrNone[str] = None
     """Encoding of --prompt-file. [default: UTF-8, or what a byte order mark says]"""
     length: int = 1000
-    """Number of characters to generate."""
+    """Number of characters, or words or subwords, to generate."""
     temperature: float = 0.8
     """Divides the logits: below 1 the text repeats itself, above 1 it is more random; 0: the likeliest character."""
     top_k: int = 0

@@ -19,9 +19,9 @@ import numpy as np
 import tensorflow as tf
 
 from common.data.download import Resource, fetch
+from common.data.pieces import PieceVocabulary, build_pieces
 from common.data.text_files import normalise, read_text
 from common.data.tfds import load_splits
-from common.data.vocabulary import Vocabulary
 from common.errors import UserError
 
 # %% [markdown]
@@ -79,9 +79,10 @@ def _load_from_tfds(name: str, data_dir: Path | None) -> str:
 # %% [markdown]
 # ## Step 2: preprocess
 #
-# Every distinct character gets an id. The first 90 % of the characters are for training, the last 10 % for validation.
-# The split is by position, so no validation sentence is in the training text. If overlapping windows were shuffled into
-# two splits, nearly all validation characters would leak into the training text.
+# Every distinct character gets an id, and with `--tokens` every frequent word or subword. The first 90 % of the
+# characters are for training, the last 10 % for validation. The split is by position, so no validation sentence is in
+# the training text. If overlapping windows were shuffled into two splits, nearly all validation characters would leak
+# into the training text.
 
 
 # %%
@@ -89,35 +90,50 @@ def _load_from_tfds(name: str, data_dir: Path | None) -> str:
 class Corpus:
     """The ids of a text, split for training and validation, and its vocabulary."""
 
-    vocabulary: Vocabulary
+    vocabulary: PieceVocabulary
     train: np.ndarray
-    """int32 [characters]"""
+    """int32 [tokens]"""
     validation: np.ndarray
-    """int32 [characters]"""
+    """int32 [tokens]"""
     fingerprint: dict[str, Any]
     """Length and checksum of the text."""
     prompt: str
     """The default prompt of the samples."""
 
 
-def load_corpus(name: str, window: int, data_dir: Path | None = None, encoding: str | None = None) -> Corpus:
+def load_corpus(
+    name: str,
+    window: int,
+    data_dir: Path | None = None,
+    encoding: str | None = None,
+    tokens: str = "characters",
+    vocabulary_size: int = 4000,
+) -> Corpus:
     """Return the ids of the text called `name`, split for training and validation.
+
+    Args:
+        name: see `load_text`; likewise `data_dir` and `encoding`.
+        window: T.
+        data_dir: the download cache.
+        encoding: of a file.
+        tokens: "characters", "words" or "subwords".
+        vocabulary_size: the number of words or subwords at most.
 
     Raises:
         UserError: as `load_text`; or the text is shorter than one window of training and two validation characters.
     """
     text = load_text(name, data_dir, encoding)
-    vocabulary = Vocabulary(sorted(set(text)))
-    ids = vocabulary.encode(text)
-    split = int(0.9 * len(ids))
-    if split < window + 1 or len(ids) - split < 2:
+    split = int(0.9 * len(text))
+    vocabulary = build_pieces(text, split, tokens, vocabulary_size)
+    train, validation = vocabulary.encode(text[:split]), vocabulary.encode(text[split:])
+    if len(train) < window + 1 or len(validation) < 2:
         raise UserError(
-            f"--data {name}: {len(ids)} characters are too few: the first 90 % must fill one window of {window} and "
-            "one character more; use a longer text or a smaller --window"
+            f"--data {name}: {len(text)} characters are too few: the first 90 % must fill one window of {window} and "
+            f"one of the {tokens} more; use a longer text or a smaller --window"
         )
-    fingerprint = {"characters": len(ids), "sha256": hashlib.sha256(text.encode()).hexdigest()}
+    fingerprint = {"characters": len(text), "sha256": hashlib.sha256(text.encode()).hexdigest()}
     prompt = {"tiny": "MIRA:", "shakespeare": "ROMEO:", "tfds:tiny_shakespeare": "ROMEO:"}.get(name)
-    return Corpus(vocabulary, ids[:split], ids[split:], fingerprint, prompt or first_words(text[split:]))
+    return Corpus(vocabulary, train, validation, fingerprint, prompt or first_words(text[split:]))
 
 
 def first_words(text: str) -> str:

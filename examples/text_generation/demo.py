@@ -13,6 +13,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from common.data.pieces import PieceVocabulary
 from common.data.text_files import read_text
 from common.data.vocabulary import Vocabulary
 from common.errors import UserError
@@ -43,10 +44,7 @@ from examples.text_generation.model import CharRNN, TrainableCharRNN
 
 # %%
 MAX_PIECE = 1024
-"""Characters that a call of the compiled loop writes at most; XLA must know it."""
-
-
-LOSS_UNIT = "nats per character"
+"""Tokens that a call of the compiled loop writes at most; XLA must know it."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,7 @@ class TextGenerator:
         """
         config = Config.from_settings(run.read_config().settings)
         trainer.set_seed_and_precision(config.seed, config.precision)
-        vocabulary = Vocabulary.load(run.vocabulary)
+        vocabulary = PieceVocabulary.load(run.vocabulary)
         model = model_class(len(vocabulary), **config.architecture()).build_weights()
         restore_weights(run.checkpoints, model)
         return cls(model, vocabulary)
@@ -174,7 +172,7 @@ class WriteSamples(SampleCallback):
         write_atomically(sample_path(self.run, epoch), self.prompt + continuation + "\n")
 
 
-def draw_training_gif(run: RunDirectory, prompt: str) -> None:
-    """Draw the samples of all epochs as `figures/training.gif`."""
-    frames = figures.text_frames(read_samples(run, LOSS_UNIT), len(prompt))
+def draw_training_gif(run: RunDirectory, config: Config) -> None:
+    """Draw the samples of all epochs, continuations of the prompt of `config`, as `figures/training.gif`."""
+    frames = figures.text_frames(read_samples(run, config.loss_unit), len(config.prompt))
     figures.save_gif(frames, run.figures / "training.gif")

@@ -32,7 +32,7 @@ from examples.text_generation.data import (
     load_corpus,
     training_batches,
 )
-from examples.text_generation.demo import LOSS_UNIT, TextGenerator, WriteSamples, build_model, draw_training_gif
+from examples.text_generation.demo import TextGenerator, WriteSamples, build_model, draw_training_gif
 from examples.text_generation.demonstrate.loss_heatmap import character_losses, choose_passage, draw_loss_heatmap
 from examples.text_generation.model import CharRNN, TrainableCharRNN
 
@@ -96,15 +96,15 @@ def train(
     """
     trainer.set_seed_and_precision(config.seed, config.precision)
     config = stored_plan(config)
-    corpus = load_corpus(config.data, config.window, config.data_dir, config.encoding)
+    corpus = load_corpus(config.data, config.window, **config.corpus(), data_dir=config.data_dir)
     config = replace(config, prompt=config.prompt or corpus.prompt)
     if config.adaptable:
         count = len(corpus.train)
-        config = fit_plan(config, count / config.window, f"{count:,} characters", MIN_STEPS, min_batch_size=8)
-        if count < MIN_CHARACTERS:
+        config = fit_plan(config, count / config.window, f"{count:,} {config.tokens}", MIN_STEPS, min_batch_size=8)
+        if (characters := corpus.fingerprint["characters"]) < MIN_CHARACTERS:
             warn(
-                f"warning: {count:,} characters are few: the model will repeat their words and make no new sentences; "
-                f"bring {MIN_CHARACTERS:,} or more"
+                f"warning: {characters:,} characters are few: the model will repeat their words and make no new "
+                f"sentences; bring {MIN_CHARACTERS:,} or more"
             )
     corpus.vocabulary.encode(config.prompt)  # fail now, not after the first epoch
     run = RunDirectory.start(
@@ -141,7 +141,7 @@ def train(
 def print_summary(config: Config, corpus: Corpus, model: keras.Model) -> None:
     """Print the sizes of the data and of the model."""
     echo(
-        f"{config.data}: {len(corpus.train):,} characters to train on, {len(corpus.validation):,} to validate on, "
+        f"{config.data}: {len(corpus.train):,} {config.tokens} to train on, {len(corpus.validation):,} to validate on, "
         f"{len(corpus.vocabulary)} different; guessing costs {math.log(len(corpus.vocabulary)):.3f} nats\n"
         f"{config.layers} x {config.cell.upper()} {config.units}, "
         f"{sum(math.prod(weight.shape) for weight in model.trainable_weights):,} weights"
@@ -154,9 +154,9 @@ def draw_figures(run: RunDirectory, config: Config, corpus: Corpus, network_clas
     if not rows:
         return
     guessing = ("guessing", math.log(len(corpus.vocabulary)))
-    figures.learning_curve(rows, run.figures / "learning_curve.png", LOSS_UNIT, guessing)
-    draw_training_gif(run, config.prompt)
-    passage, context = choose_passage("".join(corpus.vocabulary.decode(corpus.validation[:1000])))
+    figures.learning_curve(rows, run.figures / "learning_curve.png", config.loss_unit, guessing)
+    draw_training_gif(run, config)
+    passage, context = choose_passage("".join(corpus.vocabulary.decode(corpus.validation[:1000]))[:1000])
     losses = character_losses(TextGenerator.load(run, network_class), passage, context)
     draw_loss_heatmap(losses, run.figures / "loss_heatmap.png")
     echo(f"figures: {run.figures}")

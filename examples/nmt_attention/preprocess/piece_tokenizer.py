@@ -15,14 +15,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from common.data.pieces import SPACE, cut, learn_subwords
 from common.data.vocabulary import Vocabulary
-from examples.nmt_attention.preprocess.tokenizer import SPACE, SPECIALS, UNKNOWN
+from examples.nmt_attention.preprocess.tokenizer import SPECIALS, UNKNOWN
+
 
 # %%
-MAX_PIECE_LENGTH = 12
-"""Characters of a subword at most."""
-
-
 class PieceTokenizer:
     """The pieces of one language; a sentence is cut into the longest that fit, from left to right."""
 
@@ -48,7 +46,7 @@ class PieceTokenizer:
         characters = {character for character, count in counts.items() if count >= min_count} | {SPACE}
         pieces = characters
         if kind == "subwords":
-            learnt = _learn_subwords(sentences, min(size, len(counts) + len(sentences) // 2))
+            learnt = learn_subwords(sentences, min(size, len(counts) + len(sentences) // 2))
             pieces = characters | {piece for piece in learnt if characters.issuperset(piece)}
         return cls(Vocabulary([*SPECIALS, *sorted(pieces)]), kind)
 
@@ -58,13 +56,8 @@ class PieceTokenizer:
 
     def tokenise(self, sentence: str) -> list[str]:
         """Cut a clean sentence into pieces; an unknown character is a piece of its own."""
-        text, tokens, start = self.prefix + sentence.replace(" ", SPACE), [], 0
-        while start < len(text):
-            ends = range(min(start + self.max_length, len(text)), start + 1, -1)
-            end = next((end for end in ends if text[start:end] in self._pieces), start + 1)
-            tokens.append(text[start:end])
-            start = end
-        return tokens
+        text = (self.prefix if sentence else "") + sentence.replace(" ", SPACE)
+        return cut(text, self._pieces, self.max_length)
 
     def encode(self, tokens: Sequence[str]) -> np.ndarray:
         """Return the ids of tokens, int32; UNKNOWN for those that are not in the vocabulary."""
@@ -81,17 +74,3 @@ class PieceTokenizer:
     def labels(self, tokens: Sequence[str]) -> list[str]:
         """Return tokens as they are shown, a space as `▁`."""
         return list(tokens)
-
-
-def _learn_subwords(sentences: Sequence[str], size: int) -> list[str]:
-    """Return `size` pieces by byte-pair encoding; none spans a space or joins letters and punctuation."""
-    from tokenizers import Tokenizer, models, pre_tokenizers, trainers  # here because only training needs it
-
-    learner = Tokenizer(models.BPE())
-    spaces = pre_tokenizers.Metaspace(replacement=SPACE, prepend_scheme="first")
-    learner.pre_tokenizer = pre_tokenizers.Sequence([spaces, pre_tokenizers.Punctuation()])
-    trainer = trainers.BpeTrainer(
-        vocab_size=size, min_frequency=2, max_token_length=MAX_PIECE_LENGTH, show_progress=False
-    )
-    learner.train_from_iterator(sentences, trainer)
-    return sorted(learner.get_vocab())

@@ -21,12 +21,12 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from common.data.pieces import SPACE
 from common.data.text_files import normalise
 from common.data.vocabulary import Vocabulary
 
 # %%
 JOINER = "￭"
-SPACE = "▁"  # of characters and subwords, see piece_tokenizer.py
 PAD, UNKNOWN, START, END = range(4)
 SPECIALS = ["<pad>", "<unknown>", "<start>", "<end>"]  # no token looks like these: < and > are tokens of their own
 # Applied in this order. A mark is whatever is neither a word character, a space, nor one of the three signs below.

@@ -50,10 +50,16 @@ def choose_passage(text: str) -> tuple[str, int]:
 def character_losses(generator: TextGenerator, text: str, context: int) -> CharacterLosses:
     """Return the nll of all characters of `text` but the first `context`, which must be at least one."""
     ids = generator.vocabulary.encode(text)[None]  # 1 T
+    tokens = generator.vocabulary.decode(ids[0])
     logits, _ = generator.model(tf.constant(ids[:, :-1]), generator.model.initial_state(1))  # 1 T-1 V
     nll_bits = cross_entropy(logits, tf.constant(ids[:, 1:])).numpy()[0] / np.log(2)  # T-1
     likeliest = tf.math.top_k(logits[0], min(3, len(generator.vocabulary))).indices.numpy()  # T-1 3
     predictions = [generator.vocabulary.decode(row) for row in likeliest]
+    if len(tokens) < len(text):  # words or subwords: the nll of one is spread over its characters
+        lengths = [len(token) for token in tokens[1:]]
+        nll_bits, predictions = np.repeat(nll_bits / lengths, lengths), [()] * sum(lengths)
+        context = max(context, len(tokens[0]))
+        return CharacterLosses(text[context:], nll_bits[context - len(text) :], predictions[context - len(text) :])
     return CharacterLosses(text[context:], nll_bits[context - 1 :], predictions[context - 1 :])
 
 

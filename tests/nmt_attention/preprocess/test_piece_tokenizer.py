@@ -2,10 +2,11 @@ import random
 
 import pytest
 
+from common.data.pieces import MAX_PIECE_LENGTH
 from common.data.vocabulary import Vocabulary
 from examples.nmt_attention.data import build_tokenizer, load_tokenizer
 from examples.nmt_attention.download.toy_grammar import tiny_pairs
-from examples.nmt_attention.preprocess.piece_tokenizer import MAX_PIECE_LENGTH, PieceTokenizer
+from examples.nmt_attention.preprocess.piece_tokenizer import PieceTokenizer
 from examples.nmt_attention.preprocess.tokenizer import SPECIALS, UNKNOWN, clean
 from tests.nmt_attention.preprocess.test_tokenizer import SENTENCES
 
