@@ -166,14 +166,7 @@ def load_corpus(
         held_out = round(min(0.1, max(0.02, 50 / max(1, len(pairs)))), 3)  # 50 pairs measure roughly
     if min_count is None:
         min_count = 1 + (len(pairs) >= 5000) + (len(pairs) >= 20_000)
-    if {"validation", "test"} <= parts.keys():
-        train, validation, test = parts["train"], parts["validation"], parts["test"]
-    else:
-        train, validation, test = split_pairs(parts.get("all") or parts["train"], held_out)
-        if "validation" in parts:
-            train, validation = train + validation, parts["validation"]
-        if "test" in parts:
-            train, test = train + test, parts["test"]
+    train, validation, test = three_parts(parts, held_out)
     if not (train and validation and test):
         raise UserError(
             f"--data {name}: {len(pairs)} pairs are too few to hold out {held_out:.0%} twice (training "
@@ -190,6 +183,18 @@ def load_corpus(
     return Corpus(
         train, validation, test, *tokenizers, {"pairs": len(pairs), "sha256": digest} | sizes, held_out, min_count
     )
+
+
+def three_parts(parts: dict[str, list[Pair]], held_out: float) -> tuple[list[Pair], list[Pair], list[Pair]]:
+    """Return training, validation and test pairs: those that the data set has, the others by `split_pairs`."""
+    if {"validation", "test"} <= parts.keys():
+        return parts["train"], parts["validation"], parts["test"]
+    train, validation, test = split_pairs(parts.get("all") or parts["train"], held_out)
+    if "validation" in parts:
+        return train + validation, parts["validation"], test
+    if "test" in parts:
+        return train + test, validation, parts["test"]
+    return train, validation, test
 
 
 def choose_tokens(table: Table, columns: tuple[int, int]) -> tuple[str, str]:
