@@ -118,8 +118,9 @@ def test_sentence_pairs(folder, content):
     def read(path):
         return clean_pairs(load_tables(str(path))["all"].rows, (2, 1), 10, f"--data {path}")
 
-    pairs = outcome(read, folder / "pairs.tsv", content)
-    assert pairs is None or all(source.strip() and target.strip() for source, target in pairs)
+    for name in ("pairs.tsv", "pairs.csv", "pairs.jsonl", "pairs.json"):
+        pairs = outcome(read, folder / name, content)
+        assert pairs is None or all(source.strip() and target.strip() for source, target in pairs)
 
 
 ENTRIES = [{"image": "a.jpg", "captions": ["One.", "Two."], "split": "train"}, {"image": "b/c.jpg", "captions": "x"}]
@@ -146,6 +147,7 @@ def test_captions_json(folder, content):
 @given(content=st.binary(max_size=100) | st.text(max_size=100).map(str.encode) | damaged(b"a.jpg\tOne.\n" * 2))
 def test_captions_tsv(folder, content):
     outcome(photos, folder / "captions.tsv", content)
+    outcome(photos, folder / "captions.csv", content.replace(b"\t", b","))
 
 
 COCO = {"images": [{"id": 1, "file_name": "1.jpg"}], "annotations": [{"image_id": 1, "caption": "x"}]}

@@ -15,6 +15,7 @@
 
 import csv
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -50,7 +51,7 @@ def load_folder(path: Path, skipped: SkippedExamples, encoding: str | None = Non
     text = read_text_file(listing, encoding)
     if not text.strip():
         raise UserError(f"{listing}: empty, expected photos and captions")
-    entries = _read_json(text, listing) if listing.suffix == ".json" else _read_table(text)
+    entries = _read_json(text, listing) if listing.suffix == ".json" else _read_table(text, listing)
     photos: dict[str, Photo] = {}
     folder = _folder_of_photos(folder, entries)
     for number, entry in enumerate(entries, start=1):
@@ -79,17 +80,11 @@ def _find_listing(folder: Path) -> Path:
 
 def _folder_of_photos(folder: Path, entries: Sequence[object]) -> Path:
     """Return `folder`, or the folder in it or beside it that holds most of the first photos."""
-    names = [entry["image"] for entry in entries[:20] if isinstance(entry, dict) and _is_plain_name(entry.get("image"))]
-    if not names:
-        return folder
+    names = [str(entry.get("image")) for entry in entries[:20] if isinstance(entry, dict)]
     inside = sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())
     beside = sorted(path for path in folder.parent.iterdir() if path.is_dir() and not path.is_symlink())
     places = [folder, *inside, *(beside if folder.name == "annotations" else ())]
-    return max(places, key=lambda place: sum((place / name).is_file() for name in names))  # the first of equals
-
-
-def _is_plain_name(name: object) -> bool:
-    return isinstance(name, str) and "\0" not in name and name.isprintable() and ".." not in name
+    return max(places, key=lambda place: sum(os.path.isfile(place / name) for name in names))  # the first of equals
 
 
 def _read_json(text: str, listing: Path) -> list[object]:
@@ -115,12 +110,15 @@ def _read_coco(content: dict[str, Any]) -> Iterator[object]:
     return _entries(captions)
 
 
-def _read_table(text: str) -> list[object]:
+def _read_table(text: str, listing: Path) -> list[object]:
     lines = [line for line in text.split("\n") if line.strip()]
     delimiter = next((mark for mark in "\t|," if mark in lines[0]), "\t")
     rows = [line.partition(delimiter)[::2] for line in lines]
     if delimiter == ",":  # as in Kaggle's Flickr8k, where a caption with a comma may or may not be quoted
-        rows = [(row[0], ",".join(row[1:])) for row in csv.reader(lines) if row]
+        try:
+            rows = [(row[0], ",".join(row[1:])) for row in csv.reader(lines) if row]
+        except csv.Error as error:
+            raise UserError(f"{listing}: no CSV ({error}); write it anew, or as TSV") from error
     if len(rows) > 1 and rows[0][1] and not _has_image_suffix(rows[0][0]) and _has_image_suffix(rows[1][0]):
         rows = rows[1:]  # without the header
     captions: dict[str, list[str]] = {}

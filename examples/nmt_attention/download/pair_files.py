@@ -159,13 +159,15 @@ def choose_columns(table: Table, columns: tuple[str, str], where: str) -> tuple[
     """Return the table without its header, and the numbers, from 1, of the source and the target column.
 
     Args:
-        table: with at least one row.
+        table: as it was read.
         columns: the numbers or the names of source and target.
         where: the name of the data in messages.
 
     Raises:
-        UserError: there is no column of that name.
+        UserError: there is no row, or no column of that name.
     """
+    if not table.rows:
+        raise UserError(f"{where}: empty, expected pairs of sentences")
     if all(column.isdecimal() for column in columns):
         numbers = int(columns[0]), int(columns[1])
         head = [table.rows[0][number - 1] for number in numbers if number <= len(table.rows[0])]

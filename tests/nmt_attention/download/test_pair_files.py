@@ -71,6 +71,8 @@ BAD = {  # the files, the name of the data set, --columns, the message
     "broken JSON": ({"p.jsonl": '{"de": "x"\n'}, "p.jsonl", "1,2", "no JSON"),
     "only numbers": ({"p.jsonl": '{"de": 1, "en": 2}\n'}, "p.jsonl", "1,2", "entry 1: an empty side"),
     "empty": ({"p.csv": "\n"}, "p.csv", "1,2", "empty"),
+    "an empty list": ({"p.json": "[]"}, "p.json", "1,2", "empty"),
+    "numbers for objects": ({"p.json": "[1, 2]"}, "p.json", "de,en", "no column de"),
     "one file of two": ({"a.de": "x"}, "a.de,b.en", "1,2", "no such file"),
 }
 
