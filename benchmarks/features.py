@@ -16,9 +16,10 @@ import tensorflow as tf
 import tyro
 
 from benchmarks.measure import Table, alternate, goal, product
+from common.data.skipped import SkippedExamples
 from common.training import trainer
 from examples.image_captioning.data import load_photos
-from examples.image_captioning.download.image_files import Photo, SkippedExamples, read_pixels
+from examples.image_captioning.download.image_files import Photo, read_pixels
 from examples.image_captioning.preprocess.feature_extractor import FeatureExtractor, load_extractor
 from examples.image_captioning.preprocess.features import BATCH, SHARD, extract_features
 

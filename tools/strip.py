@@ -6,6 +6,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from common.viz import figures
+from common.viz.fonts import Typesetter
 
 ROOT = Path(__file__).parent.parent
 STRIP = ROOT / "images" / "strip.webp"
@@ -63,7 +64,8 @@ def draw(panel: Panel) -> Image.Image:
     scale = min(width / picture.width, height / picture.height)
     picture = picture.resize((round(scale * picture.width), round(scale * picture.height)), Image.Resampling.LANCZOS)
     card = Image.new("RGB", (width, TITLE + height), figures.PAPER)
-    ImageDraw.Draw(card).text((GAP, TITLE / 2), panel.title, figures.ACCENT, figures.monospace(32, bold=True), "lm")
+    setter = Typesetter(panel.title, 32, bold=True)
+    setter.draw(ImageDraw.Draw(card), (GAP, TITLE / 2), panel.title, figures.ACCENT, anchor="lm")
     card.paste(picture, ((width - picture.width) // 2, TITLE + (height - picture.height) // 2))
     return card
 

@@ -51,9 +51,22 @@ class TrainOptions(Options):
     DATA_SETS: ClassVar[tuple[str, ...]] = ()  # the names of the built-in data sets, for `--data`
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "allow_inf_nan": False}  # for stored settings
 
+    ADAPTABLE: ClassVar[tuple[str, ...]] = ("epochs", "batch_size")  # settings that may be fitted to the user's data
+
     # Options that do not change the result of a run; they may differ when it is resumed.
     RUNTIME: ClassVar[frozenset[str]] = frozenset(
-        {"debug", "data_dir", "run_dir", "eager", "xla", "devices", "max_minutes", "checkpoint_seconds", "fresh"}
+        {
+            "debug",
+            "data_dir",
+            "run_dir",
+            "eager",
+            "xla",
+            "devices",
+            "max_minutes",
+            "checkpoint_seconds",
+            "fresh",
+            "adaptable",
+        }  # fmt: skip
     )
 
     preset: Literal["tiny", "quick", "full"] = "quick"
@@ -98,6 +111,8 @@ class TrainOptions(Options):
     faster, else float32. float16 is for older GPUs, with loss scaling."""
     fresh: bool = False
     """Start again even if there is a run; the old one is moved aside, not deleted."""
+    adaptable: tyro.conf.Suppress[tuple[str, ...]] = ()
+    """Those of `ADAPTABLE` that no flag sets, for the user's own data."""
 
     def __post_init__(self):
         super().__post_init__()
@@ -270,6 +285,10 @@ def _dispatch(program: str, summary: str, commands: Mapping[str, Command], argum
         echo(command_help(program, command.options, preset))
         return
     options = tyro.cli(command.options, prog=program, args=arguments[1:], default=preset, config=PARSER_CONFIG)
+    if isinstance(options, TrainOptions) and options.data not in options.DATA_SETS:
+        flags = {argument.partition("=")[0].replace("_", "-") for argument in arguments}
+        free = [name for name in options.ADAPTABLE if f"--{name.replace('_', '-')}" not in flags]
+        options = replace(options, adaptable=tuple(free))
     if not command.uses_tensorflow:
         command.run(options)
     elif isinstance(options, TrainOptions):

@@ -13,11 +13,18 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from common.errors import UserError
 from common.io.files import open_plain, plain_files, write_atomically
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp"})
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 MAX_PIXELS = 50_000_000  # more than phones take; a PNG of a few hundred kilobytes can decode to far more
 MAX_SIDE = 30_000  # pixels; in an image one pixel wide, the rows cost far more memory than the pixels
 
-_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")  # Pillow reads more; fewer parsers give attackers fewer targets
+_FORMATS = (
+    "PNG",
+    "JPEG",
+    "WEBP",
+    "GIF",
+    "BMP",
+    "TIFF",
+)  # Pillow reads more; fewer parsers give attackers fewer targets
 _DAMAGED = (OSError, SyntaxError, ValueError, ArithmeticError, LookupError, EOFError, zlib.error, MemoryError)
 
 
@@ -29,12 +36,12 @@ def image_paths(folder: Path) -> list[Path]:
 def read_image(path: Path) -> Image.Image:
     """Return the image in a file, in mode "L" if it is grey, else "RGB".
 
-    Of a GIF, the first frame is returned. The EXIF orientation is applied. Transparent pixels become white, 16 bits per
-    channel are cut to 8, and palettes and CMYK are converted to RGB.
+    Of a GIF or a TIFF, the first frame is returned. The EXIF orientation is applied. Transparent pixels become white,
+    16 bits per channel are cut to 8, and palettes and CMYK are converted to RGB.
 
     Raises:
-        UserError: it is not a complete PNG, JPEG, WebP, GIF or BMP; it has more than `MAX_PIXELS` pixels, or more than
-            `MAX_SIDE` on one side; or it is a folder, a pipe or a device.
+        UserError: it is not a complete PNG, JPEG, WebP, GIF, BMP or TIFF; it has more than `MAX_PIXELS` pixels, or more
+            than `MAX_SIDE` on one side; or it is a folder, a pipe or a device.
     """
     try:
         with open_plain(path, follow_links=True) as file:
@@ -54,7 +61,7 @@ def _decode(path: Path, file: BinaryIO) -> Image.Image:
                 image.load()
                 return _flatten(ImageOps.exif_transpose(image))
     except UnidentifiedImageError as error:
-        raise UserError(f"{path}: {_describe(file)}; expected a PNG, JPEG, WebP, GIF or BMP picture") from error
+        raise UserError(f"{path}: {_describe(file)}; expected a PNG, JPEG, WebP, GIF, BMP or TIFF picture") from error
     except Image.DecompressionBombError as error:
         raise UserError(f"{path}: far too many pixels; shrink the picture, or leave it out") from error
     except _DAMAGED as error:
@@ -82,9 +89,9 @@ def save_image(image: Image.Image, path: Path) -> None:
     write_atomically(path, image_bytes(image, "PNG"))
 
 
-def crop_square(image: Image.Image, size: int) -> Image.Image:
-    """Return the largest square in the centre of an image, resized to `size` x `size` pixels."""
-    return ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS)
+def crop(image: Image.Image, height: int, width: int) -> Image.Image:
+    """Return the largest part of these proportions in the centre of an image, resized to `height` x `width` pixels."""
+    return ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
 
 
 def grid(pictures: Sequence[np.ndarray] | np.ndarray, columns: int, scale: int = 1, gap: int = 2) -> Image.Image:
@@ -124,6 +131,10 @@ def _check_size(path: Path, image: Image.Image) -> None:
 def _flatten(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):  # 16-bit grey; convert() would clip it instead of scaling it
         return Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8))
+    if image.mode == "F":  # TIFF of real numbers, of no fixed range
+        values = np.nan_to_num(np.asarray(image))
+        low, high = float(values.min()), float(values.max())
+        return Image.fromarray(np.uint8(255 * (values - low) / max(high - low, 1e-9)))
     if image.has_transparency_data:
         opaque = Image.new("RGBA", image.size, "white")
         opaque.alpha_composite(image.convert("RGBA"))

@@ -1,5 +1,6 @@
-"""Reading of text files: strict UTF-8, normalised to Unicode NFC, from one file or a folder."""
+"""Reading of text files in any encoding, normalised to Unicode NFC, from one file or a folder."""
 
+import codecs
 import re
 import sys
 import unicodedata
@@ -7,8 +8,26 @@ from pathlib import Path
 
 from common.errors import UserError
 from common.io.files import plain_files, read_plain
+from common.io.terminal import one_line, warn
 
 _MAX_TEXT_BYTES = 1 << 32
+_SUFFIXES = frozenset({".txt", ".text"})
+_BYTE_ORDER_MARKS = {  # UTF-32 first: its mark starts with that of UTF-16
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+_CANDIDATES = [  # the encodings of old files, most of them of Windows; the first of those that give the same text
+    *("cp1252", "gb18030", "big5", "cp932", "euc_jp", "euc_kr", "koi8_r", "cp874"),
+    *("cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256"),
+]
+_GUESSED_BYTES = 1 << 16  # enough to tell encodings apart
+_GUTENBERG = re.compile(  # what Project Gutenberg puts before and after a book
+    r"\A.*?^\*\*\* ?START OF TH[^\n]*PROJECT GUTENBERG[^\n]*\n+(.*?)(?:^\*\*\* ?END OF TH[^\n]*PROJECT GUTENBERG.*)?\Z",
+    re.DOTALL | re.MULTILINE,
+)
 _MAX_MARKS = 64  # combining marks in a row; the Unicode standard (UAX 15) expects at most 30 in real text
 _MARKS = "".join(re.escape(c) for c in map(chr, range(sys.maxunicode + 1)) if unicodedata.combining(c))
 _TOO_MANY_MARKS = re.compile(f"[{_MARKS}]{{{_MAX_MARKS + 1}}}")
@@ -27,34 +46,113 @@ def normalise(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-def read_text(path: Path) -> str:
-    """Return the normalised text of a UTF-8 file, or of all `.txt` files in a folder and below, sorted by name.
+def read_text(path: Path, encoding: str | None = None) -> str:
+    """Return the normalised text of a file, or of all `.txt` files in a folder and below, sorted by name.
 
-    Hidden files and links in the folder are left out.
+    Hidden files and links in the folder are left out, and so are the header and the licence of Project Gutenberg's
+    books.
+
+    Args:
+        path: the file or the folder.
+        encoding: of the files; None for UTF-8, or what a byte order mark says.
 
     Raises:
-        UserError: the file is missing, empty, not plain, or not UTF-8; the message has the line and byte offset.
+        UserError: as `read_text_file`; or there is no text.
     """
-    files = [file for file in plain_files(path) if file.suffix == ".txt"] if path.is_dir() else [path]
+    files = [file for file in plain_files(path) if file.suffix.lower() in _SUFFIXES] if path.is_dir() else [path]
     if not files:
-        raise UserError(f"{path}: the folder holds no .txt file; put UTF-8 text files there, or name one file")
-    text = "\n".join(_read_file(file) for file in files)
+        raise UserError(f"{path}: the folder holds no .txt file; put text files there, or name one file")
+    text = "\n".join(_without_licence(read_text_file(file, encoding), file) for file in files)
     if not text.strip():
-        raise UserError(f"{path}: empty, expected UTF-8 text; name a file or a folder of .txt files with text in it")
+        raise UserError(f"{path}: empty, expected text; name a file or a folder of .txt files with text in it")
     return text
 
 
-def _read_file(path: Path) -> str:
-    raw = read_plain(path, _MAX_TEXT_BYTES, follow_links=True)
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise UserError(
-            f"{path}: line {line}, byte offset {error.start}: expected UTF-8, got byte 0x{raw[error.start]:02x}; "
-            f"if the file is Latin-1, convert it: iconv -f LATIN1 -t UTF-8 {path.name} > {path.stem}.utf8.txt"
-        ) from error
+def read_text_file(path: Path, encoding: str | None = None) -> str:
+    """Return the normalised text of a file.
+
+    Raises:
+        UserError: the file is missing, not plain, or in another encoding; the message has the line, the byte offset,
+            and a guess of the encoding.
+    """
+    text = decode(read_plain(path, _MAX_TEXT_BYTES, follow_links=True), str(path), encoding)
     try:
         return normalise(text)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
+
+
+def decode(raw: bytes, name: str, encoding: str | None = None, first_line: int = 1) -> str:
+    """Return the text of bytes.
+
+    Args:
+        raw: the bytes.
+        name: of the file, for the error message.
+        encoding: None for UTF-8, or what a byte order mark says.
+        first_line: the number of the first line, for the error message.
+
+    Raises:
+        UserError: the bytes are in another encoding.
+    """
+    used = encoding or byte_order_mark(raw) or "utf-8"
+    try:
+        text = raw.decode(used)
+    except UnicodeError as error:
+        start = getattr(error, "start", 0)  # UTF-16 that is cut off has none
+        line = raw.count(b"\n", 0, start) + first_line
+        raise UserError(
+            f"{name}: line {line}, byte offset {start}: expected {used.upper()}, got byte 0x{raw[start]:02x}; "
+            f"{_advice(raw, start)}"
+        ) from error
+    if text.count("\0") > len(text) / 4:  # every second byte of English in UTF-16
+        other = "utf-16-be" if raw.startswith(b"\0") else "utf-16-le"
+        raise UserError(f"{name}: full of null bytes, which no text has; if it is UTF-16, add --encoding {other}")
+    return text
+
+
+def byte_order_mark(raw: bytes) -> str | None:
+    """Return the encoding that the byte order mark at the start of `raw` stands for, None if there is none."""
+    return next((encoding for mark, encoding in _BYTE_ORDER_MARKS.items() if raw.startswith(mark)), None)
+
+
+def require_encoding(name: str | None) -> None:
+    """Raise UserError if `name` is set and no encoding of texts that Python knows."""
+    try:
+        b"a".decode(name or "utf-8", "ignore")
+    except (LookupError, ValueError) as error:
+        raise UserError(
+            f"--encoding: unknown encoding {name!r}; use a name such as cp1252, gb18030, shift_jis, euc_kr, koi8_r"
+        ) from error
+
+
+def guess_encodings(raw: bytes) -> list[str]:
+    """Return the likeliest encodings of the text in `raw`, at most two, the best first; none if it looks like no text.
+
+    `raw` is not UTF-8. Encodings in which it is the same text count as one.
+    """
+    from charset_normalizer import from_bytes  # here because only an error needs it
+
+    matches = list(from_bytes(raw, cp_isolation=_CANDIDATES))[:2]
+    return [min(match.could_be_from_charset, key=_CANDIDATES.index) for match in matches]
+
+
+def _advice(raw: bytes, start: int) -> str:
+    """Return what to do about bytes that cannot be decoded from `start` on, with the first such line as guessed."""
+    begin, end = raw.rfind(b"\n", 0, start) + 1, raw.find(b"\n", start)
+    line = raw[begin : end if end >= 0 else len(raw)]
+    sample = raw[begin : begin + _GUESSED_BYTES] if len(raw) > _GUESSED_BYTES else raw
+    guesses = guess_encodings(sample)
+    if not guesses:
+        return "it looks like no text; name a text file, or its encoding with --encoding"
+    excerpts = [one_line(line.decode(guess, "replace").strip())[:60] for guess in guesses]
+    choices = [f'add --encoding {guess} if "{text}" is right' for guess, text in zip(guesses, excerpts, strict=True)]
+    return f"it looks like {guesses[0]}: {', or '.join(choices)}"
+
+
+def _without_licence(text: str, path: Path) -> str:
+    book = _GUTENBERG.match(text)
+    if not book:
+        return text
+    kept = book[1].strip("\n") + "\n"
+    warn(f"note: {path.name}: left out Project Gutenberg's header and licence, {len(text) - len(kept):,} characters")
+    return kept

@@ -180,7 +180,8 @@ class RunDirectory:
         data = settings.get("data")
         if not isinstance(data, str):
             return
-        location = data if data.startswith("tfds:") else os.path.abspath(data)
+        parts = [data] if os.path.exists(data) else data.split(",")  # parallel files have a comma between
+        location = data if data.startswith("tfds:") else ",".join(map(os.path.abspath, parts))
         try:
             self._training_record().parent.mkdir(parents=True, exist_ok=True)
             write_atomically(self._training_record(), location.encode(errors="surrogateescape"))

@@ -7,15 +7,15 @@ import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from common.data.images import image_bytes
 from common.io.files import write_atomically
+from common.viz.fonts import Typesetter, families_for, is_right_to_left
 
 INK, FAINT, PAPER, ACCENT, SECOND = "#1f2430", "#6b7180", "#ffffff", "#c2410c", "#2563eb"
 
@@ -58,12 +58,6 @@ def save_figure(figure: Figure, path: Path) -> None:
     write_atomically(path, buffer.getvalue())
 
 
-def monospace(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """Return the monospaced font of matplotlib, so that pictures are the same on every machine."""
-    name = "DejaVuSansMono-Bold.ttf" if bold else "DejaVuSansMono.ttf"
-    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name, size)
-
-
 def text_frames(
     passages: Sequence[tuple[str, str]], prompt_length: int = 0, columns: int = 64, max_lines: int = 18
 ) -> list[Image.Image]:
@@ -76,15 +70,16 @@ def text_frames(
         max_lines: the maximum number of lines; the rest is cut off.
     """
     wrapped = [_wrap(text, columns)[:max_lines] for _, text in passages]
-    font, line_height, margin = monospace(15), 22, 24
-    width = round(2 * margin + columns * font.getlength("m"))
+    letters = {letter for lines in wrapped for line in lines for letter in line}
+    setter, line_height, margin = Typesetter(letters, 15), 22, 24
+    width = round(2 * margin + columns * setter.length("m"))
     height = 2 * margin + (2 + max(map(len, wrapped))) * line_height
     frames = []
     for (title, _), lines in zip(passages, wrapped, strict=True):
         frames.append(Image.new("RGB", (width, height), PAPER))
         draw = ImageDraw.Draw(frames[-1])
-        draw.text((margin, margin), title, fill=ACCENT, font=monospace(15, bold=True))
-        _draw_lines(draw, lines, prompt_length, (margin, margin + 2 * line_height), line_height, font)
+        Typesetter(title, 15, bold=True).draw(draw, (margin, margin), title, ACCENT)
+        _draw_lines(draw, lines, prompt_length, (margin, margin + 2 * line_height, width - margin), line_height, setter)
     return frames
 
 
@@ -92,30 +87,34 @@ def _draw_lines(
     draw: ImageDraw.ImageDraw,
     lines: Sequence[str],
     prompt_length: int,
-    corner: tuple[int, int],
+    edges: tuple[int, int, int],  # left, top, right
     line_height: int,
-    font: ImageFont.FreeTypeFont,
+    setter: Typesetter,
 ) -> None:
-    x, y = corner
+    left, y, right = edges
     for line in lines:
         in_prompt = max(0, min(len(line), prompt_length))
-        draw.text((x, y), line[:in_prompt], fill=SECOND, font=font)
-        draw.text((x + in_prompt * font.getlength("m"), y), line[in_prompt:], fill=INK, font=font)
+        if is_right_to_left(line):
+            setter.draw(draw, (right, y), line, SECOND if in_prompt == len(line) else INK, anchor="ra")
+        else:
+            setter.draw(draw, (left, y), line[:in_prompt], SECOND)
+            setter.draw(draw, (left + setter.length(line[:in_prompt]), y), line[in_prompt:], INK)
         prompt_length -= len(line) + 1  # 1: the line end
         y += line_height
 
 
 def _wrap(text: str, columns: int) -> list[str]:
-    wrapper = textwrap.TextWrapper(columns, replace_whitespace=False, drop_whitespace=False)
+    columns = columns * len(text) // max(1, _width(text))  # fewer letters in a line where letters are wide
+    wrapper = textwrap.TextWrapper(max(1, columns), replace_whitespace=False, drop_whitespace=False)
     return [piece for line in text.expandtabs(4).splitlines() for piece in (wrapper.wrap(line) or [""])]
 
 
 def titled(picture: Image.Image, title: str) -> Image.Image:
     """Return a picture in RGB with a title above it, wide enough for both."""
-    font, margin, strip = monospace(15, bold=True), 10, 34
-    width = max(picture.width, round(font.getlength(title)) + 2 * margin)
+    setter, margin, strip = Typesetter(title, 15, bold=True), 10, 34
+    width = max(picture.width, round(setter.length(title)) + 2 * margin)
     frame = Image.new("RGB", (width, picture.height + strip), PAPER)
-    ImageDraw.Draw(frame).text((margin, strip / 2), title, fill=ACCENT, font=font, anchor="lm")
+    setter.draw(ImageDraw.Draw(frame), (margin, strip / 2), title, ACCENT, anchor="lm")
     frame.paste(picture, ((width - picture.width) // 2, strip))
     return frame
 
@@ -148,6 +147,8 @@ def save_gif(frames: Sequence[Image.Image], path: Path, **options: int) -> None:
 def attention_map(weights: np.ndarray, rows: Sequence[str], columns: Sequence[str], title: str = "") -> Image.Image:
     """Return a heat map of attention weights with a label for every row and column.
 
+    Columns in a script that is written from right to left are drawn from right to left.
+
     Maps of the same labels have the same size, whatever their title, so that they can be frames of a GIF.
 
     Args:
@@ -167,8 +168,13 @@ def attention_map(weights: np.ndarray, rows: Sequence[str], columns: Sequence[st
     axes = figure.subplots()
     axes.imshow(weights, cmap="Oranges", vmin=0, vmax=1, aspect="auto")
     # Ticks and labels are set together; otherwise matplotlib chooses the ticks.
-    axes.set_xticks(range(len(columns)), columns, rotation=90, parse_math=False)  # else $ starts a formula
-    axes.set_yticks(range(len(rows)), rows, parse_math=False)
+    families = families_for("".join([*rows, *columns, title]))
+    options = {"parse_math": False, "fontfamily": families}  # else $ starts a formula
+    rotation = 90 if max(map(_width, columns)) > 3 else 0  # single Chinese characters stand upright
+    axes.set_xticks(range(len(columns)), columns, rotation=rotation, **options)
+    axes.set_yticks(range(len(rows)), rows, **options)
+    if is_right_to_left(columns):
+        axes.invert_xaxis()
     axes.xaxis.tick_top()
     axes.set_xticks(np.arange(0.5, len(columns) - 1), minor=True)
     axes.set_yticks(np.arange(0.5, len(rows) - 1), minor=True)
@@ -177,9 +183,9 @@ def attention_map(weights: np.ndarray, rows: Sequence[str], columns: Sequence[st
     axes.spines[:].set_visible(False)
     if title:
         lines = textwrap.wrap(title, max(20, round(width * 11)), max_lines=2)
-        figure.suptitle("\n".join(lines), fontsize=10, color=INK, parse_math=False)
+        figure.suptitle("\n".join(lines), fontsize=10, color=INK, **options)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # a box is drawn instead
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # families_for has said so
         return Image.frombytes("RGBA", *_render(figure)).convert("RGB")
 
 

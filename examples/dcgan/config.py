@@ -24,11 +24,16 @@ class Config(TrainOptions):
     EXAMPLE: ClassVar[str] = "dcgan"
     DATA_SETS: ClassVar[tuple[str, ...]] = ("mnist", "tiny")
 
+    ADAPTABLE: ClassVar[tuple[str, ...]] = (*TrainOptions.ADAPTABLE, "ema_decay")
+
     data: str = "mnist"
     """mnist, tiny (digits that the code draws), tfds:NAME (for instance tfds:fashion_mnist), or a folder of pictures.
-    Pictures are cropped to the centre square and resized."""
-    image_size: OrNone[Annotated[int, Interval(ge=8, le=512)]] = None
-    """Height and width in pixels. [default: that of the data; 64 if its pictures differ in size, as in a folder]"""
+    Pictures are resized, after the borders that do not fit the proportions are cropped."""
+    max_skipped: Fraction = 0.1
+    """Largest fraction of unreadable pictures in a folder; they are counted and left out."""
+    image_size: OrNone[int | str] = None
+    """Size in pixels: one number for squares, or height x width, such as 64x96.
+    [default: that of the data; 64 if its pictures differ in size, as in a folder]"""
     channels: OrNone[Literal[1, 3]] = None
     """1: grey; 3: colour. [default: that of the data]"""
     epochs: Count = 14
@@ -52,6 +57,8 @@ class Config(TrainOptions):
 
     def __post_init__(self):
         super().__post_init__()
+        if self.image_size is not None:
+            parse_size(self.image_size)
         if self.patience is not None:
             raise UserError("--patience: a GAN has no validation loss; use --epochs or --max-minutes")
 
@@ -59,6 +66,29 @@ class Config(TrainOptions):
         """Return the arguments of `DCGAN` apart from the shape of the images."""
         names = ("base_channels", "latent_dim", "ema_decay", "real_label")
         return {name: getattr(self, name) for name in names}
+
+
+def parse_size(image_size: int | str) -> tuple[int, int]:
+    """Return height and width of "64x96", or of 64, which is a square.
+
+    Raises:
+        UserError: it is no such size, a side is not from 8 to 512, or one is more than four times the other.
+    """
+    sides = str(image_size).lower().split("x")
+    numbers = [int(side) for side in sides if side.isdecimal() and len(side) <= 4]
+    height, width = numbers[0] if numbers else 0, numbers[-1] if numbers else 0
+    valid = len(numbers) == len(sides) <= 2 and all(8 <= side <= 512 for side in numbers)
+    if not valid or max(height, width) > 4 * min(height, width):
+        raise UserError(
+            f"--image-size: expected a number or height x width, such as 64 or 64x96, from 8 to 512 and one side at "
+            f"most four times the other, got {image_size}"
+        )
+    return height, width
+
+
+def format_size(height: int, width: int) -> int | str:
+    """Return a size as `parse_size` takes it, a number for a square."""
+    return height if height == width else f"{height}x{width}"
 
 
 PRESETS = {

@@ -24,10 +24,13 @@ from tqdm.auto import tqdm
 
 from common.data.batching import epoch_order
 from common.data.download import Resource, fetch
-from common.data.images import crop_square, image_paths, read_image
+from common.data.images import SUFFIXES, crop, image_paths, read_image
+from common.data.skipped import SkippedExamples
 from common.data.tfds import load_splits
 from common.errors import UserError
+from common.io.files import plain_files
 from common.io.terminal import one_line, warn
+from examples.dcgan.config import format_size, parse_size
 from examples.dcgan.download.toy_digits import draw_digits
 
 # Step 1: download. MNIST has 60,000 handwritten digits for training and 10,000 held out, in four files of a simple
@@ -48,8 +51,6 @@ MNIST = [
     )
     for name, (size, sha256) in _MNIST.items()
 ]
-MAX_UNREADABLE = 0.1
-"""Fraction of unreadable files in a folder; above it, it is probably the wrong folder."""
 
 
 def read_idx(path: Path) -> np.ndarray:
@@ -70,8 +71,8 @@ def read_idx(path: Path) -> np.ndarray:
     return np.frombuffer(values, np.uint8).reshape(shape)
 
 
-# Step 2: preprocess. Images of every source become one array of bytes in memory: cropped to the centre square, resized,
-# all grey or all in colour. MNIST takes 47 megabytes.
+# Step 2: preprocess. Images of every source become one array of bytes in memory: cropped to one shape, resized, all
+# grey or all in colour. MNIST takes 47 megabytes.
 @dataclass(frozen=True)
 class ImageSet:
     """Images as bytes, their labels if the source has them, and their fingerprint."""
@@ -89,31 +90,39 @@ class ImageSet:
 
 
 def load_images(
-    name: str, image_size: int | None = None, channels: int | None = None, data_dir: Path | None = None
+    name: str,
+    image_size: int | str | None = None,
+    channels: int | None = None,
+    data_dir: Path | None = None,
+    max_skipped: float = 0.1,
 ) -> ImageSet:
     """Return the images of a data set or a folder.
 
     Args:
         name: "mnist", "tiny" (digits that the code draws), "tfds:NAME" for a data set of tensorflow-datasets with a
-            feature called "image", or the path of a folder of PNG, JPEG, WebP, GIF or BMP files.
-        image_size: H = W; None for that of the source if all its images are square and of one size, else 64.
+            feature called "image", or the path of a folder of PNG, JPEG, WebP, GIF, BMP or TIFF files.
+        image_size: "64x96" for H x W, or 64 for a square; None for that of the source if all its images are of one
+            size, else 64.
         channels: 1 for grey, 3 for colour; None for those of the source.
         data_dir: the download cache; None for the default one.
+        max_skipped: the largest fraction of a folder that may be unreadable.
 
     Raises:
         UserError: the name is unknown, there is no image, too many are unreadable, or the download failed.
     """
+    size = image_size and parse_size(image_size)
     if name == "mnist":
         images, labels, held_out, held_out_labels = (read_idx(fetch(file, data_dir)) for file in MNIST)
-        return _pack(image_size or 28, channels or 1, (images, labels), (held_out, held_out_labels))
+        return _pack(size or (28, 28), channels or 1, (images, labels), (held_out, held_out_labels))
     if name == "tiny":
-        return _pack(image_size or 28, channels or 1, draw_digits(2000, seed=1), draw_digits(1000, seed=2))
+        return _pack(size or (28, 28), channels or 1, draw_digits(2000, seed=1), draw_digits(1000, seed=2))
     if name.startswith("tfds:"):
-        return _load_from_tfds(name.removeprefix("tfds:"), image_size, channels, data_dir)
+        return _load_from_tfds(name.removeprefix("tfds:"), size, channels, data_dir)
     if Path(name).is_dir():
-        pictures = read_folder(Path(name), image_size or 64)
+        size = size or (64, 64)
+        pictures = read_folder(Path(name), size, max_skipped)
         colour = any(picture.ndim == 3 for picture in pictures)
-        return _pack(image_size or 64, channels or (3 if colour else 1), (pictures, None))
+        return _pack(size, channels or (3 if colour else 1), (pictures, None))
     raise UserError(
         f"--data {name}: no such folder, nor a known data set; known are mnist, tiny, tfds:NAME (for instance "
         "tfds:fashion_mnist), and the path of a folder of pictures"
@@ -123,16 +132,16 @@ def load_images(
 _Labelled = tuple[Sequence[np.ndarray], np.ndarray | None]  # pictures uint8 [H, W] or [H, W, 3], and their labels
 
 
-def _pack(size: int, channels: int, train: _Labelled, held_out: _Labelled = ((), None)) -> ImageSet:
+def _pack(size: tuple[int, int], channels: int, train: _Labelled, held_out: _Labelled = ((), None)) -> ImageSet:
     """Return all pictures at one size and with one number of channels."""
 
     def stack(pictures: Sequence[np.ndarray]) -> np.ndarray:
         mode = "L" if channels == 1 else "RGB"
-        squares = (crop_square(Image.fromarray(picture), size).convert(mode) for picture in pictures)
-        return np.stack([np.asarray(square).reshape(size, size, channels) for square in squares])
+        cropped = (crop(Image.fromarray(picture), *size).convert(mode) for picture in pictures)
+        return np.stack([np.asarray(picture).reshape(*size, channels) for picture in cropped])
 
     images = stack(train[0])
-    shape = {"images": len(images), "image_size": size, "channels": channels}
+    shape = {"images": len(images), "image_size": format_size(*size), "channels": channels}
     return ImageSet(
         images,
         train[1],
@@ -142,12 +151,12 @@ def _pack(size: int, channels: int, train: _Labelled, held_out: _Labelled = ((),
     )
 
 
-def _load_from_tfds(name: str, image_size: int | None, channels: int | None, data_dir: Path | None) -> ImageSet:
+def _load_from_tfds(name: str, size: tuple[int, int] | None, channels: int | None, data_dir: Path | None) -> ImageSet:
     """Return the images of tensorflow-datasets: the first split for training, the last held out."""
     splits = load_splits(name, data_dir, feature="image")
     height, width, depth = splits[0].element_spec["image"].shape
     has_labels = "label" in splits[0].element_spec
-    size = image_size or (height if height and height == width else 64)
+    size = size or ((height, width) if height and height == width else (64, 64))
 
     def read(split: tf.data.Dataset) -> _Labelled:
         pictures, labels = [], []
@@ -160,20 +169,20 @@ def _load_from_tfds(name: str, image_size: int | None, channels: int | None, dat
     return _pack(size, channels or (1 if depth == 1 else 3), read(splits[0]), *map(read, splits[1:][-1:]))
 
 
-def read_folder(folder: Path, size: int) -> list[np.ndarray]:
-    """Return the pictures in a folder and its subfolders, cropped to squares of `size` pixels; warn of unreadable ones.
+def read_folder(folder: Path, size: tuple[int, int], max_skipped: float) -> list[np.ndarray]:
+    """Return the pictures in a folder and its subfolders, cropped to `size`; warn of unreadable ones and other files.
 
     Returns:
-        For each picture, in the order of names: uint8 [size, size] if grey, uint8 [size, size, 3] if in colour.
+        For each picture, in the order of names: uint8 [H, W] if grey, uint8 [H, W, 3] if in colour.
 
     Raises:
-        UserError: there is no picture, or more than one file in ten is unreadable.
+        UserError: there is no picture, or more than the fraction `max_skipped` is unreadable.
     """
     paths = image_paths(folder)
 
     def read(path: Path) -> np.ndarray | UserError:
         try:
-            return np.asarray(crop_square(read_image(path), size))
+            return np.asarray(crop(read_image(path), *size))
         except UserError as error:
             return error
 
@@ -181,14 +190,17 @@ def read_folder(folder: Path, size: int) -> list[np.ndarray]:
         name = one_line(f"reading {folder}")
         results = list(tqdm(pool.map(read, paths), name, len(paths), unit="image", disable=None))
     errors = [result for result in results if isinstance(result, UserError)]
-    if not paths or len(errors) > max(3, MAX_UNREADABLE * len(paths)) or len(errors) == len(paths):
+    if len(errors) == len(paths):
         first = f"; the first: {errors[0]}" if errors else ""
         raise UserError(
-            f"--data {folder}: expected a folder of PNG, JPEG, WebP, GIF or BMP pictures, got {len(paths)} such files, "
-            f"{len(errors)} of them unreadable{first}"
+            f"--data {folder}: expected a folder of PNG, JPEG, WebP, GIF, BMP or TIFF pictures, got {len(paths)} such "
+            f"files, {len(errors)} of them unreadable{first}"
         )
-    for error in errors:
-        warn(f"warning: left out: {error}")
+    SkippedExamples(list(map(str, errors))).report(len(paths), f"pictures in {folder}", max_skipped)
+    others = [path.name for path in plain_files(folder) if path.suffix.lower() not in SUFFIXES]
+    if others:
+        more = ", ..." if len(others) > 3 else ""
+        warn(f"note: {len(others):,} other files in {folder} are no pictures: {', '.join(others[:3])}{more}")
     return [result for result in results if not isinstance(result, UserError)]
 
 

@@ -19,7 +19,7 @@ from common.training.checkpoints import restore_weights
 from common.training.run_directory import RunDirectory
 from common.training.samples import SampleCallback, sample_path
 from common.viz import figures
-from examples.dcgan.config import Config
+from examples.dcgan.config import Config, parse_size
 from examples.dcgan.data import to_bytes
 from examples.dcgan.model import DCGAN
 
@@ -27,6 +27,8 @@ FRAMES_PER_SEGMENT = 24
 """Of an interpolation, from one waypoint to the next."""
 EARLY_SAMPLE_STEPS = [2**power for power in range(4, 13)]
 """16 to 4,096: steps of the first epoch after which a sample is drawn."""
+MAX_FRAMES = 60
+"""Of the GIF of the training, evenly spaced where there are more samples."""
 _MAX_BATCH = 256
 
 
@@ -57,7 +59,7 @@ class ImageGenerator:
         if None in size_and_channels.values():
             raise UserError(f"{run.config}: lacks the size or the channels of the images; restore it from a copy")
         trainer.set_seed_and_precision(config.seed, config.precision)
-        model = model_class(config.image_size, config.channels, **config.architecture()).build_weights()
+        model = model_class(parse_size(config.image_size), config.channels, **config.architecture()).build_weights()
         restore_weights(run.checkpoints, model)
         return cls(model)
 
@@ -204,8 +206,9 @@ def draw_training_gif(run: RunDirectory) -> None:
     for row in rows:
         epoch = int(row["epoch"])
         samples[f"epoch {epoch} of {len(rows)}"] = sample_path(run, epoch, ".png")
+    drawn = np.linspace(0, len(samples) - 1, min(len(samples), MAX_FRAMES)).round().astype(int)
     frames = []
-    for title, path in samples.items():
+    for title, path in (list(samples.items())[number] for number in drawn):
         sample = read_image(path)
         channels = len(sample.getbands())
         frames.append(figures.titled(sample.convert("RGB"), title))

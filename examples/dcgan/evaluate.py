@@ -42,7 +42,7 @@ def evaluate(options: EvaluateOptions, model_class: type[DCGAN] = DCGAN) -> dict
     trained = run.read_config()
     config = Config.from_settings(trained.settings)
     data = run.data_to_use(options.data, Config.DATA_SETS)
-    images = load_images(data, config.image_size, config.channels, options.data_dir)
+    images = load_images(data, config.image_size, config.channels, options.data_dir, config.max_skipped)
     if images.fingerprint != trained.data:
         raise UserError(f"{data}: not the images that {run.path} was trained on; name those with --data")
     has_classes = images.train_labels is not None and images.held_out_labels is not None

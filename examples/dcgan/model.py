@@ -23,7 +23,7 @@ from common.nn.batch_norm import BatchNormalization
 from common.nn.ema import ExponentialMovingAverage
 from common.nn.gradients import apply_gradients
 from common.nn.replicas import batch_mean
-from examples.dcgan.feature_maps import feature_map_sizes
+from examples.dcgan.feature_maps import Size, feature_map_sizes
 from examples.dcgan.metrics.sample_metrics import diversity
 
 # %% [markdown]
@@ -44,13 +44,13 @@ class Generator(keras.Model):
     so that any image size works; momentum 0.9 of batch norm, because Keras' 0.99 lags behind in short runs.
     """
 
-    def __init__(self, image_size: int, channels: int, base_channels: int):
-        """Create the layers for H = W = `image_size`; the largest hidden feature map has `base_channels` channels."""
+    def __init__(self, image_size: Size, channels: int, base_channels: int):
+        """Create the layers for H, W = `image_size`; the largest hidden feature map has `base_channels` channels."""
         super().__init__()
-        first, *self.sizes = reversed(feature_map_sizes(image_size))  # 4, then 7, 14, 28
+        (h, w), *self.sizes = reversed(feature_map_sizes(image_size))  # 4 x 4, then 7 x 7, 14 x 14, 28 x 28
         filters = [base_channels * 2**n for n in reversed(range(len(self.sizes)))]  # 128, 64, 32
-        self.project = keras.layers.Dense(first * first * filters[0], use_bias=False, kernel_initializer=normal())
-        self.reshape = keras.layers.Reshape([first, first, filters[0]])  # this gives 4 x 4 x 128
+        self.project = keras.layers.Dense(h * w * filters[0], use_bias=False, kernel_initializer=normal())
+        self.reshape = keras.layers.Reshape([h, w, filters[0]])  # this gives 4 x 4 x 128
         self.upsample = [upsample(count, use_bias=False) for count in filters[1:]]  # 7 x 7 x 64, 14 x 14 x 32
         self.output_layer = upsample(channels, dtype="float32")  # 28 x 28 x 1
         self.norms = [BatchNormalization(momentum=0.9) for _ in filters]
@@ -58,16 +58,16 @@ class Generator(keras.Model):
     def call(self, z: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Return images float32 [B, H, W, C] in [-1, 1] for latents `z` float32 [B, Z] from N(0, 1)."""
         x = self.reshape(self.project(z))  # B 4 4 128
-        for norm, layer, size in zip(self.norms, [*self.upsample, self.output_layer], self.sizes, strict=True):
+        for norm, layer, (h, w) in zip(self.norms, [*self.upsample, self.output_layer], self.sizes, strict=True):
             x = tf.nn.relu(norm(x, training=training))  # B h w c
-            x = layer(x)[:, :size, :size]  # B 7 7 64, B 14 14 32, B 28 28 1
+            x = layer(x)[:, :h, :w]  # B 7 7 64, B 14 14 32, B 28 28 1
         return tf.tanh(x)  # B H W C
 
 
 class Discriminator(keras.Model):
     """Map images to logits by strided convolutions, the generator in reverse (Radford et al. 2016)."""
 
-    def __init__(self, image_size: int, base_channels: int):
+    def __init__(self, image_size: Size, base_channels: int):
         """Create the layers; the first has `base_channels` output channels, each further one twice as many."""
         super().__init__()
         filters = [base_channels * 2**n for n in range(len(feature_map_sizes(image_size)) - 1)]  # 32, 64, 128
@@ -136,7 +136,7 @@ class DCGAN(AdversarialModel):
     """Both networks, the EMA of the generator, and the training step."""
 
     def __init__(
-        self, image_size: int, channels: int, base_channels: int, latent_dim: int, ema_decay: float, real_label: float
+        self, image_size: Size, channels: int, base_channels: int, latent_dim: int, ema_decay: float, real_label: float
     ):
         """Create the networks; the arguments are the settings of the same names."""
         super().__init__()

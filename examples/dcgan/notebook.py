@@ -58,7 +58,7 @@ from common.app.lesson import method_of
 from common.nn.adversarial import AdversarialModel
 from common.nn.ema import ExponentialMovingAverage
 from common.nn.gradients import apply_gradients
-from examples.dcgan.feature_maps import feature_map_sizes  # 28: 28, 14, 7, 4
+from examples.dcgan.feature_maps import Size, feature_map_sizes  # 28 x 28: 28, 14, 7, 4
 from examples.dcgan.metrics.sample_metrics import diversity
 
 # %% tags=["source"]
@@ -75,7 +75,7 @@ from examples.dcgan.model import cross_entropy, discriminator_loss, generator_lo
 # generator's near $\ln 2 = 0.693$. Check this whenever you change a network.
 
 # %%
-_, image_size, _, channels = images.train.shape
+_, *image_size, channels = images.train.shape
 generator = Generator(image_size, channels, config.base_channels)
 discriminator = Discriminator(image_size, config.base_channels)
 z = keras.random.normal([32, config.latent_dim], seed=1)

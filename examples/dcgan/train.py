@@ -5,13 +5,15 @@ resumes there.
 """
 
 import math
+from dataclasses import replace
 from functools import partial
 
 import keras
 
 from common.data.images import save_image
-from common.io.terminal import echo
+from common.io.terminal import echo, warn
 from common.training import trainer
+from common.training.plan import fit_plan, stored_plan
 from common.training.run_directory import RunDirectory
 from examples.dcgan.config import Config
 from examples.dcgan.data import ImageSet, load_images, training_batches
@@ -19,11 +21,15 @@ from examples.dcgan.demo import DrawSamples, ImageGenerator, draw_training_gif, 
 from examples.dcgan.metrics.diagnostics import WarnOfFailures, draw_training_curves
 from examples.dcgan.model import DCGAN
 
+MIN_STEPS = 2000
+"""Planned for the user's own pictures at least; fewer leave the generator with grey patches."""
+MIN_PICTURES = 1000
+
 
 def build_model(config: Config, images: ImageSet, model_class: type[DCGAN] = DCGAN) -> DCGAN:
     """Return the untrained, compiled model of `config` for images of this shape."""
-    _, size, _, channels = images.train.shape
-    model = model_class(size, channels, **config.architecture()).build_weights()
+    _, *size, channels = images.train.shape
+    model = model_class(tuple(size), channels, **config.architecture()).build_weights()
     model.compile(
         keras.optimizers.Adam(config.generator_learning_rate, beta_1=config.beta_1),
         keras.optimizers.Adam(config.discriminator_learning_rate, beta_1=config.beta_1),
@@ -42,7 +48,10 @@ def train(config: Config, model_class: type[DCGAN] = DCGAN) -> RunDirectory:
     """
     config = config.with_precision()
     trainer.set_seed_and_precision(config.seed, config.precision)
-    images = load_images(config.data, config.image_size, config.channels, config.data_dir)
+    config = stored_plan(config)
+    images = load_images(config.data, config.image_size, config.channels, config.data_dir, config.max_skipped)
+    if config.adaptable:
+        config = plan_for_pictures(config, len(images.train))
     run = config.start_run(images.fingerprint)
     model = build_model(config, images, model_class)
     print_summary(config, images, model)
@@ -55,6 +64,20 @@ def train(config: Config, model_class: type[DCGAN] = DCGAN) -> RunDirectory:
     ).fit(partial(training_batches, images.train, config.batch_size, config.seed))
     draw_pictures(run, model)
     return run
+
+
+def plan_for_pictures(config: Config, count: int) -> Config:
+    """Return `config` with a plan for `count` pictures of the user, and warn if they are few."""
+    config = fit_plan(config, count, f"{count:,} pictures", MIN_STEPS)
+    if "ema_decay" in config.adaptable:  # the EMA must forget the untrained generator
+        steps = config.epochs * math.ceil(count / config.batch_size)
+        config = replace(config, ema_decay=min(config.ema_decay, round(1 - 10 / max(20, steps), 4)))
+    if count < MIN_PICTURES:
+        warn(
+            f"warning: {count:,} pictures are few: expect blurred mixtures and copies of them; bring "
+            f"{MIN_PICTURES:,} or more"
+        )
+    return config
 
 
 def print_summary(config: Config, images: ImageSet, model: DCGAN) -> None:

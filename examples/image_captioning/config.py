@@ -10,6 +10,7 @@ from annotated_types import Interval
 from common.app import cli
 from common.app.cli import OrNone, OutputOptions, TrainOptions
 from common.app.intervals import Beam, Count, CountOrZero, Fraction, LengthPenalty, NotNegative, Positive, Width
+from common.data.text_files import require_encoding
 from common.errors import UserError
 
 
@@ -21,16 +22,23 @@ class Config(TrainOptions):
     - Flickr8k, 8,000 photos: train
     - As many photos of MS-COCO as you like: train --data coco --images 10000 --run-dir runs/coco
     - Your own photos: train --data photos/ --run-dir runs/mine, where photos/ holds a captions.json, a list of
-    {"image": "a.jpg", "captions": ["A dog."], "split": "train"}, or a captions.tsv of two columns, photo and caption.
+    {"image": "a.jpg", "captions": ["A dog."], "split": "train"}, or a captions.tsv, .csv or .txt of two columns, photo
+    and caption, or the annotations of COCO.
     """
 
     EXAMPLE: ClassVar[str] = "image_captioning"
     DATA_SETS: ClassVar[tuple[str, ...]] = ("flickr8k", "coco", "coco-val2017", "tiny")
+    ADAPTABLE: ClassVar[tuple[str, ...]] = (*TrainOptions.ADAPTABLE, "min_count")
     RUNTIME: ClassVar[frozenset[str]] = TrainOptions.RUNTIME | {"features_dir"}
 
     data: str = "flickr8k"
     """flickr8k, coco, coco-val2017 (COCO's small half alone), tiny (scenes that the code draws), or the path of a
-    folder with photos and a captions.json or captions.tsv."""
+    folder of photos with a list of captions, or of the list itself."""
+    encoding: OrNone[str] = None
+    """Encoding of your list of captions, such as cp1252, gb18030 or shift_jis. [default: UTF-8, or UTF-16 and UTF-32
+    with a byte order mark]"""
+    max_skipped: Fraction = 0.05
+    """Largest fraction of photos that are missing or unreadable; they are counted and left out."""
     images: Count = 1000
     """With coco: photos to train on; a tenth as many more validate. About 160 kB each, fetched one by one."""
     features_dir: OrNone[Path] = None
@@ -76,6 +84,7 @@ class Config(TrainOptions):
 
     def __post_init__(self):
         super().__post_init__()
+        require_encoding(self.encoding)
         if self.data == "tiny" and self.encoder != "tiny":
             raise UserError("--data tiny: the scenes are for --encoder tiny; or use photos")
 
@@ -107,7 +116,7 @@ class CaptionOptions(OutputOptions):
     """
 
     photos: tyro.conf.Positional[tuple[Path, ...]]
-    """JPEG, PNG, WebP, GIF (first frame) or BMP, or folders of them."""
+    """JPEG, PNG, WebP, GIF (first frame), BMP or TIFF, or folders of them."""
     beam: Beam = 3
     """Hypotheses of the beam search; 1 is greedy search."""
     length_penalty: LengthPenalty = 0.7

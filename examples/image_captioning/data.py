@@ -19,10 +19,11 @@ import numpy as np
 import tensorflow as tf
 
 from common.data.batching import batches_of, length_buckets
+from common.data.skipped import SkippedExamples
 from common.data.vocabulary import Vocabulary
 from common.errors import UserError
 from examples.image_captioning.download.coco_flickr8k import derived_dir, load_coco, load_flickr8k
-from examples.image_captioning.download.image_files import Photo, SkippedExamples, Split, hash_photos
+from examples.image_captioning.download.image_files import Photo, Split, hash_photos
 from examples.image_captioning.download.image_folder import load_folder
 from examples.image_captioning.download.toy_scenes import make_scenes
 from examples.image_captioning.preprocess.feature_extractor import FeatureExtractor
@@ -34,19 +35,27 @@ from examples.image_captioning.vocabulary import PAD, encode_caption, tokenise
 TINY_SCENES: dict[Split, int] = {"train": 3000, "validation": 300, "test": 300}
 
 
-def load_photos(name: str, images: int = 1000, data_dir: Path | None = None) -> list[Photo]:
+def load_photos(
+    name: str,
+    images: int = 1000,
+    data_dir: Path | None = None,
+    encoding: str | None = None,
+    max_skipped: float = 0.05,
+) -> list[Photo]:
     """Return the photos of the data set called `name`, each with its split, and print what is skipped.
 
     The splits are those of the data set: Flickr8k's lists, COCO's parts, the captions file of a folder (without splits
     there, one photo in ten validates), `TINY_SCENES`.
 
     Args:
-        name: "flickr8k", "coco", "coco-val2017", "tiny", or the path of a folder with captions.json or captions.tsv.
+        name: "flickr8k", "coco", "coco-val2017", "tiny", or the path of a folder of photos with a list of captions.
         images: how many photos of COCO.
         data_dir: the download cache; None for the default one.
+        encoding: of the list of captions; None for UTF-8, or what a byte order mark says.
+        max_skipped: the largest fraction of photos that may be missing or unreadable.
 
     Raises:
-        UserError: an unknown name, a failed download, or more than one photo in a hundred that cannot be used.
+        UserError: an unknown name, a failed download, or more photos that cannot be used.
     """
     skipped = SkippedExamples()
     if name == "tiny":
@@ -60,15 +69,15 @@ def load_photos(name: str, images: int = 1000, data_dir: Path | None = None) -> 
     elif name in ("coco", "coco-val2017"):
         photos = load_coco(images, data_dir, only_val=name != "coco")
     elif Path(name).exists():
-        photos = load_folder(Path(name), skipped)
+        photos = load_folder(Path(name), skipped, encoding)
     else:
         raise UserError(
             f"--data {name}: no such folder, nor a known data set; known are flickr8k, coco, coco-val2017, tiny, and "
-            "the path of a folder with photos and a captions.json or captions.tsv"
+            "the path of a folder of photos with their captions in captions.json, .tsv, .csv or .txt"
         )
     total = len(photos) + len(skipped.reasons)
     photos = hash_photos(photos, skipped)
-    skipped.report(total, "photos")
+    skipped.report(total, "photos", max_skipped)
     return photos
 
 
@@ -97,19 +106,23 @@ class PhotoSet:
 
 
 def load_split(
-    photos: Sequence[Photo], split: Split, extractor: FeatureExtractor, features_dir: Path | None
+    photos: Sequence[Photo],
+    split: Split,
+    extractor: FeatureExtractor,
+    features_dir: Path | None,
+    max_skipped: float = 0.05,
 ) -> PhotoSet:
     """Return the photos of a split with their features, computed unless an earlier run has done so.
 
     Raises:
-        UserError: there are none, or more than one in a hundred cannot be decoded.
+        UserError: there are none, or more than the fraction `max_skipped` cannot be decoded.
     """
     photos = [photo for photo in photos if photo.split == split]
     if not photos:
         raise UserError(f"no photo for {split}; use more photos, or say in captions.json which are for {split}")
     skipped = SkippedExamples()
     store, rows = extract_features(photos, extractor, features_dir or derived_dir() / "features", skipped)
-    skipped.report(len(photos), f"photos for {split}")
+    skipped.report(len(photos), f"photos for {split}", max_skipped)
     return PhotoSet([photos[row] for row in rows], np.array(rows), store)
 
 

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from common.data.skipped import SkippedExamples
 from common.errors import UserError
 from common.training.run_directory import RunDirectory
 from examples.image_captioning.config import Config, EvaluateOptions
 from examples.image_captioning.data import PhotoSet, data_fingerprint, load_photos, load_split
 from examples.image_captioning.demo import BeamSearchOptions, Caption, Classes, PhotoCaptioner
-from examples.image_captioning.download.image_files import Photo, SkippedExamples
+from examples.image_captioning.download.image_files import Photo
 from examples.image_captioning.download.toy_scenes import SHAPES, SIZE
 from examples.image_captioning.metrics.caption_metrics import RULE, compute_metrics
 from examples.image_captioning.metrics.pointing import (
@@ -45,10 +46,10 @@ def evaluate(options: EvaluateOptions, classes: Classes = (Captioner, SceneCapti
     config = Config.from_settings(trained.settings)
     data = run.data_to_use(options.data, Config.DATA_SETS)
     captioner = PhotoCaptioner.load(run, classes)
-    photos = load_photos(data, config.images, options.data_dir)
+    photos = load_photos(data, config.images, options.data_dir, config.encoding, config.max_skipped)
     if data_fingerprint(photos, captioner.extractor) != trained.data:
         raise UserError(f"{data}: not the data that {run.path} was trained on; name that with --data")
-    measured = load_split(photos, options.split, captioner.extractor, options.features_dir)
+    measured = load_split(photos, options.split, captioner.extractor, options.features_dir, config.max_skipped)
     metrics: dict[str, Any] = {}
     captions: list[Caption] = []
     for name, search_options in SEARCHES.items():

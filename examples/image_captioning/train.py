@@ -5,16 +5,17 @@ weights and can be interrupted at any time.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import keras
 
 from common.data.vocabulary import Vocabulary
-from common.io.terminal import echo
+from common.io.terminal import echo, warn
 from common.nn.adam import Adam
 from common.training import trainer
+from common.training.plan import fit_plan, stored_plan
 from common.training.run_directory import RunDirectory
 from common.training.schedule import WarmupCosine
 from examples.image_captioning.config import Config
@@ -25,6 +26,10 @@ from examples.image_captioning.model import Captioner
 from examples.image_captioning.preprocess.feature_extractor import FeatureExtractor, load_extractor, write_weights
 from examples.image_captioning.scene_captioner import SceneCaptioner
 from examples.image_captioning.vocabulary import build_vocabulary
+
+MIN_STEPS = 500
+"""Planned for the user's own photos at least; fewer teach one caption for all."""
+MIN_PHOTOS = 1000
 
 
 @dataclass(frozen=True)
@@ -44,12 +49,32 @@ def load_data(config: Config) -> Data:
     Raises:
         UserError: as `load_photos`, `load_extractor` and `load_split`.
     """
-    photos = load_photos(config.data, config.images, config.data_dir)
+    photos = load_photos(config.data, config.images, config.data_dir, config.encoding, config.max_skipped)
     extractor = load_extractor(config.encoder, config.encoder_weights)
-    train, validation = (load_split(photos, split, extractor, config.features_dir) for split in ("train", "validation"))
-    captions = (words for of_photo in train.captions() for words in of_photo)
-    vocabulary = build_vocabulary(captions, config.min_count)
+    train, validation = (
+        load_split(photos, split, extractor, config.features_dir, config.max_skipped)
+        for split in ("train", "validation")
+    )
+    captions = [words for of_photo in train.captions() for words in of_photo]
+    vocabulary = build_vocabulary(captions, planned_min_count(config, len(captions)))
     return Data(train, validation, extractor, vocabulary, data_fingerprint(photos, extractor))
+
+
+def planned_min_count(config: Config, captions: int) -> int:
+    """Return --min-count; the plan lowers it where a few captions would leave no words."""
+    return min(config.min_count, 1 + captions // 2000) if "min_count" in config.adaptable else config.min_count
+
+
+def plan_for_photos(config: Config, photos: PhotoSet) -> Config:
+    """Return `config` with a plan for the training photos of the user, and warn if they are few."""
+    captions = sum(map(len, photos.captions()))
+    config = replace(config, min_count=planned_min_count(config, captions))
+    if len(photos) < MIN_PHOTOS:
+        warn(
+            f"warning: {len(photos):,} photos are few: captions will repeat those of the training, whatever the photo "
+            f"shows; bring {MIN_PHOTOS:,} or more"
+        )
+    return fit_plan(config, captions, f"{captions:,} captions", MIN_STEPS)
 
 
 # Adam's learning rate rises over the first steps, while its averages are still poor. Then it falls to 0 along a cosine.
@@ -74,7 +99,10 @@ def train(config: Config, classes: Classes = (Captioner, SceneCaptioner)) -> Run
     """
     config = config.with_precision()
     trainer.set_seed_and_precision(config.seed, config.precision)
+    config = stored_plan(config)
     data = load_data(config)
+    if config.adaptable:
+        config = plan_for_photos(config, data.train)
     run = config.start_run(data.fingerprint)
     data.vocabulary.save(run.vocabulary)
     save_extractor(data.extractor, run)

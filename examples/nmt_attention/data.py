@@ -8,6 +8,7 @@ Shapes: B pairs in a batch, S tokens of the longest source, T tokens of the long
 
 import hashlib
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,15 +18,22 @@ import tensorflow as tf
 
 from common.data.batching import batches_of, length_buckets
 from common.data.download import Resource, fetch
-from common.data.text_files import normalise, read_text
+from common.data.scripts import unspaced_language
+from common.data.text_files import normalise
 from common.data.tfds import load
+from common.data.vocabulary import Vocabulary
 from common.errors import UserError
+from common.io.terminal import warn
+from examples.nmt_attention.download.pair_files import Table, choose_columns, read_pairs
 from examples.nmt_attention.download.parallel_corpus import Pair, clean_pairs, split_pairs
 from examples.nmt_attention.download.toy_grammar import tiny_pairs
-from examples.nmt_attention.preprocess.tokenizer import END, PAD, WordTokenizer, tokenise
+from examples.nmt_attention.preprocess.piece_tokenizer import PieceTokenizer
+from examples.nmt_attention.preprocess.tokenizer import END, PAD, UNKNOWN, WordTokenizer
 
 # Step 1: download. 118,964 sentence pairs that volunteers of Tatoeba wrote, in the selection of manythings.org. The
-# archive has changed over the years, so the checksum is that of the text inside.
+# archive has changed over the years, so the checksum is that of the text inside. Your own pairs are read by
+# [pair_files.py](download/pair_files.py).
+
 SPA_ENG = Resource(
     path="spa-eng.zip",
     url="https://storage.googleapis.com/download.tensorflow.org/data/spa-eng.zip",
@@ -35,48 +43,55 @@ SPA_ENG = Resource(
 )
 
 
-def load_rows(name: str, data_dir: Path | None = None) -> tuple[str, list[list[str]]]:
-    """Return the word for a row in messages, and the rows of the data set `name`, each a list of columns.
+def load_tables(name: str, data_dir: Path | None = None, encoding: str | None = None) -> dict[str, Table]:
+    """Return the tables of the data set `name` by part: "train", "validation", "test", or "all" if it is not split.
 
     Args:
-        name: "spa-eng" (English, Spanish), "tiny" (likewise, from a grammar), "tfds:NAME" for a translation set of
-            tensorflow-datasets (target, source), or the path of a UTF-8 file with a tab between the columns.
+        name: "spa-eng" (Spanish, English), "tiny" (likewise, from a grammar), "tfds:NAME" for a translation set of
+            tensorflow-datasets (source, target), or files as in `read_pairs`.
         data_dir: the download cache; None for the default one.
+        encoding: see `read_pairs`.
 
     Raises:
-        UserError: an unknown name, a missing or empty file, bytes that are not UTF-8, or a failed download.
+        UserError: an unknown name, a missing or empty file, another encoding, or a failed download.
     """
     if name == "tiny":
-        return "sentence", [[english, spanish] for spanish, english, _ in tiny_pairs()]
+        return {"all": Table([[spanish, english] for spanish, english, _ in tiny_pairs()], place="sentence")}
     if name == "spa-eng":
         with zipfile.ZipFile(fetch(SPA_ENG, data_dir)) as archive:
-            return "line", _rows(normalise(archive.read("spa-eng/spa.txt").decode("utf-8")))
+            lines = normalise(archive.read("spa-eng/spa.txt").decode("utf-8")).removesuffix("\n").split("\n")
+        return {"all": Table([line.split("\t")[1::-1] for line in lines])}
     if name.startswith("tfds:"):
-        return "example", _load_from_tfds(name.removeprefix("tfds:"), data_dir)
-    if Path(name).is_file():
-        return "line", _rows(read_text(Path(name)))
+        return {"all": Table(_load_from_tfds(name.removeprefix("tfds:"), data_dir), place="example")}
+    if tables := read_pairs(name, encoding):
+        return tables
     raise UserError(
         f"--data {name}: no such file, nor a known data set; known are spa-eng, tiny, tfds:NAME of a translation set, "
-        "and the path of a UTF-8 file with a tab between the columns"
+        "the path of a .tsv, .csv or .jsonl, two parallel files with a comma between, or a folder with train, dev and "
+        "test"
     )
 
 
-def _rows(text: str) -> list[list[str]]:
-    return [line.split("\t") for line in text.removesuffix("\n").split("\n")]
-
-
 def _load_from_tfds(name: str, data_dir: Path | None) -> list[list[str]]:
-    """Return the rows of all splits, which are split anew here; the target column comes first."""
+    """Return the rows of all splits, which are split anew here; the source column comes first."""
     splits, info = load(name, data_dir)
     keys = info.supervised_keys
     if not keys or any(split.element_spec[key].dtype != tf.string for split in splits.values() for key in keys[:2]):
         raise UserError(f"--data tfds:{name}: expected pairs of texts, got {info.features}; name a translation set")
     examples = [example for split in splits.values() for example in split.as_numpy_iterator()]
-    return [[example[key].decode("utf-8") for key in (keys[1], keys[0])] for example in examples]
+    return [[example[key].decode("utf-8") for key in keys[:2]] for example in examples]
 
 
 # Step 2: preprocess. The pairs are cleaned and split ([parallel_corpus.py](download/parallel_corpus.py)), and cut into
-# tokens. Two vocabularies of the training pairs map tokens to ids ([tokenizer.py](preprocess/tokenizer.py)).
+# tokens. Two vocabularies of the training pairs map tokens to ids ([tokenizer.py](preprocess/tokenizer.py) for words,
+# [piece_tokenizer.py](preprocess/piece_tokenizer.py) for characters and subwords).
+
+
+Tokenizer = WordTokenizer | PieceTokenizer
+MAX_UNKNOWN = 0.1
+"""Fraction of unknown tokens in the validation pairs above which a line on stderr says what to do."""
+
+
 @dataclass(frozen=True)
 class Corpus:
     """Sentence pairs in three parts, the tokenizers built from the first, and a fingerprint of the pairs."""
@@ -84,46 +99,133 @@ class Corpus:
     train: list[Pair]
     validation: list[Pair]
     test: list[Pair]
-    source_tokenizer: WordTokenizer
-    target_tokenizer: WordTokenizer
+    source_tokenizer: Tokenizer
+    target_tokenizer: Tokenizer
     fingerprint: dict[str, Any]
+    held_out: float
+    min_count: int
+
+    @property
+    def tokens(self) -> str:
+        """The kinds of the tokens of source and target, as in --tokens."""
+        return f"{self.source_tokenizer.kind},{self.target_tokenizer.kind}"
 
 
 def load_corpus(
     name: str,
-    columns: tuple[int, int] = (2, 1),
-    held_out: float = 0.02,
+    columns: tuple[str, str] = ("1", "2"),
+    held_out: float | None = 0.02,
     max_tokens: int = 60,
-    min_count: int = 2,
+    min_count: int | None = 2,
     data_dir: Path | None = None,
+    tokens: tuple[str, str] | None = None,
+    vocabulary_size: int = 4000,
+    max_skipped: float = 0.05,
+    encoding: str | None = None,
 ) -> Corpus:
     """Load the pairs called `name`, clean and split them, and build the tokenizers.
 
     Args:
-        name: see `load_rows`; likewise `data_dir`.
-        columns: which column, from 1, is the source, and which the target.
-        held_out: see `split_pairs`.
-        max_tokens: see `clean_pairs`.
-        min_count: tokens rarer than this in training are unknown.
+        name: see `load_tables`; likewise `data_dir` and `encoding`.
+        columns: the numbers, from 1, or the names of the source and the target column.
+        held_out: see `split_pairs`; None for a fraction that fits the number of pairs.
+        max_tokens: see `clean_pairs`; likewise `max_skipped`.
+        min_count: tokens rarer than this in training are unknown; None for a number that fits that of the pairs.
         data_dir: the download cache.
+        tokens: "words", "characters" or "subwords" for source and target; None to choose by the script.
+        vocabulary_size: the number of subwords of a language at most.
+        max_skipped: the largest fraction of rows that are no pair.
+        encoding: of the files.
 
     Raises:
-        UserError: as `load_rows` and `clean_pairs`; or a part of the split is empty.
+        UserError: as `load_tables`, `choose_columns` and `clean_pairs`; or a part of the split is empty.
     """
-    place, rows = load_rows(name, data_dir)
-    pairs = clean_pairs(rows, columns, max_tokens, f"--data {name}", place)
-    train, validation, test = split_pairs(pairs, held_out)
+    tables = {}
+    for part, table in load_tables(name, data_dir, encoding).items():
+        where = f"--data {name}" + ("" if part == "all" else f" ({part})")
+        tables[part] = (*choose_columns(table, columns, where), where)
+    tokens = tokens or choose_tokens(*next(iter(tables.values()))[:2])
+    parts = {
+        part: clean_pairs(table.rows, numbers, max_tokens, where, table.place, table.first, tokens, max_skipped)
+        for part, (table, numbers, where) in tables.items()
+    }
+    pairs = [pair for part in parts.values() for pair in part]
+    if held_out is None:
+        held_out = round(min(0.1, max(0.02, 50 / max(1, len(pairs)))), 3)  # 50 pairs measure roughly
+    if min_count is None:
+        min_count = 1 + (len(pairs) >= 5000) + (len(pairs) >= 20_000)
+    train, validation, test = three_parts(parts, held_out)
     if not (train and validation and test):
         raise UserError(
             f"--data {name}: {len(pairs)} pairs are too few to hold out {held_out:.0%} twice (training "
             f"{len(train)}, validation {len(validation)}, test {len(test)}); use more pairs or a larger --held-out"
         )
-    source_tokenizer, target_tokenizer = (
-        WordTokenizer.build([pair[side] for pair in train], min_count) for side in range(2)
-    )
+    tokenizers = [
+        build_tokenizer([pair[side] for pair in train], kind, min_count, vocabulary_size)
+        for side, kind in enumerate(tokens)
+    ]
+    for side, tokenizer in enumerate(tokenizers):
+        warn_of_unknown_tokens(("source", "target")[side], tokenizer, [pair[side] for pair in validation])
     digest = hashlib.sha256("\n".join("\t".join(pair) for pair in pairs).encode()).hexdigest()
-    fingerprint = {"pairs": len(pairs), "sha256": digest}
-    return Corpus(train, validation, test, source_tokenizer, target_tokenizer, fingerprint)
+    sizes = {} if "all" in parts else {part: len(parts[part]) for part in parts}
+    return Corpus(
+        train, validation, test, *tokenizers, {"pairs": len(pairs), "sha256": digest} | sizes, held_out, min_count
+    )
+
+
+def three_parts(parts: dict[str, list[Pair]], held_out: float) -> tuple[list[Pair], list[Pair], list[Pair]]:
+    """Return training, validation and test pairs: those that the data set has, the others by `split_pairs`."""
+    if {"validation", "test"} <= parts.keys():
+        return parts["train"], parts["validation"], parts["test"]
+    train, validation, test = split_pairs(parts.get("all") or parts["train"], held_out)
+    if "validation" in parts:
+        return train + validation, parts["validation"], test
+    if "test" in parts:
+        return train + test, validation, parts["test"]
+    return train, validation, test
+
+
+def choose_tokens(table: Table, columns: tuple[int, int]) -> tuple[str, str]:
+    """Return "characters" for a column in a language without spaces between words, with a note, else "words"."""
+    kinds = []
+    for number in columns:
+        language = unspaced_language(row[number - 1] for row in table.rows[:2000] if len(row) >= number)
+        if language:
+            warn(
+                f"note: column {number} is {language}, which has no spaces between words, so its tokens are characters "
+                "(--tokens chooses others)"
+            )
+        kinds.append("characters" if language else "words")
+    return kinds[0], kinds[1]
+
+
+def build_tokenizer(sentences: Sequence[str], kind: str, min_count: int, vocabulary_size: int) -> Tokenizer:
+    """Return a tokenizer of the kind "words", "characters" or "subwords" for the training sentences."""
+    if kind == "words":
+        return WordTokenizer.build(sentences, min_count)
+    return PieceTokenizer.build(sentences, min_count, kind, vocabulary_size)
+
+
+def load_tokenizer(path: Path, kind: str) -> Tokenizer:
+    """Return the tokenizer of a vocabulary file and the kind of its tokens.
+
+    Raises:
+        UserError: see `Vocabulary.load`.
+    """
+    vocabulary = Vocabulary.load(path)
+    return WordTokenizer(vocabulary) if kind == "words" else PieceTokenizer(vocabulary, kind)
+
+
+def warn_of_unknown_tokens(side: str, tokenizer: Tokenizer, sentences: Sequence[str]) -> None:
+    """Warn if many tokens of `sentences`, which were not trained on, are unknown."""
+    ids = np.concatenate([tokenizer.encode(tokenizer.tokenise(sentence)) for sentence in sentences])
+    unknown = float(np.mean(ids == UNKNOWN))
+    if unknown > MAX_UNKNOWN:
+        advice = "--tokens subwords, or more pairs" if tokenizer.kind == "words" else "a smaller --min-count"
+        warn(
+            f"warning: {unknown:.0%} of the {side} tokens in the validation pairs are unknown to a vocabulary of "
+            f"{len(tokenizer):,} {tokenizer.kind}, and the model cannot translate them; use {advice}"
+        )
 
 
 # In a batch all sentences are padded to the longest. If the sentences were drawn at random, half of the computation
@@ -132,10 +234,10 @@ def load_corpus(
 class EncodedPairs:
     """Sentence pairs as ids."""
 
-    def __init__(self, pairs: list[Pair], source_tokenizer: WordTokenizer, target_tokenizer: WordTokenizer):
+    def __init__(self, pairs: list[Pair], source_tokenizer: Tokenizer, target_tokenizer: Tokenizer):
         """Encode `pairs`; each target gets END as its last token."""
         sources, targets = (
-            [tokenizer.encode(tokenizer.truecase(tokenise(pair[side]))) for pair in pairs]
+            [tokenizer.encode(tokenizer.tokenise(pair[side])) for pair in pairs]
             for side, tokenizer in enumerate((source_tokenizer, target_tokenizer))
         )
         targets = [np.append(ids, np.int32(END)) for ids in targets]

@@ -12,13 +12,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from common.data.vocabulary import Vocabulary
 from common.io.terminal import warn
 from common.nn.beam_search import Hypotheses, beam_search
 from common.training import trainer
 from common.training.checkpoints import restore_weights
 from common.training.run_directory import RunDirectory
 from examples.nmt_attention.config import Config
+from examples.nmt_attention.data import Tokenizer, load_tokenizer
 from examples.nmt_attention.download.parallel_corpus import MAX_CHARACTERS_PER_TOKEN
 from examples.nmt_attention.model import Translator
 from examples.nmt_attention.preprocess.tokenizer import (
@@ -26,12 +26,7 @@ from examples.nmt_attention.preprocess.tokenizer import (
     PAD,
     SPECIALS,
     START,
-    WordTokenizer,
-    capitalise_like,
     clean,
-    detokenise,
-    strip_joiners,
-    tokenise,
 )
 
 
@@ -80,11 +75,17 @@ LENGTH_MULTIPLE = 16
 class SentenceTranslator:
     """Translates sentences with a trained model."""
 
-    def __init__(
-        self, model: Translator, source_tokenizer: WordTokenizer, target_tokenizer: WordTokenizer, max_tokens: int
-    ):
+    def __init__(self, model: Translator, source_tokenizer: Tokenizer, target_tokenizer: Tokenizer, max_tokens: int):
+        """Keep model and tokenizers; the search is compiled at the first use.
+
+        Args:
+            model: with trained weights.
+            source_tokenizer: of the source language.
+            target_tokenizer: of the target language.
+            max_tokens: longer sentences are cut; in words, each of which counts as several characters or subwords.
+        """
         self.model, self.source_tokenizer, self.target_tokenizer = model, source_tokenizer, target_tokenizer
-        self.max_tokens = max_tokens
+        self.max_tokens = max_tokens * source_tokenizer.tokens_per_word
         self._searches: dict[tuple[int, int | None], tf.types.experimental.PolymorphicFunction] = {}
 
     @classmethod
@@ -99,8 +100,10 @@ class SentenceTranslator:
         """
         config = Config.from_settings(run.read_config().settings)
         trainer.set_seed_and_precision(config.seed, "float32")
+        kinds = config.corpus()["tokens"] or ("words", "words")
         source_tokenizer, target_tokenizer = (
-            WordTokenizer(Vocabulary.load(run.path / f"vocabulary_{side}.json")) for side in ("source", "target")
+            load_tokenizer(run.path / f"vocabulary_{side}.json", kind)
+            for side, kind in zip(("source", "target"), kinds, strict=True)
         )
         model = model_class(len(source_tokenizer), len(target_tokenizer), **config.architecture()).build_weights()
         restore_weights(run.checkpoints, model)
@@ -131,7 +134,7 @@ class SentenceTranslator:
         start = sentence[
             : MAX_CHARACTERS_PER_TOKEN * (self.max_tokens + 1)
         ]  # because a line of a megabyte takes half a minute
-        tokens = tokenise(clean(start))
+        tokens = self.source_tokenizer.tokenise(clean(start))
         if len(tokens) > self.max_tokens:
             count = f"{len(tokens):,}{' or more' if len(start) < len(sentence) else ''}"
             warn(f"note: cut after {self.max_tokens} of {count} tokens: {sentence[:40]}...")
@@ -140,7 +143,7 @@ class SentenceTranslator:
     def _translate_batch(
         self, batch: Sequence[list[str]], beam: int, length_penalty: float
     ) -> Iterator[list[Translation]]:
-        ids = [self.source_tokenizer.encode(self.source_tokenizer.truecase(tokens)) for tokens in batch]
+        ids = [self.source_tokenizer.encode(tokens) for tokens in batch]
         rows, width = (1, LENGTH_MULTIPLE) if len(batch) == 1 else (None, 1)
         longest = math.ceil(max(map(len, ids)) / width) * width
         source = keras.utils.pad_sequences(ids, longest, padding="post", value=PAD)  # B S
@@ -169,11 +172,10 @@ class SentenceTranslator:
         """Return the text of `ids`; unknown words are replaced by the source token of the greatest weight."""
         if ids[-1] == END:
             ids, attention = ids[:-1], attention[:-1]
+        target, source_labels = self.target_tokenizer, self.source_tokenizer.labels(source_tokens)
         tokens = [
-            self.target_tokenizer.vocabulary.symbols[id_] if id_ >= len(SPECIALS) else strip_joiners(source_tokens[j])
+            target.vocabulary.symbols[id_] if id_ >= len(SPECIALS) else source_labels[j]
             for id_, j in zip(ids, attention.argmax(axis=-1), strict=True)
         ]
-        tokens = capitalise_like(tokens, source_tokens)
-        return Translation(
-            detokenise(tokens), score, [*map(strip_joiners, tokens)], [*map(strip_joiners, source_tokens)], attention
-        )
+        tokens = target.restore_case(tokens, source_tokens)
+        return Translation(target.detokenise(tokens), score, target.labels(tokens), source_labels, attention)

@@ -13,13 +13,14 @@ from collections.abc import Sequence
 import numpy as np
 from sacrebleu.metrics import BLEU, CHRF
 
+from common.data.scripts import unspaced_language
 from common.errors import UserError
 from common.io.files import write_atomically
 from common.io.terminal import echo
 from common.training import trainer
 from common.training.run_directory import RunDirectory
 from examples.nmt_attention.config import Config, EvaluateOptions
-from examples.nmt_attention.data import EncodedPairs, load_corpus
+from examples.nmt_attention.data import Corpus, EncodedPairs, load_corpus
 from examples.nmt_attention.demo import SentenceTranslator
 from examples.nmt_attention.demonstrate.attention_plots import reference_attention
 from examples.nmt_attention.download.parallel_corpus import Pair
@@ -53,24 +54,31 @@ def evaluate(
     sources, references = zip(*pairs, strict=True)
     for name, width in (("greedy", 1), ("beam", options.beam)):
         translations = [best[0].text for best in translator.translate(sources, width, options.length_penalty)]
-        metrics[name] = measure_text(sources, translations, references)
-    if config.data == "tiny":
+        metrics[name] = measure_text(sources, translations, references, bleu_tokenizer(references))
+    if config.data == "tiny" and corpus.tokens == "words,words":
         metrics["alignment"] = measure_alignment(translator, pairs)
     examples = format_samples(sources, translations, references)
     echo(examples)
     if options.write:
         write_atomically(run.samples / f"{options.split}.txt", examples)
-        run.write_evaluation(options.split, protocol(options, len(pairs)), time.monotonic() - started, metrics)
+        run.write_evaluation(options.split, protocol(corpus, options), time.monotonic() - started, metrics)
     return metrics
 
 
-def protocol(options: EvaluateOptions, count: int) -> str:
+def protocol(corpus: Corpus, options: EvaluateOptions) -> str:
     """Return the rule by which the metrics are computed, with sacrebleu's signatures."""
+    pairs = getattr(corpus, options.split)
+    trained = [{pair[side] for pair in corpus.train} for side in range(2)]
+    known = sum(source in trained[0] or target in trained[1] for source, target in pairs)
+    overlap = (
+        f"{known:,} of which share a sentence with training" if known else "no sentence of which stands in training"
+    )
+    bleu = BLEU(tokenize=bleu_tokenizer([target for _, target in pairs]))
     return (
-        f"all {count:,} {options.split} pairs, no sentence of which stands in training; raw text, cased, one reference "
-        f"a row; greedy, and beam {options.beam} with length penalty {options.length_penalty:g}; "
-        f"BLEU {_signature(BLEU)}, chrF {_signature(CHRF)}; by words of the source between spaces; nats, perplexity "
-        "and accuracy a token with the reference as context; float32; best checkpoint by validation loss"
+        f"all {len(pairs):,} {options.split} pairs, {overlap}; raw text, cased, one reference a row; "
+        f"greedy, and beam {options.beam} with length penalty {options.length_penalty:g}; BLEU {_signature(bleu)}, "
+        f"chrF {_signature(CHRF())}; by words of the source between spaces; nats, perplexity and accuracy a token "
+        "with the reference as context; float32; best checkpoint by validation loss"
     )
 
 
@@ -82,26 +90,46 @@ def measure_tokens(translator: SentenceTranslator, pairs: Sequence[Pair], batch_
     return {"nats_per_token": nats, "perplexity": math.exp(nats), "accuracy": measured["accuracy"]}
 
 
-def measure_text(sources: Sequence[str], translations: Sequence[str], references: Sequence[str]) -> dict[str, float]:
-    """Return BLEU and chrF of all translations, BLEU by length of the source, and the fraction of exact matches."""
+def bleu_tokenizer(references: Sequence[str]) -> str:
+    """Return the name of sacrebleu's tokenizer for the language of `references`.
+
+    BLEU compares words. Languages without spaces between them are cut by rules of their own, or into characters.
+    """
+    language = unspaced_language(references)
+    return {None: "13a", "Chinese": "zh"}.get(language, "char")
+
+
+def measure_text(
+    sources: Sequence[str], translations: Sequence[str], references: Sequence[str], tokenizer: str = "13a"
+) -> dict[str, float]:
+    """Return BLEU and chrF of all translations, BLEU by length of the source, and the fraction of exact matches.
+
+    Args:
+        sources: the sentences.
+        translations: those of the model.
+        references: those of the data.
+        tokenizer: sacrebleu's name of the tokenizer of BLEU.
+    """
     metrics = {
-        "bleu": _bleu(translations, references),
+        "bleu": _bleu(translations, references, tokenizer),
         "chrf": CHRF().corpus_score(translations, [references]).score,
         "exact_match": float(np.mean(np.array(translations) == np.array(references))),
     }
-    for name, words in LENGTHS.items():
+    for name, words in LENGTHS.items() if unspaced_language(sources) is None else ():
         indices = [i for i, source in enumerate(sources) if len(source.split()) in words]
         if indices:
-            metrics[f"bleu_{name}"] = _bleu(*([texts[i] for i in indices] for texts in (translations, references)))
+            chosen = ([texts[i] for i in indices] for texts in (translations, references))
+            metrics[f"bleu_{name}"] = _bleu(*chosen, tokenizer)
     return metrics
 
 
-def _signature(metric: type) -> str:
-    return str(metric(references=[["one"]]).get_signature())
+def _signature(metric: BLEU | CHRF) -> str:
+    metric.corpus_score(["one"], [["one"]])  # before, the number of references is unknown
+    return str(metric.get_signature())
 
 
-def _bleu(translations: Sequence[str], references: Sequence[str]) -> float:
-    return BLEU().corpus_score(translations, [references]).score
+def _bleu(translations: Sequence[str], references: Sequence[str], tokenizer: str) -> float:
+    return BLEU(tokenize=tokenizer).corpus_score(translations, [references]).score
 
 
 def format_samples(sources: Sequence[str], translations: Sequence[str], references: Sequence[str]) -> str:

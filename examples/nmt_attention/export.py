@@ -4,13 +4,17 @@ Shapes: B batch, S source, T target.
 """
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import tensorflow as tf
 
 from common.app.saved_model import save_model
+from common.data.pieces import SPACE, cut_in_graph
 from common.training.checkpoints import named_variables
+from examples.nmt_attention.data import Tokenizer
 from examples.nmt_attention.demo import SentenceTranslator, translate_ids
+from examples.nmt_attention.preprocess.piece_tokenizer import PieceTokenizer
 from examples.nmt_attention.preprocess.tokenizer import (
     END,
     JOINER_PATTERN,
@@ -18,7 +22,6 @@ from examples.nmt_attention.preprocess.tokenizer import (
     SPECIALS,
     TOKENIZER_RULES,
     UNKNOWN,
-    WordTokenizer,
 )
 
 _WORD_CHARACTERS = r"\p{L}\p{N}_"  # as Python's \w; that of TensorFlow has English letters only
@@ -28,7 +31,7 @@ _SPACES = r"[\s\p{Z}\x{85}\x1c-\x1f]+"
 class _Table(tf.Module):
     """The vocabulary of one language inside a graph."""
 
-    def __init__(self, tokenizer: WordTokenizer):
+    def __init__(self, tokenizer: Tokenizer):
         """Create the table; its length is the id of tokens that are not in it."""
         super().__init__()
         self.size = len(tokenizer)
@@ -44,7 +47,8 @@ def export(translator: SentenceTranslator, folder: Path, maker: str, overwrite: 
 
         translations   string [B]
         attention      float32 [B, T, S], each row of a token adds up to 1; 0 where a sentence has no token
-        tokens         string [B, T], of the translations, with a joiner where no space belongs; "" where there is none
+        tokens         string [B, T], of the translations, "" where there is none; of words with a joiner where no space
+                       belongs, of characters and subwords with ▁ where one does
         source_tokens  string [B, S], likewise
     """
     module = tf.Module()
@@ -52,21 +56,27 @@ def export(translator: SentenceTranslator, folder: Path, maker: str, overwrite: 
     module.weights = list(named_variables(translator.model).values())
     module.source, module.target = _Table(translator.source_tokenizer), _Table(translator.target_tokenizer)
 
+    tokenise, truecase = _tokenise, _truecase
+    if isinstance(translator.source_tokenizer, PieceTokenizer):
+        tokenise, truecase = partial(_cut_into_pieces, translator.source_tokenizer, module.source), _unchanged
+    restore_case, detokenise = _capitalise_like, _detokenise
+    if isinstance(translator.target_tokenizer, PieceTokenizer):
+        restore_case, detokenise = _unchanged, _join_pieces
+
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "sentences")])
     def translate(sentences):
-        source_tokens = _tokenise(sentences)[:, : translator.max_tokens]  # B S
+        source_tokens = tokenise(_clean(sentences))[:, : translator.max_tokens]  # B S
         is_empty = tf.reduce_all(source_tokens == "", axis=1, keepdims=True)  # B 1
         stand_in = tf.where(is_empty, UNKNOWN, PAD)  # B 1; a row without a word gets UNKNOWN
-        ids = _encode(_truecase(source_tokens, module.source), module.source)  # B S
+        ids = _encode(truecase(source_tokens, module.source), module.source)  # B S
         ids = tf.concat([tf.maximum(ids[:, :1], stand_in), ids[:, 1:]], axis=1)  # B S
         found = translate_ids(translator.model, ids)
         is_token = (found.ids[:, 0] != END) & ~is_empty  # B T
         attention = found.attention[:, 0] * tf.cast(is_token, tf.float32)[..., None]  # B T S
         tokens = _output_tokens(found.ids[:, 0], attention, source_tokens, module.target)  # B T
-        tokens = _capitalise_like(tf.where(is_token, tokens, ""), source_tokens)
-        text = tf.strings.reduce_join(tokens, axis=-1, separator=" ")  # B
+        tokens = restore_case(tf.where(is_token, tokens, ""), source_tokens)
         return {
-            "translations": tf.strings.strip(tf.strings.regex_replace(text, JOINER_PATTERN, "")),
+            "translations": detokenise(tokens),
             "attention": attention,
             "tokens": tokens,
             "source_tokens": source_tokens,
@@ -75,15 +85,44 @@ def export(translator: SentenceTranslator, folder: Path, maker: str, overwrite: 
     return save_model(module, {"serving_default": translate}, folder, maker, overwrite)
 
 
-def _tokenise(sentences: tf.Tensor) -> tf.Tensor:
-    """Return the tokens of sentences, string [B, S] with "" as padding and S at least 1, as `tokenizer.tokenise`."""
-    text = tf.strings.regex_replace(tf.strings.regex_replace(sentences, _SPACES, " "), "[￭\ue000\ue001]", "■")
-    text = tf.strings.strip(text)  # the rules depend on spaces
+def _clean(sentences: tf.Tensor) -> tf.Tensor:
+    """Return sentences, string [B] in Unicode NFC, as `tokenizer.clean`."""
+    text = tf.strings.regex_replace(tf.strings.regex_replace(sentences, _SPACES, " "), "[￭▁\ue000\ue001]", "■")
+    return tf.strings.strip(text)
+
+
+def _tokenise(text: tf.Tensor) -> tf.Tensor:
+    """Return the words of clean sentences, string [B, S] with "" as padding and S at least 1."""
     for pattern, replacement in TOKENIZER_RULES:
         inside_a_class = pattern.replace(r"[^\w", f"[^{_WORD_CHARACTERS}")
         text = tf.strings.regex_replace(text, inside_a_class.replace(r"\w", f"[{_WORD_CHARACTERS}]"), replacement)
-    longest = tf.concat([tf.strings.split(text), tf.fill([1, 1], "")], axis=0).to_tensor("")  # so S is at least 1
-    return longest[:-1]
+    return _padded(tf.strings.split(text))
+
+
+def _padded(tokens: tf.RaggedTensor) -> tf.Tensor:
+    """Return ragged tokens as string [B, S] with "" as padding and S at least 1."""
+    return tf.concat([tokens, tf.fill([1, 1], "")], axis=0).to_tensor("")[:-1]
+
+
+def _cut_into_pieces(tokenizer: PieceTokenizer, table: _Table, text: tf.Tensor) -> tf.Tensor:
+    """Return the pieces of clean sentences, string [B, S] with "" as padding and S at least 1."""
+    text = tf.where(text == "", "", tokenizer.prefix + tf.strings.regex_replace(text, " ", SPACE))
+    return _padded(cut_in_graph(text, lambda pieces: table.ids.lookup(pieces) < table.size, tokenizer.max_length))
+
+
+def _unchanged(tokens: tf.Tensor, *_) -> tf.Tensor:
+    return tokens
+
+
+def _detokenise(tokens: tf.Tensor) -> tf.Tensor:
+    """Return the sentences of words, string [B, T]."""
+    text = tf.strings.reduce_join(tokens, axis=-1, separator=" ")  # B
+    return tf.strings.strip(tf.strings.regex_replace(text, JOINER_PATTERN, ""))
+
+
+def _join_pieces(tokens: tf.Tensor) -> tf.Tensor:
+    """Return the sentences of characters or subwords, string [B, T]."""
+    return tf.strings.strip(tf.strings.regex_replace(tf.strings.reduce_join(tokens, axis=-1), SPACE, " "))
 
 
 def _is_first_word(tokens: tf.Tensor) -> tf.Tensor:

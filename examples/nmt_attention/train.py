@@ -5,14 +5,16 @@ interrupted at any step and resumes there.
 """
 
 import math
+from dataclasses import replace
 from functools import partial
 
 import keras
 
-from common.io.terminal import echo
+from common.io.terminal import echo, warn
 from common.nn.adam import Adam
 from common.nn.muon import Muon
 from common.training import trainer
+from common.training.plan import fit_plan, stored_plan
 from common.training.run_directory import RunDirectory
 from common.training.schedule import WarmupCosine
 from common.viz import figures
@@ -28,6 +30,10 @@ from examples.nmt_attention.demonstrate.attention_plots import (
 )
 from examples.nmt_attention.download.parallel_corpus import Pair
 from examples.nmt_attention.model import Translator
+
+MIN_STEPS = 600
+"""Planned for the user's own pairs at least; fewer leave all translations alike."""
+MIN_PAIRS = 2000
 
 
 def build_model(
@@ -74,7 +80,12 @@ def train(config: Config, model_class: type[Translator] = Translator) -> RunDire
     """
     config = config.with_precision()
     trainer.set_seed_and_precision(config.seed, config.precision)
+    config = stored_plan(config)
     corpus = load_corpus(config.data, **config.corpus(), data_dir=config.data_dir)
+    config = replace(config, tokens=corpus.tokens, held_out=corpus.held_out, min_count=corpus.min_count)
+    if config.adaptable:
+        config = fit_plan(config, len(corpus.train), f"{len(corpus.train):,} pairs", MIN_STEPS)
+        warn_of_few_pairs(len(corpus.train))
     run = config.start_run(corpus.fingerprint)
     save_vocabularies(run, corpus)
 
@@ -99,6 +110,15 @@ def train(config: Config, model_class: type[Translator] = Translator) -> RunDire
     return run
 
 
+def warn_of_few_pairs(count: int) -> None:
+    """Warn if the training pairs are too few to translate other sentences."""
+    if count < MIN_PAIRS:
+        warn(
+            f"warning: {count:,} pairs are few: the model will know their words, and sentences much like them, and "
+            f"nothing else; bring some thousands"
+        )
+
+
 def save_vocabularies(run: RunDirectory, corpus: Corpus) -> None:
     """Write both vocabularies into the run directory."""
     for side, tokenizer in (("source", corpus.source_tokenizer), ("target", corpus.target_tokenizer)):
@@ -110,7 +130,8 @@ def print_summary(config: Config, corpus: Corpus, model: keras.Model) -> None:
     source_size, target_size = len(corpus.source_tokenizer), len(corpus.target_tokenizer)
     echo(
         f"{config.data}: {len(corpus.train):,} pairs to train on, {len(corpus.validation):,} to validate, "
-        f"{len(corpus.test):,} to test; {source_size:,} source and {target_size:,} target tokens; "
+        f"{len(corpus.test):,} to test; {source_size:,} source {corpus.source_tokenizer.kind} and {target_size:,} "
+        f"target {corpus.target_tokenizer.kind}; "
         f"a uniform guess has a loss of {math.log(target_size):.3f} nats\n"
         f"bidirectional GRU {config.encoder_units}, attention {config.attention_units}, GRU {config.decoder_units}, "
         f"{sum(math.prod(weight.shape) for weight in model.trainable_weights):,} weights"

@@ -35,7 +35,7 @@ def generate(options: GenerateOptions) -> None:
 
     run = RunDirectory.open(options.run, Config.EXAMPLE)
     generator = TextGenerator.load(run)
-    prompt = options.prompt or (read_prompt(options.prompt_file) if options.prompt_file else None)
+    prompt = options.prompt or (read_prompt(options.prompt_file, options.encoding) if options.prompt_file else None)
     prompt = prompt or Config.from_settings(run.read_config().settings).prompt
     if prompt is None:
         raise UserError(f"{run.path}: has no prompt of its own; give one with --prompt")

@@ -9,6 +9,7 @@ from annotated_types import Interval
 from common.app import cli
 from common.app.cli import OrNone, OutputOptions, RunOptions, TrainOptions
 from common.app.intervals import MAX_WIDTH, Count, CountOrZero, Fraction, NotNegative, Positive, Seed, Width
+from common.data.text_files import require_encoding
 from common.errors import UserError
 
 MAX_LENGTH = 1_000_000
@@ -17,7 +18,7 @@ MAX_LENGTH = 1_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class Config(TrainOptions):
-    """Train a character-level recurrent language model, or resume the run found in --run-dir.
+    """Train a recurrent language model of characters, or resume the run found in --run-dir.
 
     - A short run without network: train --preset tiny
     - Shakespeare: train
@@ -28,16 +29,24 @@ class Config(TrainOptions):
     DATA_SETS: ClassVar[tuple[str, ...]] = ("shakespeare", "tiny")
 
     data: str = "shakespeare"
-    """shakespeare, tiny (embedded), tfds:tiny_shakespeare, or the path of a UTF-8 text file or a folder of .txt.
+    """shakespeare, tiny (embedded), tfds:tiny_shakespeare, or the path of a text file or a folder of .txt.
     The first 90 % of the characters are for training, the last 10 % for validation."""
+    encoding: OrNone[str] = None
+    """Encoding of your files, such as cp1252, gb18030, shift_jis or koi8_r. [default: UTF-8, or UTF-16 and UTF-32 with
+    a byte order mark]"""
+    tokens: Literal["characters", "words", "subwords"] = "characters"
+    """What the model predicts. Words and subwords are learnt on the training text; what they do not cover is written
+    in characters. They need a larger text."""
+    vocabulary_size: Width = 4000
+    """Words or subwords at most."""
     epochs: Count = 3
     """Passes over the training text; the learning rate falls to its floor at the end of the last one."""
     batch_size: Width = 64
     """Contiguous text streams in a batch; each step processes the next window of every stream."""
     window: Width = 50
-    """Characters per step and stream. Gradients flow back this far; the state is carried further."""
+    """Tokens per step and stream. Gradients flow back this far; the state is carried further."""
     embedding_dim: Width = 256
-    """Dimension of the embedding of a character."""
+    """Dimension of the embedding of a token."""
     cell: Literal["gru", "lstm"] = "gru"
     """The kind of recurrent layers."""
     units: Width = 768
@@ -67,12 +76,22 @@ class Config(TrainOptions):
     """Prompt that is continued after every epoch, for samples/ and the GIF.
     [default: ROMEO: for Shakespeare, else a line of the validation text]"""
     sample_length: Width = 400
-    """Characters of each continuation."""
+    """Tokens of each continuation."""
 
     def __post_init__(self):
         super().__post_init__()
+        require_encoding(self.encoding)
         if self.prompt == "":
             raise UserError("--prompt: expected at least one character, got none")
+
+    def corpus(self) -> dict[str, Any]:
+        """Return the settings that `load_corpus` takes."""
+        return {name: getattr(self, name) for name in ("encoding", "tokens", "vocabulary_size")}
+
+    @property
+    def loss_unit(self) -> str:
+        """The unit of losses: nats per character, word or subword."""
+        return f"nats per {self.tokens.removesuffix('s')}"
 
     def architecture(self) -> dict[str, Any]:
         """Return the arguments of `CharRNN` apart from the size of the vocabulary."""
@@ -102,9 +121,11 @@ class GenerateOptions(RunOptions):
     prompt: OrNone[str] = None
     """Text to continue. [default: the prompt of the training samples]"""
     prompt_file: OrNone[Path] = None
-    """UTF-8 file with the prompt, in place of --prompt."""
+    """File with the prompt, in place of --prompt."""
+    encoding: OrNone[str] = None
+    """Encoding of --prompt-file. [default: UTF-8, or what a byte order mark says]"""
     length: Annotated[int, Interval(ge=1, le=MAX_LENGTH)] = 1000
-    """Number of characters to generate."""
+    """Number of characters, or words or subwords, to generate."""
     temperature: Annotated[float, Interval(ge=0, le=1000)] = 0.8
     """Divides the logits: below 1 the text repeats itself, above 1 it is more random; 0: the likeliest character."""
     top_k: Annotated[int, Interval(ge=0, le=MAX_WIDTH)] = 0
@@ -118,6 +139,7 @@ class GenerateOptions(RunOptions):
 
     def __post_init__(self):
         super().__post_init__()
+        require_encoding(self.encoding)
         if self.length * self.samples > 10 * MAX_LENGTH:
             raise UserError(f"--length and --samples: expected at most {10 * MAX_LENGTH:,} characters in all")
         if self.prompt is not None and self.prompt_file is not None:

@@ -16,9 +16,9 @@ import numpy as np
 import tensorflow as tf
 
 from common.data.download import Resource, fetch
+from common.data.pieces import PieceVocabulary, build_pieces
 from common.data.text_files import normalise, read_text
 from common.data.tfds import load_splits
-from common.data.vocabulary import Vocabulary
 from common.errors import UserError
 
 # Step 1: download. Tiny Shakespeare is about one megabyte of plays. The checksum ensures that all runs use the same
@@ -34,16 +34,17 @@ TINY_PLAY = Path(files("examples.text_generation") / "tiny_play.txt")
 VALIDATION_STREAMS = 16  # few, because each starts from a zero state; one alone would be slow
 
 
-def load_text(name: str, data_dir: Path | None = None) -> str:
+def load_text(name: str, data_dir: Path | None = None, encoding: str | None = None) -> str:
     """Return the text called `name`.
 
     Args:
         name: "shakespeare", "tiny" (a short play that comes with the code), "tfds:NAME" for a data set of
-            tensorflow-datasets with a feature called "text", or the path of a UTF-8 file or a folder of `.txt` files.
+            tensorflow-datasets with a feature called "text", or the path of a file or a folder of `.txt` files.
         data_dir: the download cache; None for the default one.
+        encoding: of a file or a folder; None for UTF-8, or what a byte order mark says.
 
     Raises:
-        UserError: the name is unknown, the file is missing, empty or not UTF-8, or the download failed.
+        UserError: the name is unknown, the file is missing, empty or of another encoding, or the download failed.
     """
     if name == "tiny":
         return read_text(TINY_PLAY)
@@ -52,10 +53,10 @@ def load_text(name: str, data_dir: Path | None = None) -> str:
     if name.startswith("tfds:"):
         return _load_from_tfds(name.removeprefix("tfds:"), data_dir)
     if Path(name).exists():
-        return read_text(Path(name))
+        return read_text(Path(name), encoding)
     raise UserError(
         f"--data {name}: no such file or folder, nor a known data set; known are shakespeare, tiny, "
-        "tfds:tiny_shakespeare (or another tfds:NAME with text), and the path of a UTF-8 file or a folder of .txt"
+        "tfds:tiny_shakespeare (or another tfds:NAME with text), and the path of a text file or a folder of .txt"
     )
 
 
@@ -67,42 +68,60 @@ def _load_from_tfds(name: str, data_dir: Path | None) -> str:
     return normalise(("" if one_text_cut_up else "\n").join(texts))
 
 
-# Step 2: preprocess. Every distinct character gets an id. The first 90 % of the characters are for training, the last
-# 10 % for validation. The split is by position, so no validation sentence is in the training text. If overlapping
-# windows were shuffled into two splits, nearly all validation characters would leak into the training text.
+# Step 2: preprocess. Every distinct character gets an id, and with `--tokens` every frequent word or subword. The first
+# 90 % of the characters are for training, the last 10 % for validation. The split is by position, so no validation
+# sentence is in the training text. If overlapping windows were shuffled into two splits, nearly all validation
+# characters would leak into the training text.
+
+
 @dataclass(frozen=True)
 class Corpus:
     """The ids of a text, split for training and validation, and its vocabulary."""
 
-    vocabulary: Vocabulary
+    vocabulary: PieceVocabulary
     train: np.ndarray
-    """int32 [characters]"""
+    """int32 [tokens]"""
     validation: np.ndarray
-    """int32 [characters]"""
+    """int32 [tokens]"""
     fingerprint: dict[str, Any]
     """Length and checksum of the text."""
     prompt: str
     """The default prompt of the samples."""
 
 
-def load_corpus(name: str, window: int, data_dir: Path | None = None) -> Corpus:
+def load_corpus(
+    name: str,
+    window: int,
+    data_dir: Path | None = None,
+    encoding: str | None = None,
+    tokens: str = "characters",
+    vocabulary_size: int = 4000,
+) -> Corpus:
     """Return the ids of the text called `name`, split for training and validation.
+
+    Args:
+        name: see `load_text`; likewise `data_dir` and `encoding`.
+        window: T.
+        data_dir: the download cache.
+        encoding: of a file.
+        tokens: "characters", "words" or "subwords".
+        vocabulary_size: the number of words or subwords at most.
 
     Raises:
         UserError: as `load_text`; or the text is shorter than one window of training and two validation characters.
     """
-    text = load_text(name, data_dir)
-    vocabulary = Vocabulary(sorted(set(text)))
-    ids = vocabulary.encode(text)
-    split = int(0.9 * len(ids))
-    if split < window + 1 or len(ids) - split < 2:
+    text = load_text(name, data_dir, encoding)
+    split = int(0.9 * len(text))
+    vocabulary = build_pieces(text, split, tokens, vocabulary_size)
+    train, validation = vocabulary.encode(text[:split]), vocabulary.encode(text[split:])
+    if len(train) < window + 1 or len(validation) < 2:
         raise UserError(
-            f"--data {name}: {len(ids)} characters are too few: the first 90 % must fill one window of {window} and "
-            "one character more; use a longer text or a smaller --window"
+            f"--data {name}: {len(text)} characters are too few: the first 90 % must fill one window of {window} and "
+            f"one of the {tokens} more; use a longer text or a smaller --window"
         )
-    fingerprint = {"characters": len(ids), "sha256": hashlib.sha256(text.encode()).hexdigest()}
+    fingerprint = {"characters": len(text), "sha256": hashlib.sha256(text.encode()).hexdigest()}
     prompt = {"tiny": "MIRA:", "shakespeare": "ROMEO:", "tfds:tiny_shakespeare": "ROMEO:"}.get(name)
-    return Corpus(vocabulary, ids[:split], ids[split:], fingerprint, prompt or first_words(text[split:]))
+    return Corpus(vocabulary, train, validation, fingerprint, prompt or first_words(text[split:]))
 
 
 def first_words(text: str) -> str:

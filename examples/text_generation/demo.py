@@ -10,6 +10,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from common.data.pieces import PieceVocabulary
 from common.data.text_files import read_text
 from common.data.vocabulary import Vocabulary
 from common.errors import UserError
@@ -32,10 +33,7 @@ from examples.text_generation.model import CharRNN, TrainableCharRNN
 # write one text means to multiply a matrix by a vector for each character, which XLA does best; many texts at once
 # multiply matrices, which TensorFlow's own kernels do best.
 MAX_PIECE = 1024
-"""Characters that a call of the compiled loop writes at most; XLA must know it."""
-
-
-LOSS_UNIT = "nats per character"
+"""Tokens that a call of the compiled loop writes at most; XLA must know it."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ class TextGenerator:
         """
         config = Config.from_settings(run.read_config().settings)
         trainer.set_seed_and_precision(config.seed, config.precision)
-        vocabulary = Vocabulary.load(run.vocabulary)
+        vocabulary = PieceVocabulary.load(run.vocabulary)
         model = model_class(len(vocabulary), **config.architecture()).build_weights()
         restore_weights(run.checkpoints, model)
         return cls(model, vocabulary)
@@ -122,15 +120,15 @@ class TextGenerator:
         return sample_sequence(decode_step, logits, state, uniforms, length, temperature, top_k, top_p)
 
 
-def read_prompt(path: Path) -> str:
+def read_prompt(path: Path, encoding: str | None = None) -> str:
     """Return the text of a file to continue.
 
     Raises:
-        UserError: it is no file of UTF-8 text, or longer than `MAX_LENGTH`.
+        UserError: it is no text file of this encoding, or longer than `MAX_LENGTH`.
     """
     if path.is_dir():
         raise UserError(f"--prompt-file {path}: expected a file, got a folder")
-    prompt = read_text(path)
+    prompt = read_text(path, encoding)
     if len(prompt) > MAX_LENGTH:
         raise UserError(f"--prompt-file {path}: {len(prompt):,} characters, more than {MAX_LENGTH:,}; use its end only")
     return prompt
@@ -155,7 +153,7 @@ class WriteSamples(SampleCallback):
         write_atomically(sample_path(self.run, epoch), self.prompt + continuation + "\n")
 
 
-def draw_training_gif(run: RunDirectory, prompt: str) -> None:
-    """Draw the samples of all epochs as `figures/training.gif`."""
-    frames = figures.text_frames(read_samples(run, LOSS_UNIT), len(prompt))
+def draw_training_gif(run: RunDirectory, config: Config) -> None:
+    """Draw the samples of all epochs, continuations of the prompt of `config`, as `figures/training.gif`."""
+    frames = figures.text_frames(read_samples(run, config.loss_unit), len(config.prompt))
     figures.save_gif(frames, run.figures / "training.gif")

@@ -35,20 +35,33 @@ def evaluate(options: EvaluateOptions, model_class: type[TrainableCharRNN] = Tra
     config = Config.from_settings(trained.settings)
     trainer.set_seed_and_precision(config.seed, config.precision)
     data = run.data_to_use(options.data, Config.DATA_SETS)
-    corpus = load_corpus(data, config.window, options.data_dir)
+    corpus = load_corpus(data, config.window, **config.corpus(), data_dir=options.data_dir)
     if corpus.fingerprint != trained.data:
         raise UserError(f"{data}: not the text that {run.path} was trained on; name that text with --data")
     model = build_model(config, len(corpus.vocabulary), model_class)
     restore_weights(run.checkpoints, model)
     metrics = measure(model, corpus.validation, config.window)
+    characters = len("".join(corpus.vocabulary.decode(corpus.validation[1:])))
+    if config.tokens != "characters":
+        metrics = per_character(metrics, (len(corpus.validation) - 1) / characters)
     rule = (
-        f"mean -ln p over all {len(corpus.validation) - 1:,} characters of the last 10 % but the first, read in "
+        f"mean -ln p over all {characters:,} characters of the last 10 % but the first of the {config.tokens}, read in "
         f"{VALIDATION_STREAMS} contiguous streams with the state carried through each; best checkpoint by the same "
         f"figure; windows_{WINDOW}: the same characters in windows of {WINDOW}, each from a zero state"
     )
     if options.write:
         run.write_evaluation("validation", rule, time.monotonic() - started, metrics)
     return metrics
+
+
+def per_character(metrics: dict[str, float], tokens: float) -> dict[str, float]:
+    """Return metrics that were measured per token, per character; the perplexity stays per token.
+
+    Args:
+        metrics: as `measure` returns them.
+        tokens: tokens per character.
+    """
+    return {name: value if name == "perplexity" else value * tokens for name, value in metrics.items()}
 
 
 def measure(model: TrainableCharRNN, validation: np.ndarray, window: int) -> dict[str, float]:

@@ -5,6 +5,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from common.app.saved_model import save_model
+from common.data.pieces import cut_in_graph
 from common.nn.sampling import sample_sequence, uniform_noise
 from common.training.checkpoints import named_variables
 from examples.text_generation.demo import TextGenerator
@@ -38,7 +39,7 @@ def export(generator: TextGenerator, folder: Path, maker: str, overwrite: bool =
         ]
     )
     def generate(prompt, length, temperature, top_k, top_p, seed):
-        ids = _encode(prompt, module.table)  # T
+        ids = _encode(prompt, module.table, generator.vocabulary.max_length)  # T
         model = generator.model
         logits, state = model(ids[None], model.initial_state(1))  # 1 T V
         uniforms = uniform_noise(seed, 1, length)  # length 1
@@ -50,10 +51,10 @@ def export(generator: TextGenerator, folder: Path, maker: str, overwrite: bool =
     return save_model(module, {"serving_default": generate}, folder, maker, overwrite)
 
 
-def _encode(prompt: tf.Tensor, table: tf.lookup.StaticHashTable) -> tf.Tensor:
-    characters = tf.strings.unicode_split(prompt, "UTF-8")  # T
-    ids = table.lookup(characters)  # T
-    unseen = tf.boolean_mask(characters, ids < 0)
+def _encode(prompt: tf.Tensor, table: tf.lookup.StaticHashTable, max_length: int) -> tf.Tensor:
+    pieces = cut_in_graph(prompt[None], lambda pieces: table.lookup(pieces) >= 0, max_length)[0]  # T
+    ids = table.lookup(pieces)  # T
+    unseen = tf.boolean_mask(pieces, ids < 0)
     checks = [
         tf.debugging.Assert(tf.size(ids) > 0, ["the prompt is empty"]),
         tf.debugging.Assert(tf.size(unseen) == 0, ["characters that are not in the vocabulary:", unseen], summarize=20),

@@ -11,24 +11,31 @@ from functools import partial
 import keras
 import tensorflow as tf
 
-from common.io.terminal import echo
+from common.io.terminal import echo, warn
 from common.nn.adam import Adam
 from common.nn.muon import Muon
 from common.training import trainer
+from common.training.plan import fit_plan, stored_plan
 from common.training.run_directory import RunDirectory
 from common.training.schedule import WarmupCosine
 from common.viz import figures
 from examples.text_generation.config import Config
 from examples.text_generation.data import VALIDATION_STREAMS, Corpus, contiguous_batches, load_corpus, training_batches
-from examples.text_generation.demo import LOSS_UNIT, TextGenerator, WriteSamples, build_model, draw_training_gif
+from examples.text_generation.demo import TextGenerator, WriteSamples, build_model, draw_training_gif
 from examples.text_generation.demonstrate.loss_heatmap import character_losses, choose_passage, draw_loss_heatmap
 from examples.text_generation.model import CharRNN, TrainableCharRNN
-
 
 # Two optimizers share the work. **Adam** (Kingma and Ba 2015, arXiv:1412.6980) updates embedding, biases and output
 # layer. **Muon** (`common/nn/muon.py`) updates the matrices of the recurrent layers, with equally long steps in all
 # directions of a matrix. `--optimizer adam` uses Adam for everything. The length of Muon's steps falls with the square
 # root of the number of steps. The learning rate rises over the first steps and then falls along a cosine.
+
+
+MIN_STEPS = 500
+"""Planned for the user's own text at least; fewer do not teach it to spell."""
+MIN_CHARACTERS = 100_000
+
+
 def build_schedule(config: Config, total_steps: int) -> WarmupCosine:
     """Return the learning rate of a run of so many steps."""
     return WarmupCosine(config.learning_rate, total_steps, config.warmup_steps, config.learning_rate_floor)
@@ -73,8 +80,17 @@ def train(
     """
     config = config.with_precision()
     trainer.set_seed_and_precision(config.seed, config.precision)
-    corpus = load_corpus(config.data, config.window, config.data_dir)
+    config = stored_plan(config)
+    corpus = load_corpus(config.data, config.window, **config.corpus(), data_dir=config.data_dir)
     config = replace(config, prompt=config.prompt or corpus.prompt)
+    if config.adaptable:
+        count = len(corpus.train)
+        config = fit_plan(config, count / config.window, f"{count:,} {config.tokens}", MIN_STEPS, min_batch_size=8)
+        if (characters := corpus.fingerprint["characters"]) < MIN_CHARACTERS:
+            warn(
+                f"warning: {characters:,} characters are few: the model will repeat their words and make no new "
+                f"sentences; bring {MIN_CHARACTERS:,} or more"
+            )
     corpus.vocabulary.encode(config.prompt)  # fail now, not after the first epoch
     run = config.start_run(corpus.fingerprint)
     corpus.vocabulary.save(run.vocabulary)
@@ -100,7 +116,7 @@ def train(
 def print_summary(config: Config, corpus: Corpus, model: keras.Model) -> None:
     """Print the sizes of the data and of the model."""
     echo(
-        f"{config.data}: {len(corpus.train):,} characters to train on, {len(corpus.validation):,} to validate on, "
+        f"{config.data}: {len(corpus.train):,} {config.tokens} to train on, {len(corpus.validation):,} to validate on, "
         f"{len(corpus.vocabulary)} different; guessing costs {math.log(len(corpus.vocabulary)):.3f} nats\n"
         f"{config.layers} x {config.cell.upper()} {config.units}, "
         f"{sum(math.prod(weight.shape) for weight in model.trainable_weights):,} weights"
@@ -113,9 +129,9 @@ def draw_figures(run: RunDirectory, config: Config, corpus: Corpus, network_clas
     if not rows:
         return
     guessing = ("guessing", math.log(len(corpus.vocabulary)))
-    figures.learning_curve(rows, run.figures / "learning_curve.png", LOSS_UNIT, guessing)
-    draw_training_gif(run, config.prompt)
-    passage, context = choose_passage("".join(corpus.vocabulary.decode(corpus.validation[:1000])))
+    figures.learning_curve(rows, run.figures / "learning_curve.png", config.loss_unit, guessing)
+    draw_training_gif(run, config)
+    passage, context = choose_passage("".join(corpus.vocabulary.decode(corpus.validation[:1000]))[:1000])
     losses = character_losses(TextGenerator.load(run, network_class), passage, context)
     draw_loss_heatmap(losses, run.figures / "loss_heatmap.png")
     echo(f"figures: {run.figures}")

@@ -1,4 +1,5 @@
 import gzip
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from PIL import Image
 
 from common.errors import UserError
 from examples.dcgan import data
+from examples.dcgan.config import parse_size
 from examples.dcgan.data import load_images, read_folder, read_idx, to_bytes, to_unit_range, training_batches
 
 
@@ -86,12 +88,34 @@ def test_broken_pictures_are_named_and_left_out(tmp_path, capsys):
         ("cut.png", (tmp_path / "00.png").read_bytes()[:50]),
     ]:
         written(tmp_path / name, content)
-    assert len(read_folder(tmp_path, 8)) == 40
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 3 and all(line.startswith("warning: left out: ") for line in lines)
-    assert [name for name in ("cut.png", "empty.png", "page.png") if any(name in line for line in lines)] == [
-        "cut.png", "empty.png", "page.png",
-    ]  # fmt: skip
+    written(tmp_path / "notes.md", b"x")
+    assert len(read_folder(tmp_path, (8, 8), 0.1)) == 40
+    left_out, others = capsys.readouterr().err.splitlines()
+    assert left_out.startswith("left out: 3 of 43 pictures")
+    assert all(name in left_out for name in ("cut.png", "empty.png", "page.png"))
+    assert "1 other files" in others and "notes.md" in others
+
+
+def test_pictures_need_not_be_squares(tmp_path):
+    picture(tmp_path, "a.png")
+    images = load_images(str(tmp_path), "16x24")
+    assert images.train.shape == (1, 16, 24, 3) and images.fingerprint["image_size"] == "16x24"
+    assert load_images(str(tmp_path), "16").fingerprint["image_size"] == 16
+
+
+@pytest.mark.parametrize("size", ["0", "7", "513", "16x", "x", "16x24x3", "8x40", "-8", "²8", "big"])
+def test_a_size_that_is_none_is_an_error(size):
+    with pytest.raises(UserError, match="--image-size: expected"):
+        parse_size(size)
+
+
+@pytest.mark.parametrize("name", ["a.jfif", "a.TIF", "a.tiff", "a.webp", "a.bmp", "a.JPG", "class/a.gif"])
+def test_pictures_of_every_common_format_are_read(tmp_path, name):
+    (tmp_path / "class").mkdir()
+    form = {".jfif": "JPEG", ".jpg": "JPEG", ".tif": "TIFF"}.get(Path(name).suffix.lower(), Path(name).suffix[1:])
+    Image.new("RGB", (20, 20), "red").save(tmp_path / name, form)
+    images = load_images(str(tmp_path), 8)
+    assert np.abs(images.train[0, 4, 4] - [255.0, 0, 0]).max() < 5
 
 
 def test_a_folder_without_good_pictures_is_an_error(tmp_path):
@@ -109,7 +133,7 @@ def test_a_folder_with_too_many_broken_pictures_is_an_error(tmp_path):
         picture(tmp_path, f"{number}.png")
     for number in range(4):
         written(tmp_path / f"bad{number}.png", b"")
-    with pytest.raises(UserError, match="got 14 such files, 4 of them unreadable"):
+    with pytest.raises(UserError, match="4 of 14 pictures in .*--max-skipped"):
         load_images(str(tmp_path))
 
 

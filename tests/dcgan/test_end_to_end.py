@@ -84,7 +84,7 @@ BAD_TRAINING = {
     "missing folder": (lambda folder: ["--data", folder / "none"], "no such folder"),
     "empty folder": (lambda folder: ["--data", folder], "got 0 such files"),
     "only a huge picture": (lambda folder: ["--data", huge(folder)], "8000 x 8000 pixels"),
-    "image size": (lambda folder: ["--image-size", 4], "--image-size: expected 8 to 512, got 4"),
+    "image size": (lambda folder: ["--image-size", 4], "--image-size: expected a number or height x width"),
     "patience": (lambda folder: ["--patience", 3], "--patience: a GAN has no validation loss"),
     "learning rate": (lambda folder: ["--generator-learning-rate", 0], "--generator-learning-rate"),
     "beta": (lambda folder: ["--beta-1", 1], "--beta-1"),

@@ -15,7 +15,8 @@ from examples.dcgan.model import DCGAN, discriminator_loss, generator_loss
 
 def build(image_size=28, channels=1, optimizer=lambda: keras.optimizers.Adam(2e-4, beta_1=0.5), precision="float32"):
     trainer.set_seed_and_precision(1, precision)
-    model = DCGAN(image_size, channels, base_channels=4, latent_dim=8, ema_decay=0.9, real_label=1.0).build_weights()
+    size = image_size if isinstance(image_size, tuple) else (image_size, image_size)
+    model = DCGAN(size, channels, base_channels=4, latent_dim=8, ema_decay=0.9, real_label=1.0).build_weights()
     model.compile(optimizer(), optimizer())
     return model
 
@@ -25,13 +26,13 @@ def images(count, size=28, channels=1, seed=0):
 
 
 def test_feature_maps_halve_until_they_are_small():
-    assert feature_map_sizes(28) == [28, 14, 7, 4]
-    assert feature_map_sizes(64) == [64, 32, 16, 8, 4]
-    assert feature_map_sizes(50) == [50, 25, 13, 7, 4]
+    assert feature_map_sizes((28, 28)) == [(28, 28), (14, 14), (7, 7), (4, 4)]
+    assert feature_map_sizes((64, 64))[-2:] == [(8, 8), (4, 4)]
+    assert feature_map_sizes((50, 25)) == [(50, 25), (25, 13), (13, 7), (7, 4)]
 
 
 def test_the_layers_have_the_shapes_of_the_paper():
-    model = DCGAN(64, 3, base_channels=128, latent_dim=100, ema_decay=0.9, real_label=1.0).build_weights()
+    model = DCGAN((64, 64), 3, base_channels=128, latent_dim=100, ema_decay=0.9, real_label=1.0).build_weights()
     generator, discriminator = model.generator, model.discriminator
     assert generator.project.kernel.shape == (100, 4 * 4 * 1024)
     kernels = [layer.kernel.shape for layer in [*generator.upsample, generator.output_layer]]

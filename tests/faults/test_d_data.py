@@ -16,13 +16,14 @@ from PIL import Image
 
 from common.data import images
 from common.data.images import image_paths, read_image
+from common.data.skipped import SkippedExamples
 from common.data.text_files import normalise, read_text
 from common.data.vocabulary import Vocabulary
 from common.errors import UserError
 from common.training.run_directory import RunDirectory
 from examples.dcgan.data import load_images
 from examples.image_captioning.download.coco_flickr8k import read_coco_captions
-from examples.image_captioning.download.image_files import Photo, SkippedExamples, hash_photos
+from examples.image_captioning.download.image_files import Photo, hash_photos
 from examples.image_captioning.download.image_folder import load_folder
 from examples.image_captioning.preprocess import features
 from examples.nmt_attention import data as pairs_data
@@ -46,7 +47,7 @@ def lines(path):
 
 
 def sentence_pairs(path):
-    return pairs_data.load_rows(str(path))[1]
+    return pairs_data.load_tables(str(path))["all"].rows
 
 
 def captions(path):
@@ -104,10 +105,10 @@ def test_d01_nothing_in_the_file(tmp_path, read, name, row, content):
     ("content", "place"),
     [
         ("eins\tzwei\nf\xfcnf\tsechs\n".encode("latin-1"), "line 2, byte offset 11"),
-        ("eins\tzwei\n".encode("utf-16"), "line 1, byte offset 0"),
+        ("眼鏡\tめがね\n".encode("shift_jis"), "line 1, byte offset 0"),
         (b"x\ty\xc3", "line 1, byte offset 3"),
     ],
-    ids=["Latin-1", "UTF-16", "cut"],
+    ids=["Latin-1", "Shift-JIS", "cut"],
 )
 def test_d02_other_encodings_are_located(tmp_path, read, name, row, content, place):
     with pytest.raises(UserError, match=f"{name}: {place}: expected UTF-8"):
@@ -150,23 +151,27 @@ def test_d10_a_long_line_is_cut_before_it_is_cut_into_tokens(command, barely_tra
 GOOD_ROWS = [["Hello.", "Hola."]] * 400
 
 
-def clean(rows, columns=(2, 1)):
-    return clean_pairs(rows, columns, 10, "--data x.tsv")
+def clean(rows, columns=(2, 1), **options):
+    return clean_pairs(rows, columns, 10, "--data x.tsv", **options)
 
 
 def test_d03_what_is_no_pair_is_skipped_with_its_line_numbers(capsys):
     rows = [*GOOD_ROWS, ["no tab"], ["", "empty"], ["x" * 100_000, "y"], ["a " * 11, "b"]]
     assert clean(rows) == [("Hola.", "Hello.")]
     assert capsys.readouterr().err == (
-        "--data x.tsv: 4 of 404 rows are no pair of sentences (no tab: line 401; an empty side: line 402; "
-        "longer than 10 tokens: line 403, 404); they are skipped\n"
+        "left out: 2 of 404 rows of --data x.tsv cannot be used: line 401: no tab between two columns; line 402: an "
+        "empty side\n"
+        "left out: 2 of 404 rows of --data x.tsv cannot be used: line 403: longer than 10 words (--max-tokens); line "
+        "404: longer than 10 words (--max-tokens)\n"
     )
 
 
-def test_d03_more_than_one_in_a_hundred_is_an_error():
-    with pytest.raises(UserError, match=r"5 of 405 rows .*no tab: line 401, 402.*--columns"):
-        clean([*GOOD_ROWS, *[["no tab"]] * 5])
-    with pytest.raises(UserError, match=r"fewer than 3 columns: line 1, 2, .* and 390 more"):
+def test_d03_more_than_a_twentieth_is_an_error_unless_allowed(capsys):
+    rows = [*GOOD_ROWS, *[["no tab"]] * 30]
+    with pytest.raises(UserError, match=r"30 of 430 rows .*line 401: no tab.*; and 27 more.*--max-skipped"):
+        clean(rows)
+    assert clean(rows, max_skipped=0.1) == [("Hola.", "Hello.")]
+    with pytest.raises(UserError, match=r"line 1: no column 3; line 2: .* and 397 more"):
         clean(GOOD_ROWS, columns=(1, 3))
 
 
@@ -307,7 +312,7 @@ def test_d05_bad_files_are_refused_by_name(tmp_path, case):
 
 
 def test_d05_no_format_beyond_the_list_is_tried(tmp_path):
-    Image.new("L", (2, 2)).save(tmp_path / "p.png", "TIFF")
+    Image.new("L", (2, 2)).save(tmp_path / "p.png", "TGA")
     with pytest.raises(UserError, match="not a picture"):
         read_image(tmp_path / "p.png")
 

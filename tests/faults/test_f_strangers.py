@@ -243,7 +243,7 @@ def test_f03_a_loss_may_be_any_number(stranger, command):
 
 def test_f03_images_of_another_shape_are_refused(stranger, command, capsys):
     run = stranger("dcgan")
-    for shape in ({"image_size": 10**9}, {"image_size": "28"}, {"channels": 2}, {"channels": None}):
+    for shape in ({"image_size": 10**9}, {"image_size": "28x280"}, {"channels": 2}, {"channels": None}):
         original = run.config.read_text()
         edit(run.config, lambda config, shape=shape: config["data"].update(shape))
         assert command("dcgan", "generate", "--run", run.path) == 2

@@ -21,6 +21,7 @@ from PIL import Image
 
 from common.app.report import Picture
 from common.data.images import read_image
+from common.data.skipped import SkippedExamples
 from common.data.text_files import read_text
 from common.data.vocabulary import Vocabulary
 from common.errors import UserError
@@ -32,10 +33,10 @@ from common.training.trainer import TrainingState
 from examples.__main__ import example_names
 from examples.dcgan.data import read_idx
 from examples.image_captioning.download.coco_flickr8k import read_coco_captions
-from examples.image_captioning.download.image_files import SkippedExamples, hash_photos
+from examples.image_captioning.download.image_files import hash_photos
 from examples.image_captioning.download.image_folder import load_folder
 from examples.image_captioning.preprocess.features import ShardNotes
-from examples.nmt_attention.data import load_rows
+from examples.nmt_attention.data import load_tables
 from examples.nmt_attention.demonstrate.attention_plots import draw_training_gif
 from examples.nmt_attention.download.parallel_corpus import clean_pairs
 
@@ -115,10 +116,11 @@ ROWS = "".join(f"sentence {n}.\tfrase {n}.\tCC-BY\n" for n in range(5)).encode()
 @given(content=st.binary(max_size=100) | st.text(max_size=100).map(str.encode) | damaged(ROWS))
 def test_sentence_pairs(folder, content):
     def read(path):
-        return clean_pairs(load_rows(str(path))[1], (2, 1), 10, f"--data {path}")
+        return clean_pairs(load_tables(str(path))["all"].rows, (2, 1), 10, f"--data {path}")
 
-    pairs = outcome(read, folder / "pairs.tsv", content)
-    assert pairs is None or all(source.strip() and target.strip() for source, target in pairs)
+    for name in ("pairs.tsv", "pairs.csv", "pairs.jsonl", "pairs.json"):
+        pairs = outcome(read, folder / name, content)
+        assert pairs is None or all(source.strip() and target.strip() for source, target in pairs)
 
 
 ENTRIES = [{"image": "a.jpg", "captions": ["One.", "Two."], "split": "train"}, {"image": "b/c.jpg", "captions": "x"}]
@@ -145,6 +147,7 @@ def test_captions_json(folder, content):
 @given(content=st.binary(max_size=100) | st.text(max_size=100).map(str.encode) | damaged(b"a.jpg\tOne.\n" * 2))
 def test_captions_tsv(folder, content):
     outcome(photos, folder / "captions.tsv", content)
+    outcome(photos, folder / "captions.csv", content.replace(b"\t", b","))
 
 
 COCO = {"images": [{"id": 1, "file_name": "1.jpg"}], "annotations": [{"image_id": 1, "caption": "x"}]}

@@ -7,7 +7,7 @@ import tensorflow_datasets as tfds
 
 from common.errors import UserError
 from examples.nmt_attention import data
-from examples.nmt_attention.data import EncodedPairs, load_corpus, load_rows
+from examples.nmt_attention.data import EncodedPairs, load_corpus, load_tables
 from examples.nmt_attention.preprocess.tokenizer import END, PAD, WordTokenizer, detokenise
 
 PAIRS = [("Hola a todos.", "Hello everybody."), ("Hola.", "Hello."), ("Todos.", "Everybody!"), ("A.", "B.")] * 5
@@ -54,12 +54,12 @@ def write(path, rows):
 
 def test_a_file_with_bom_crlf_and_attributions_is_read_as_the_clean_one(tmp_path):
     rows = [f"English {number}.\tEspañol {number}.\tCC-BY" for number in range(200)]
-    clean = load_corpus(write(tmp_path / "clean.tsv", rows), held_out=0.1)
+    clean = load_corpus(write(tmp_path / "clean.tsv", rows), ("2", "1"), held_out=0.1)
     (tmp_path / "other.tsv").write_bytes(b"\xef\xbb\xbf" + "\r\n".join(rows).encode())
-    other = load_corpus(str(tmp_path / "other.tsv"), held_out=0.1)
+    other = load_corpus(str(tmp_path / "other.tsv"), ("2", "1"), held_out=0.1)
     assert other.train == clean.train and other.test == clean.test and other.fingerprint == clean.fingerprint
     assert clean.train[0][0].startswith("Español")
-    reverse = load_corpus(str(tmp_path / "clean.tsv"), columns=(1, 2), held_out=0.1)
+    reverse = load_corpus(str(tmp_path / "clean.tsv"), held_out=0.1)
     assert [pair[::-1] for pair in reverse.test] == clean.test  # the split does not depend on the direction
 
 
@@ -70,7 +70,7 @@ def test_spa_eng_in_the_cache_is_used_without_a_connection(tmp_path, monkeypatch
     members = {"spa-eng/spa.txt": hashlib.sha256(text).hexdigest()}
     resource = data.Resource("spa-eng.zip", "https://localhost/none", 1, "none", members=members)
     monkeypatch.setattr(data, "SPA_ENG", resource)
-    assert load_rows("spa-eng", tmp_path) == ("line", [[f"Go {n}.", f"Ve {n}."] for n in range(300)])
+    assert load_tables("spa-eng", tmp_path)["all"].rows == [[f"Ve {n}.", f"Go {n}."] for n in range(300)]
 
 
 def test_the_tiny_data_is_spanish_to_english():
@@ -82,7 +82,7 @@ def test_the_tiny_data_is_spanish_to_english():
 
 def test_vocabularies_are_made_of_the_training_part_alone(tmp_path):
     rows = [f"English{number}.\tEspañol{number}." for number in range(200)]
-    corpus = load_corpus(write(tmp_path / "x.tsv", rows), held_out=0.1, min_count=1)
+    corpus = load_corpus(write(tmp_path / "x.tsv", rows), ("2", "1"), held_out=0.1, min_count=1)
     known = set(corpus.source_tokenizer.vocabulary.symbols)
     assert not any(source.rstrip(".").lower() in {word.lower() for word in known} for source, _ in corpus.test)
 
@@ -127,13 +127,13 @@ def test_a_tfds_translation_set_is_joined_and_split_here(tmp_path):
 
 def test_a_tfds_set_without_pairs_is_an_error(tmp_path):
     with pytest.raises(UserError, match="expected pairs of texts"):
-        load_rows("tfds:toy_no_pairs", tmp_path)
+        load_tables("tfds:toy_no_pairs", tmp_path)
 
 
 def test_unknown_names_list_the_known_ones_and_too_little_data_says_so(tmp_path):
     with pytest.raises(UserError, match="--data foo: .*spa-eng, tiny, tfds:NAME"):
-        load_rows("foo")
+        load_tables("foo")
     with pytest.raises(UserError, match="tfds:no_such_set"):
-        load_rows("tfds:no_such_set", tmp_path)
+        load_tables("tfds:no_such_set", tmp_path)
     with pytest.raises(UserError, match=r"2 pairs are too few to hold out 2% twice"):
         load_corpus(write(tmp_path / "x.tsv", ["a\tb", "c\td"]))

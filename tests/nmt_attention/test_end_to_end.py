@@ -20,7 +20,16 @@ def test_training_leaves_a_complete_run_directory(trained):
 
 def test_line_by_line_it_learns_the_same(tmp_path):
     rows = "".join(f"{pair.english}\t{pair.spanish}\n" for pair in tiny_pairs(60))
-    data = ["--data", write(tmp_path, "few.tsv", rows.encode()), "--batch-size", 8, "--held-out", 0.2]
+    data = [
+        "--columns",
+        "2,1",
+        "--data",
+        write(tmp_path, "few.tsv", rows.encode()),
+        "--batch-size",
+        8,
+        "--held-out",
+        0.2,
+    ]
 
     def losses(name, *flags):
         flags = ["--preset", "tiny", "--epochs", 1, "--steps-per-epoch", 2, "--run-dir", tmp_path / name, *data, *flags]
@@ -48,9 +57,9 @@ def write(folder, name, content):
 BAD_TRAINING = {
     "missing file": (lambda folder: ["--data", folder / "none.tsv"], "no such file"),
     "empty file": (lambda folder: ["--data", write(folder, "e.tsv", b"")], "empty"),
-    "no tabs": (lambda folder: ["--data", write(folder, "n.tsv", b"a\nb\n")], "2 of 2 rows are no pair of sentences"),
+    "no tabs": (lambda folder: ["--data", write(folder, "n.tsv", b"a\nb\n")], "2 of 2 rows of --data"),
     "latin-1": (lambda folder: ["--data", write(folder, "l.tsv", b"a\tb\nn\xe9\tc\n")], "l.tsv: line 2, byte offset 5"),
-    "a column that is not there": (lambda folder: ["--columns", "1,3"], "fewer than 3 columns: sentence 1, 2"),
+    "a column that is not there": (lambda folder: ["--columns", "1,3"], "sentence 1: no column 3; sentence 2"),
     "columns that make no sense": (lambda folder: ["--columns", "2,2"], "--columns: expected two different columns"),
     "no units": (lambda folder: ["--decoder-units", 0], "--decoder-units: expected 1 to 65,536, got 0"),
     "all held out": (lambda folder: ["--held-out", 0.5], "--held-out"),

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from examples.nmt_attention.export import _tokenise, export
+from common.data.text_files import normalise
+from examples.nmt_attention.export import _clean, _tokenise, export
 from examples.nmt_attention.preprocess.tokenizer import clean, tokenise
 from tests.nmt_attention.preprocess.test_tokenizer import SENTENCES as ODD
 
@@ -49,5 +50,5 @@ def test_the_attention_is_the_same_and_zero_where_there_is_nothing(translator, s
 
 @pytest.mark.parametrize("sentence", ODD)
 def test_the_graph_cuts_as_the_code_does(sentence):
-    [row] = _tokenise(tf.constant([clean(sentence)])).numpy()
+    [row] = _tokenise(_clean(tf.constant([normalise(sentence)]))).numpy()
     assert [token.decode() for token in row if token] == tokenise(clean(sentence))

@@ -41,13 +41,20 @@ def failure_warnings(metrics: Mapping[str, float]) -> list[str]:
 
 
 class WarnOfFailures(keras.callbacks.Callback):
-    """Print a warning after each epoch whose metrics show a failure, once `WARM_UP_STEPS` are over."""
+    """Print a warning after an epoch whose metrics show a failure, at most once in `WARM_UP_STEPS`."""
+
+    def __init__(self):
+        """Nothing was warned of yet."""
+        super().__init__()
+        self._warned_at = 0
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Print the warnings."""
-        if int(self.model.generator_optimizer.iterations.numpy()) < WARM_UP_STEPS:
+        step = int(self.model.generator_optimizer.iterations.numpy())
+        if step < self._warned_at + WARM_UP_STEPS:
             return
         for warning in failure_warnings(logs):
+            self._warned_at = step
             tqdm.write(f"warning: {warning}")
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from common.viz import figures
+from common.viz.fonts import Typesetter, is_right_to_left
 
 _MIN_BRIGHTNESS = 0.25  # fraction of the brightness that remains without attention
 _SIGMA = 20 / 224  # standard deviation as a fraction of the side of the photo, as in Xu et al. 2015
@@ -65,11 +66,11 @@ def sheet(
     canvas = Image.new("RGB", (columns * across + _MARGIN, top + rows * down + _MARGIN), figures.PAPER)
     draw = ImageDraw.Draw(canvas)
     for index, line in enumerate(lines):
-        draw.text((_MARGIN, _MARGIN + 22 * index), line, fill=figures.INK, font=figures.monospace(16, bold=True))
+        Typesetter(line, 16, bold=True).draw(draw, (_MARGIN, _MARGIN + 22 * index), line, figures.INK)
     for index, (panel, (word, peak)) in enumerate(zip(panels, labels, strict=True)):
         x, y = _MARGIN + index % columns * across, top + index // columns * down
-        draw.text((x, y), word, fill=figures.ACCENT, font=figures.monospace(15, bold=True))
-        draw.text((x + width, y + 3), peak, fill=figures.FAINT, font=figures.monospace(11), anchor="ra")
+        Typesetter(word, 15, bold=True).draw(draw, (x, y), word, figures.ACCENT)
+        Typesetter(peak, 11).draw(draw, (x + width, y + 3), peak, figures.FAINT, anchor="ra")
         canvas.paste(panel, (x, y + 22))
     return canvas
 
@@ -92,19 +93,21 @@ def frames(image: Image.Image, words: Sequence[str], grids: np.ndarray, width: i
         draw = ImageDraw.Draw(canvas)
         for index, (word, (x, y)) in enumerate(zip(words, positions, strict=True)):
             colour = figures.ACCENT if index == current else figures.INK if index < current else figures.FAINT
-            draw.text((x, image.height + y), word, fill=colour, font=figures.monospace(15, bold=index == current))
+            Typesetter(word, 15, bold=index == current).draw(draw, (x, image.height + y), word, colour)
         pictures.append(canvas)
     return pictures
 
 
 def _lay_out(words: Sequence[str], width: int) -> tuple[list[tuple[float, int]], int]:
     """Return the position (x, y) of each word in lines of `width` pixels, and the height of all lines."""
-    font = figures.monospace(15, bold=True)
+    setter = Typesetter("".join(words), 15, bold=True)
     positions: list[tuple[float, int]] = []
     x, y = float(_MARGIN), 8
     for word in words:
-        if x + font.getlength(word) > width - _MARGIN and x > _MARGIN:
+        if x + setter.length(word) > width - _MARGIN and x > _MARGIN:
             x, y = float(_MARGIN), y + 22
         positions.append((x, y))
-        x += font.getlength(word + " ")
+        x += setter.length(word + " ")
+    if is_right_to_left(words):
+        positions = [(width - x - setter.length(word), y) for word, (x, y) in zip(words, positions, strict=True)]
     return positions, y + 30

@@ -1,13 +1,13 @@
-"""Photos with captions, as every source gives them, and those that are skipped because they cannot be used.
+"""Photos with captions, as every source gives them.
 
 Whatever the source, a data set becomes a list of photos, each with its captions and its split. Some files may be
-missing, cut off or no images. Each of these is named, counted and skipped. More than one in a hundred is an error.
+missing, cut off or no images. These are counted and left out. More than `--max-skipped` is an error.
 """
 
 import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -15,15 +15,12 @@ import numpy as np
 from PIL import Image
 
 from common.data.images import read_image
+from common.data.skipped import SkippedExamples
 from common.errors import UserError
 from common.io.files import open_plain
-from common.io.terminal import echo, one_line
 from examples.image_captioning.download.toy_scenes import Scene
 
 Split = Literal["train", "validation", "test"]
-
-_MAX_NAMED = 10  # skipped photos that are named one by one
-_MAX_SKIPPED = 0.01  # fraction of a data set
 
 
 @dataclass(frozen=True)
@@ -72,34 +69,6 @@ def read_pixels(photo: Photo, size: int) -> np.ndarray:
 def resize(image: Image.Image, size: int) -> np.ndarray:
     """Return an image resized to `size` x `size` pixels without regard to its proportions, uint8 [size, size, 3]."""
     return np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR))
-
-
-@dataclass
-class SkippedExamples:
-    """The examples of a data set that cannot be used, each with the reason."""
-
-    reasons: list[str] = field(default_factory=list)
-
-    def add(self, reason: object) -> None:
-        """Add an example; `reason` names it."""
-        self.reasons.append(one_line(" ".join(str(reason).split())))
-
-    def report(self, total: int, what: str) -> None:
-        """Print how many of `total` are left out, and the first of them by name.
-
-        Raises:
-            UserError: more than one in a hundred.
-        """
-        if not self.reasons:
-            return
-        more = f"\n  ... and {len(self.reasons) - _MAX_NAMED} more" if len(self.reasons) > _MAX_NAMED else ""
-        named = "\n".join(f"  {reason}" for reason in self.reasons[:_MAX_NAMED])
-        echo(f"left out: {len(self.reasons)} of {total} {what}\n{named}{more}")
-        if len(self.reasons) > _MAX_SKIPPED * total:
-            raise UserError(
-                f"{len(self.reasons)} of {total} {what} cannot be used, more than {_MAX_SKIPPED:.0%}: "
-                f"{self.reasons[0]}; fix them, or take them out of the list of captions"
-            )
 
 
 def hash_photos(photos: Sequence[Photo], skipped: SkippedExamples) -> list[Photo]:

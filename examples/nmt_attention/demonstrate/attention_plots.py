@@ -18,11 +18,11 @@ from common.io.files import write_atomically
 from common.training.run_directory import RunDirectory, read_listing
 from common.training.samples import SampleCallback, sample_path, sample_titles
 from common.viz import figures
-from examples.nmt_attention.data import Corpus
+from examples.nmt_attention.data import Corpus, Tokenizer
 from examples.nmt_attention.demo import SentenceTranslator, Translation
 from examples.nmt_attention.download.parallel_corpus import Pair
 from examples.nmt_attention.model import Translator, shift_right
-from examples.nmt_attention.preprocess.tokenizer import PAD, WordTokenizer, clean, strip_joiners, tokenise
+from examples.nmt_attention.preprocess.tokenizer import PAD, clean
 
 LOSS_UNIT = "nats per token"
 _SPANISH = [  # the first two are those that readers of other tutorials know
@@ -33,18 +33,18 @@ _SPANISH = [  # the first two are those that readers of other tutorials know
 
 def choose_samples(data: str, corpus: Corpus) -> list[Pair]:
     """Return the sample pairs: two fixed ones if the source is the Spanish of spa-eng, and three held-out ones."""
-    by_length = sorted(corpus.validation, key=lambda pair: (len(tokenise(pair[0])), pair))
+    by_length = sorted(corpus.validation, key=lambda pair: (len(corpus.source_tokenizer.tokenise(pair[0])), pair))
     held_out = [by_length[len(by_length) * tenths // 10] for tenths in (5, 8, 9)]
     is_spanish = data == "spa-eng" and "¿" in "".join(source for source, _ in corpus.validation)
     return [*(_SPANISH if is_spanish else []), *held_out]
 
 
 def reference_attention(
-    model: Translator, pairs: Sequence[Pair], source_tokenizer: WordTokenizer, target_tokenizer: WordTokenizer
+    model: Translator, pairs: Sequence[Pair], source_tokenizer: Tokenizer, target_tokenizer: Tokenizer
 ) -> list[np.ndarray]:
     """Return the attention weights of given translations, each float32 [target tokens, source tokens]."""
     sources, targets = (
-        [tokenizer.encode(tokenizer.truecase(tokenise(clean(pair[side])))) for pair in pairs]
+        [tokenizer.encode(tokenizer.tokenise(clean(pair[side]))) for pair in pairs]
         for side, tokenizer in enumerate((source_tokenizer, target_tokenizer))
     )
     source, target = (tf.ragged.constant(ids, tf.int32).to_tensor(PAD) for ids in (sources, targets))  # B S, B T
@@ -71,7 +71,9 @@ class TranslationSamples(SampleCallback):
         found = self.translator.translate([source for source, _ in self.pairs])
         lines = [f"{source}\n  -> {best[0].text}\n" for (source, _), best in zip(self.pairs, found, strict=True)]
         [attention] = reference_attention(self.model, self.pairs[:1], *self.tokenizers)
-        entry = {"pair": self.pairs[0], "attention": attention.round(4).tolist()}
+        sides = zip(("source", "target"), self.tokenizers, self.pairs[0], strict=True)
+        labels = {side: tokenizer.labels(tokenizer.tokenise(clean(text))) for side, tokenizer, text in sides}
+        entry = labels | {"attention": attention.round(4).tolist()}
         write_atomically(sample_path(self.run, epoch, ".json"), json.dumps(entry, ensure_ascii=False))
         write_atomically(sample_path(self.run, epoch), "".join(lines))
 
@@ -87,7 +89,7 @@ def draw_training_gif(run: RunDirectory) -> None:
         path = sample_path(run, epoch, ".json")
         try:
             entry = json.loads(read_listing(path))
-            source, target = ([*map(strip_joiners, tokenise(text))] for text in entry["pair"])
+            source, target = ([str(label) for label in entry[side]] for side in ("source", "target"))
             frames.append(figures.attention_map(np.array(entry["attention"], float), target, source, title))
         except (ValueError, LookupError, TypeError, RecursionError) as error:
             raise UserError(f"{path}: damaged ({error}); restore it from a copy of the run") from error

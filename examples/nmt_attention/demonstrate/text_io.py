@@ -2,9 +2,11 @@
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import count, islice
+from itertools import chain, count, islice
+from typing import BinaryIO
 
 from common.app.outputs import Outputs
+from common.data.text_files import byte_order_mark, decode, normalise
 from common.errors import UserError
 from common.io.terminal import json_line, one_line
 from examples.nmt_attention.config import TranslateOptions
@@ -16,29 +18,28 @@ def input_lines(options: TranslateOptions) -> Iterator[str]:
     """Yield what is to be translated, without line ends: arguments, else the file, else standard input.
 
     Raises:
-        UserError: the file cannot be read, or a line is not UTF-8.
+        UserError: the file cannot be read, or a line is in another encoding.
     """
     if options.sentences:
         yield from options.sentences
     elif options.file:
         try:
             with open(options.file, "rb") as file:
-                yield from _decoded(file, str(options.file))
+                yield from _decoded(file, str(options.file), options.encoding)
         except OSError as error:
             raise UserError(f"{options.file}: cannot be read ({error.strerror}); check the path") from error
     else:
-        yield from _decoded(sys.stdin.buffer, "standard input")
+        yield from _decoded(sys.stdin.buffer, "standard input", options.encoding)
 
 
-def _decoded(lines: Iterable[bytes], name: str) -> Iterator[str]:
-    for number, line in enumerate(lines, start=1):
-        try:
-            yield line.removeprefix(b"\xef\xbb\xbf" if number == 1 else b"").decode("utf-8").rstrip("\r\n")
-        except UnicodeDecodeError as error:
-            raise UserError(
-                f"{name}: line {number}, byte {error.start}: expected UTF-8, got byte 0x{line[error.start]:02x}; "
-                "if it is Latin-1, convert it: iconv -f LATIN1 -t UTF-8"
-            ) from error
+def _decoded(file: BinaryIO, name: str, encoding: str | None) -> Iterator[str]:
+    head = file.readline()
+    used = encoding or byte_order_mark(head) or "utf-8"
+    if "16" in used or "32" in used:  # whose line ends are more than a byte
+        yield from normalise(decode(head + file.read(), name, used)).removesuffix("\n").split("\n")
+        return
+    for number, line in enumerate(chain([head] if head else [], file), start=1):
+        yield decode(line, name, used if number == 1 else used.removesuffix("-sig"), number).rstrip("\r\n")
 
 
 def output_lines(

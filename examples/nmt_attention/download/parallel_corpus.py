@@ -7,70 +7,69 @@ in a hundred, the file or `--columns` is probably wrong, and training does not s
 import hashlib
 from collections.abc import Iterable, Sequence
 
-from common.errors import UserError
-from common.io.terminal import warn
+from common.data.skipped import SkippedExamples
 from examples.nmt_attention.preprocess.tokenizer import clean, tokenise
 
 Pair = tuple[str, str]
 """A source sentence and its translation, both clean."""
 
-MAX_SKIPPED_FRACTION = 0.01  # of all rows
 MAX_CHARACTERS_PER_TOKEN = 20
 """A text with more characters per allowed token than this is too long; it is not cut into tokens first."""
 
 
 def clean_pairs(
-    rows: Sequence[Sequence[str]], columns: tuple[int, int], max_tokens: int, where: str, place: str = "line"
+    rows: Sequence[Sequence[str]],
+    columns: tuple[int, int],
+    max_tokens: int,
+    where: str,
+    place: str = "line",
+    first: int = 1,
+    tokens: tuple[str, str] = ("words", "words"),
+    max_skipped: float = 0.05,
 ) -> list[Pair]:
-    """Return the distinct valid pairs of `rows` in order; report invalid rows on stderr.
+    """Return the distinct valid pairs of `rows` in order; report on stderr what is left out.
 
     Args:
         rows: the columns of each row; those not asked for are ignored.
         columns: the numbers, from 1, of the source column and the target column.
-        max_tokens: pairs with a longer side are skipped.
+        max_tokens: pairs with a side of more words are left out, however many they are.
         where: the name of the data in messages.
         place: the word for a row in messages, "line" for a file.
+        first: the number of the first row in messages.
+        tokens: what the tokens of source and target are: "words", "characters" or "subwords".
+        max_skipped: the largest fraction of rows that are no pair.
 
     Raises:
-        UserError: more than 1 % of the rows are no pair.
+        UserError: more of the rows are no pair.
     """
     pairs: dict[Pair, None] = {}
-    skipped: dict[str, list[int]] = {}
-    for number, row in enumerate(rows, start=1):
-        pair, fault = _read_pair(row, columns, max_tokens)
-        if fault:
-            skipped.setdefault(fault, []).append(number)
+    skipped, too_long = SkippedExamples(), SkippedExamples()
+    for number, row in enumerate(rows, start=first):
+        if len(row) < max(columns):
+            missing = "tab between two columns" if len(row) == 1 else f"column {max(columns)}"
+            skipped.add(f"{place} {number}: no {missing}")
+            continue
+        raw = [row[column - 1] for column in columns]
+        if any(_is_longer(text, max_tokens, kind) for text, kind in zip(raw, tokens, strict=True)):
+            too_long.add(f"{place} {number}: longer than {max_tokens} words (--max-tokens)")
+            continue
+        source, target = map(clean, raw)
+        if source and target:
+            pairs[source, target] = None
         else:
-            pairs[pair] = None
-    if skipped:
-        count = sum(map(len, skipped.values()))
-        reasons = "; ".join(f"{fault}: {place} {_head(numbers)}" for fault, numbers in skipped.items())
-        message = f"{where}: {count:,} of {len(rows):,} rows are no pair of sentences ({reasons})"
-        if count > MAX_SKIPPED_FRACTION * len(rows):
-            raise UserError(f"{message}; more than 1 % is too many: check the file, --columns and --max-tokens")
-        warn(f"{message}; they are skipped")
+            skipped.add(f"{place} {number}: an empty side")
+    skipped.report(len(rows), f"rows of {where}", max_skipped)
+    too_long.report(len(rows), f"rows of {where}")
     return list(pairs)
 
 
-def _read_pair(row: Sequence[str], columns: tuple[int, int], max_tokens: int) -> tuple[Pair, str]:
-    """Return the pair in a row, and its fault, "" if there is none."""
-    if len(row) < max(columns):
-        return ("", ""), "no tab" if len(row) == 1 else f"fewer than {max(columns)} columns"
-    raw = [row[column - 1] for column in columns]
-    if max(map(len, raw)) > MAX_CHARACTERS_PER_TOKEN * max_tokens:
-        return ("", ""), f"longer than {max_tokens} tokens"
-    source, target = (clean(text) for text in raw)
-    if not (source and target):
-        return ("", ""), "an empty side"
-    if any(len(text) > max_tokens and len(tokenise(text)) > max_tokens for text in (source, target)):
-        return ("", ""), f"longer than {max_tokens} tokens"
-    return (source, target), ""
-
-
-def _head(numbers: Sequence[int], max_count: int = 10) -> str:
-    return ", ".join(map(str, numbers[:max_count])) + (
-        f" and {len(numbers) - max_count:,} more" if len(numbers) > max_count else ""
-    )
+def _is_longer(text: str, max_tokens: int, kind: str) -> bool:
+    """Return whether a text has more than `max_tokens` words, or as many characters or subwords as they have."""
+    if len(text) <= max_tokens:
+        return False
+    if len(text) > MAX_CHARACTERS_PER_TOKEN * max_tokens:
+        return True
+    return len(text) > 5 * max_tokens if kind != "words" else len(tokenise(clean(text))) > max_tokens
 
 
 # One Spanish sentence often has several English translations, and one English sentence several Spanish originals. In a

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from common.data.pieces import SPACE
 from common.data.text_files import normalise
 from common.data.vocabulary import Vocabulary
 
@@ -35,7 +36,7 @@ TOKENIZER_RULES = [
     ("\ue001", "’"),
 ]
 JOINER_PATTERN = " ?￭ ?"  # what separates tokens that join
-_OWN_SIGNS = str.maketrans("￭\ue000\ue001", "■■■")
+_OWN_SIGNS = str.maketrans("￭▁\ue000\ue001", "■■■■")
 
 
 def clean(text: str) -> str:
@@ -71,6 +72,9 @@ def strip_joiners(token: str) -> str:
 class WordTokenizer:
     """The vocabulary of one language, with truecasing by the frequency of its tokens."""
 
+    kind = "words"
+    tokens_per_word = 1
+
     def __init__(self, vocabulary: Vocabulary):
         """Take a vocabulary of the special symbols and then tokens by falling frequency."""
         self.vocabulary = vocabulary
@@ -97,6 +101,10 @@ class WordTokenizer:
     def __len__(self) -> int:
         return len(self.vocabulary)
 
+    def tokenise(self, sentence: str) -> list[str]:
+        """Cut a clean sentence into tokens."""
+        return tokenise(sentence)
+
     def truecase(self, tokens: Sequence[str]) -> list[str]:
         """Return the tokens of a sentence with its first word in the more frequent of its two forms."""
         tokens, first = list(tokens), first_word(tokens)
@@ -107,9 +115,21 @@ class WordTokenizer:
         return tokens
 
     def encode(self, tokens: Sequence[str]) -> np.ndarray:
-        """Return the ids of tokens in true case, int32; UNKNOWN for those that are not in the vocabulary."""
-        ids = self._ranks(tokens)
+        """Return the ids of the tokens of a sentence, truecased; int32, UNKNOWN for those not in the vocabulary."""
+        ids = self._ranks(self.truecase(tokens))
         return np.where(ids < len(self), ids, UNKNOWN).astype(np.int32)
+
+    def restore_case(self, tokens: Sequence[str], source_tokens: Sequence[str]) -> list[str]:
+        """Return tokens with a capital as the first letter, unless the source starts in lower case."""
+        return capitalise_like(tokens, [token.lstrip(SPACE) or SPACE for token in source_tokens])
+
+    def detokenise(self, tokens: Sequence[str]) -> str:
+        """Return the sentence of tokens."""
+        return detokenise(tokens)
+
+    def labels(self, tokens: Sequence[str]) -> list[str]:
+        """Return tokens as they are shown, without joiners."""
+        return [strip_joiners(token) for token in tokens]
 
     def _ranks(self, tokens: Sequence[str]) -> np.ndarray:
         return self.vocabulary.encode(tokens, unknown=len(self))

@@ -9,6 +9,7 @@ a high loss, their ends a low one.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -17,6 +18,7 @@ from PIL import Image, ImageDraw
 
 from common.data.images import save_image
 from common.viz import figures
+from common.viz.fonts import Typesetter, is_right_to_left
 from examples.text_generation.demo import TextGenerator
 from examples.text_generation.model import cross_entropy
 
@@ -42,10 +44,16 @@ def choose_passage(text: str) -> tuple[str, int]:
 def character_losses(generator: TextGenerator, text: str, context: int) -> CharacterLosses:
     """Return the nll of all characters of `text` but the first `context`, which must be at least one."""
     ids = generator.vocabulary.encode(text)[None]  # 1 T
+    tokens = generator.vocabulary.decode(ids[0])
     logits, _ = generator.model(tf.constant(ids[:, :-1]), generator.model.initial_state(1))  # 1 T-1 V
     nll_bits = cross_entropy(logits, tf.constant(ids[:, 1:])).numpy()[0] / np.log(2)  # T-1
     likeliest = tf.math.top_k(logits[0], min(3, len(generator.vocabulary))).indices.numpy()  # T-1 3
     predictions = [generator.vocabulary.decode(row) for row in likeliest]
+    if len(tokens) < len(text):  # words or subwords: the nll of one is spread over its characters
+        lengths = [len(token) for token in tokens[1:]]
+        nll_bits, predictions = np.repeat(nll_bits / lengths, lengths), [()] * sum(lengths)
+        context = max(context, len(tokens[0]))
+        return CharacterLosses(text[context:], nll_bits[context - len(text) :], predictions[context - len(text) :])
     return CharacterLosses(text[context:], nll_bits[context - 1 :], predictions[context - 1 :])
 
 
@@ -59,11 +67,15 @@ def draw_loss_heatmap(losses: CharacterLosses, path: Path, columns: int = 64) ->
     """Draw a passage as a PNG, each character shaded by its nll, with the predictions below it."""
     cells = _lay_out(losses.text, columns)
     lines = cells[-1][1] + 1
+    if is_right_to_left(losses.text):
+        cells = [(columns - 1 - column, line) for column, line in cells]
+    letters = {*losses.text, *(letter for predictions in losses.predictions for letter in predictions)}
+    setters = Setters(*(Typesetter(letters, size, bold) for size, bold in ((22, False), (13, False), (13, True))))
     image = Image.new("RGB", (2 * MARGIN + columns * CELL_WIDTH, HEADER + MARGIN + lines * CELL_HEIGHT), figures.PAPER)
     draw = ImageDraw.Draw(image)
     _draw_header(draw, float(losses.nll_bits.mean()))
     for cell, character, bits, predictions in zip(cells, losses.text, losses.nll_bits, losses.predictions, strict=True):
-        _draw_cell(draw, cell, character, float(bits), predictions)
+        _draw_cell(draw, setters, cell, character, float(bits), predictions)
     save_image(image, path)
 
 
@@ -78,34 +90,45 @@ def _lay_out(text: str, columns: int) -> list[tuple[int, int]]:
     return cells
 
 
+class Setters(NamedTuple):
+    """The typesetters of a character, of a prediction, and of the correct prediction."""
+
+    character: Typesetter
+    prediction: Typesetter
+    correct: Typesetter
+
+
 def _draw_cell(
-    draw: ImageDraw.ImageDraw, cell: tuple[int, int], character: str, bits: float, predictions: Sequence[str]
+    draw: ImageDraw.ImageDraw,
+    setters: Setters,
+    cell: tuple[int, int],
+    character: str,
+    bits: float,
+    predictions: Sequence[str],
 ) -> None:
     x, y = MARGIN + cell[0] * CELL_WIDTH, HEADER + cell[1] * CELL_HEIGHT
     centre = x + CELL_WIDTH / 2
     draw.rectangle((x, y, x + CELL_WIDTH - 1, y + 31), fill=_shade(bits))
     is_dark = bits > 0.6 * SATURATED_BITS
-    draw.text(
-        (centre, y + 16), _visible(character, blank=" "), fill=figures.PAPER if is_dark else figures.INK, anchor="mm",
-        font=figures.monospace(22),
-    )  # fmt: skip
+    colour = figures.PAPER if is_dark else figures.INK
+    setters.character.draw(draw, (centre, y + 16), _visible(character, blank=" "), colour, anchor="mm")
     for rank, prediction in enumerate(predictions):
-        is_correct = prediction == character
-        draw.text(
-            (centre, y + 40 + 14 * rank), _visible(prediction), fill=figures.SECOND if is_correct else figures.FAINT,
-            anchor="mm", font=figures.monospace(13, bold=is_correct),
-        )  # fmt: skip
+        setter, colour = (setters.prediction, figures.FAINT)
+        if prediction == character:
+            setter, colour = (setters.correct, figures.SECOND)
+        setter.draw(draw, (centre, y + 40 + 14 * rank), _visible(prediction), colour, anchor="mm")
 
 
 def _draw_header(draw: ImageDraw.ImageDraw, mean_bits: float) -> None:
     title = f"Negative log-likelihood of a validation passage: {mean_bits:.2f} bits per character on average here"
-    draw.text((MARGIN, 18), title, fill=figures.INK, font=figures.monospace(17, bold=True))
-    note, font = "Below each character the three likeliest; the correct one is blue.", figures.monospace(15)
-    draw.text((MARGIN, 58), "0 bits", fill=figures.FAINT, font=font)
+    Typesetter(title, 17, bold=True).draw(draw, (MARGIN, 18), title, figures.INK)
+    note = "Below each character the three likeliest; the correct one is blue."
+    setter = Typesetter(note, 15)
+    setter.draw(draw, (MARGIN, 58), "0 bits", figures.FAINT)
     left = MARGIN + 64
     for step in range(160):
         draw.line((left + step, 58, left + step, 74), fill=_shade(SATURATED_BITS * step / 160))
-    draw.text((left + 168, 58), f"{SATURATED_BITS:.0f} or more.  {note}", fill=figures.FAINT, font=font)
+    setter.draw(draw, (left + 168, 58), f"{SATURATED_BITS:.0f} or more.  {note}", figures.FAINT)
 
 
 def _shade(bits: float) -> tuple[int, int, int]:

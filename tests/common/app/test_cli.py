@@ -15,6 +15,7 @@ class Config(TrainOptions):
     """Train a toy."""
 
     EXAMPLE = "toy"
+    DATA_SETS = ("tiny",)
 
     units: int = 3
     """Width."""
@@ -39,12 +40,29 @@ def test_presets_are_defaults_that_flags_override():
     assert [(config.units, config.epochs) for config in seen] == [(3, 1), (1, 2), (1, 9)]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "adaptable"),
+    [
+        ([], ()),
+        (["--data", "tiny"], ()),
+        (["--data", "mine"], ("epochs", "batch_size")),
+        (["--data", "mine", "--epochs", "1"], ("batch_size",)),
+        (["--data", "mine", "--epochs=1", "--batch_size", "3"], ()),
+    ],
+)
+def test_only_for_own_data_and_without_a_flag_a_setting_may_be_adapted(arguments, adaptable):
+    used = []
+    assert run("train", *arguments, action=used.append) == 0
+    assert used[0].adaptable == adaptable and "adaptable" not in used[0].settings()
+
+
 def test_help_lists_the_verbs_and_explains_every_field(capsys):
     assert run() == 0
     assert "train it" in capsys.readouterr().out
     assert run("train", "--preset", "tiny", "--help") == 0
     text = capsys.readouterr().out
     assert "Width." in text and "(default: 1)" in text and "--max-minutes" in text
+    assert "adaptable" not in text
 
 
 def test_a_user_error_is_one_line_and_2(capsys):

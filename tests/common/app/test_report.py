@@ -50,6 +50,14 @@ def test_data_is_never_markup(tmp_path):
     assert parsed.text.count(nasty) == 10
 
 
+def test_text_has_the_direction_of_its_own_script(tmp_path):
+    arabic = "القطة"
+    section = report.Section("H", arabic, [(arabic, arabic)], listings=[(arabic, arabic)])
+    page = report.write_page(tmp_path / "r.html", "T", "lead", [section]).read_text()
+    automatic = [tag for tag, attributes in Tags(page).tags if attributes.get("dir") == "auto"]
+    assert {"p", "td", "h3", "pre"} <= {*automatic} and "unicode-bidi: plaintext" in page
+
+
 def test_of_many_listings_the_last_is_shown_and_the_others_are_folded(tmp_path):
     section = report.Section("H", listings=[("first", "1"), ("second", "2"), ("last", "3")])
     page = report.write_page(tmp_path / "r.html", "T", "lead", [section]).read_text()

@@ -2,13 +2,13 @@ import numpy as np
 from PIL import Image
 
 from common.data import images
-from common.data.images import crop_square, grid, image_paths
+from common.data.images import crop, grid, image_paths
 
 
 def test_the_middle_square_is_kept():
     wide = Image.new("L", (30, 10))
     wide.paste(255, (10, 0, 20, 10))
-    assert np.asarray(crop_square(wide, 5)).min() > 230  # the filter blurs the edges a little
+    assert np.asarray(crop(wide, 5, 5)).min() > 230  # the filter blurs the edges a little
 
 
 def test_images_are_found_in_folders_and_in_order(tmp_path):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from common.data.text_files import normalise, read_text
+from common.data.text_files import decode, normalise, read_text, require_encoding
 from common.data.vocabulary import Vocabulary
 from common.errors import UserError
 
@@ -40,3 +40,83 @@ def test_a_saved_vocabulary_is_the_same(tmp_path):
 
 def test_unknown_symbols_get_the_id_that_is_given_for_them():
     assert list(Vocabulary(["a", "b"]).encode(["b", "x", "a"], unknown=7)) == [1, 7, 0]
+
+
+SAMPLES = {
+    "cp1252": "“It’s late,” he said – the café is closed.",
+    "gb18030": "我喜欢猫。他昨天去了学校，今天在家里看书。",
+    "cp932": "私は猫が好きです。昨日、学校へ行きました。",
+    "euc_kr": "나는 고양이를 좋아합니다. 어제 학교에 갔습니다.",
+    "koi8_r": "Я люблю кошек. Вчера он пошёл в школу.",
+    "cp1251": "Я люблю кошек. Вчера он пошёл в школу.",
+}
+
+
+@pytest.mark.parametrize("encoding", SAMPLES)
+def test_the_advice_for_other_encodings_works_when_it_is_followed(tmp_path, encoding):
+    path, text = tmp_path / "a.txt", f"{SAMPLES[encoding]}\n" * 3
+    path.write_bytes(b"ascii\n" + text.encode(encoding))
+    with pytest.raises(UserError) as error:
+        read_text(path)
+    message = str(error.value)
+    assert "a.txt: line 2, byte offset " in message and f"it looks like {encoding}: " in message
+    assert f'add --encoding {encoding} if "{SAMPLES[encoding][:60]}" is right' in message
+    assert read_text(path, encoding) == "ascii\n" + text
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_a_byte_order_mark_says_the_encoding(tmp_path, encoding):
+    (tmp_path / "a.txt").write_bytes("né 猫\r\n".encode(encoding))
+    assert read_text(tmp_path / "a.txt") == "né 猫\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_without_a_mark_is_not_read_as_nulls(encoding):
+    with pytest.raises(UserError, match=f"null bytes.*--encoding {encoding}"):
+        decode("to be or not".encode(encoding), "a.txt")
+
+
+@pytest.mark.parametrize("name", ["none", "zip", "rot13", "", "\0"])
+def test_an_encoding_that_is_none_is_an_error(name):
+    if name == "":
+        return require_encoding(name)  # like None
+    with pytest.raises(UserError, match="--encoding: unknown"):
+        require_encoding(name)
+
+
+def test_bytes_that_are_no_text_are_not_given_an_encoding(tmp_path):
+    (tmp_path / "a.txt").write_bytes(bytes(range(128, 256)) * 20)
+    with pytest.raises(UserError, match="a.txt: line 1, byte offset 0"):
+        read_text(tmp_path / "a.txt")
+
+
+def test_all_texts_of_a_folder_whatever_the_case_of_their_endings(tmp_path):
+    for name in ("a.TXT", "b.text"):
+        (tmp_path / name).write_text(name)
+    assert read_text(tmp_path) == "a.TXT\nb.text"
+
+
+GUTENBERG = """The Project Gutenberg eBook of Hamlet
+
+This ebook is for the use of anyone anywhere.
+
+*** START OF THE PROJECT GUTENBERG EBOOK HAMLET ***
+
+
+
+HAMLET
+
+To be.
+
+*** END OF THE PROJECT GUTENBERG EBOOK HAMLET ***
+
+The licence.
+"""
+
+
+def test_the_licence_of_project_gutenberg_is_left_out_with_a_note(tmp_path, capsys):
+    (tmp_path / "hamlet.txt").write_text(GUTENBERG)
+    (tmp_path / "own.txt").write_text("*** To be ***\n")
+    assert read_text(tmp_path) == "HAMLET\n\nTo be.\n\n*** To be ***\n"
+    [note] = capsys.readouterr().err.splitlines()
+    assert note.startswith("note: hamlet.txt: left out Project Gutenberg's header and licence")

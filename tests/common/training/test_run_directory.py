@@ -91,3 +91,11 @@ def test_what_killed_processes_left_half_written_is_swept(tmp_path):
     mine.write_text("of the user")
     run.remove_temporary_files()
     assert not any(half.exists() for half in halves) and run.config.exists() and mine.exists()
+
+
+def test_two_files_of_data_are_found_again_from_another_folder(tmp_path, monkeypatch):
+    (tmp_path / "a.de").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    run = RunDirectory.start(tmp_path / "run", "toy", settings={"data": "a.de,b.en"}, data={})
+    assert run.data_to_use(None, ()) == f"{tmp_path}/a.de,{tmp_path}/b.en"

@@ -1,23 +1,12 @@
 import numpy as np
-import pytest
 from PIL import Image
 
-from common.errors import UserError
 from examples.image_captioning.download.image_files import (
     Photo,
-    SkippedExamples,
     fingerprint,
     read_pixels,
     split_by_name,
 )
-
-
-def test_one_in_a_hundred_may_be_bad_and_no_more(capsys):
-    skipped = SkippedExamples(["bad.jpg: empty"])
-    skipped.report(100, "photos")
-    assert capsys.readouterr().out == "left out: 1 of 100 photos\n  bad.jpg: empty\n"
-    with pytest.raises(UserError, match="1 of 99 photos.*bad.jpg"):
-        skipped.report(99, "photos")
 
 
 def test_a_photo_is_squeezed_whole(tmp_path):

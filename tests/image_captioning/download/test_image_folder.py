@@ -2,8 +2,8 @@ import json
 
 import pytest
 
+from common.data.skipped import SkippedExamples
 from common.errors import UserError
-from examples.image_captioning.download.image_files import SkippedExamples
 from examples.image_captioning.download.image_folder import load_folder
 
 
@@ -40,6 +40,57 @@ def test_a_table_of_two_columns_gathers_the_captions_of_a_photo(tmp_path):
     assert len(skipped.reasons) == 1 and "bare.jpg: no caption" in skipped.reasons[0]
 
 
+CAPTIONS = {
+    "Kaggle's Flickr8k": ("captions.txt", 'image,caption\na.jpg,A dog, wet .\na.jpg,"A dog, again"\nb.jpg,A cat\n'),
+    "Flickr's tokens": ("Flickr8k.token.txt", "a.jpg#0\tA dog, wet .\na.jpg#1\tA dog, again\nb.jpg#0\tA cat\n"),
+    "Flickr30k's table": (
+        "captions.csv",
+        "image_name| comment_number| comment\na.jpg| 0| A dog, wet .\na.jpg| 1| A dog, again\nb.jpg| 0| A cat\n",
+    ),
+    "a table with a header": ("captions.tsv", "file\ttext\na.jpg\tA dog, wet .\na.jpg\tA dog, again\nb.jpg\tA cat\n"),
+    "COCO": (
+        "annotations/captions_mine.json",
+        json.dumps(
+            {
+                "images": [{"id": 1, "file_name": "a.jpg"}, {"id": 2, "file_name": "b.jpg"}],
+                "annotations": [
+                    {"image_id": 1, "caption": "A dog, wet ."},
+                    {"image_id": 1, "caption": "A dog, again"},
+                    {"image_id": 2, "caption": "A cat"},
+                ],
+            }
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CAPTIONS)
+@pytest.mark.parametrize("photos", [".", "Images"])
+def test_captions_in_the_formats_of_others_are_read(tmp_path, case, photos):
+    name, content = CAPTIONS[case]
+    for path in (tmp_path / name, tmp_path / photos / "a.jpg", tmp_path / photos / "b.jpg"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(content)
+    for data in (tmp_path, tmp_path / name):
+        if data == tmp_path / name and photos == "." and case == "COCO":
+            continue  # photos are not searched above the annotations
+        found = load_folder(data, skipped := SkippedExamples())
+        assert not skipped.reasons
+        assert [(photo.name, photo.captions) for photo in found] == [
+            ("a.jpg", ["A dog, wet .", "A dog, again"]),
+            ("b.jpg", ["A cat"]),
+        ]
+        assert all(photo.source.is_file() for photo in found)
+
+
+def test_a_list_in_another_encoding_is_read_if_it_is_named(tmp_path):
+    (tmp_path / "captions.tsv").write_bytes("a.jpg\t一只狗在海边跑，旁边没有人。\n".encode("gb18030"))
+    with pytest.raises(UserError, match="--encoding gb18030 if"):
+        load_folder(tmp_path, SkippedExamples())
+    [photo] = load_folder(tmp_path, SkippedExamples(), "gb18030")
+    assert photo.captions == ["一只狗在海边跑，旁边没有人。"]
+
+
 def test_a_folder_without_a_list_is_an_error(tmp_path):
-    with pytest.raises(UserError, match="captions.json or a captions.tsv"):
+    with pytest.raises(UserError, match="expected a captions.json, captions.tsv"):
         load_folder(tmp_path, SkippedExamples())

@@ -9,8 +9,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from common.data.skipped import SkippedExamples
 from common.errors import UserError
-from examples.image_captioning.download.image_files import Photo, SkippedExamples, hash_photos, read_pixels
+from examples.image_captioning.download.image_files import Photo, hash_photos, read_pixels
 from examples.image_captioning.preprocess import features
 from examples.image_captioning.preprocess.feature_extractor import FeatureExtractor
 from examples.image_captioning.preprocess.features import extract_features

@@ -63,7 +63,7 @@ def test_attention_draws_a_map_for_each_sentence(translate, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "stdin", "message"),
     [
-        ((), "a\nni\xf1a\n".encode("latin-1"), "standard input: line 2, byte 2: expected UTF-8, got byte 0xf1"),
+        ((), "a\nni\xf1a\n".encode("latin-1"), "standard input: line 2, byte offset 2: expected UTF-8, got byte 0xf1"),
         (("--file", "none.txt"), b"", "none.txt: cannot be read (No such file"),
         (("--n-best", 2, "x"), b"", "--n-best: expected at most --beam, which is 1, got 2"),
         (("--beam", 0, "x"), b"", "--beam: expected 1 to 1,000, got 0"),

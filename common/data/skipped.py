@@ -1,0 +1,39 @@
+"""What is left out of a data set because it cannot be used: counted, named, and limited."""
+
+from dataclasses import dataclass, field
+
+from common.errors import UserError
+from common.io.terminal import one_line, warn
+
+_MAX_NAMED = 3
+
+
+@dataclass
+class SkippedExamples:
+    """The examples of a data set that cannot be used, each with the reason."""
+
+    reasons: list[str] = field(default_factory=list)
+
+    def add(self, reason: object) -> None:
+        """Add an example; `reason` names it."""
+        self.reasons.append(one_line(" ".join(str(reason).split())))
+
+    def report(self, total: int, what: str, max_skipped: float = 1.0) -> None:
+        """Warn how many of `total` are left out, and name the first three.
+
+        Args:
+            total: the number of examples, those left out included.
+            what: the examples, in the plural.
+            max_skipped: the largest fraction that may be left out.
+
+        Raises:
+            UserError: more are left out.
+        """
+        if not self.reasons:
+            return
+        count = len(self.reasons)
+        more = f"; and {count - _MAX_NAMED:,} more" if count > _MAX_NAMED else ""
+        message = f"{count:,} of {total:,} {what} cannot be used: {'; '.join(self.reasons[:_MAX_NAMED])}{more}"
+        if count > max_skipped * total:
+            raise UserError(f"{message}. More than {max_skipped:.2%} is too much: fix them, or raise --max-skipped")
+        warn(f"left out: {message}")

@@ -1,0 +1,59 @@
+"""The plan of a training on the user's own data: its epochs and batch size fit the number of examples."""
+
+import math
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from common.io.terminal import echo
+from common.training.run_directory import RunDirectory
+
+Options = TypeVar("Options", bound=Any)  # of `train`
+
+_STEPS_PER_EPOCH = 16
+"""The batch size is halved until an epoch has so many steps."""
+_MAX_EPOCHS = 300
+
+
+def stored_plan(config: Options) -> Options:
+    """Return `config` with the plan of the run that it resumes; unchanged if there is none.
+
+    Raises:
+        UserError: the settings of the run are damaged.
+    """
+    run = RunDirectory(config.run_path)
+    if config.fresh or not config.adaptable or not run.config.is_file():
+        return config
+    stored = run.read_config()
+    if stored.example != config.EXAMPLE:
+        return config  # an error, which `RunDirectory.start` explains
+    settings = config.from_settings(stored.settings)
+    return replace(config, adaptable=(), **{name: getattr(settings, name) for name in config.adaptable})
+
+
+def fit_plan(config: Options, examples: float, what: str, min_steps: int, min_batch_size: int = 16) -> Options:
+    """Return `config` with batch size and epochs for at least `min_steps` steps, and print what was chosen.
+
+    Only the settings in `config.adaptable` change; a flag, or a call from Python, sets the others.
+
+    Args:
+        config: the options of `train`.
+        examples: the number of training examples that a batch counts.
+        what: the training data, for the message.
+        min_steps: steps without which the model learns nothing.
+        min_batch_size: the smallest batch.
+    """
+    batch_size, epochs = config.batch_size, config.epochs
+    if "batch_size" in config.adaptable:
+        while batch_size // 2 >= min_batch_size and examples < _STEPS_PER_EPOCH * batch_size:
+            batch_size //= 2
+    steps = max(1, min(config.steps_per_epoch or math.inf, math.ceil(examples / batch_size)))
+    if "epochs" in config.adaptable:
+        epochs = min(_MAX_EPOCHS, max(epochs, math.ceil(min_steps / steps)))
+    if (batch_size, epochs) == (config.batch_size, config.epochs):
+        return config
+    default = config.epochs * math.ceil(examples / config.batch_size)
+    echo(
+        f"plan: {epochs} epochs in batches of {batch_size}, {epochs * steps:,} steps; the {default:,} steps of the "
+        f"preset are too few for {what} (--epochs and --batch-size choose others)"
+    )
+    return replace(config, batch_size=batch_size, epochs=epochs)

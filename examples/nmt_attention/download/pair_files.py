@@ -1,0 +1,177 @@
+"""Step 1, continued: read the user's files of sentence pairs as tables of texts.
+
+Pairs come as a table (TSV, CSV, JSON), as two parallel files, the same line of which belongs together, or as a folder
+with the parts `train`, `dev` and `test` in any of these forms.
+"""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from common.data.text_files import read_text_file
+from common.errors import UserError
+from common.io.files import plain_files
+from common.io.terminal import warn
+
+PARTS = {  # by the name of a file without its suffix
+    "train": "train",
+    "training": "train",
+    "dev": "validation",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+}
+_TABLE_SUFFIXES = (".tsv", ".txt", ".csv", ".jsonl", ".ndjson", ".json")
+_HEADER_CELL = re.compile(r"source|target|src|tgt|input|output|text|sentence|translation|[a-z]{2,3}")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of texts, each a list of columns."""
+
+    rows: Sequence[Sequence[str]]
+    names: Sequence[str] = ()
+    """of the columns; () if they have none"""
+    place: str = "line"
+    """the word for a row in messages"""
+    first: int = 1
+    """number of the first row in messages"""
+
+
+def read_pairs(name: str, encoding: str | None = None) -> dict[str, Table] | None:
+    """Return the tables in the user's files by part: "train", "validation", "test", or "all" if they are not split.
+
+    Args:
+        name: the path of a table; two paths with a comma between, of parallel files; or the path of a folder.
+        encoding: of the files; None for UTF-8, or what a byte order mark says.
+
+    Returns:
+        None if there is no such file.
+
+    Raises:
+        UserError: a file cannot be read, or the folder has no training pairs.
+    """
+    path = Path(name)
+    if path.is_dir():
+        return _read_folder(path, encoding)
+    if path.is_file():
+        return {"all": _read_table(path, encoding)}
+    parallel = [Path(part) for part in name.split(",")]
+    if len(parallel) == 2 and all(part.is_file() for part in parallel):
+        return {"all": _read_parallel(parallel, encoding)}
+    return None
+
+
+def _read_folder(folder: Path, encoding: str | None) -> dict[str, Table]:
+    files: dict[str, list[Path]] = {}
+    for path in plain_files(folder):
+        if path.stem.lower() in PARTS:
+            files.setdefault(PARTS[path.stem.lower()], []).append(path)
+    if "train" not in files:
+        raise UserError(f"{folder}: expected train.XX and train.YY, such as train.de and train.en, or train.tsv in it")
+    tables = {}
+    for part, paths in files.items():
+        if len(paths) == 1 and paths[0].suffix.lower() in _TABLE_SUFFIXES:
+            tables[part] = _read_table(paths[0], encoding)
+        elif len(paths) == 2:
+            tables[part] = _read_parallel(paths, encoding)
+        else:
+            listed = ", ".join(path.name for path in paths)
+            raise UserError(f"{folder}: expected one table or two parallel files for {part}, got {listed}")
+    return tables if len(tables) > 1 else {"all": tables["train"]}
+
+
+def _read_parallel(paths: Sequence[Path], encoding: str | None) -> Table:
+    columns = [read_text_file(path, encoding).removesuffix("\n").split("\n") for path in paths]
+    counts = [len(column) for column in columns]
+    if counts[0] != counts[1]:
+        raise UserError(
+            f"{paths[0]} has {counts[0]:,} lines and {paths[1]} {counts[1]:,}; expected as many, a translation a line"
+        )
+    return Table(list(zip(*columns, strict=True)), [path.suffix.removeprefix(".") for path in paths])
+
+
+def _read_table(path: Path, encoding: str | None) -> Table:
+    text = read_text_file(path, encoding)
+    if not text.strip():
+        raise UserError(f"{path}: empty, expected pairs of sentences")
+    match path.suffix.lower():
+        case ".csv":
+            return _read_csv(text, path)
+        case ".jsonl" | ".ndjson":
+            lines = [line for line in text.split("\n") if line.strip()]
+            return _objects_to_table(_parse_json(line, path) for line in lines)
+        case ".json":
+            entries = _parse_json(text, path)
+            return _objects_to_table(entries if isinstance(entries, list) else [entries])
+        case _:
+            return Table([line.split("\t") for line in text.removesuffix("\n").split("\n")])
+
+
+def _read_csv(text: str, path: Path) -> Table:
+    head = text.partition("\n")[0]
+    delimiter = max(",;\t", key=head.count)  # Excel writes semicolons where the comma is the decimal sign
+    try:
+        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+    except csv.Error as error:
+        raise UserError(f"{path}: no CSV ({error}); write it anew, or as TSV") from error
+    return Table([row for row in rows if row], place="row")
+
+
+def _parse_json(text: str, path: Path) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: no JSON ({error}), at {text[:40]!r}; expected an object for each pair") from error
+
+
+def _objects_to_table(entries: Iterable[Any]) -> Table:
+    """Return objects such as {"en": ..., "de": ...} as rows; Hugging Face has them below "translation"."""
+    objects = [_pair_in(entry) for entry in entries]
+    names = list(dict.fromkeys(name for entry in objects[:1] for name in entry))
+    rows = [[text if isinstance(text := entry.get(name), str) else "" for name in names] for entry in objects]
+    return Table(rows, names, place="entry")
+
+
+def _pair_in(entry: Any) -> Mapping[str, Any]:
+    if isinstance(entry, dict):
+        inner = entry.get("translation")
+        return inner if isinstance(inner, dict) else entry
+    return {str(number): text for number, text in enumerate(entry)} if isinstance(entry, list) else {}
+
+
+def choose_columns(table: Table, columns: tuple[str, str], where: str) -> tuple[Table, tuple[int, int]]:
+    """Return the table without its header, and the numbers, from 1, of the source and the target column.
+
+    Args:
+        table: as it was read.
+        columns: the numbers or the names of source and target.
+        where: the name of the data in messages.
+
+    Raises:
+        UserError: there is no row, or no column of that name.
+    """
+    if not table.rows:
+        raise UserError(f"{where}: empty, expected pairs of sentences")
+    if all(column.isdecimal() for column in columns):
+        numbers = int(columns[0]), int(columns[1])
+        head = [table.rows[0][number - 1] for number in numbers if number <= len(table.rows[0])]
+        if not table.names and len(set(head)) == 2 and all(map(_HEADER_CELL.fullmatch, head)):
+            warn(f"note: {where}: its first {table.place}, {', '.join(head)}, is taken for the names of the columns")
+            table = replace(table, rows=table.rows[1:], first=2)
+        return table, numbers
+    names = list(table.names)
+    if not names:
+        names = [name.strip() for name in table.rows[0]]
+        table = replace(table, rows=table.rows[1:], names=names, first=2)
+    missing = [column for column in columns if column not in names]
+    if missing:
+        listed = ", ".join(name[:40] for name in names[:10])
+        raise UserError(f"--columns {','.join(columns)}: {where} has no column {missing[0]}; its columns are {listed}")
+    return table, (names.index(columns[0]) + 1, names.index(columns[1]) + 1)

@@ -1,0 +1,110 @@
+import json
+
+import pytest
+
+from common.errors import UserError
+from examples.nmt_attention.data import load_corpus, load_tables
+from examples.nmt_attention.download.pair_files import Table, choose_columns
+
+PAIRS = [(f"Der Hund {n} schläft, ja.", f'The "dog" {n} sleeps, yes.') for n in range(200)]
+GERMAN, ENGLISH = ("".join(f"{pair[side]}\n" for pair in PAIRS) for side in range(2))
+QUOTED = [[text.replace('"', '""') for text in pair] for pair in PAIRS]
+JSONL = "".join(json.dumps({"de": de, "en": en}) + "\n" for de, en in PAIRS)
+
+FORMATS = {  # the files, the name of the data set, --columns
+    "tsv": ({"p.tsv": "".join(f"{de}\t{en}\n" for de, en in PAIRS)}, "p.tsv", "1,2"),
+    "tsv with a header": ({"p.tsv": "en\tde\n" + "".join(f"{en}\t{de}\n" for de, en in PAIRS)}, "p.tsv", "de,en"),
+    "header and numbers": ({"p.tsv": "de\ten\n" + "".join(f"{de}\t{en}\n" for de, en in PAIRS)}, "p.tsv", "1,2"),
+    "csv": ({"p.csv": "".join(f'"{de}","{en}"\n' for de, en in QUOTED)}, "p.csv", "1,2"),
+    "csv of Excel": ({"p.csv": "id;en;de\n" + "".join(f'1;"{en}";{de}\n' for de, en in QUOTED)}, "p.csv", "de,en"),
+    "jsonl": ({"p.jsonl": JSONL}, "p.jsonl", "de,en"),
+    "jsonl by number": ({"p.jsonl": JSONL}, "p.jsonl", "1,2"),
+    "Hugging Face": (
+        {"p.json": json.dumps([{"id": "1", "translation": {"en": en, "de": de}} for de, en in PAIRS])},
+        "p.json",
+        "de,en",
+    ),
+    "parallel files": ({"a.de": GERMAN, "b.en": ENGLISH}, "a.de,b.en", "1,2"),
+    "parallel files by name": ({"a.de": GERMAN, "b.en": ENGLISH}, "b.en,a.de", "de,en"),
+    "folder": ({"train.de": GERMAN, "train.en": ENGLISH}, "", "de,en"),
+}  # fmt: skip
+
+
+def write(folder, files):
+    for name, content in files.items():
+        (folder / name).write_text(content)
+
+
+@pytest.mark.parametrize("case", FORMATS)
+def test_pairs_of_every_format_are_the_same(tmp_path, monkeypatch, case):
+    files, name, columns = FORMATS[case]
+    (tmp_path / "data").mkdir()
+    write(tmp_path / "data", files)
+    monkeypatch.chdir(tmp_path / "data")
+    corpus = load_corpus(name or str(tmp_path / "data"), tuple(columns.split(",")), held_out=0.1)
+    assert {*corpus.train, *corpus.validation, *corpus.test} == {*PAIRS}
+
+
+@pytest.mark.parametrize("dev", ["dev", "valid", "validation", "val"])
+def test_parts_that_are_given_are_used_as_they_are(tmp_path, dev):
+    for part, lines in (("train", slice(0, 150)), (dev, slice(150, 170)), ("test", slice(170, 200))):
+        for suffix, text in (("de", GERMAN), ("en", ENGLISH)):
+            (tmp_path / f"{part}.{suffix}").write_text("\n".join(text.split("\n")[lines]))
+    corpus = load_corpus(str(tmp_path), ("de", "en"))
+    assert (corpus.train, corpus.validation, corpus.test) == (PAIRS[:150], PAIRS[150:170], PAIRS[170:])
+
+
+def test_a_part_that_is_not_given_is_split_off(tmp_path):
+    for part, lines in (("train", slice(0, 150)), ("dev", slice(150, 200))):
+        (tmp_path / f"{part}.tsv").write_text("".join(f"{de}\t{en}\n" for de, en in PAIRS[lines]))
+    corpus = load_corpus(str(tmp_path), held_out=0.1)
+    assert corpus.validation == PAIRS[150:] and corpus.test and not {*corpus.test} & {*corpus.train}
+    assert {*corpus.test, *corpus.train} == {*PAIRS[:150]}
+
+
+BAD = {  # the files, the name of the data set, --columns, the message
+    "a column of another name": ({"p.tsv": "de\ten\nx\ty\n"}, "p.tsv", "de,fr", "no column fr; its columns are de, en"),
+    "files of two lengths": ({"a.de": "x\ny\n", "b.en": "x\n"}, "a.de,b.en", "1,2", "a.de has 2 lines and b.en 1"),
+    "a folder without training": ({"dev.de": "x", "dev.en": "y"}, ".", "1,2", "expected train.XX and train.YY"),
+    "three languages": ({f"train.{name}": "x" for name in ("de", "en", "fr")}, ".", "1,2", "got train.de, train.en"),
+    "one language": ({"train.de": "x"}, ".", "1,2", "got train.de"),
+    "broken JSON": ({"p.jsonl": '{"de": "x"\n'}, "p.jsonl", "1,2", "no JSON"),
+    "only numbers": ({"p.jsonl": '{"de": 1, "en": 2}\n'}, "p.jsonl", "1,2", "entry 1: an empty side"),
+    "empty": ({"p.csv": "\n"}, "p.csv", "1,2", "empty"),
+    "an empty list": ({"p.json": "[]"}, "p.json", "1,2", "empty"),
+    "numbers for objects": ({"p.json": "[1, 2]"}, "p.json", "de,en", "no column de"),
+    "one file of two": ({"a.de": "x"}, "a.de,b.en", "1,2", "no such file"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_files_that_are_no_pairs_are_refused(tmp_path, monkeypatch, case):
+    files, name, columns, message = BAD[case]
+    write(tmp_path, files)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=message):
+        load_corpus(name, tuple(columns.split(",")))
+
+
+def test_another_encoding_is_read_if_it_is_named(tmp_path):
+    (tmp_path / "p.tsv").write_bytes("Я люблю кошек. Вчера он пошёл в школу.\tI like cats.\n".encode("koi8_r") * 30)
+    with pytest.raises(UserError, match="--encoding koi8_r if .Я люблю кошек"):
+        load_tables(str(tmp_path / "p.tsv"))
+    table = load_tables(str(tmp_path / "p.tsv"), encoding="koi8_r")["all"]
+    assert table.rows[0] == ["Я люблю кошек. Вчера он пошёл в школу.", "I like cats."]
+
+
+def test_a_pair_of_words_is_no_header(capsys):
+    table = Table([["Go.", "Ve."], ["x", "y"]])
+    assert choose_columns(table, ("1", "2"), "x.tsv") == (table, (1, 2)) and capsys.readouterr().err == ""
+    short = Table([["source", "target"], ["x", "y"]])
+    assert choose_columns(short, ("1", "2"), "x.tsv")[0].rows == [["x", "y"]]
+    assert "source, target, is taken for the names of the columns" in capsys.readouterr().err
+
+
+def test_long_pairs_are_left_out_however_many(tmp_path, capsys):
+    rows = [f"{'lang ' * (100 if n % 2 else 5)}{n}\tlong {n}\n" for n in range(200)]
+    (tmp_path / "p.tsv").write_text("".join(rows))
+    corpus = load_corpus(str(tmp_path / "p.tsv"), held_out=0.1)
+    assert len(corpus.train) + len(corpus.validation) + len(corpus.test) == 100
+    assert "100 of 200 rows" in capsys.readouterr().err
