@@ -7,6 +7,7 @@ import tempfile
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from common.app.cli import Options, require_between
 from common.errors import Interrupted, UserError
@@ -58,9 +59,25 @@ def serve(options: ServeOptions) -> None:
     """
     if missing := [name for name in _PACKAGES if find_spec(name) is None]:
         raise UserError(
-            f"serve needs packages that are not installed ({', '.join(missing)}): pip install -r requirements-serve.txt"
+            f"serve needs packages that are missing ({', '.join(missing)}): pip install -r requirements-page.txt, "
+            "or -r requirements-serve.txt for the API without the page"
         )
     import uvicorn
+
+    if options.host not in _LOCAL:
+        warn(f"note: {options.host} may be reached by others on the network; there is no password")
+    signal.signal(signal.SIGTERM, _stop)  # uvicorn shuts down and then raises the signal again
+    with tempfile.TemporaryDirectory(prefix="eager-examples-") as uploads, _listening_socket(options) as listener:
+        application = _application(options, uploads)
+        host, port = listener.getsockname()[:2]
+        echo(f"open http://{f'[{host}]' if ':' in host else host}:{port}")
+        config = uvicorn.Config(application, log_level="warning", access_log=False, timeout_graceful_shutdown=3)
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def _application(options: ServeOptions, uploads: str) -> Any:
+    """Return the ASGI application: the API, and the page if Gradio is installed."""
+    from fastapi.responses import RedirectResponse
 
     from examples.serve.api import create_app
     from examples.serve.registry import RunRegistry, runs_folder
@@ -69,24 +86,16 @@ def serve(options: ServeOptions) -> None:
     registry = RunRegistry(runs_folder(options.runs))
     if not registry.runs():
         warn(f"note: no finished run in {options.runs}; the page offers to train the tiny ones")
-    if options.host not in _LOCAL:
-        warn(f"note: {options.host} may be reached by others on the network; there is no password")
     service = Service(registry, options.max_batch, options.max_waiting)
-    with tempfile.TemporaryDirectory(prefix="eager-examples-") as uploads, _listening_socket(options) as listener:
-        host, port = listener.getsockname()[:2]
-        hosts = _LOCAL if options.host in _LOCAL else ("*",)
-        app = create_app(service, options.requests_per_minute, hosts)
-        if find_spec("gradio"):
-            os.environ |= _GRADIO | {"GRADIO_TEMP_DIR": uploads}
-            from examples.serve.page import mount_page  # imports Gradio, which takes seconds
+    app = create_app(service, options.requests_per_minute, _LOCAL if options.host in _LOCAL else ("*",))
+    if find_spec("gradio") is None:
+        warn("note: the API without the page, which needs Gradio: pip install -r requirements-page.txt")
+        app.add_api_route("/", lambda: RedirectResponse("/docs"), include_in_schema=False)
+        return app
+    os.environ |= _GRADIO | {"GRADIO_TEMP_DIR": uploads}
+    from examples.serve.page import mount_page  # imports Gradio, which takes seconds
 
-            app = mount_page(app, service)
-        else:
-            warn("note: the API without the page, which needs Gradio: pip install -r requirements-page.txt")
-        echo(f"open http://{f'[{host}]' if ':' in host else host}:{port}")
-        signal.signal(signal.SIGTERM, _stop)  # uvicorn shuts down and then raises the signal again
-        config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=3)
-        uvicorn.Server(config).run(sockets=[listener])
+    return mount_page(app, service)
 
 
 def _stop(signum: int, _: object) -> None:

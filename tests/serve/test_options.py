@@ -14,7 +14,7 @@ from examples.serve.options import ServeOptions, serve
 
 def test_without_the_packages_one_line_says_what_to_install(monkeypatch):
     monkeypatch.setattr(options, "find_spec", lambda name: None if name == "uvicorn" else object())
-    with pytest.raises(UserError, match=r"\(uvicorn\): pip install -r requirements-serve.txt$"):
+    with pytest.raises(UserError, match=r"\(uvicorn\): pip install -r requirements-page.txt, or"):
         serve(ServeOptions())
 
 
@@ -39,6 +39,7 @@ def test_the_command_serves_until_it_is_stopped_and_leaves_nothing(tmp_path):
         address = server.stdout.readline().split()[-1]
         assert address.startswith("http://127.0.0.1:")
         assert urllib.request.urlopen(f"{address}/healthz", timeout=60).read() == b'{"status":"ok"}'
+        assert urllib.request.urlopen(address, timeout=60).status == 200  # the page, or without Gradio the description
         server.send_signal(signal.SIGTERM)
         _, errors = server.communicate(timeout=60)
     finally:
