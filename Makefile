@@ -30,11 +30,11 @@ bench: .venv/user
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@
 
-.venv/contributor: .venv/user requirements-dev.txt
+.venv/contributor: .venv/user requirements-serve.txt requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $@
 
-.venv-oldest/contributor: requirements.txt requirements-dev.txt requirements-oldest.txt
+.venv-oldest/contributor: requirements.txt requirements-serve.txt requirements-dev.txt requirements-oldest.txt
 	$(PYTHON) -m venv .venv-oldest
 	.venv-oldest/bin/python -m pip install --quiet -r requirements-dev.txt -c requirements-oldest.txt
 	touch $@

@@ -1,4 +1,4 @@
-"""python -m examples: list the examples; python -m examples demo: run all of them on embedded data."""
+"""python -m examples: list the examples; ... demo: run all on embedded data; ... serve: play with them."""
 
 import subprocess
 import sys
@@ -11,6 +11,7 @@ from common.app.cli import Command, Options, main
 from common.errors import UserError
 from common.io.terminal import echo
 from common.training.run_directory import RunDirectory
+from examples.serve.options import ServeOptions, serve
 
 _FOLDER = Path(__file__).parent
 _SHOWPIECES = {  # of all that the examples draw
@@ -94,7 +95,10 @@ def write_index(folder: Path) -> Path:
     return report.write_page(folder / "index.html", "Eager examples", lead, sections)
 
 
-COMMANDS = {"demo": Command("run all examples on embedded data, no network", DemoOptions, demo, uses_tensorflow=False)}
+COMMANDS = {
+    "demo": Command("run all examples on embedded data, no network", DemoOptions, demo, uses_tensorflow=False),
+    "serve": Command("a page to play with trained models in, and a JSON API", ServeOptions, serve),
+}
 
 if __name__ == "__main__":
     listing = "\n".join(f"- python -m examples.{name}: {describe(name).partition(': ')[2]}" for name in example_names())

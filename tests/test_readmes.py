@@ -91,6 +91,16 @@ def test_every_command_works(readme, folder):
             run(line, patch)
 
 
+def test_the_commands_of_the_recipe_work(folder):
+    (folder / "docs").mkdir()
+    (folder / "docs" / "chat.tsv").write_bytes((ROOT / "docs" / "chat.tsv").read_bytes())
+    commands = commands_in(ROOT / "docs" / "chat.md")
+    assert len(commands) == 2
+    for line in commands:
+        with pytest.MonkeyPatch.context() as patch:
+            run(line.replace("--epochs 60", "--epochs 1"), patch)
+
+
 def test_the_commands_at_the_top_are_those_of_the_examples(monkeypatch):
     tested = [words_of(line) for readme in READMES[1:] for line in commands_in(readme)]
     for line in commands_in(READMES[0]):

@@ -10,7 +10,7 @@ from tools.install_missing import read_requirements
 
 ROOT = Path(__file__).parent.parent
 OWN = {"common", "examples", "tools", "tests", "benchmarks"}
-OPTIONAL = {"torch"}  # for a comparison that says how to install it
+OPTIONAL = {"torch", "playwright", "axe_playwright_python"}  # for a comparison and a test that say how to install them
 
 
 def read(name):
@@ -19,7 +19,8 @@ def read(name):
 
 
 def test_the_oldest_versions_are_the_lower_ends_of_all_ranges():
-    ranges = {one.name: one.specifier for one in [*read("requirements.txt"), *read("requirements-dev.txt")]}
+    listings = ("requirements.txt", "requirements-serve.txt", "requirements-dev.txt")
+    ranges = {one.name: one.specifier for listing in listings for one in read(listing)}
     oldest = {one.name: next(iter(one.specifier)).version for one in read("requirements-oldest.txt")}
     assert ranges.keys() == oldest.keys()
     for name, version in oldest.items():
@@ -40,7 +41,8 @@ def sources(*folders):
     return [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
 
 
-USERS = [path for path in sources("common", "examples") if path.name != "notebook.py"]  # those are for the notebooks
+SERVERS = sources("examples/serve")
+USERS = [path for path in sources("common", "examples") if path.name != "notebook.py" and path not in SERVERS]
 USERS.append(ROOT / "tools" / "install_missing.py")
 
 
@@ -48,16 +50,19 @@ USERS.append(ROOT / "tools" / "install_missing.py")
     ("paths", "listings"),
     [
         (USERS, ["requirements.txt"]),
-        (sources(*OWN), ["requirements.txt", "requirements-dev.txt"]),
+        ([*USERS, *SERVERS], ["requirements.txt", "requirements-serve.txt", "requirements-page.txt"]),
+        (
+            sources(*OWN),
+            ["requirements.txt", "requirements-dev.txt", "requirements-serve.txt", "requirements-page.txt"],
+        ),
     ],
-    ids=["users", "contributors"],
+    ids=["users", "servers", "contributors"],
 )
 def test_whatever_is_imported_is_listed(paths, listings):
     """A package that only another one brings along may be of any version, or gone with the next release."""
     listed = {canonicalize_name(one.name) for listing in listings for one in read(listing)}
     packages = {name for path in paths for name in imports_of(path)} - OWN - OPTIONAL - sys.stdlib_module_names
     distributions = packages_distributions()
-    missing = {
-        name for name in packages if not listed & {canonicalize_name(found) for found in distributions.get(name, [])}
-    }
+    names = {name: {canonicalize_name(found) for found in distributions.get(name, [name])} for name in packages}
+    missing = {name for name in packages if not listed & names[name]}
     assert {"numpy", "urllib3", "tensorflow"} <= packages and missing == set()

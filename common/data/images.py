@@ -52,7 +52,23 @@ def read_image(path: Path) -> Image.Image:
         ) from error
 
 
-def _decode(path: Path, file: BinaryIO) -> Image.Image:
+def decode_image(content: bytes, name: str) -> Image.Image:
+    """Return the image in the bytes of a file, for instance of an upload; see `read_image`.
+
+    Args:
+        content: the bytes.
+        name: what error messages call it.
+
+    Raises:
+        UserError: as in `read_image`.
+    """
+    try:
+        return _decode(name, io.BytesIO(content))
+    except OSError as error:
+        raise UserError(f"{name}: cannot be read ({error.strerror or error}); try another picture") from error
+
+
+def _decode(path: Path | str, file: BinaryIO) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # _check_size has a lower limit
@@ -76,7 +92,7 @@ def image_bytes(image: Image.Image, form: str, **options: object) -> bytes:
 
     Args:
         image: the image.
-        form: "PNG" or "GIF".
+        form: "PNG", "GIF" or "JPEG".
         options: the options of `Image.save` for this format.
     """
     buffer = io.BytesIO()
@@ -119,7 +135,7 @@ def from_pixels(pixels: np.ndarray) -> Image.Image:
     return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
 
 
-def _check_size(path: Path, image: Image.Image) -> None:
+def _check_size(path: Path | str, image: Image.Image) -> None:
     width, height = image.size
     if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
         raise UserError(

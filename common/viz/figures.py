@@ -51,6 +51,26 @@ def learning_curve(rows: Sequence[Mapping[str, float]], path: Path, unit: str, b
     save_figure(figure, path)
 
 
+def compare_curves(curves: Mapping[str, Sequence[tuple[float, float]]], unit: str) -> Image.Image:
+    """Return a figure with the curves of several runs.
+
+    Args:
+        curves: for each run, by name, its points (epoch, loss).
+        unit: the label of the vertical axis.
+    """
+    figure = Figure(figsize=(7, 4), dpi=110, layout="constrained")
+    axes = figure.subplots()
+    for name, points in curves.items():
+        axes.plot(*zip(*points, strict=True), "o-", markersize=3, label=name)
+    axes.set_xlabel("epoch")
+    axes.set_ylabel(unit)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.spines[["top", "right"]].set_visible(False)
+    for text in axes.legend(frameon=False).get_texts():
+        text.set_parse_math(False)  # else $ starts a formula
+    return Image.frombytes("RGBA", *_render(figure)).convert("RGB")
+
+
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a matplotlib figure as PNG, atomically."""
     buffer = io.BytesIO()

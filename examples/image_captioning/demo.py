@@ -4,7 +4,7 @@ A trained captioner takes any photo: rotated by its EXIF data, with 16 bits a pi
 `common.data.images` converts them all to RGB.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -115,11 +115,19 @@ class PhotoCaptioner:
 
     def caption_image(self, image: Image.Image, options: BeamSearchOptions) -> Caption:
         """Return the caption of an image."""
-        features = self.extractor(tf.constant(resize(image, self.extractor.image_size)[None]))  # 1 S
-        return self.caption(features, options)[0]
+        return self.caption(self.encode_images([image]), options)[0]
+
+    def encode_images(self, images: Sequence[Image.Image]) -> tf.Tensor:
+        """Return the features of images, [B, *extractor.shape]."""
+        pixels = np.stack([resize(image, self.extractor.image_size) for image in images])  # B S S 3
+        return self.extractor(tf.constant(pixels))
 
     def caption(self, images: np.ndarray | tf.Tensor, options: BeamSearchOptions) -> list[Caption]:
-        """Return the likeliest caption of each of several photos.
+        """Return the likeliest caption of each of several photos; for the arguments see `hypotheses`."""
+        return [best for best, *_ in self.hypotheses(images, options)]
+
+    def hypotheses(self, images: np.ndarray | tf.Tensor, options: BeamSearchOptions) -> list[list[Caption]]:
+        """Return the `options.beam` likeliest captions of each of several photos, the best first.
 
         Args:
             images: their features, or pixels for `tiny`: [B, *extractor.shape].
@@ -135,8 +143,11 @@ class PhotoCaptioner:
                 partial(self.search, beam=options.beam), input_signature=signature, jit_compile=rows == 1
             )
         found = self._compiled[options.beam, rows](images, tf.constant(options.length_penalty, tf.float32))
-        best = zip(found.ids[:, 0].numpy(), found.scores[:, 0].numpy(), found.attention[:, 0].numpy(), strict=True)
-        return [self._to_caption(ids, float(score), weights) for ids, score, weights in best]
+        photos = zip(found.ids.numpy(), found.scores.numpy(), found.attention.numpy(), strict=True)
+        return [
+            [self._to_caption(ids, float(score), weights) for ids, score, weights in zip(*beams, strict=True)]
+            for beams in photos
+        ]
 
     def search(self, images: tf.Tensor, length_penalty: tf.Tensor, beam: int) -> Hypotheses:
         """Return the likeliest captions of images [B, ...], for use inside a `tf.function`."""

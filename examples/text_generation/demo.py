@@ -4,7 +4,7 @@ A trained model is a machine that, given some text, says how likely each next ch
 again: the model writes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from common.data.text_files import read_text
 from common.data.vocabulary import Vocabulary
 from common.errors import UserError
 from common.io.files import write_atomically
-from common.nn.sampling import sample_sequence, uniform_noise
+from common.nn.sampling import State, sample_sequence, uniform_noise
 from common.training import trainer
 from common.training.checkpoints import restore_weights
 from common.training.run_directory import RunDirectory
@@ -44,6 +44,15 @@ class Sampling:
     top_k: int = 0
     top_p: float = 1.0
     seed: int = 1
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """Where the model stands after a text: its prediction of the next character, and its state."""
+
+    logits: tf.Tensor
+    """float32 [B, V]"""
+    state: State
 
 
 def build_model(
@@ -94,8 +103,8 @@ class TextGenerator:
         Raises:
             UserError: the prompt has characters that are not in the vocabulary, or none at all.
         """
-        ids = tf.constant(self.vocabulary.encode(prompt)[None])  # 1 T
-        logits, state = self._read(ids, tf.constant(samples))  # B V, state B U
+        text = self.read(prompt, samples)
+        logits, state = text.logits, text.state
         uniforms = uniform_noise(sampling.seed, samples, length + MAX_PIECE)  # T B
         for start in range(0, length, piece):
             count = min(piece, length - start)
@@ -110,6 +119,43 @@ class TextGenerator:
                 tf.constant(sampling.top_p, tf.float32),
             )
             yield ["".join(self.vocabulary.decode(row)) for row in ids.numpy()[:, :count]]
+
+    def read(self, prompt: str, samples: int = 1) -> Continuation:
+        """Return where the model stands after `prompt`, in `samples` rows.
+
+        Raises:
+            UserError: the prompt has characters that the model never saw.
+        """
+        ids = tf.constant(self.vocabulary.encode(prompt)[None])  # 1 T
+        return Continuation(*self._read(ids, tf.constant(samples)))
+
+    def write_together(
+        self, texts: Sequence[Continuation], uniforms: tf.Tensor, sampling: Sampling
+    ) -> list[tuple[str, Continuation]]:
+        """Return the next T characters of several texts, and where the model stands after each.
+
+        Each row gets the characters that it would get alone.
+
+        Args:
+            texts: one row each.
+            uniforms: the random numbers of each text, float32 [T, texts].
+            sampling: of all of them; its seed is not used.
+        """
+        logits, state = tf.nest.map_structure(
+            lambda *rows: tf.concat(rows, axis=0), *((text.logits, text.state) for text in texts)
+        )
+        ids, logits, state = self._write_many(
+            logits,
+            state,
+            uniforms,
+            tf.constant(len(uniforms)),
+            tf.constant(sampling.temperature, tf.float32),
+            tf.constant(sampling.top_k),
+            tf.constant(sampling.top_p, tf.float32),
+        )
+        rows = [tf.nest.map_structure(lambda x, i=i: x[i : i + 1], (logits, state)) for i in range(len(texts))]
+        written = ("".join(self.vocabulary.decode(row)) for row in ids.numpy())
+        return [(text, Continuation(*row)) for text, row in zip(written, rows, strict=True)]
 
     def _read_prompt(self, ids: tf.Tensor, samples: tf.Tensor):
         logits, state = self.model(ids, self.model.initial_state(1))  # 1 T V, state 1 U

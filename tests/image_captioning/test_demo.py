@@ -69,3 +69,10 @@ def test_folders_stand_for_the_pictures_in_them(album):
     (album / "empty").mkdir()
     with pytest.raises(UserError, match="no picture"):
         find_photos([album / "empty"])
+
+
+def test_the_hypotheses_begin_with_the_caption_and_fall_in_score(captioner, pixels):
+    options = BeamSearchOptions(beam=3)
+    for best, beams in zip(captioner.caption(pixels, options), captioner.hypotheses(pixels, options), strict=True):
+        assert beams[0].text == best.text and len({beam.text for beam in beams}) == 3
+        assert [beam.score for beam in beams] == sorted((beam.score for beam in beams), reverse=True)

@@ -69,11 +69,16 @@ def spoil(album, name, content):
     return ["--data", album]
 
 
+def empty(album):
+    (album / "empty").mkdir()
+    return album / "empty"
+
+
 BAD_TRAINING = {
     "unknown name": (lambda album: ["--data", "flickr9k"], "known are flickr8k, coco"),
-    "no captions": (lambda album: ["--data", album.parent], "expected a captions.json"),
+    "no captions": (lambda album: ["--data", empty(album)], "expected a captions.json"),
     "a bad photo in twelve": (lambda album: spoil(album, "photo 1.png", b""), "photo 1.png: the file is empty"),
-    "captions that are none": (lambda album: spoil(album, "captions.json", b"{"), "captions.json: no JSON"),
+    "captions that are none": (lambda album: spoil(album, "captions.json", b"{"), "captions.json: no list of captions"),
     "too much dropout": (lambda album: ["--data", album, "--dropout", 1.0], "--dropout"),
     "no encoder weights": (lambda album: ["--data", album, "--encoder-weights", "no.h5"], "--encoder-weights no.h5"),
     "scenes for a photo network": (lambda album: ["--data", "tiny"], "--data tiny: the scenes are for --encoder tiny"),

@@ -1,3 +1,4 @@
+import base64
 import io
 import json
 import subprocess
@@ -9,6 +10,7 @@ import pytest
 from examples.image_captioning.demo import BeamSearchOptions, PhotoCaptioner
 from examples.image_captioning.download.toy_scenes import make_scenes
 from examples.image_captioning.export import BEAM, export
+from tests.tensorflow_serving import predict
 
 READER = """
 import json, sys, tensorflow as tf
@@ -45,3 +47,14 @@ def test_a_process_without_this_code_says_the_same_and_looks_the_same_way(captio
         text, attention = json.loads(answer)
         assert text == expected.text
         np.testing.assert_allclose(attention, expected.attention, atol=1e-4)
+
+
+def test_it_answers_the_rest_form_of_tensorflow_serving(captioner, tmp_path):
+    model = export(captioner, tmp_path / "model", "maker")
+    [scene] = make_scenes(1, 5, held_out=False)
+    buffer = io.BytesIO()
+    scene.draw().save(buffer, "PNG")
+    image = {"b64": base64.b64encode(buffer.getvalue()).decode()}
+    answered = predict(model, {"image": image, "length_penalty": 0.7})
+    assert answered["caption"] == captioner.caption_image(scene.draw(), BeamSearchOptions(BEAM)).text
+    assert answered.keys() == {"caption", "words", "attention"}

@@ -10,6 +10,7 @@ from common.data.text_files import normalise
 from examples.nmt_attention.export import _clean, _tokenise, export
 from examples.nmt_attention.preprocess.tokenizer import clean, tokenise
 from tests.nmt_attention.preprocess.test_tokenizer import SENTENCES as ODD
+from tests.tensorflow_serving import predict
 
 SENTENCES = ["¿Dónde están las niñas?", "el gato viejo no  ve la casa.", "", "Zyx 🙂?", " \t", "¡La flor!"]
 READER = """
@@ -52,3 +53,10 @@ def test_the_attention_is_the_same_and_zero_where_there_is_nothing(translator, s
 def test_the_graph_cuts_as_the_code_does(sentence):
     [row] = _tokenise(_clean(tf.constant([normalise(sentence)]))).numpy()
     assert [token.decode() for token in row if token] == tokenise(clean(sentence))
+
+
+def test_it_answers_the_rest_form_of_tensorflow_serving(translator, tmp_path):
+    model = export(translator, tmp_path / "model", "maker")
+    answered = predict(model, {"sentences": SENTENCES[:2]})
+    assert answered["translations"] == [best[0].text for best in translator.translate(SENTENCES[:2])]
+    assert answered.keys() == {"translations", "attention", "tokens", "source_tokens"}

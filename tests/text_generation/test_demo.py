@@ -1,9 +1,11 @@
 from itertools import pairwise
 
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from common.errors import UserError
+from common.nn.sampling import uniform_noise
 from examples.text_generation.demo import Sampling, TextGenerator
 
 
@@ -57,3 +59,14 @@ def test_every_epoch_has_its_sample_and_its_frame(trained):
     assert all(text.startswith("MIRA:") and len(text) == 66 for text in texts)
     assert all(before != after for before, after in pairwise(texts))
     assert Image.open(trained.figures / "training.gif").n_frames == 4
+
+
+def test_texts_written_together_are_those_written_alone(generator):
+    prompts, sampling = ("MIRA:", "The ", "A"), Sampling(temperature=0.9, top_k=5)
+    texts = [generator.read(prompt) for prompt in prompts]
+    uniforms = tf.concat([uniform_noise(seed, 1, 40) for seed in range(3)], axis=1)
+    first = generator.write_together(texts, uniforms[:25], sampling)
+    second = generator.write_together([text for _, text in first], uniforms[25:], sampling)
+    for seed, prompt in enumerate(prompts):
+        [alone] = generator.generate(prompt, 40, Sampling(temperature=0.9, top_k=5, seed=seed))
+        assert first[seed][0] + second[seed][0] == alone

@@ -5,6 +5,7 @@ import pytest
 
 from examples.text_generation.demo import Sampling, TextGenerator
 from examples.text_generation.export import export
+from tests.tensorflow_serving import predict
 
 READER = """
 import sys, tensorflow as tf
@@ -42,3 +43,11 @@ def test_a_process_without_this_code_writes_the_same_text(trained, reader):
 def test_it_refuses_what_it_cannot_read(reader):
     refused = [line for line in reader.stderr.decode().splitlines() if line.startswith("refused:")]
     assert len(refused) == 2 and "empty" in refused[0] and "not in the vocabulary" in refused[1]
+
+
+def test_it_answers_the_rest_form_of_tensorflow_serving(trained, tmp_path):
+    generator = TextGenerator.load(trained)
+    model = export(generator, tmp_path / "model", "maker")
+    inputs = {"prompt": "MIRA:", "length": 40, "temperature": 0.9, "top_k": 5, "top_p": 0.95, "seed": 7}
+    [expected] = generator.generate("MIRA:", 40, Sampling(temperature=0.9, top_k=5, top_p=0.95, seed=7))
+    assert predict(model, inputs) == "MIRA:" + expected

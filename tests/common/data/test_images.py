@@ -1,8 +1,10 @@
 import numpy as np
+import pytest
 from PIL import Image
 
 from common.data import images
-from common.data.images import crop, grid, image_paths
+from common.data.images import crop, decode_image, grid, image_bytes, image_paths
+from common.errors import UserError
 
 
 def test_the_middle_square_is_kept():
@@ -25,3 +27,11 @@ def test_a_grid_has_every_picture_in_its_place():
     assert [[sheet[2 + 5 * row, 2 + 7 * column] for column in range(3)] for row in range(2)] == [[1, 2, 3], [4, 5, 255]]
     assert sheet[0, 0] == sheet[5, 5] == 255
     assert images.from_pixels(np.zeros((2, 2, 3), np.uint8)).mode == "RGB"
+
+
+def test_the_bytes_of_a_file_pass_the_checks_of_the_file():
+    content = image_bytes(Image.new("RGB", (64, 48), "red"), "PNG")
+    assert decode_image(content, "a.png").size == (64, 48)
+    for wrong, problem in ((content[:60], "damaged or cut off"), (b"", "empty"), (b"<html>", "HTML or XML page")):
+        with pytest.raises(UserError, match=f"^a.png: .*{problem}"):
+            decode_image(wrong, "a.png")

@@ -80,3 +80,10 @@ def test_attention_maps_of_the_same_labels_have_one_size_and_show_any_character(
 def test_an_attention_map_needs_a_label_for_each_row_and_column():
     with pytest.raises(ValueError, match=r"expected weights \(2, 3\), got \(3, 2\)"):
         figures.attention_map(np.zeros((3, 2)), ["a", "b"], ["c", "d", "e"])
+
+
+def test_the_curves_of_several_runs_are_drawn_in_different_colours():
+    curves = {"tiny": [(1, 3.0), (2, 1.0)], "cost $1$": [(1, 1.0), (2, 3.0)]}
+    one, both = (figures.compare_curves(dict(itertools.islice(curves.items(), count)), "nats") for count in (1, 2))
+    assert one.size == both.size == (770, 440)
+    assert len(set(both.getdata())) > len(set(one.getdata()))

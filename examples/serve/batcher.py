@@ -1,0 +1,105 @@
+"""Dynamic batching: requests that arrive together are answered by one call of the model."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from examples.serve.limits import Busy
+
+WAIT_SECONDS = 0.004
+
+
+class Batcher:
+    """Collects requests for a few milliseconds and answers all with the same key together.
+
+    The calls run one after the other in a thread of their own. While one runs, the next batch collects, so the batches
+    grow with the load. A request whose client has left is taken out.
+    """
+
+    def __init__(
+        self,
+        answer: Callable[[Any, Sequence[Any]], Sequence[Any]],
+        max_batch: int = 32,
+        max_waiting: int = 256,
+        observe: Callable[[int], None] = lambda size: None,
+    ):
+        """Set the limits.
+
+        Args:
+            answer: returns the answers to a key and its requests, in order; an exception among them is raised for that
+                request alone.
+            max_batch: the largest number of requests of a call.
+            max_waiting: the largest number of requests that wait.
+            observe: is told the size of each batch.
+        """
+        self.answer, self.max_batch, self.max_waiting, self.observe = answer, max_batch, max_waiting, observe
+        self._queues: dict[Hashable, deque[tuple[Any, asyncio.Future]]] = {}
+        self._tasks: set[asyncio.Task] = set()  # asyncio itself keeps no reference to a task
+        self._thread = ThreadPoolExecutor(1)
+
+    @property
+    def waiting(self) -> int:
+        """The number of requests that wait."""
+        return sum(map(len, self._queues.values()))
+
+    async def submit(self, key: Hashable, request: Any) -> Any:
+        """Return the answer to a request.
+
+        Args:
+            key: the run and the settings that all requests of a batch must share.
+            request: what differs between them.
+
+        Raises:
+            Busy: too many requests wait.
+        """
+        if self.waiting >= self.max_waiting:
+            raise Busy("The server is busy; try again in a moment.")
+        future = asyncio.get_running_loop().create_future()
+        if key not in self._queues:
+            self._queues[key] = deque()
+            task = asyncio.create_task(self._drain(key))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        self._queues[key].append((request, future))
+        return await future
+
+    async def _drain(self, key: Hashable) -> None:
+        await asyncio.sleep(WAIT_SECONDS)
+        queue = self._queues[key]
+        while queue:
+            taken = [queue.popleft() for _ in range(min(len(queue), self.max_batch))]
+            await self._answer_batch(key, [(request, future) for request, future in taken if not future.cancelled()])
+        del self._queues[key]
+
+    async def _answer_batch(self, key: Hashable, batch: Sequence[tuple[Any, asyncio.Future]]) -> None:
+        if not batch:
+            return
+        requests = [request for request, _ in batch]
+        self.observe(len(requests))
+        try:
+            answers = await asyncio.get_running_loop().run_in_executor(self._thread, self.answer, key, requests)
+        except Exception as error:
+            answers = [error] * len(batch)
+        for (_, future), answer in zip(batch, answers, strict=True):
+            if future.cancelled():
+                continue
+            if isinstance(answer, Exception):
+                future.set_exception(answer)
+            else:
+                future.set_result(answer)
+
+
+def bucket_size(count: int) -> int:
+    """Return the power of two, at least 2, to which a batch of `count` rows is padded.
+
+    Few shapes mean few graphs and a steady memory. At least 2, because the examples compile another search, by XLA, for
+    a single row: the first request would wait seconds for it.
+    """
+    return max(2, 1 << (count - 1).bit_length())
+
+
+def padded(rows: Sequence[Any]) -> list[Any]:
+    """Return `rows` padded with the last one to their `bucket_size`."""
+    return [*rows, *[rows[-1]] * (bucket_size(len(rows)) - len(rows))]

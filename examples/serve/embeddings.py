@@ -1,0 +1,65 @@
+"""Word vectors of trained models: nearest neighbours, and a map in two dimensions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from examples.serve.limits import Refused
+
+MAP_SIZE = 300
+"""Symbols on a map, the most frequent ones of a translator."""
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """The embeddings of a vocabulary."""
+
+    symbols: Sequence[str]
+    vectors: np.ndarray
+    """float32 [V, E]"""
+
+    def neighbours(self, symbol: str, count: int = 10) -> list[tuple[str, float]]:
+        """Return the `count` symbols of the greatest cosine similarity to `symbol`, with it, the nearest first.
+
+        Raises:
+            Refused: the symbol is not in the vocabulary.
+        """
+        if symbol not in self.symbols:
+            raise Refused(f"{symbol[:40]!r} is not in the vocabulary; it has {self.symbols[-1]!r}, for instance.")
+        index = list(self.symbols).index(symbol)
+        unit = self.vectors / np.maximum(np.linalg.norm(self.vectors, axis=1, keepdims=True), 1e-9)  # V E
+        similarity = unit @ unit[index]  # V
+        order = [i for i in np.argsort(-similarity) if i != index][:count]
+        return [(self.symbols[i], float(similarity[i])) for i in order]
+
+    def map(self, count: int = MAP_SIZE) -> tuple[list[str], np.ndarray]:
+        """Return the first `count` symbols and their first two principal components, float32 [N, 2]."""
+        vectors = self.vectors[:count] - self.vectors[:count].mean(axis=0)  # N E
+        _, _, axes = np.linalg.svd(vectors, full_matrices=False)
+        return list(self.symbols[:count]), vectors @ axes[:2].T  # N 2
+
+
+SIDES = {"text_generation": ("characters",), "nmt_attention": ("source", "target")}
+"""The vocabularies of an example that has word vectors."""
+
+
+def read_embeddings(example: str, model: Any, side: str) -> Embeddings:
+    """Return the embeddings of a model of `example`, without symbols that no text has.
+
+    Raises:
+        Refused: the example has no such vocabulary.
+    """
+    if side not in SIDES.get(example, ()):
+        known = ", ".join(name for sides in SIDES.values() for name in sides)
+        raise Refused(f"This run has no vocabulary {side!r}; the sides are {known}.")
+    if example == "text_generation":
+        return Embeddings(model.vocabulary.symbols, model.model.embedding.embeddings.numpy())
+    from examples.nmt_attention.preprocess.tokenizer import SPECIALS, strip_joiners
+
+    is_source = side == "source"
+    tokenizer = model.source_tokenizer if is_source else model.target_tokenizer
+    part = model.model.encoder if is_source else model.model.decoder
+    symbols = [*map(strip_joiners, tokenizer.vocabulary.symbols)]
+    return Embeddings(symbols[len(SPECIALS) :], part.embedding.embeddings.numpy()[len(SPECIALS) :])

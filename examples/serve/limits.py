@@ -1,0 +1,134 @@
+"""What the service refuses, each with an HTTP status and a plain sentence; nothing here names a path of the machine."""
+
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from fastapi import HTTPException
+
+MAX_TEXT = 2_000
+"""Characters of a prompt, and of a continuation."""
+MAX_SENTENCE = 1_000
+"""Characters of a sentence to translate."""
+MAX_SENTENCES = 32
+MAX_BEAM = 10
+MAX_IMAGES = 64
+MAX_UPLOAD = 10 * 2**20
+"""Bytes of a photo."""
+MAX_BODY = 2**18
+"""Bytes of any other request."""
+_MAX_ADDRESSES = 10_000  # whose requests are counted; the one that asked longest ago is forgotten first
+
+
+class Refused(Exception):  # noqa: N818 (an answer, not an error of the server)
+    """A request that is not answered; `status` is the HTTP status, the message a plain sentence."""
+
+    status = 422
+
+
+class UnknownRun(Refused):
+    """The request names a run that is not in the list, or there is none of its example."""
+
+    status = 404
+
+
+class TooLarge(Refused):
+    """The request is larger than the service takes."""
+
+    status = 413
+
+
+class Busy(Refused):
+    """Too many requests, of all clients or of this one."""
+
+    status = 429
+
+
+class Unusable(Refused):
+    """The run cannot be loaded; the log of the server says why."""
+
+    status = 503
+
+
+class RateLimit:
+    """Counts requests by address: each has a bucket of tokens that refills over a minute."""
+
+    def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic):
+        """Allow `per_minute` requests at once, and that many per minute from then on."""
+        self.per_minute, self.clock = per_minute, clock
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # address -> tokens, time
+
+    def wait_seconds(self, address: str) -> int:
+        """Count a request; return 0 if it is allowed, else the seconds until the next one will be."""
+        now = self.clock()
+        tokens, before = self._buckets.pop(address, (float(self.per_minute), now))
+        tokens = min(self.per_minute, tokens + (now - before) * self.per_minute / 60)
+        allowed = tokens >= 1
+        self._buckets[address] = (tokens - allowed, now)
+        if len(self._buckets) > _MAX_ADDRESSES:
+            self._buckets.popitem(last=False)
+        return 0 if allowed else math.ceil(round((1 - tokens) * 60 / self.per_minute, 3))
+
+
+class LimitRequests:
+    """ASGI middleware that refuses bodies that are too large, and addresses that ask too often."""
+
+    def __init__(self, app: Callable[..., Awaitable[None]], rate: RateLimit, respond: Callable[[Refused], Any]):
+        """Wrap `app`; `respond` makes the response of a refusal."""
+        self.app, self.rate, self.respond = app, rate, respond
+
+    async def __call__(self, scope, receive, send) -> None:
+        """Answer a request, or refuse it before its body is read to the end."""
+        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
+            return await self.app(scope, receive, send)
+        address = scope["client"][0] if scope["client"] else ""
+        if seconds := self.rate.wait_seconds(address):
+            refusal = Busy(f"Too many requests from your address; try again in {seconds} s.")
+            return await self.respond(refusal)(scope, receive, send)
+        is_upload = dict(scope["headers"]).get(b"content-type", b"").startswith(b"multipart/")
+        limit = MAX_UPLOAD if is_upload else MAX_BODY
+        if int(dict(scope["headers"]).get(b"content-length", b"0")) > limit:
+            return await self.respond(TooLarge(_too_large(limit)))(scope, receive, send)
+        await self.app(scope, _counted(receive, limit), send)
+
+
+class RefuseOtherHosts:
+    """ASGI middleware that tells browsers to load nothing from other hosts, whatever a page asks for."""
+
+    POLICY = b"default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'"  # Gradio's scripts are inline in part
+
+    def __init__(self, app: Callable[..., Awaitable[None]]):
+        """Wrap `app`."""
+        self.app = app
+
+    async def __call__(self, scope, receive, send) -> None:
+        """Answer a request with the policy among the headers."""
+
+        async def send_with_policy(message: dict) -> None:
+            if message["type"] == "http.response.start":
+                headers = [(b"content-security-policy", self.POLICY), (b"x-content-type-options", b"nosniff")]
+                message = message | {"headers": [*message.get("headers", ()), *headers]}
+            await send(message)
+
+        await self.app(scope, receive, send_with_policy)
+
+
+def _counted(receive: Callable[[], Awaitable[dict]], limit: int) -> Callable[[], Awaitable[dict]]:
+    """Return `receive`, failing once more than `limit` bytes have come: a body need not say how long it is."""
+    count = 0
+
+    async def receive_and_count() -> dict:
+        nonlocal count
+        message = await receive()
+        count += len(message.get("body", b""))
+        if count > limit:
+            raise HTTPException(TooLarge.status, _too_large(limit))  # what FastAPI passes on while it reads a body
+        return message
+
+    return receive_and_count
+
+
+def _too_large(limit: int) -> str:
+    return f"The request is too large; at most {limit / 2**20:g} MiB are taken."

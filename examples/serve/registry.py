@@ -1,0 +1,182 @@
+"""The runs that are served: found in a folder, chosen from a list by the client, loaded once and only when needed."""
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from common.app.report import flatten, summary_line
+from common.errors import UserError
+from common.io.terminal import one_line, warn
+from common.training.run_directory import RunDirectory
+from examples.serve.limits import UnknownRun, Unusable
+
+EXAMPLES = {
+    "text_generation": "Text",
+    "dcgan": "Images",
+    "nmt_attention": "Translation",
+    "image_captioning": "Captions",
+}
+"""The title of each example on the page."""
+_HEADLINES = {  # the metric of `evaluate` that says most, the first that a run has
+    "text_generation": ("nats_per_char",),
+    "dcgan": ("frechet_distance",),
+    "nmt_attention": ("beam bleu",),
+    "image_captioning": ("beam cider", "exact_match"),
+}
+_MAX_LOADED = 8
+_SECONDS_BETWEEN_SCANS = 1.0
+
+
+@dataclass(frozen=True)
+class ServedRun:
+    """A finished run."""
+
+    id: str
+    """the start of the run's identity, the same wherever the run is"""
+    name: str
+    """the folder below the served one"""
+    example: str
+    summary: str
+    """what it was trained on, for how long, and its headline metric"""
+    created: str
+    directory: RunDirectory
+
+
+def runs_folder(folder: Path, demo: Path = Path("demo")) -> Path:
+    """Return `folder` if it has a run, else the folder of the demo if that has one, else `folder`."""
+    return next((each for each in (folder, demo) if _run_paths(each)), folder)
+
+
+class RunRegistry:
+    """The finished runs in a folder, one or two levels below."""
+
+    def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic):
+        """Set the folder; it is read at the first call of `runs`, and then at most once a second."""
+        self.folder, self.clock = folder, clock
+        self._next_scan = -float("inf")
+        self._state: object = None
+        self._runs: list[ServedRun] = []
+        self._models: OrderedDict[str, Any] = OrderedDict()
+        self._lock = threading.Lock()  # Keras' precision policy is global, so models are built one at a time
+
+    def runs(self, example: str | None = None) -> list[ServedRun]:
+        """Return the finished runs, of one example or of all, the newest first; unusable ones are left out."""
+        if self.clock() >= self._next_scan:
+            self.scan()
+            self._next_scan = self.clock() + _SECONDS_BETWEEN_SCANS
+        return [run for run in self._runs if example in (None, run.example)]
+
+    def scan(self) -> None:
+        """Read the folder now."""
+        state = [(path, path.stat().st_mtime_ns) for path in _run_paths(self.folder)]
+        if state != self._state:
+            found = {run.id: run for path, _ in state if (run := self._describe(path))}
+            self._runs = sorted(found.values(), key=lambda run: (run.created, run.name), reverse=True)
+            self._state = state
+
+    def choose(self, example: str, id_: str | None = None) -> ServedRun:
+        """Return the run with this id, by default the newest of the example.
+
+        Raises:
+            UnknownRun: there is none.
+        """
+        runs = self.runs(example)
+        if not runs:
+            raise UnknownRun(f"There is no finished run of {example} yet; train one, for instance on the page.")
+        for run in runs:
+            if id_ in (None, run.id):
+                return run
+        raise UnknownRun(f"There is no run of {example} with this id; /v1/runs lists them.")
+
+    def model(self, run: ServedRun) -> Any:
+        """Return the model of a run, loaded at the first call; the one used longest ago makes room for it.
+
+        Raises:
+            Unusable: the run is damaged.
+        """
+        with self._lock:
+            if run.id not in self._models:
+                try:
+                    self._models[run.id] = _LOADERS[run.example](run.directory)
+                except UserError as error:
+                    warn(f"note: {error}")
+                    raise Unusable(f"The run {run.name} cannot be loaded; the server's log says why.") from error
+                if len(self._models) > _MAX_LOADED:
+                    self._models.popitem(last=False)
+            self._models.move_to_end(run.id)
+            return self._models[run.id]
+
+    def loaded(self, run: ServedRun) -> Any | None:
+        """Return the model of a run if it is loaded, without waiting for one that is being loaded."""
+        return self._models.get(run.id)
+
+    def _describe(self, report: Path) -> ServedRun | None:
+        directory = RunDirectory(report.parent)
+        try:
+            config = directory.read_config()
+            if config.example not in EXAMPLES:
+                return None
+            RunDirectory.open(directory.path, config.example)
+            name = one_line(directory.path.relative_to(self.folder).as_posix())
+            summary = f"{summary_line(directory)} {_headline(directory, config.example)}".strip()
+            return ServedRun(
+                directory.identity[:12], name, config.example, one_line(summary), config.created, directory
+            )
+        except UserError as error:
+            warn(f"note: not served: {error}")
+            return None
+
+
+def _run_paths(folder: Path) -> list[Path]:
+    """Return the reports of finished runs: `train` writes it last."""
+    found = [*folder.glob("*/report.html"), *folder.glob("*/*/report.html")]
+    return sorted(path for path in found if (path.parent / "config.json").is_file())
+
+
+def _headline(directory: RunDirectory, example: str) -> str:
+    evaluation = directory.read_evaluation()
+    metrics = flatten(evaluation.metrics) if evaluation else {}
+    for name in _HEADLINES[example]:
+        if isinstance(metrics.get(name), int | float):
+            return f"Measured on the {evaluation.split} data: {name.replace('_', ' ')} {metrics[name]:.3f}."
+    rows = directory.read_metrics()
+    return f"Validation loss {min(row['val_loss'] for row in rows):.3f}." if rows and "val_loss" in rows[0] else ""
+
+
+# TensorFlow is imported by the loaders, so that the list of runs is there before it.
+
+
+def _load_text(run: RunDirectory) -> Any:
+    from examples.text_generation.demo import TextGenerator
+
+    return TextGenerator.load(run)
+
+
+def _load_dcgan(run: RunDirectory) -> Any:
+    from examples.dcgan.demo import ImageGenerator
+
+    return ImageGenerator.load(run)
+
+
+def _load_translation(run: RunDirectory) -> Any:
+    from examples.nmt_attention.demo import SentenceTranslator
+
+    return SentenceTranslator.load(run)
+
+
+def _load_captioning(run: RunDirectory) -> Any:
+    from examples.image_captioning.demo import PhotoCaptioner
+
+    return PhotoCaptioner.load(run)
+
+
+_LOADERS: dict[str, Callable[[RunDirectory], Any]] = {
+    "text_generation": _load_text,
+    "dcgan": _load_dcgan,
+    "nmt_attention": _load_translation,
+    "image_captioning": _load_captioning,
+}

@@ -1,0 +1,188 @@
+"""The requests and answers of the API, with the range of every value."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from common.app.cli import MAX_SEED
+from examples.serve.limits import (
+    MAX_BEAM,
+    MAX_IMAGES,
+    MAX_SENTENCE,
+    MAX_SENTENCES,
+    MAX_TEXT,
+    Refused,
+    TooLarge,
+)
+
+RunId = Annotated[str, Field(pattern=r"^[0-9a-f]{12}$", description="from /v1/runs; by default the newest run")]
+Sentence = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_SENTENCE)]
+Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]
+Latent = Annotated[list[Annotated[float, Field(ge=-100, le=100)]], Field(min_length=1, max_length=4096)]
+Rows = list[list[float]]
+
+
+def refusal(error: Mapping[str, Any]) -> Refused:
+    """Return the refusal of a request whose value pydantic found wrong; `error` is the first of its errors."""
+    if error["type"] == "json_invalid":
+        return Refused("The body is not valid JSON.")
+    name = " ".join(str(part) for part in error["loc"] if part not in ("body", "query")).replace("_", " ")
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] in ("string_too_long", "too_long"):
+        return TooLarge(f"{name}: {message[:1].lower()}{message[1:]}, got {len(error['input']):,}.")
+    if error["type"] == "string_too_short" and not error["input"].strip():
+        return Refused(f"{name}: expected some text, got none.")
+    return Refused(f"{name}: {message[:1].lower()}{message[1:]}." if name else f"{message}.")
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    run: RunId | None = None
+
+
+class _BeamSearch(BaseModel):
+    beam: int = Field(5, ge=1, le=MAX_BEAM, description="hypotheses side by side; 1 is greedy search")
+    n_best: int = Field(1, ge=1, le=MAX_BEAM, description="answers to return, at most beam")
+
+    @model_validator(mode="after")
+    def _check(self):
+        if self.n_best > self.beam:
+            raise ValueError(f"n_best should be at most beam, which is {self.beam}")
+        return self
+
+
+class RunSummary(BaseModel):
+    """A finished run."""
+
+    id: str
+    name: str
+    example: str
+    summary: str
+    created: str
+    newest: bool = Field(description="whether it answers when a request names no run")
+
+
+class Refusal(BaseModel):
+    """The answer to a request that is refused."""
+
+    detail: str = Field(description="a plain sentence")
+
+
+class GenerateText(_Request):
+    """A prompt to continue."""
+
+    prompt: Text
+    length: int = Field(200, ge=1, le=MAX_TEXT, description="characters")
+    temperature: float = Field(0.8, ge=0, le=5)
+    top_k: int = Field(0, ge=0, le=65_536, description="0 keeps all")
+    top_p: float = Field(1.0, gt=0, le=1)
+    seed: int = Field(1, ge=0, le=MAX_SEED)
+
+
+class TextPiece(BaseModel):
+    """Some characters of a continuation: a line of the stream."""
+
+    text: str
+
+
+class MeasureText(_Request):
+    """A text whose loss is measured."""
+
+    text: Annotated[str, Field(min_length=2, max_length=MAX_TEXT)]
+
+
+class TextLosses(BaseModel):
+    """The negative log-likelihood of each character but the first."""
+
+    text: str
+    nll_bits: list[float]
+    predictions: list[list[str]] = Field(description="the likeliest three in place of each character")
+    mean_bits: float
+
+
+class GenerateImages(_Request):
+    """Images of a seed, or of given latents."""
+
+    seed: int = Field(1, ge=0, le=MAX_SEED)
+    count: int = Field(16, ge=1, le=MAX_IMAGES)
+    latents: Annotated[list[Latent], Field(min_length=1, max_length=MAX_IMAGES)] | None = Field(
+        None, description="vectors to map to images, in place of seed and count"
+    )
+
+
+class Images(BaseModel):
+    """Generated images and their latents."""
+
+    images: list[str] = Field(description="PNG files as data URIs")
+    latents: Rows
+
+
+class TranslateSentences(_Request, _BeamSearch):
+    """Sentences to translate."""
+
+    sentences: Annotated[list[Sentence], Field(min_length=1, max_length=MAX_SENTENCES)]
+    length_penalty: float = Field(1.0, ge=0, le=5)
+
+
+class TranslationOut(BaseModel):
+    """A translation with its attention weights."""
+
+    text: str
+    score: float = Field(description="ln p / tokens ** length_penalty")
+    tokens: list[str]
+    source_tokens: list[str]
+    attention: Rows = Field(description="a row a token, a column a source token")
+
+
+class Translations(BaseModel):
+    """The n best translations of each sentence; none of one without words."""
+
+    translations: list[list[TranslationOut]]
+
+
+class ScoreTranslation(_Request):
+    """A translation to score."""
+
+    source: Sentence
+    translation: Sentence
+
+
+class TranslationScore(BaseModel):
+    """How likely the model finds a translation."""
+
+    score: float = Field(description="mean ln p of the tokens and the end")
+    tokens: list[str]
+    nll: list[float] = Field(description="-ln p in nats of each token and of the end")
+    source_tokens: list[str]
+    attention: Rows
+
+
+class CaptionOut(BaseModel):
+    """A caption with the attention of each word."""
+
+    text: str
+    score: float = Field(description="ln p / words ** length_penalty")
+    words: list[str]
+    attention: list[Rows] = Field(description="for each word a grid over the photo, which sums to 1")
+
+
+class Captions(BaseModel):
+    """The n best captions of a photo."""
+
+    captions: list[CaptionOut]
+
+
+class Neighbour(BaseModel):
+    """A symbol near another one."""
+
+    symbol: str
+    similarity: float = Field(description="cosine of the angle between the vectors")
+
+
+class MapPoint(BaseModel):
+    """A symbol on the map of embeddings."""
+
+    symbol: str
+    x: float
+    y: float

@@ -1,0 +1,269 @@
+"""What the service does, for the API and the page alike: each function takes a checked request and gives its answer."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from common.data.images import decode_image, from_pixels
+from common.errors import UserError
+from examples.serve import embeddings, schemas
+from examples.serve.batcher import Batcher, padded
+from examples.serve.embeddings import Embeddings
+from examples.serve.limits import MAX_UPLOAD, Refused, TooLarge
+from examples.serve.registry import RunRegistry, ServedRun
+
+PIECE = 32
+"""Characters of a piece of a stream."""
+
+
+class Service:
+    """The trained models behind their batchers. TensorFlow is imported by the first request, or by `warm_up`."""
+
+    def __init__(
+        self,
+        registry: RunRegistry,
+        max_batch: int = 32,
+        max_waiting: int = 256,
+        observe: Callable[[str, int], None] = lambda name, size: None,
+    ):
+        """Make a batcher for each kind of request; `observe` is told the kind and the size of each batch."""
+        self.registry, self.observe = registry, observe
+
+        def batcher(name: str, answer: Callable[[Any, Sequence[Any]], Sequence[Any]]) -> Batcher:
+            return Batcher(answer, max_batch, max_waiting, lambda size: self.observe(name, size))
+
+        self.batchers = {
+            "text_begin": batcher("text_begin", _begin_texts),
+            "text_pieces": batcher("text_pieces", _write_pieces),
+            "text_loss": batcher("text_loss", _measure_texts),
+            "images": batcher("images", _generate_images),
+            "translate": batcher("translate", _translate),
+            "score": batcher("score", _score),
+            "caption": batcher("caption", _caption),
+        }
+
+    async def warm_up(self, *names: str) -> None:
+        """Load the newest run of each example named and answer a request, which compiles what the next ones need."""
+        first_requests = {
+            "nmt_attention": lambda: self.translate(schemas.TranslateSentences(sentences=["a"])),
+            "text_generation": self._first_text,
+            "dcgan": lambda: self.images(schemas.GenerateImages()),
+            "image_captioning": lambda: self.caption(Image.new("RGB", (32, 32)), beam=3),
+        }
+        for example in names:
+            if self.registry.runs(example):
+                with contextlib.suppress(Refused):  # told in the log by then; the others are still served
+                    await first_requests[example]()
+
+    async def _first_text(self) -> None:
+        _, model = await self.load("text_generation", None)
+        async for _ in self.generate_text(schemas.GenerateText(prompt=model.vocabulary.symbols[-1], length=1)):
+            pass
+
+    async def load(self, example: str, id_: str | None) -> tuple[ServedRun, Any]:
+        """Return the run with this id, by default the newest, and its model.
+
+        Raises:
+            UnknownRun: there is none.
+            Unusable: it is damaged.
+        """
+        run = self.registry.choose(example, id_)
+        return run, self.registry.loaded(run) or await asyncio.to_thread(self.registry.model, run)
+
+    async def generate_text(self, request: schemas.GenerateText) -> AsyncIterator[str]:
+        """Yield the continuation of a prompt, `PIECE` characters at a time.
+
+        Texts with the same sampling settings are written together; each joins and leaves between two pieces.
+
+        Raises:
+            Refused: the prompt has characters that the model never saw; likewise in all functions here, what cannot
+                be answered.
+        """
+        _, model = await self.load("text_generation", request.run)
+        _require_known(model, request.prompt)
+        pieces = -(-request.length // PIECE)
+        begin = (request.prompt, request.seed, pieces * PIECE)
+        text, uniforms = await self.batchers["text_begin"].submit((model,), begin)
+        key = (model, request.temperature, request.top_k, request.top_p)
+        for number in range(pieces):
+            noise = uniforms[number * PIECE : (number + 1) * PIECE]
+            written, text = await self.batchers["text_pieces"].submit(key, (text, noise))
+            yield written[: request.length - number * PIECE]
+
+    async def measure_text(self, request: schemas.MeasureText) -> schemas.TextLosses:
+        """Return the loss of each character of a text."""
+        _, model = await self.load("text_generation", request.run)
+        _require_known(model, request.text)
+        losses = await self.batchers["text_loss"].submit((model,), request.text)
+        return schemas.TextLosses(
+            text=losses.text,
+            nll_bits=losses.nll_bits.astype(float).round(4).tolist(),
+            predictions=[list(each) for each in losses.predictions],
+            mean_bits=float(losses.nll_bits.mean()),
+        )
+
+    async def latents(self, run_id: str | None, seed: int, count: int) -> np.ndarray:
+        """Return the latents of a seed, float32 [count, Z]."""
+        _, model = await self.load("dcgan", run_id)
+        from examples.dcgan.demo import sample_latents
+
+        return sample_latents(count, model.model.latent_dim, seed).numpy()
+
+    async def pixels(self, run_id: str | None, latents: np.ndarray) -> np.ndarray:
+        """Return the images uint8 [N, H, W, C] of latents float32 [N, Z]."""
+        _, model = await self.load("dcgan", run_id)
+        if latents.shape[1] != model.model.latent_dim:
+            raise Refused(f"A latent of this run has {model.model.latent_dim} numbers, got {latents.shape[1]}.")
+        return await self.batchers["images"].submit((model,), latents)
+
+    async def images(self, request: schemas.GenerateImages) -> schemas.Images:
+        """Return the images of a seed, or of given latents."""
+        if request.latents is None:
+            latents = await self.latents(request.run, request.seed, request.count)
+        elif len({*map(len, request.latents)}) > 1:
+            raise Refused("The latents have different lengths.")
+        else:
+            latents = np.array(request.latents, np.float32)
+        pixels = await self.pixels(request.run, latents)
+        from examples.serve.widgets import data_uri
+
+        return schemas.Images(images=[data_uri(from_pixels(each)) for each in pixels], latents=latents.tolist())
+
+    async def translate(self, request: schemas.TranslateSentences) -> schemas.Translations:
+        """Return the n best translations of each sentence."""
+        _, model = await self.load("nmt_attention", request.run)
+        key = (model, request.beam, request.length_penalty)
+        submit = self.batchers["translate"].submit
+        found = await asyncio.gather(*(submit(key, sentence) for sentence in request.sentences))
+        return schemas.Translations(
+            translations=[[_translation(each) for each in beams[: request.n_best]] for beams in found]
+        )
+
+    async def score(self, request: schemas.ScoreTranslation) -> schemas.TranslationScore:
+        """Return how likely the model finds a translation."""
+        _, model = await self.load("nmt_attention", request.run)
+        pair = request.source, request.translation
+        found = await self.batchers["score"].submit((model,), pair)
+        if found is None:
+            raise Refused("The source and the translation should each have at least one word.")
+        return schemas.TranslationScore(
+            score=found.score,
+            tokens=found.tokens,
+            nll=found.nll.astype(float).round(4).tolist(),
+            source_tokens=found.source_tokens,
+            attention=_rounded(found.attention),
+        )
+
+    async def caption(
+        self, image: Image.Image, run: str | None = None, beam: int = 3, n_best: int = 1, length_penalty: float = 0.7
+    ) -> schemas.Captions:
+        """Return the n best captions of an image."""
+        _, model = await self.load("image_captioning", run)
+        key = (model, beam, length_penalty)
+        found = await self.batchers["caption"].submit(key, image)
+        return schemas.Captions(
+            captions=[
+                schemas.CaptionOut(
+                    text=each.text, score=each.score, words=each.words, attention=_rounded(each.attention)
+                )
+                for each in found[:n_best]
+            ]
+        )
+
+    async def embeddings(self, example: str, run: str | None, side: str) -> Embeddings:
+        """Return the word vectors of a run."""
+        _, model = await self.load(example, run)
+        return embeddings.read_embeddings(example, model, side)
+
+
+def read_upload(content: bytes, name: str) -> Image.Image:
+    """Return the image of an uploaded file, which passes the same checks as a file of this machine.
+
+    Raises:
+        TooLarge: it has too many bytes.
+        Refused: it is no picture that can be read.
+    """
+    if len(content) > MAX_UPLOAD:
+        raise TooLarge(f"The photo is too large; at most {MAX_UPLOAD / 2**20:g} MiB are taken.")
+    try:
+        return decode_image(content, name).convert("RGB")
+    except UserError as error:
+        raise Refused(str(error)) from error
+
+
+# The functions below run in the threads of the batchers: a key and its requests in, the answers out.
+
+
+def _begin_texts(key: tuple, requests: Sequence[tuple[str, int, int]]) -> list[Any]:
+    from common.nn.sampling import uniform_noise
+
+    [model] = key
+    return [(model.read(prompt), uniform_noise(seed, 1, length)[:, 0].numpy()) for prompt, seed, length in requests]
+
+
+def _write_pieces(key: tuple, requests: Sequence[tuple[Any, np.ndarray]]) -> list[Any]:
+    from examples.text_generation.demo import Sampling
+
+    model, temperature, top_k, top_p = key
+    texts, noises = zip(*padded(requests), strict=True)
+    written = model.write_together(texts, np.stack(noises, axis=1), Sampling(temperature, top_k, top_p))
+    return written[: len(requests)]
+
+
+def _measure_texts(key: tuple, texts: Sequence[str]) -> list[Any]:
+    from examples.text_generation.demonstrate.loss_heatmap import character_losses
+
+    [model] = key
+    return [character_losses(model, text, context=1) for text in texts]
+
+
+def _generate_images(key: tuple, requests: Sequence[np.ndarray]) -> list[np.ndarray]:
+    [model] = key
+    latents = np.concatenate(requests)  # N Z
+    pixels = model.generate(np.stack(padded(latents)))
+    return np.split(pixels[: len(latents)], np.cumsum([len(each) for each in requests])[:-1])
+
+
+def _translate(key: tuple, sentences: Sequence[str]) -> list[Any]:
+    model, beam, length_penalty = key
+    return model.translate(padded(sentences), beam, length_penalty)[: len(sentences)]
+
+
+def _score(key: tuple, pairs: Sequence[tuple[str, str]]) -> list[Any]:
+    from examples.nmt_attention.demonstrate.scoring import score_translations
+
+    [model] = key
+    return score_translations(model, padded(pairs))[: len(pairs)]
+
+
+def _caption(key: tuple, images: Sequence[Image.Image]) -> list[Any]:
+    from examples.image_captioning.demo import BeamSearchOptions
+
+    model, beam, length_penalty = key
+    features = model.encode_images(padded(images))
+    return model.hypotheses(features, BeamSearchOptions(beam, length_penalty))[: len(images)]
+
+
+def _require_known(model: Any, text: str) -> None:
+    try:
+        model.vocabulary.encode(text)
+    except UserError as error:
+        raise Refused(str(error)) from error
+
+
+def _translation(translation: Any) -> schemas.TranslationOut:
+    return schemas.TranslationOut(
+        text=translation.text,
+        score=translation.score,
+        tokens=translation.tokens,
+        source_tokens=translation.source_tokens,
+        attention=_rounded(translation.attention),
+    )
+
+
+def _rounded(weights: np.ndarray) -> list:
+    return np.round(weights.astype(float), 4).tolist()

@@ -1,0 +1,84 @@
+"""What all tabs share: the menu of runs, and handlers that answer with a sentence instead of failing."""
+
+import functools
+import inspect
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+from pydantic import ValidationError
+
+from examples.serve import schemas, widgets
+from examples.serve.limits import Refused
+from examples.serve.service import Service
+from examples.serve.training import TinyTraining
+
+PRIVATE = {"api_visibility": "private"}  # the API is that of api.py
+
+
+@dataclass(frozen=True)
+class Page:
+    """What the tabs are built with."""
+
+    blocks: gr.Blocks
+    service: Service
+    training: TinyTraining
+
+    def run_menu(self, example: str) -> gr.Dropdown:
+        """Return a menu of the runs of an example, with a line on the chosen one; without runs, a button trains one."""
+        registry = self.service.registry
+        menu = gr.Dropdown(label="Run", choices=_choices(self, example), interactive=True)
+        about = gr.HTML(elem_classes="about")
+        train = gr.Button(f"Train the tiny example (about a minute): {example}", visible=False)
+
+        async def show() -> tuple[Any, Any]:
+            registry.scan()
+            choices = _choices(self, example)
+            value = choices[0][1] if choices else None
+            return gr.Dropdown(choices=choices, value=value), gr.Button(visible=not choices)
+
+        async def describe(run: str | None) -> str:
+            found = [each for each in registry.runs(example) if each.id == run]
+            return widgets.message(found[0].summary if found else "No finished run of this example yet.")
+
+        async def train_tiny() -> AsyncIterator[str]:
+            async for line in self.training.train(example):
+                yield widgets.message(line)
+
+        self.blocks.load(show, None, [menu, train], **PRIVATE).then(describe, menu, about, **PRIVATE)
+        menu.change(describe, menu, about, **PRIVATE)
+        train.click(answer(train_tiny), None, about, **PRIVATE).then(show, None, [menu, train], **PRIVATE)
+        return menu
+
+
+def _choices(page: Page, example: str) -> list[tuple[str, str]]:
+    return [(f"{run.name} ({run.created})", run.id) for run in page.service.registry.runs(example)]
+
+
+def answer(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """Return an asynchronous handler, or generator, of one HTML output that shows what is refused as a sentence."""
+    if inspect.isasyncgenfunction(handler):
+
+        @functools.wraps(handler)
+        async def stream(*values: Any) -> AsyncIterator[str]:
+            try:
+                async for piece in handler(*values):
+                    yield piece
+            except (Refused, ValidationError) as error:
+                yield widgets.message(_sentence(error), is_error=True)
+
+        return stream
+
+    @functools.wraps(handler)
+    async def respond(*values: Any) -> str:
+        try:
+            return await handler(*values)
+        except (Refused, ValidationError) as error:
+            return widgets.message(_sentence(error), is_error=True)
+
+    return respond
+
+
+def _sentence(error: Refused | ValidationError) -> str:
+    return str(error if isinstance(error, Refused) else schemas.refusal(error.errors()[0]))

@@ -1,0 +1,19 @@
+from examples.serve.limits import RateLimit
+
+
+def test_a_bucket_refills_over_the_minute_and_each_address_has_its_own():
+    now = [0.0]
+    limit = RateLimit(per_minute=3, clock=lambda: now[0])
+    assert [limit.wait_seconds("a") for _ in range(4)] == [0, 0, 0, 20]
+    assert limit.wait_seconds("b") == 0
+    now[0] = 19
+    assert limit.wait_seconds("a") == 1
+    now[0] = 20
+    assert limit.wait_seconds("a") == 0
+
+
+def test_the_addresses_that_asked_longest_ago_are_forgotten():
+    limit = RateLimit(per_minute=1)
+    for number in range(10_050):
+        limit.wait_seconds(str(number))
+    assert len(limit._buckets) == 10_000 and "0" not in limit._buckets

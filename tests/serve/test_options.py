@@ -1,0 +1,48 @@
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+
+import pytest
+
+from common.errors import UserError
+from examples.serve import options
+from examples.serve.options import ServeOptions, serve
+
+
+def test_without_the_packages_one_line_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(options, "find_spec", lambda name: None if name == "uvicorn" else object())
+    with pytest.raises(UserError, match=r"\(uvicorn\): pip install -r requirements-page.txt, or"):
+        serve(ServeOptions())
+
+
+def test_an_address_in_use_is_told_in_one_line(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(UserError, match=f"^127.0.0.1:{port}: cannot listen there .* use another --port"):
+            serve(ServeOptions(runs=tmp_path, port=port))
+
+
+@pytest.mark.parametrize("flags", [{"port": 70_000}, {"requests_per_minute": 0}, {"max_batch": 0}, {"max_waiting": 0}])
+def test_values_out_of_range_are_refused(flags):
+    with pytest.raises(UserError, match="expected"):
+        ServeOptions(**flags)
+
+
+def test_the_command_serves_until_it_is_stopped_and_leaves_nothing(tmp_path):
+    command = [sys.executable, "-m", "examples", "serve", "--runs", str(tmp_path / "none"), "--port", "0"]
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    try:
+        address = server.stdout.readline().split()[-1]
+        assert address.startswith("http://127.0.0.1:")
+        assert urllib.request.urlopen(f"{address}/healthz", timeout=60).read() == b'{"status":"ok"}'
+        assert urllib.request.urlopen(address, timeout=60).status == 200  # the page, or without Gradio the description
+        server.send_signal(signal.SIGTERM)
+        _, errors = server.communicate(timeout=60)
+    finally:
+        server.kill()
+    assert server.returncode == 128 + signal.SIGTERM and "Traceback" not in errors
+    assert [*tmp_path.iterdir()] == []

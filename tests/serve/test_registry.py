@@ -1,0 +1,101 @@
+import json
+
+import pytest
+
+from common.errors import UserError
+from common.training.run_directory import RunDirectory
+from examples.serve import registry
+from examples.serve.limits import UnknownRun, Unusable
+from examples.serve.registry import RunRegistry, runs_folder
+
+
+def make_run(path, example="dcgan", finished=True, created="2026-11-28 12:00:00", seed=1):
+    run = RunDirectory.start(path, example, {"data": "/home/someone/pictures", "seed": seed}, {})
+    run.config.write_text(json.dumps(json.loads(run.config.read_text()) | {"created": created}))
+    if finished:
+        run.report.write_text("")
+    return run
+
+
+def test_the_newest_finished_run_answers_unless_another_is_named(tmp_path):
+    make_run(tmp_path / "one", created="2026-11-28 12:00:00")
+    make_run(tmp_path / "deeper" / "two", created="2026-11-28 13:00:00", seed=2)
+    make_run(tmp_path / "three", finished=False, created="2026-11-28 14:00:00", seed=3)
+    found = RunRegistry(tmp_path)
+    newest, older = found.runs("dcgan")
+    assert (newest.name, older.name) == ("deeper/two", "one")
+    assert found.choose("dcgan") == newest and found.choose("dcgan", older.id) == older
+
+
+def test_a_run_that_finishes_later_is_found(tmp_path):
+    now = [0.0]
+    found = RunRegistry(tmp_path, clock=lambda: now[0])
+    assert found.runs() == []
+    make_run(tmp_path / "one")
+    assert found.runs() == []  # the folder is not read at every request
+    now[0] = 1
+    assert [run.name for run in found.runs()] == ["one"]
+
+
+@pytest.mark.parametrize("id_", ["../one", "one", "0" * 12])
+def test_a_run_is_chosen_by_an_id_from_the_list_and_never_by_a_path(tmp_path, id_):
+    make_run(tmp_path / "one")
+    with pytest.raises(UnknownRun, match="/v1/runs lists them"):
+        RunRegistry(tmp_path).choose("dcgan", id_)
+    with pytest.raises(UnknownRun, match="no finished run of nmt_attention"):
+        RunRegistry(tmp_path).choose("nmt_attention")
+
+
+def test_the_summary_names_no_folder_of_the_machine(tmp_path):
+    make_run(tmp_path / "one")
+    [run] = RunRegistry(tmp_path).runs()
+    assert "/home" not in run.summary and "pictures" in run.summary and str(tmp_path) not in run.name
+
+
+def test_a_damaged_run_is_left_out_and_the_log_says_why(tmp_path, capsys):
+    make_run(tmp_path / "one").evaluation.write_text("{")
+    assert RunRegistry(tmp_path).runs() == []
+    assert "not served" in capsys.readouterr().err
+
+
+def test_a_model_is_loaded_once_and_only_when_needed(tmp_path, monkeypatch):
+    loaded = []
+    monkeypatch.setitem(registry._LOADERS, "dcgan", lambda run: loaded.append(run) or object())
+    make_run(tmp_path / "one")
+    found = RunRegistry(tmp_path)
+    run = found.choose("dcgan")
+    assert found.loaded(run) is None
+    assert found.model(run) is found.model(run) is found.loaded(run) and len(loaded) == 1
+
+
+def test_only_the_models_used_last_are_kept(tmp_path, monkeypatch):
+    monkeypatch.setitem(registry._LOADERS, "dcgan", lambda run: object())
+    monkeypatch.setattr(registry, "_MAX_LOADED", 2)
+    for number in range(3):
+        make_run(tmp_path / str(number), seed=number)
+    found = RunRegistry(tmp_path)
+    first, second, third = found.runs()
+    for run in (first, second, first, third):
+        found.model(run)
+    assert found.loaded(second) is None and found.loaded(first) and found.loaded(third)
+
+
+def test_a_run_that_cannot_be_loaded_is_told_without_its_path(tmp_path, monkeypatch, capsys):
+    def fail(run):
+        raise UserError(f"{run.path}: damaged")
+
+    monkeypatch.setitem(registry._LOADERS, "dcgan", fail)
+    make_run(tmp_path / "one")
+    found = RunRegistry(tmp_path)
+    with pytest.raises(Unusable) as refused:
+        found.model(found.choose("dcgan"))
+    assert str(tmp_path) not in str(refused.value) and str(tmp_path) in capsys.readouterr().err
+
+
+def test_without_a_run_those_of_the_demo_are_served(tmp_path):
+    runs, demo = tmp_path / "runs", tmp_path / "demo"
+    assert runs_folder(runs, demo) == runs
+    make_run(demo / "dcgan")
+    assert runs_folder(runs, demo) == demo
+    make_run(runs / "dcgan" / "tiny")
+    assert runs_folder(runs, demo) == runs

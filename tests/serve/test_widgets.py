@@ -1,0 +1,46 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from examples.serve import widgets
+from examples.serve.embeddings import Embeddings
+from examples.serve.schemas import CaptionOut, TextLosses, TranslationOut
+
+SCRIPT = "<script>alert(1)</script>"
+
+
+def translation(word):
+    return TranslationOut(text=word, score=-1, tokens=[word], source_tokens=[word, "b"], attention=[[0.75, 0.01]])
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        widgets.message(SCRIPT),
+        widgets.text(SCRIPT, SCRIPT),
+        widgets.losses(TextLosses(text=SCRIPT[:1], nll_bits=[1], predictions=[[SCRIPT]], mean_bits=1), SCRIPT),
+        widgets.table([[SCRIPT]], [SCRIPT], SCRIPT),
+        widgets.picture(Image.new("L", (2, 2)), SCRIPT, SCRIPT),
+        widgets.translation([translation(SCRIPT)]),
+        widgets.embeddings_map(Embeddings([SCRIPT, "b"], np.eye(2)), []),
+    ],
+)
+def test_whatever_a_user_writes_appears_as_text(html):
+    assert "<script" not in html and "&lt;script&gt;" in html
+
+
+def test_a_caption_is_escaped_and_has_a_lit_photo_for_each_word():
+    found = [CaptionOut(text=SCRIPT, score=-1, words=[SCRIPT, "b"], attention=[[[1.0]], [[1.0]]])]
+    html = widgets.caption(Image.new("RGB", (8, 4)), found)
+    assert "<script" not in html and html.count("data:image/jpeg") == 3
+
+
+def test_pointing_at_a_word_lights_its_source_words_in_proportion():
+    html = widgets.translation([translation("a")])
+    assert ":has(.t0:is(:hover, :focus)) .s0 { background: rgba(251, 146, 60, 0.75); }" in html
+    assert ".s1 {" not in html  # too little weight
+
+
+def test_an_error_is_read_out_by_screen_readers():
+    assert 'role="alert"' in widgets.message("no", is_error=True)
+    assert 'role="status"' in widgets.message("yes")
