@@ -19,9 +19,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-import keras
 import platformdirs
-import tensorflow as tf
 from pydantic import ConfigDict, Field, with_config
 
 import common
@@ -30,7 +28,6 @@ from common.io.files import is_temporary, read_plain, remove_temporary_files, re
 from common.io.lock import exclusive
 from common.io.records import Json, Line, Seconds, read_record
 from common.io.terminal import echo
-from common.training.hardware import describe_hardware
 
 _MAX_CONFIG_BYTES = 1 << 20
 _MAX_METRICS_BYTES = 1 << 26
@@ -243,6 +240,10 @@ class RunDirectory:
         remove_temporary_files(self.path)
 
     def _create(self, example: str, settings: Mapping[str, Any], data: Mapping[str, Any]) -> None:
+        # Here because they import TensorFlow, which those who only read a run do not need.
+        from common.training.hardware import describe_hardware
+        from common.training.versions import installed_versions
+
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -255,8 +256,7 @@ class RunDirectory:
             "data": data,
             "versions": {
                 "python": platform.python_version(),
-                "tensorflow": tf.__version__,
-                "keras": keras.__version__,
+                **installed_versions(),
                 "eager-examples": common.__version__,
             },
             "created": time.strftime("%Y-%m-%d %H:%M:%S"),

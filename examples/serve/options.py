@@ -7,9 +7,12 @@ import tempfile
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from common.app.cli import Options, require_between
+from annotated_types import Interval
+
+from common.app.cli import Options
+from common.app.intervals import Count
 from common.errors import Interrupted, UserError
 from common.io.terminal import echo, warn
 
@@ -30,25 +33,14 @@ class ServeOptions(Options):
     """Folder with run directories, one or two levels below. Without any run in it, those in demo/ are used."""
     host: str = "127.0.0.1"
     """Address to listen at. Only programs on this machine reach 127.0.0.1; 0.0.0.0 is reached by the whole network."""
-    port: int = 7860
+    port: Annotated[int, Interval(ge=0, le=65_535)] = 7860
     """Port to listen at; 0 chooses a free one."""
-    requests_per_minute: int = 600
+    requests_per_minute: Count = 600
     """Largest number of requests from one address, GET requests aside."""
-    max_batch: int = 32
+    max_batch: Annotated[int, Interval(ge=1, le=256)] = 32
     """Largest number of requests that are answered together; 1 answers each by itself."""
-    max_waiting: int = 256
+    max_waiting: Annotated[int, Interval(ge=1, le=10_000)] = 256
     """Largest number of requests of a kind that wait; the next is told that the server is busy."""
-
-    def __post_init__(self):
-        """Check the ranges.
-
-        Raises:
-            UserError: a value is out of its range.
-        """
-        require_between(0, 65_535, self, "port")
-        require_between(1, 10**6, self, "requests_per_minute")
-        require_between(1, 256, self, "max_batch")
-        require_between(1, 10_000, self, "max_waiting")
 
 
 def serve(options: ServeOptions) -> None:
