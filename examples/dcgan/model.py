@@ -127,8 +127,7 @@ def generator_loss(fake_logits: tf.Tensor) -> tf.Tensor:
 #
 # Both tapes record the same forward pass. Each tape then gives the gradients of one loss with respect to the weights of
 # one network. The published images come from the **EMA generator**, whose weights are an exponential moving average of
-# the generator's (Karras et al. 2018, arXiv:1710.10196). Both networks circle around an equilibrium; the average is
-# closer to it (Yazıcı et al. 2019, arXiv:1806.04498).
+# the generator's (Karras et al. 2018, arXiv:1710.10196): both networks circle around an equilibrium.
 
 
 # %%
@@ -143,8 +142,7 @@ class DCGAN(AdversarialModel):
         self.channels, self.latent_dim, self.real_label = channels, latent_dim, real_label
         self.generator = Generator(image_size, channels, base_channels)
         self.discriminator = Discriminator(image_size, base_channels)
-        copy = Generator(image_size, channels, base_channels)
-        self.ema_generator = ExponentialMovingAverage(copy, ema_decay, name="ema_generator")
+        self.ema_generator = ExponentialMovingAverage(Generator(image_size, channels, base_channels), ema_decay)
         self.seed_generator = keras.random.SeedGenerator()  # saved with the weights, so that a resumed run is the same
 
     def call(self, z: tf.Tensor) -> tf.Tensor:
@@ -154,15 +152,14 @@ class DCGAN(AdversarialModel):
     def train_step(self, real: tf.Tensor) -> dict[str, tf.Tensor]:
         """Run one training step on real images float32 [B, H, W, C] in [-1, 1]; return the metrics of the batch."""
         z = self.sample_latents(tf.shape(real)[0])  # B Z
-        with tf.GradientTape() as generator_tape, tf.GradientTape() as discriminator_tape:
+        with tf.GradientTape() as tape_g, tf.GradientTape() as tape_d:
             fake = self.generator(z, training=True)  # B H W C
             real_logits = self.discriminator(real, training=True)  # B 1
             fake_logits = self.discriminator(fake, training=True)  # B 1
             loss_g = generator_loss(fake_logits)
             loss_d = discriminator_loss(real_logits, fake_logits, self.real_label)
-        apply_gradients(self.generator_optimizer, generator_tape, loss_g, self.generator.trainable_variables)
-        weights = self.discriminator.trainable_variables
-        apply_gradients(self.discriminator_optimizer, discriminator_tape, loss_d, weights)
+        apply_gradients(self.generator_optimizer, tape_g, loss_g, self.generator.trainable_variables)
+        apply_gradients(self.discriminator_optimizer, tape_d, loss_d, self.discriminator.trainable_variables)
         self.ema_generator.update(self.generator)
         return {
             "generator_loss": loss_g,

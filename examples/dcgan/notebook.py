@@ -56,8 +56,10 @@ import tensorflow as tf
 
 from common.app.lesson import method_of
 from common.nn.adversarial import AdversarialModel
+from common.nn.batch_norm import BatchNormalization  # Keras', over the examples of all devices
 from common.nn.ema import ExponentialMovingAverage
 from common.nn.gradients import apply_gradients
+from common.nn.replicas import batch_mean  # tf.reduce_mean over the examples of all devices
 from examples.dcgan.feature_maps import Size, feature_map_sizes  # 28 x 28: 28, 14, 7, 4
 from examples.dcgan.metrics.sample_metrics import diversity
 

@@ -176,9 +176,7 @@ class Translator(keras.Model):
             smoothed, nll = smoothed_cross_entropy(logits, targets, self.label_smoothing)  # B T
             smoothed_loss = masked_mean(smoothed, mask)
         apply_gradients(self.optimizer, tape, smoothed_loss, self.trainable_variables)
-        loss = masked_mean(nll, mask)
-        self.mean_loss.update_state(loss)
-        return {"loss": loss}
+        return {"loss": masked_mean(nll, mask)}
 
     def test_step(self, batch: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Measure one batch; return the running means over all tokens since the metrics were reset."""

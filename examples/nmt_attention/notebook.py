@@ -75,6 +75,7 @@ import tensorflow as tf
 
 from common.app.lesson import method_of  # continues a class in a later cell
 from common.nn.attention_gru import AttentionMemory  # a tuple: values, keys, projected values (below), mask
+from common.nn.dropout import Dropout  # keras.layers.Dropout, different on each device
 from common.nn.embedding import unit_normal_embedding  # keras.layers.Embedding, initialised with N(0, 1)
 from common.nn.gradients import apply_gradients  # tape.gradient and optimizer.apply_gradients
 from common.nn.recurrent import GRU  # keras.layers.GRU, faster on a CPU

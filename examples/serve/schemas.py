@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from common.app.cli import MAX_SEED
+from common.app.intervals import MAX_SEED
 from examples.serve.limits import (
     MAX_BEAM,
     MAX_IMAGES,

@@ -17,6 +17,7 @@ FREE = ("epochs", "batch_size")
 class Options(TrainOptions):
     EXAMPLE: ClassVar[str] = "toy"
 
+    precision: str = "float32"
     epochs: int = 3
     batch_size: int = 128
     adaptable: tuple[str, ...] = FREE
