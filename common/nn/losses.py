@@ -1,5 +1,6 @@
 """Cross-entropy with and without label smoothing, and means over the positions that are not padding.
 
+With several replicas, a mean is the share of this replica in the mean over all of them, see `common.nn.replicas`.
 Shapes: B batch, T length, V vocabulary.
 """
 
@@ -31,10 +32,6 @@ def smoothed_cross_entropy(
 
 
 def masked_mean(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-    """Return the mean, a scalar, of `values` [B, T] where `mask` bool [B, T] is True; 0 if it is False everywhere.
-
-    With several replicas it is this replica's share of the mean over all of them, see `common.nn.replicas`.
-    """
+    """Return the mean, a scalar, of `values` [B, T] where `mask` bool [B, T] is True; 0 if it is False everywhere."""
     weights = tf.cast(mask, values.dtype)
-    count = sum_over_replicas(tf.reduce_sum(weights))
-    return tf.math.divide_no_nan(tf.reduce_sum(values * weights), count)
+    return tf.math.divide_no_nan(tf.reduce_sum(values * weights), sum_over_replicas(tf.reduce_sum(weights)))

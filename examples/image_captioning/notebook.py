@@ -79,7 +79,7 @@ from common.app.lesson import method_of  # continues a class in a later cell
 from common.nn.dropout import Dropout  # keras.layers.Dropout, different on each device
 from common.nn.gradients import apply_gradients  # tape.gradient and optimizer.apply_gradients
 from common.nn.recurrent import LSTM  # keras.layers.LSTM, faster on a CPU
-from common.nn.replicas import batch_mean  # tf.reduce_mean over the examples of all devices
+from common.nn.replicas import batch_mean, sum_over_replicas  # over all devices that share a batch
 from common.nn.token_dropout import TokenDropout  # replaces random input words by <unk>
 from examples.image_captioning.vocabulary import UNKNOWN  # the id of <unk>
 

@@ -79,6 +79,7 @@ from common.nn.dropout import Dropout  # keras.layers.Dropout, different on each
 from common.nn.embedding import unit_normal_embedding  # keras.layers.Embedding, initialised with N(0, 1)
 from common.nn.gradients import apply_gradients  # tape.gradient and optimizer.apply_gradients
 from common.nn.recurrent import GRU  # keras.layers.GRU, faster on a CPU
+from common.nn.replicas import sum_over_replicas  # returns its argument, unless several devices share a batch
 from common.nn.scan import scan_time  # the loop over time: s_t, o_t = step(x_t, s_{t-1})
 from common.nn.tied_logits import TiedLogits  # logits x . e_v / sqrt(E) with the rows e_v of the embedding
 
