@@ -98,6 +98,8 @@ def test_a_killed_worker_is_named_and_all_resume(victim, tmp_path, uninterrupted
     message = survivor.communicate(timeout=60)[1].splitlines()[-1]
     assert survivor.returncode == 2
     assert f"worker {victim} (localhost:{ports[victim]}) is gone; start all workers again" in message
+    if victim == 0:
+        return  # what resumes is the same, from the same checkpoint
     ports = free_ports(2)
     processes = [start(*TRAIN, run, workers=ports, index=index) for index in range(2)]
     assert [process.wait() for process in processes] == [0, 0]

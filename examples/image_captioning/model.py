@@ -144,7 +144,9 @@ class Captioner(keras.Model):
             loss = masked_mean(cross_entropy, mask)
             loss += self.doubly_stochastic_weight * doubly_stochastic_loss(weights, mask)
         apply_gradients(self.optimizer, tape, loss, self.trainable_variables)
-        return {"loss": masked_mean(nll, mask)}
+        nll = masked_mean(nll, mask)
+        self.mean_loss.update_state(nll)
+        return {"loss": nll}
 
     def test_step(self, batch: Batch) -> dict[str, tf.Tensor]:
         """Evaluate one batch; return the mean over all words since the metric was reset."""

@@ -108,7 +108,9 @@ class SceneCaptioner(Captioner):
             _, auxiliary_nll = smoothed_cross_entropy(auxiliary_logits, targets, 0.0)  # B T
             loss += AUXILIARY_LOSS_WEIGHT * masked_mean(auxiliary_nll, mask)
         apply_gradients(self.optimizer, tape, loss, self.trainable_variables)
-        return {"loss": masked_mean(nll, mask)}
+        nll = masked_mean(nll, mask)
+        self.mean_loss.update_state(nll)
+        return {"loss": nll}
 
 
 def with_mean_feature(words: tf.Tensor, mean_feature: tf.Tensor) -> tf.Tensor:

@@ -176,7 +176,9 @@ class Translator(keras.Model):
             smoothed, nll = smoothed_cross_entropy(logits, targets, self.label_smoothing)  # B T
             smoothed_loss = masked_mean(smoothed, mask)
         apply_gradients(self.optimizer, tape, smoothed_loss, self.trainable_variables)
-        return {"loss": masked_mean(nll, mask)}
+        loss = masked_mean(nll, mask)
+        self.mean_loss.update_state(loss)
+        return {"loss": loss}
 
     def test_step(self, batch: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Measure one batch; return the running means over all tokens since the metrics were reset."""
@@ -184,9 +186,8 @@ class Translator(keras.Model):
         mask = targets != PAD  # B T
         logits, _ = self(source, shift_right(targets))
         _, nll = smoothed_cross_entropy(logits, targets, label_smoothing=0.0)
-        is_correct = tf.argmax(logits, axis=-1, output_type=tf.int32) == targets  # B T
         self.mean_loss.update_state(nll[mask])  # not by sample_weight: Keras would average each row first
-        self.mean_accuracy.update_state(is_correct[mask])
+        self.mean_accuracy.update_state((tf.argmax(logits, axis=-1, output_type=tf.int32) == targets)[mask])
         return {"loss": self.mean_loss.result(), "accuracy": self.mean_accuracy.result()}
 
 

@@ -162,12 +162,10 @@ from IPython.display import Image, display
 from examples.nmt_attention.demo import SentenceTranslator
 from examples.nmt_attention.demonstrate.attention_plots import draw_attention
 
-sentence = corpus.validation[0][0]
 untrained = SentenceTranslator(model, corpus.source_tokenizer, corpus.target_tokenizer, max_tokens=10)
-[[translation]] = untrained.translate([sentence])
-print(f"{sentence} -> {translation.text}")
-first = replace(translation, tokens=translation.tokens[:8], attention=translation.attention[:8])
-display(draw_attention(first))
+translations = [best for [best] in untrained.translate([source for source, _ in corpus.validation[:20]])]
+longest = max(translations, key=lambda best: len(best.tokens))
+display(draw_attention(replace(longest, tokens=longest.tokens[:8], attention=longest.attention[:8])))
 
 # %% [markdown]
 # ### Run one training step

@@ -80,8 +80,8 @@ class Service:
         Texts with the same sampling settings are written together; each joins and leaves between two pieces.
 
         Raises:
-            Refused: the prompt has characters that are not in the vocabulary; likewise in all functions here, what cannot
-                be answered.
+            Refused: the prompt has characters that are not in the vocabulary; likewise in all functions here, what
+                cannot be answered.
         """
         _, model = await self.load("text_generation", request.run)
         _require_known(model, request.prompt)

@@ -124,7 +124,7 @@ class TextGenerator:
         """Return where the model stands after `prompt`, in `samples` rows.
 
         Raises:
-            UserError: the prompt has characters that the model never saw.
+            UserError: the prompt has characters that are not in the vocabulary.
         """
         ids = tf.constant(self.vocabulary.encode(prompt)[None])  # 1 T
         return Continuation(*self._read(ids, tf.constant(samples)))

@@ -127,6 +127,7 @@ class TrainableCharRNN(CharRNN):
             loss = masked_mean(cross_entropy(logits, targets), mask)
         apply_gradients(self.optimizer, tape, loss, self.trainable_variables)
         self.train_state.write(state)
+        self.mean_loss.update_state(loss)
         return {"loss": loss}
 
     def test_step(self, batch: Batch) -> dict[str, tf.Tensor]:

@@ -15,7 +15,7 @@ def command(*arguments):
 
 def test_a_checkpoint_contains_networks_ema_optimizers_and_random_state(trained):
     names = saved_variables(trained)
-    for part in ("model/generator", "model/discriminator", "model/ema_generator", "model/seed_generator"):
+    for part in ("model/generator", "model/discriminator", "model/exponential_moving_average", "model/seed_generator"):
         assert any(name.startswith(part) for name in names)
     for optimizer in ("generator_optimizer/", "discriminator_optimizer/"):
         assert any(name.startswith(optimizer) for name in names)

@@ -143,7 +143,7 @@ def test_c05_what_tensorflow_makes_of_a_signal_is_a_stop_as_well(tmp_path, unint
             yield batch
 
     with monkeypatch.context() as patch:
-        patch.setattr(trainer, "without_autotuning", converting)
+        patch.setattr(trainer, "distribute", converting)
         with pytest.raises(Interrupted, match="saved at step 2 "):
             make_trainer(tmp_path, build(), checkpoint_seconds=1e9).fit(train_data, validation_data())
     losses, weights = fit(tmp_path)

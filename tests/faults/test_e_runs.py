@@ -85,7 +85,7 @@ def test_e03_memory_that_runs_out_is_told_and_the_run_goes_on_elsewhere(tmp_path
 def test_e04_a_reader_that_leaves_is_no_error():
     code = (
         "import sys\nfrom common.app.cli import Options, Command, main\n"
-        "verb = Command('', Options, lambda options: [print('x' * 1000) for _ in range(1000)])\n"
+        "verb = Command('', Options, lambda options: [print('x' * 1000) for _ in range(1000)], uses_tensorflow=False)\n"
         "sys.exit(main('p', '', {'go': verb}, ['go']))"
     )
     process = subprocess.Popen(

@@ -18,7 +18,7 @@ FORBIDDEN = {
     "certificates unchecked": r"verify\s*=\s*False|_create_unverified_context",
     "a shell": r"shell\s*=\s*True|os\.system\(",
     "YAML that makes objects": r"yaml\.(unsafe_)?load\(",
-    "http": r"http://(?!127\.0\.0\.1|localhost)",
+    "http": r"http://(?!127\.0\.0\.1|localhost|\{)",
 }
 SOURCES = (
     [
