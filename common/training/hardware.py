@@ -2,13 +2,12 @@
 
 import os
 import platform
-from pathlib import Path
 from typing import NamedTuple
 
 import tensorflow as tf
 
-FAST_BFLOAT16 = ("avx512_bf16", "amx_bf16")  # processor features that multiply bfloat16 in one instruction
-VECTOR_FEATURES = ("avx2", "avx512f", *FAST_BFLOAT16)
+from common.io.processor import FAST_BFLOAT16, cpuinfo, processor_features
+
 BFLOAT16_CAPABILITY = 8  # the compute capability of NVIDIA GPUs from which on they multiply bfloat16 (Ampere)
 
 
@@ -19,18 +18,12 @@ class Precision(NamedTuple):
     reason: str
 
 
-def processor_features(cpuinfo: Path = Path("/proc/cpuinfo")) -> list[str]:
-    """Return those of `VECTOR_FEATURES` that the processor has; [] where the system does not tell."""
-    flags = _cpuinfo(cpuinfo).get("flags", "").split()
-    return [feature for feature in VECTOR_FEATURES if feature in flags]
-
-
 def describe_hardware() -> dict[str, str]:
     """Return processor, its features, cores in use, memory and GPUs, each in a few words."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     gpus = [gpu_details(gpu).get("device_name", "GPU") for gpu in tf.config.get_visible_devices("GPU")]
     hardware = {
-        "processor": _cpuinfo().get("model name") or platform.processor() or platform.machine(),
+        "processor": cpuinfo().get("model name") or platform.processor() or platform.machine(),
         "features": " ".join(processor_features()),
         "cores": str(cores),
         "gpus": ", ".join(gpus),
@@ -54,12 +47,3 @@ def fast_precision() -> Precision:
     if found := [feature for feature in processor_features() if feature in FAST_BFLOAT16]:
         return Precision("bfloat16", f"the processor has {found[0]}")
     return Precision("float32", f"the processor has neither {' nor '.join(FAST_BFLOAT16)}")
-
-
-def _cpuinfo(path: Path = Path("/proc/cpuinfo")) -> dict[str, str]:
-    """Return the description of the first processor on Linux, {} elsewhere."""
-    if not path.exists():
-        return {}
-    first = path.read_text(encoding="utf-8", errors="replace").split("\n\n")[0]
-    pairs = (line.partition(":") for line in first.splitlines())
-    return {name.strip(): value.strip() for name, _, value in pairs}

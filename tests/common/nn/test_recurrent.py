@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from common.nn import recurrent
 from common.nn.recurrent import GRU, LSTM
 
 B, T, E, U = 3, 7, 5, 4
@@ -74,6 +75,14 @@ def test_outputs_and_every_gradient_are_those_of_keras(cell, mask, options):
     assert ours.is_fast
     x, state = some_input(cell)
     assert_same(results(ours, x, state, MASKS[mask]), results(theirs, x, state, MASKS[mask]), rtol=1e-9, atol=1e-12)
+
+
+@both_cells
+def test_the_products_of_processors_without_avx512_give_the_same(cell, monkeypatch):
+    ours, theirs = twins(cell)
+    x, state = some_input(cell)
+    monkeypatch.setattr(recurrent, "IS_AVX2_ONLY", True)
+    assert_same(results(ours, x, state), results(theirs, x, state), rtol=1e-9, atol=1e-12)
 
 
 @both_cells

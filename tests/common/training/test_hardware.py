@@ -2,7 +2,7 @@ import pytest
 import tensorflow as tf
 
 from common.training import hardware, precision
-from common.training.hardware import Precision, fast_precision, processor_features
+from common.training.hardware import Precision, fast_precision
 from tests.toy import start_run
 
 GPU = tf.config.PhysicalDevice("/physical_device:GPU:0", "GPU")
@@ -16,13 +16,6 @@ def no_gpu(monkeypatch):
 def with_gpu(monkeypatch, **details):
     monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: [GPU])
     monkeypatch.setattr(hardware, "gpu_details", lambda gpu: details)
-
-
-def test_features_are_whole_words_of_the_first_processor(tmp_path):
-    path = tmp_path / "cpuinfo"
-    path.write_text("model name\t: X\nflags\t\t: fpu avx2 avx512_bf16x\n\nmodel name\t: Y\nflags\t\t: avx512f\n")
-    assert processor_features(path) == ["avx2"]
-    assert processor_features(tmp_path / "missing") == []
 
 
 @pytest.mark.parametrize(
