@@ -1,6 +1,6 @@
 """The same training on one device, two logical devices and two processes of this machine.
 
-python -m benchmarks.devices --data-dir DATA
+python -m benchmarks.devices
 
 All share the same cores, so no way can be faster than one device. The table shows what sharing batches and exchanging
 gradients cost.
@@ -22,15 +22,26 @@ from common.training.run_directory import RunDirectory
 
 WAYS = ("one device", "two logical devices", "two processes")
 TRAININGS = {
-    "text_generation": ("--data", "shakespeare", "--precision", "float32", "--sample-length", "5"),
-    "nmt_attention": ("--data", "spa-eng", "--precision", "float32"),
+    "text_generation": ("--data", "tiny", "--batch-size", "32", "--window", "40", "--units", "512"),
+    "nmt_attention": ("--data", "tiny", "--batch-size", "64"),
 }
 
 
 def run_training(example: str, way: str, flags: tuple[str, ...], folder: Path, steps: int) -> float:
     """Train two epochs of `steps` steps; return the seconds of the second one, validation included."""
     run = RunDirectory(folder / way.replace(" ", "_"))
-    command = [sys.executable, "-m", f"examples.{example}", "train", "--epochs", "2", "--steps-per-epoch", str(steps)]
+    command = [
+        sys.executable,
+        "-m",
+        f"examples.{example}",
+        "train",
+        "--epochs",
+        "2",
+        "--steps-per-epoch",
+        str(steps),
+        "--precision",
+        "float32",
+    ]
     command += [
         *flags,
         "--devices",
@@ -61,22 +72,15 @@ def environments(count: int) -> list[dict[str, str]]:
     return [os.environ | {"TF_CONFIG": json.dumps(config)} for config in configs]
 
 
-def main(turns: int = 3, steps: int = 20, data_dir: Path | None = None) -> None:
-    """Measure in turns and save the table.
-
-    Args:
-        turns: trainings of each way.
-        steps: of an epoch; the second of two is timed.
-        data_dir: the download cache.
-    """
+def main(turns: int = 3, steps: int = 20) -> None:
+    """Measure in turns and save the table; the second of two epochs of `steps` steps is timed."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for example, flags in TRAININGS.items():
-            cache = ("--data-dir", str(data_dir)) if data_dir else ()
             seconds: dict[str, list[float]] = {way: [] for way in WAYS}
             for _ in range(turns):
                 for way in WAYS:
-                    seconds[way].append(run_training(example, way, (*flags, *cache), Path(folder), steps))
+                    seconds[way].append(run_training(example, way, flags, Path(folder), steps))
             for way in WAYS:
                 ratios = [one / other for one, other in zip(seconds[WAYS[0]], seconds[way], strict=True)]
                 rows.append(

@@ -25,8 +25,8 @@ from common.io.processor import processor_features
 from common.nn.fused_kernel import Kernel, checked_kernel
 
 IS_AVX2_ONLY = processor_features() == ["avx2"]
-"""There oneDNN multiplies a batch of states by a matrix 1.7 times as fast if the matrix is given transposed. With AVX-512
-it takes nearly three times as long in float32, and a tenth less in bfloat16."""
+"""There oneDNN multiplies a batch of states by a matrix 1.7 times as fast if the matrix is given transposed. With
+AVX-512 it takes nearly three times as long in float32, and a tenth less in bfloat16."""
 
 RecurrentMatmul = Callable[[tf.Tensor], tf.Tensor]
 """The product with the recurrent weights: forward [B, U] to [B, GU]; backward, with their transpose, [B, GU] to [B, U].
