@@ -14,7 +14,7 @@ import pytest
 from common.training.run_directory import RunDirectory
 from examples.__main__ import example_names
 
-STEPS = 6
+STEPS = 10  # `python -m tests.devices` does any multiple of 5
 
 
 def start(*arguments, workers=None, index=0, **options):
