@@ -1,6 +1,5 @@
 """The description of several processes that train together, from the environment variable TF_CONFIG."""
 
-import json
 import os
 import re
 from dataclasses import dataclass, field
@@ -66,9 +65,10 @@ def read_workers() -> Workers | None:
     if not content:
         return None
     try:
-        workers = TypeAdapter(Workers).validate_python(json.loads(content))
-    except (ValueError, ValidationError) as error:
-        raise UserError(_invalid(f"{type(error).__name__}: {str(error).splitlines()[0]}")) from error
+        workers = TypeAdapter(Workers).validate_json(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(_invalid(": ".join(filter(None, [".".join(map(str, first["loc"])), first["msg"]])))) from error
     if workers.index >= len(workers.addresses):
         raise UserError(_invalid(f"task {workers.task.type} {workers.task.index} is not in the cluster"))
     return workers if len(workers.addresses) > 1 else None

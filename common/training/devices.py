@@ -16,8 +16,6 @@ from common.io.terminal import echo
 from common.nn.fused_kernel import cudnn, install_kernel
 from common.training.cluster import Workers
 
-HEALTH_CHECK_SECONDS = 5
-
 
 def set_up_devices(devices: str, workers: Workers | None = None) -> tf.distribute.Strategy | None:
     """Make the devices visible to TensorFlow and return the strategy; None for a single device.
@@ -60,10 +58,7 @@ def set_up_devices(devices: str, workers: Workers | None = None) -> tf.distribut
 
 def _connect(workers: Workers) -> tf.distribute.Strategy:
     """Return the strategy of several processes, once all of them are there."""
-    from tensorflow.python.distribute.collective_all_reduce_strategy import CollectiveAllReduceExtended
-
     echo(f"worker {workers.index} of {len(workers.addresses)}: waiting for {', '.join(workers.addresses)}")
-    CollectiveAllReduceExtended._check_health_interval = HEALTH_CHECK_SECONDS  # 30 s, without a public setting
     return tf.distribute.MultiWorkerMirroredStrategy()
 
 

@@ -10,7 +10,19 @@ import tensorflow as tf
 from common.errors import Interrupted, UserError
 from common.training import checkpoints, trainer
 from common.training.run_directory import RunDirectory
-from tests.toy import BATCHES, EPOCHS, Died, Recorder, build, fit, make_trainer, same, train_data, validation_data
+from tests.toy import (
+    BATCHES,
+    EPOCHS,
+    Died,
+    Recorder,
+    build,
+    examples,
+    fit,
+    make_trainer,
+    same,
+    train_data,
+    validation_data,
+)
 
 
 def test_the_loss_falls(uninterrupted):
@@ -104,6 +116,17 @@ def test_a_run_begun_without_a_plan_stops_when_the_time_is_up(tmp_path, uninterr
     before, _ = fit(tmp_path, die_after=2)
     assert fit_planned(tmp_path, max_minutes=1e-9)[0] == []
     assert before + fit_planned(tmp_path)[0][1:] == uninterrupted[0]
+
+
+@pytest.mark.parametrize("bad", [2, 3, 4])
+def test_a_loss_that_is_not_finite_is_found_at_its_step_though_results_are_read_together(bad, tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer, "READ_SECONDS", 1e9)
+    model, (x, y) = build(), examples()
+    y[8 * (bad - 1) : 8 * bad] = np.inf  # the batch of this number; the first is read alone, the others together
+    data = tf.data.Dataset.from_tensor_slices((x, y)).batch(8)
+    with pytest.raises(UserError, match=rf"loss is inf at step {bad} \(epoch 1, batch {bad}\)"):
+        make_trainer(tmp_path, model, checkpoint_seconds=1e9).fit(lambda epoch: data, validation_data())
+    assert not [*tmp_path.glob("checkpoints/*")]
 
 
 def test_early_stopping_counts_across_a_resume(tmp_path):
