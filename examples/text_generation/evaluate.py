@@ -44,9 +44,10 @@ def evaluate(options: EvaluateOptions, model_class: type[TrainableCharRNN] = Tra
     characters = len("".join(corpus.vocabulary.decode(corpus.validation[1:])))
     if config.tokens != "characters":
         metrics = per_character(metrics, (len(corpus.validation) - 1) / characters)
+    first = config.tokens.removesuffix("s")
     rule = (
-        f"mean -ln p over the last 10 % of the text, {characters:,} characters without its first {config.tokens[:-1]}, "
-        f"read in {VALIDATION_STREAMS} contiguous streams with the state carried through each; best checkpoint by the same "
+        f"mean -ln p over the last 10 % of the text, {characters:,} characters without its first {first}, read in "
+        f"{VALIDATION_STREAMS} contiguous streams with the state carried through each; best checkpoint by the same "
         f"figure; windows_{WINDOW}: the same characters in windows of {WINDOW}, each from a zero state"
     )
     if options.write:
