@@ -72,8 +72,8 @@ import tensorflow as tf
 from common.app.lesson import method_of  # continues a class in a later cell
 from common.nn.carried_state import CarriedState  # keeps the state from one batch to the next in variables
 from common.nn.gradients import apply_gradients  # tape.gradient and optimizer.apply_gradients
-from common.nn.replicas import sum_over_replicas  # returns its argument, unless several devices share a batch
 from common.nn.recurrent_stack import Cell, RecurrentStack  # keras.layers.GRU or LSTM one above the other, faster
+from common.nn.replicas import sum_over_replicas  # returns its argument, unless several devices share a batch
 
 # %% tags=["source"]
 from examples.text_generation.model import Batch, CharRNN, State
