@@ -11,7 +11,7 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Optional, Self, TypeVar
 
@@ -52,6 +52,7 @@ class TrainOptions(Options):
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "allow_inf_nan": False}  # for stored settings
 
     ADAPTABLE: ClassVar[tuple[str, ...]] = ("epochs", "batch_size")  # settings that may be fitted to the user's data
+    INHERITED: ClassVar[tuple[str, ...]] = ()  # the architecture, which --init-from takes over
 
     # Options that do not change the result of a run; they may differ when it is resumed.
     RUNTIME: ClassVar[frozenset[str]] = frozenset(
@@ -80,7 +81,11 @@ class TrainOptions(Options):
     """The cache for downloads; cached files need no connection.
     [default: $EAGER_EXAMPLES_DATA, else the user's cache folder]"""
     run_dir: OrNone[Path] = None
-    """The run directory; the same command again resumes the run. [default: runs/EXAMPLE/PRESET]"""
+    """The run directory. The same command again resumes the run; with more --epochs it extends a finished run.
+    [default: runs/EXAMPLE/PRESET]"""
+    init_from: OrNone[str] = None
+    """Run directory whose best weights are the initial ones, for fine-tuning on other data. The architecture is taken
+    from there; a vocabulary may differ."""
     epochs: Count = 1
     """Number of passes over the training data."""
     steps_per_epoch: OrNone[Count] = None
@@ -112,7 +117,7 @@ class TrainOptions(Options):
     fresh: bool = False
     """Start again even if there is a run; the old one is moved aside, not deleted."""
     adaptable: tyro.conf.Suppress[tuple[str, ...]] = ()
-    """Those of `ADAPTABLE` that no flag sets, for the user's own data."""
+    """Those of `ADAPTABLE`, for the user's own data, and of `INHERITED`, with --init-from, that no flag sets."""
 
     def __post_init__(self):
         super().__post_init__()
@@ -139,7 +144,8 @@ class TrainOptions(Options):
         """
         from common.training.run_directory import RunDirectory  # here because of pydantic, see below
 
-        return RunDirectory.start(self.run_path, self.EXAMPLE, self.settings(), fingerprint, self.fresh)
+        defaults = {option.name: option.default for option in fields(self) if option.name not in self.RUNTIME}
+        return RunDirectory.start(self.run_path, self.EXAMPLE, self.settings(), fingerprint, self.fresh, defaults)
 
     def loop_settings(self) -> dict[str, Any]:
         """Return the settings that are arguments of `Trainer` by the same name."""
@@ -285,10 +291,8 @@ def _dispatch(program: str, summary: str, commands: Mapping[str, Command], argum
         echo(command_help(program, command.options, preset))
         return
     options = tyro.cli(command.options, prog=program, args=arguments[1:], default=preset, config=PARSER_CONFIG)
-    if isinstance(options, TrainOptions) and options.data not in options.DATA_SETS:
-        flags = {argument.partition("=")[0].replace("_", "-") for argument in arguments}
-        free = [name for name in options.ADAPTABLE if f"--{name.replace('_', '-')}" not in flags]
-        options = replace(options, adaptable=tuple(free))
+    if isinstance(options, TrainOptions):
+        options = replace(options, adaptable=_adaptable(options, arguments))
     if not command.uses_tensorflow:
         command.run(options)
     elif isinstance(options, TrainOptions):
@@ -296,6 +300,14 @@ def _dispatch(program: str, summary: str, commands: Mapping[str, Command], argum
     else:
         start_tensorflow(quiet=not options.debug)
         command.run(options)
+
+
+def _adaptable(options: TrainOptions, arguments: Sequence[str]) -> tuple[str, ...]:
+    """Return the settings that no flag sets and that the data, or the run in --init-from, may decide."""
+    flags = {argument.partition("=")[0].replace("_", "-") for argument in arguments}
+    names = options.ADAPTABLE if options.data not in options.DATA_SETS else ()
+    names = (*names, *(options.INHERITED if options.init_from else ()))
+    return tuple(name for name in names if f"--{name.replace('_', '-')}" not in flags)
 
 
 def _preset(arguments: Sequence[str], presets: Mapping[str, Options]) -> Options:

@@ -18,12 +18,13 @@ import keras
 import tensorflow as tf
 
 from common.nn import adam
+from common.nn.layer_rates import LayerRates
 
 NEWTON_SCHULZ = 3.4445, -4.7750, 2.0315
 EPSILON = 1e-7  # of Adam
 
 
-class Muon(keras.optimizers.Optimizer):
+class Muon(LayerRates):
     """Muon for the matrices of a model, Adam for everything else; every gate of a recurrent layer has its own step.
 
     A GRU keeps the matrices of its three gates side by side in one variable [*, 3U], an LSTM those of its four. They
@@ -81,6 +82,7 @@ class Muon(keras.optimizers.Optimizer):
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
         """Step one variable: Adam's step or Muon's."""
+        learning_rate = self.rate_of(variable, learning_rate)
         index = self._get_variable_index(variable)
         momentum, velocity = self._momentums[index], self.adam_velocities[index]
         if velocity is not None:

@@ -97,8 +97,17 @@ def training_variables(model: keras.Model) -> dict[str, Any]:
 
 
 def local_value(variable: tf.Variable) -> np.ndarray:
-    """Return the value of a variable, on the first device of this process if there are several."""
-    return variable.values[0].numpy() if hasattr(variable, "values") else variable.numpy()
+    """Return the value of a variable, on the first device of this process if there are several.
+
+    A bfloat16 becomes a float32, which holds it exactly: neither NumPy nor safetensors' form for NumPy has bfloat16.
+    """
+    value = variable.values[0].numpy() if hasattr(variable, "values") else variable.numpy()
+    return value.astype(stored_dtype(variable))
+
+
+def stored_dtype(variable: tf.Variable) -> str:
+    """Return the dtype of a variable in a checkpoint."""
+    return "float32" if variable.dtype == tf.bfloat16 else variable.dtype.name
 
 
 class Checkpoints:
@@ -197,11 +206,11 @@ class Checkpoints:
                 "vocabulary that trained it, or train again with --fresh"
             )
         for name, variable in self.variables.items():
-            variable.assign(tensors[name])
+            variable.assign(tf.cast(tensors[name], variable.dtype))
 
     def _difference(self, tensors: Mapping[str, np.ndarray]) -> str:
         """Return a description of the first variable whose dtype or shape differs, "" if there is none."""
-        here = {name: _kind(variable.dtype.name, variable.shape) for name, variable in self.variables.items()}
+        here = {name: _kind(stored_dtype(variable), variable.shape) for name, variable in self.variables.items()}
         there = {name: _kind(values.dtype.name, values.shape) for name, values in tensors.items()}
         surplus = [name for name in there.keys() - here.keys() if name.partition("/")[0] in self._numbered]
         for name in [*here, *sorted(surplus)]:
@@ -231,6 +240,20 @@ def restore_weights(folder: Path, model: keras.Model) -> dict[str, Any]:
     if state is None:
         raise UserError(f"{folder}: no checkpoint yet; run the `train` command of this run again, it resumes there")
     return state
+
+
+def read_best(folder: Path, max_bytes: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Return the variables and the state of the best checkpoint, or of the latest if there is no best one.
+
+    Raises:
+        UserError: there is no checkpoint, or it is damaged.
+    """
+    for checkpoint in [*list_checkpoints(folder, "best"), *list_checkpoints(folder, "latest")]:
+        try:
+            return read_checkpoint(checkpoint, max_bytes)
+        except DamagedError as error:
+            _report_damage(checkpoint, error, quarantine=False)
+    raise UserError(f"{folder}: no intact checkpoint; run the `train` command of this run again, it resumes there")
 
 
 def list_checkpoints(folder: Path, kind: str) -> list[Path]:

@@ -48,6 +48,8 @@ class RunConfig:
     versions: dict[Line, Line]
     created: Line
     hardware: dict[Line, Line] = field(default_factory=dict)
+    extensions: list[Line] = field(default_factory=list)
+    """when the run got more epochs, and how many"""
 
 
 @with_config(_CLOSED)
@@ -86,8 +88,9 @@ class RunDirectory:
         settings: Mapping[str, Any],
         data: Mapping[str, Any],
         fresh: bool = False,
+        defaults: Mapping[str, Any] | None = None,
     ) -> "RunDirectory":
-        """Create the run directory, or open an existing one with the same settings and data.
+        """Create the run directory, or open an existing one with the same settings and data; epochs may be more.
 
         Args:
             path: the folder.
@@ -95,6 +98,7 @@ class RunDirectory:
             settings: the settings that determine the result, as JSON values.
             data: checksums and sizes, which identify the data, as JSON values.
             fresh: move an existing run aside (`NAME.old-1`, ...) and start again.
+            defaults: the values of settings that a run of an earlier version does not have.
 
         Raises:
             UserError: the folder holds a run with other settings or data, other files, or links; or `fresh` is set and
@@ -106,7 +110,8 @@ class RunDirectory:
             if fresh:
                 run._move_aside()
         if run.config.exists():
-            run._check_same(example, settings, data)
+            run._check_same(example, settings, data, defaults or {})
+            run._extend(settings)
         else:
             run._create(example, settings, data)
         run._record_training_data(settings)
@@ -145,8 +150,11 @@ class RunDirectory:
 
     @property
     def identity(self) -> str:
-        """The sha256 of config.json, which identifies this run wherever it is."""
-        return hashlib.sha256(read_plain(self.config, _MAX_CONFIG_BYTES)).hexdigest()
+        """A sha256 that identifies this run wherever it is, and however many epochs it was trained."""
+        config = asdict(self.read_config())
+        config["settings"].pop("epochs", None)
+        del config["extensions"]
+        return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
 
     def data_to_use(self, named: str | None, published: Collection[str]) -> str:
         """Return the data set to use with this run: the one in `named`, else the training data.
@@ -262,22 +270,38 @@ class RunDirectory:
             "created": time.strftime("%Y-%m-%d %H:%M:%S"),
             "hardware": describe_hardware(),
         }
+        self._write_config(config)
+
+    def _write_config(self, config: Mapping[str, Any]) -> None:
         write_atomically(self.config, json.dumps(config, indent=2, ensure_ascii=False) + "\n")
 
-    def _check_same(self, example: str, settings: Mapping[str, Any], data: Mapping[str, Any]) -> None:
+    def _extend(self, settings: Mapping[str, Any]) -> None:
+        """Store the number of epochs if it is larger than before; `Trainer` then trains on."""
+        config = asdict(self.read_config())
+        before, now = config["settings"].get("epochs"), settings.get("epochs")
+        if before == now:
+            return
+        config["settings"]["epochs"] = now
+        config["extensions"].append(f"{time.strftime('%Y-%m-%d %H:%M:%S')}: {now} epochs instead of {before}")
+        self._write_config(config)
+
+    def _check_same(
+        self, example: str, settings: Mapping[str, Any], data: Mapping[str, Any], defaults: Mapping[str, Any]
+    ) -> None:
         before = self.read_config()
         if before.example != example:
             raise UserError(f"{self.path}: a run of {before.example}, not of {example}; name another --run-dir")
         differences = [
             f"{name} {old.get(name)!r} there, {new.get(name)!r} now"
-            for old, new in ((before.settings, settings), (before.data, data))
+            for old, new in (({**defaults, **before.settings}, settings), (before.data, data))
             for name in sorted(old.keys() | new.keys())
-            if old.get(name) != new.get(name)
+            if old.get(name) != new.get(name) and not (name == "epochs" and _is_more(old.get(name), new.get(name)))
         ]
         if differences:
             raise UserError(
-                f"{self.path}: trained with other settings ({'; '.join(differences)}); to resume, use those; to start "
-                "again, add --fresh (the old run is moved aside, not deleted), or name another --run-dir"
+                f"{self.path}: trained with other settings ({'; '.join(differences)}); to resume, use those (only "
+                "--epochs may be larger); to start again, add --fresh (the old run is moved aside, not deleted), or "
+                "name another --run-dir"
             )
 
     def _move_aside(self) -> None:
@@ -287,6 +311,10 @@ class RunDirectory:
         with exclusive(self.lock):  # else another process might still train in the renamed folder
             self.path.rename(aside)
         echo(f"The old run in {self.path} is now in {aside}")
+
+
+def _is_more(before: Any, now: Any) -> bool:
+    return isinstance(before, int) and isinstance(now, int) and now > before
 
 
 def _check_counts(row: Mapping[str, float]) -> None:

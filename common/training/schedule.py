@@ -1,4 +1,4 @@
-"""The learning-rate schedule, whose last step can be moved, and the number of steps that fit into a given time."""
+"""The learning-rate schedule, whose ends can be moved, and the number of steps that fit into a given time."""
 
 import math
 
@@ -9,7 +9,8 @@ import tensorflow as tf
 class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
     """Linear warm-up to `peak_rate`, then cosine decay (Loshchilov and Hutter 2017, arXiv:1608.03983).
 
-    `total_steps` is a variable: `Trainer` changes it once the number of steps that fit into the time is known.
+    `total_steps` is a variable: `Trainer` changes it once the number of steps that fit into the time is known. So is
+    `first_step`: a run that is extended after its end starts the schedule again there (a warm restart, same paper).
     """
 
     def __init__(self, peak_rate: float, total_steps: int, warmup_steps: int, end_fraction: float = 0.0):
@@ -17,16 +18,22 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
 
         Args:
             peak_rate: the highest rate.
-            total_steps: the length of the run; from that step on, the rate is constant.
-            warmup_steps: the length of the warm-up, cut to half of `total_steps`.
+            total_steps: the last step of the run; from then on, the rate is constant.
+            warmup_steps: the length of the warm-up, cut to half of `cycle_steps`.
             end_fraction: the last rate as a fraction of `peak_rate`.
         """
         self.peak_rate, self.warmup_steps, self.end_fraction = peak_rate, warmup_steps, end_fraction
+        self.first_step = tf.Variable(0, trainable=False, dtype=tf.int64)
         self.total_steps = tf.Variable(total_steps, trainable=False, dtype=tf.int64)
+
+    @property
+    def cycle_steps(self) -> tf.Tensor:
+        """The number of steps from the first to the last, float32."""
+        return tf.cast(self.total_steps - self.first_step, tf.float32)
 
     def __call__(self, step: tf.Tensor) -> tf.Tensor:
         """Return the learning rate, float32, at `step`, counted from 0."""
-        step, total = tf.cast(step, tf.float32), tf.cast(self.total_steps, tf.float32)
+        step, total = tf.cast(tf.cast(step, tf.int64) - self.first_step, tf.float32), self.cycle_steps
         warmup = tf.minimum(float(self.warmup_steps), total // 2)
         rise = tf.minimum((step + 1) / tf.maximum(warmup, 1), 1)
         decayed = tf.clip_by_value((step - warmup) / tf.maximum(total - warmup, 1), 0, 1)

@@ -1,8 +1,9 @@
 """The training loop: epochs, progress, validation, checkpoints, exact resume, callbacks, graceful shutdown.
 
 The loss and its gradients are in the example's `train_step` and `test_step`. They follow Keras' convention, so the same
-model also trains with `compile()` and `fit()`. This loop adds four things: it resumes exactly, anywhere in an epoch; it
-runs line by line with `eager=True`; it keeps to a time budget; and it saves when a signal stops it.
+model also trains with `compile()` and `fit()`. This loop adds five things: it resumes exactly, anywhere in an epoch; it
+trains on when the number of epochs is raised; it runs line by line with `eager=True`; it keeps to a time budget; and it
+saves when a signal stops it.
 
 The results of the steps stay on the device and are read together, every few steps. So a GPU need not wait for Python.
 """
@@ -48,6 +49,9 @@ EpochData = Callable[[int], tf.data.Dataset]
 class TrainingState:
     """The progress of training: the part of a checkpoint that is not a variable, as JSON values."""
 
+    epochs: Count = 0  # the planned number, 0 before the first session
+    first_epoch: Count = 0  # where the current cycle of the schedule starts: 0, or where a finished run was extended
+    first_step: Count = 0  # the step at that place
     epoch: Count = 0  # finished epochs, validation included
     batch_in_epoch: Count = 0  # finished batches of the current epoch
     step: Count = 0  # finished batches of all epochs
@@ -101,7 +105,8 @@ class Trainer:
             model: built and compiled, with `train_step(batch) -> {name: scalar of this batch}` and, for validation,
                 `test_step(batch) -> {name: running result of a metric}` as in Keras.
             run: the directory for checkpoints, metrics.csv and the TensorBoard log.
-            epochs: the total number of epochs, earlier sessions included.
+            epochs: the total number of epochs, earlier sessions included. If it is larger than in the last session, the
+                run is extended: a finished run starts its schedule again, an unfinished one stretches it.
             steps_per_epoch: the maximum number of batches per epoch.
             patience: stop after this number of epochs without a better `monitor`.
             monitor: the column of metrics.csv to minimise; "loss" if there is no validation.
@@ -154,13 +159,21 @@ class Trainer:
         if self.workers:  # only the chief has checkpoints
             self.state = TrainingState(**self.workers.json_from_chief(asdict(self.state)))
             self.workers.assign_from_chief(self.checkpoints.variables)
+        if self.state.epochs and self.epochs > self.state.epochs:
+            self._extend()
+        self.state.epochs = self.epochs
         if self.state.finished:
-            echo(f"{self.run.path}: training is over ({self.state.finished}); nothing left to do")
+            echo(
+                f"{self.run.path}: training is over ({self.state.finished}); nothing left to do. For more, raise "
+                f"--epochs, which is {self.epochs}"
+            )
             return self.state.history
 
         steps = self._count_steps(train_data(0))
-        all_steps = self.epochs * steps
+        all_steps = self.state.step - self.state.batch_in_epoch + (self.epochs - self.state.epoch) * steps
         self._check_state(steps)
+        if self.schedule:
+            self.schedule.first_step.assign(self.state.first_step)
         if self.state.total_steps or not self.schedule or self.deadline == math.inf:
             self._set_total_steps(self.state.total_steps or all_steps)
         else:
@@ -208,10 +221,20 @@ class Trainer:
         self.run.write_metrics(self.state.history)  # after a kill right after the save, a row is missing
         echo(f"{self.run.path}: resuming at step {self.state.step}, epoch {self.state.epoch + 1}")
 
+    def _extend(self) -> None:
+        """Plan more epochs; if the run was finished, let its schedule start again."""
+        state = self.state
+        if state.finished:
+            state.first_epoch, state.first_step = state.epoch, state.step
+        how = "the learning rate rises and falls again" if state.finished else "the learning rate falls more slowly"
+        echo(f"{self.run.path}: extended to {self.epochs} epochs; {how if self.schedule else 'training goes on'}")
+        state.finished, state.total_steps = "", 0
+
     def _check_state(self, steps: int) -> None:
         """Raise UserError if the counters of the checkpoint are impossible with `steps` steps per epoch."""
         state, all_steps = self.state, self.epochs * steps
-        if not (state.epoch < self.epochs and state.batch_in_epoch <= steps and state.step <= all_steps):
+        is_possible = state.epoch < self.epochs and state.batch_in_epoch <= steps and state.step <= all_steps
+        if not (is_possible and state.first_step <= state.step and state.first_epoch <= state.epoch):
             raise UserError(
                 f"{self.run.checkpoints}: the newest checkpoint is at step {state.step:,}, batch "
                 f"{state.batch_in_epoch:,} of epoch {state.epoch + 1:,}, expected at most {self.epochs:,} epochs of "
@@ -342,7 +365,7 @@ class Trainer:
             return f"{self.epochs} epochs"
         if self._is_done():
             return f"{state.total_steps} steps, the most that fit into the time"
-        if self.patience and state.epoch - state.best_epoch >= self.patience:
+        if self.patience and state.epoch - max(state.best_epoch, state.first_epoch) >= self.patience:
             return f"no better {self.monitor} for {self.patience} epochs"
         return "stopped by a callback" if self.model.stop_training else ""
 

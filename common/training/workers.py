@@ -60,4 +60,4 @@ class WorkerGroup:
         """Assign the chief's values to the variables of every worker."""
         values = self.from_chief([local_value(variable) for variable in variables.values()])
         for variable, value in zip(variables.values(), values, strict=True):
-            variable.assign(value)
+            variable.assign(tf.cast(value, variable.dtype))

@@ -25,6 +25,7 @@ class Config(TrainOptions):
     DATA_SETS: ClassVar[tuple[str, ...]] = ("mnist", "tiny")
 
     ADAPTABLE: ClassVar[tuple[str, ...]] = (*TrainOptions.ADAPTABLE, "ema_decay")
+    INHERITED: ClassVar[tuple[str, ...]] = ("image_size", "channels", "base_channels", "latent_dim")
 
     data: str = "mnist"
     """mnist, tiny (digits that the code draws), tfds:NAME (for instance tfds:fashion_mnist), or a folder of pictures.

@@ -13,6 +13,7 @@ import keras
 from common.data.images import save_image
 from common.io.terminal import echo, warn
 from common.training import trainer
+from common.training.init_from import inherit_settings, init_from_run
 from common.training.plan import fit_plan, stored_plan
 from common.training.run_directory import RunDirectory
 from examples.dcgan.config import Config
@@ -48,12 +49,13 @@ def train(config: Config, model_class: type[DCGAN] = DCGAN) -> RunDirectory:
     """
     config = config.with_precision()
     trainer.set_seed_and_precision(config.seed, config.precision)
-    config = stored_plan(config)
+    config = stored_plan(inherit_settings(config))
     images = load_images(config.data, config.image_size, config.channels, config.data_dir, config.max_skipped)
     if config.adaptable:
         config = plan_for_pictures(config, len(images.train))
     run = config.start_run(images.fingerprint)
     model = build_model(config, images, model_class)
+    init_from_run(model, config, run)
     print_summary(config, images, model)
     trainer.Trainer(
         model,

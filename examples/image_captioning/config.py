@@ -29,6 +29,7 @@ class Config(TrainOptions):
     EXAMPLE: ClassVar[str] = "image_captioning"
     DATA_SETS: ClassVar[tuple[str, ...]] = ("flickr8k", "coco", "coco-val2017", "tiny")
     ADAPTABLE: ClassVar[tuple[str, ...]] = (*TrainOptions.ADAPTABLE, "min_count")
+    INHERITED: ClassVar[tuple[str, ...]] = ("encoder", "embedding_dim", "units", "attention_units")
     RUNTIME: ClassVar[frozenset[str]] = TrainOptions.RUNTIME | {"features_dir"}
 
     data: str = "flickr8k"

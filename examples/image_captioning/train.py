@@ -15,6 +15,7 @@ from common.data.vocabulary import Vocabulary
 from common.io.terminal import echo, warn
 from common.nn.adam import Adam
 from common.training import trainer
+from common.training.init_from import inherit_settings, init_from_run
 from common.training.plan import fit_plan, stored_plan
 from common.training.run_directory import RunDirectory
 from common.training.schedule import WarmupCosine
@@ -99,7 +100,7 @@ def train(config: Config, classes: Classes = (Captioner, SceneCaptioner)) -> Run
     """
     config = config.with_precision()
     trainer.set_seed_and_precision(config.seed, config.precision)
-    config = stored_plan(config)
+    config = stored_plan(inherit_settings(config))
     data = load_data(config)
     if config.adaptable:
         config = plan_for_photos(config, data.train)
@@ -118,6 +119,7 @@ def train(config: Config, classes: Classes = (Captioner, SceneCaptioner)) -> Run
     model = build_model(config, len(data.vocabulary), data.extractor, classes)
     schedule = build_schedule(config, config.epochs * steps_per_epoch)
     model.compile(build_optimizer(config, schedule))
+    init_from_run(model, config, run, {"vocabulary.json": (data.vocabulary, weights_of_words(model))})
     print_summary(config, data, train_batches, model)
     trainer.Trainer(
         model,
@@ -129,6 +131,12 @@ def train(config: Config, classes: Classes = (Captioner, SceneCaptioner)) -> Run
     ).fit(partial(train_batches, config.seed), validation_batches(config.seed, 0))
     draw_figures(run, data.validation, math.log(len(data.vocabulary)), classes)
     return run
+
+
+def weights_of_words(model: Captioner) -> list[tuple[keras.Variable, int]]:
+    """Return the weights that have a row or a column for each word, with that axis."""
+    heads = [model.deep_output.logits, *([model.auxiliary_logits] if isinstance(model, SceneCaptioner) else [])]
+    return [(model.embedding.embeddings, 0)] + [pair for head in heads for pair in ((head.kernel, 1), (head.bias, 0))]
 
 
 def save_extractor(extractor: FeatureExtractor, run: RunDirectory) -> None:

@@ -14,6 +14,7 @@ from common.io.terminal import echo, warn
 from common.nn.adam import Adam
 from common.nn.muon import Muon
 from common.training import trainer
+from common.training.init_from import WeightsOfSymbols, inherit_settings, init_from_run
 from common.training.plan import fit_plan, stored_plan
 from common.training.run_directory import RunDirectory
 from common.training.schedule import WarmupCosine
@@ -80,7 +81,7 @@ def train(config: Config, model_class: type[Translator] = Translator) -> RunDire
     """
     config = config.with_precision()
     trainer.set_seed_and_precision(config.seed, config.precision)
-    config = stored_plan(config)
+    config = stored_plan(inherit_settings(config))
     corpus = load_corpus(config.data, **config.corpus(), data_dir=config.data_dir)
     config = replace(config, tokens=corpus.tokens, held_out=corpus.held_out, min_count=corpus.min_count)
     if config.adaptable:
@@ -96,6 +97,7 @@ def train(config: Config, model_class: type[Translator] = Translator) -> RunDire
     model = build_model(config, len(corpus.source_tokenizer), len(corpus.target_tokenizer), model_class)
     schedule = build_schedule(config, config.epochs * steps_per_epoch)
     model.compile(build_optimizer(config, schedule))
+    init_from_run(model, config, run, vocabularies(model, corpus))
     print_summary(config, corpus, model)
     samples = choose_samples(config.data, corpus)
     trainer.Trainer(
@@ -123,6 +125,14 @@ def save_vocabularies(run: RunDirectory, corpus: Corpus) -> None:
     """Write both vocabularies into the run directory."""
     for side, tokenizer in (("source", corpus.source_tokenizer), ("target", corpus.target_tokenizer)):
         tokenizer.vocabulary.save(run.path / f"vocabulary_{side}.json")
+
+
+def vocabularies(model: Translator, corpus: Corpus) -> WeightsOfSymbols:
+    """Return both vocabularies with the weights that have a row for each token."""
+    return {
+        "vocabulary_source.json": (corpus.source_tokenizer.vocabulary, [(model.encoder.embedding.embeddings, 0)]),
+        "vocabulary_target.json": (corpus.target_tokenizer.vocabulary, [(model.decoder.embedding.embeddings, 0)]),
+    }
 
 
 def print_summary(config: Config, corpus: Corpus, model: keras.Model) -> None:

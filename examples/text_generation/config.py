@@ -23,10 +23,12 @@ class Config(TrainOptions):
     - A short run without network: train --preset tiny
     - Shakespeare: train
     - Your own text or a folder of texts: train --data mine.txt --run-dir runs/mine
+    - The same, from the weights of Shakespeare: add --init-from runs/text_generation/quick
     """
 
     EXAMPLE: ClassVar[str] = "text_generation"
     DATA_SETS: ClassVar[tuple[str, ...]] = ("shakespeare", "tiny")
+    INHERITED: ClassVar[tuple[str, ...]] = ("tokens", "embedding_dim", "units", "layers", "cell")
 
     data: str = "shakespeare"
     """shakespeare, tiny (embedded), tfds:tiny_shakespeare, or the path of a text file or a folder of .txt.
@@ -70,6 +72,11 @@ class Config(TrainOptions):
     """Adam's decay of the mean squared gradient; 0.999 is too slow for runs of a few hundred steps."""
     weight_decay: NotNegative = 0.1
     """Decoupled weight decay (AdamW): each step subtracts this fraction of the weights, times the learning rate."""
+    rate_factor: Annotated[float, Interval(ge=1, le=100)] = 1.0
+    """From each layer to the one below it, the learning rate is divided by this. For fine-tuning with --init-from; 2.6
+    in the paper (ULMFiT, Howard and Ruder 2018). 1: one rate for all layers."""
+    gradual_unfreezing: bool = False
+    """Train only the output layer in the first epoch, and one layer more in each of the next (same paper)."""
     clip_norm: Positive = 1.0
     """Largest global norm of the gradients; larger ones are scaled down, because recurrent gradients can explode."""
     prompt: OrNone[str] = None

@@ -15,6 +15,7 @@ from common.io.terminal import echo, warn
 from common.nn.adam import Adam
 from common.nn.muon import Muon
 from common.training import trainer
+from common.training.init_from import inherit_settings, init_from_run
 from common.training.plan import fit_plan, stored_plan
 from common.training.run_directory import RunDirectory
 from common.training.schedule import WarmupCosine
@@ -43,8 +44,16 @@ def build_schedule(config: Config, total_steps: int) -> WarmupCosine:
 
 def muon_rms_rate(config: Config, schedule: WarmupCosine) -> tf.Tensor:
     """Return the root mean square of Muon's step in units of the learning rate, float32, for the planned steps."""
-    steps = tf.maximum(tf.cast(schedule.total_steps, tf.float32), 200)  # shorter runs were not measured
+    steps = tf.maximum(schedule.cycle_steps, 200)  # shorter runs were not measured
     return config.muon_rms_rate * tf.sqrt(942 / steps)
+
+
+def set_layer_rates(model: CharRNN, config: Config, steps_per_epoch: int) -> None:
+    """Let the learning rate differ between the layers, as in ULMFiT, if `config` says so."""
+    if config.rate_factor != 1 or config.gradual_unfreezing:
+        layers = [model.logits, *reversed(model.rnn.rnn_layers), model.embedding]
+        steps_per_layer = steps_per_epoch if config.gradual_unfreezing else 0
+        model.optimizer.set_layer_rates(layers, config.rate_factor, steps_per_layer)
 
 
 def build_optimizer(config: Config, schedule: WarmupCosine) -> keras.optimizers.Optimizer:
@@ -80,7 +89,7 @@ def train(
     """
     config = config.with_precision()
     trainer.set_seed_and_precision(config.seed, config.precision)
-    config = stored_plan(config)
+    config = stored_plan(inherit_settings(config))
     corpus = load_corpus(config.data, config.window, **config.corpus(), data_dir=config.data_dir)
     config = replace(config, prompt=config.prompt or corpus.prompt)
     if config.adaptable:
@@ -100,6 +109,9 @@ def train(
     model = build_model(config, len(corpus.vocabulary), model_class)
     schedule = build_schedule(config, config.epochs * steps_per_epoch)
     model.compile(build_optimizer(config, schedule))
+    set_layer_rates(model, config, steps_per_epoch)
+    of_symbols = [(model.embedding.embeddings, 0), (model.logits.kernel, 1), (model.logits.bias, 0)]
+    init_from_run(model, config, run, {"vocabulary.json": (corpus.vocabulary, of_symbols)})
     print_summary(config, corpus, model)
     trainer.Trainer(
         model,

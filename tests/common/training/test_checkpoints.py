@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from common.errors import UserError
 from common.training.checkpoints import (
@@ -78,3 +79,13 @@ def test_every_optimizer_of_a_model_is_part_of_the_training_state():
 def test_one_of_several_optimizers_that_is_not_built_is_an_error():
     with pytest.raises(ValueError, match="optimizer must be built on its variables"):
         training_variables(two_optimizers())
+
+
+def test_bfloat16_is_kept_exactly(tmp_path):
+    variable = tf.Variable([1.5, 0.1, -3e38], dtype=tf.bfloat16)
+    before = variable.numpy()
+    checkpoints = Checkpoints(tmp_path, model={"state": variable})
+    checkpoints.save("latest", 1, {})
+    variable.assign(tf.zeros(3, tf.bfloat16))
+    assert checkpoints.restore("latest") == {}
+    assert variable.dtype == tf.bfloat16 and np.array_equal(variable.numpy(), before)

@@ -18,6 +18,26 @@ def test_the_same_settings_open_the_same_run(tmp_path):
     assert created.settings == {"units": 3} and {"python", "tensorflow", "keras"} <= created.versions.keys()
 
 
+def test_only_the_number_of_epochs_may_grow(tmp_path):
+    run = start(tmp_path / "run", settings={"units": 3, "epochs": 2})
+    identity = run.identity
+    run = start(tmp_path / "run", settings={"units": 3, "epochs": 5})
+    config = run.read_config()
+    assert config.settings["epochs"] == 5 and run.identity == identity
+    assert len(config.extensions) == 1 and config.extensions[0].endswith("5 epochs instead of 2")
+    with pytest.raises(UserError, match="epochs 5 there, 4 now.*only --epochs may be larger"):
+        start(tmp_path / "run", settings={"units": 3, "epochs": 4})
+    with pytest.raises(UserError, match=r"\(units 3 there, 4 now\)"):
+        start(tmp_path / "run", settings={"units": 4, "epochs": 9})
+    assert run.read_config() == config
+
+
+def test_runs_with_other_settings_or_data_have_another_identity(tmp_path):
+    runs = [start(tmp_path / "a", {"units": 3}), start(tmp_path / "b", {"units": 4})]
+    runs.append(start(tmp_path / "c", {"units": 3}, data={"sha256": "cd"}))
+    assert len({run.identity for run in runs}) == 3
+
+
 def test_a_run_of_another_example_is_refused(tmp_path):
     start(tmp_path)
     with pytest.raises(UserError, match="a run of toy"):

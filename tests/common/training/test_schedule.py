@@ -36,3 +36,10 @@ def test_the_plan_is_never_longer_than_the_run_and_never_empty():
 
     assert decide(deadline=1e9, max_steps=100) == 74
     assert decide(deadline=5.0, max_steps=100) == 1
+
+
+def test_an_extension_starts_the_schedule_again():
+    schedule, again = WarmupCosine(2.0, 20, warmup_steps=4), WarmupCosine(2.0, 50, warmup_steps=4)
+    again.first_step.assign(30)
+    assert [float(again(30 + step)) for step in range(25)] == [float(schedule(step)) for step in range(25)]
+    assert float(again.cycle_steps) == 20

@@ -129,6 +129,65 @@ def test_a_loss_that_is_not_finite_is_found_at_its_step_though_results_are_read_
     assert not [*tmp_path.glob("checkpoints/*")]
 
 
+def fit_scheduled(path, epochs, die_after=None, max_minutes=None):
+    model, recorder = build(), Recorder(die_after)
+    trainer = make_trainer(path, model, recorder, epochs=epochs, schedule=model.schedule, max_minutes=max_minutes)
+    with contextlib.suppress(Died):
+        trainer.fit(train_data, validation_data())
+    return recorder.losses, [variable.numpy() for variable in (*model.variables, *model.optimizer.variables)], model
+
+
+def test_more_epochs_extend_a_finished_run_with_a_new_cycle_of_the_schedule(tmp_path, capsys):
+    first, _, _ = fit_scheduled(tmp_path, epochs=2)
+    second, _, model = fit_scheduled(tmp_path, epochs=5)
+    assert (len(first), len(second)) == (2 * BATCHES, 3 * BATCHES)
+    assert "extended to 5 epochs; the learning rate rises and falls again" in capsys.readouterr().out
+    assert (model.schedule.first_step.numpy(), model.schedule.total_steps.numpy()) == (10, 25)
+    assert float(model.schedule(10)) == pytest.approx(0.02) and float(model.schedule(25)) == pytest.approx(0, abs=1e-9)
+    assert [row["step"] for row in RunDirectory(tmp_path).read_metrics()] == [5, 10, 15, 20, 25]
+    assert fit_scheduled(tmp_path, epochs=5)[0] == [] and "nothing left to do" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("die_after", [1, 7, 15])
+def test_an_extension_resumes_exactly(tmp_path, die_after):
+    for name in ("whole", "killed"):
+        fit_scheduled(tmp_path / name, epochs=2)
+    expected, weights, _ = fit_scheduled(tmp_path / "whole", epochs=5)
+    before, _, _ = fit_scheduled(tmp_path / "killed", epochs=5, die_after=die_after)
+    after, resumed, _ = fit_scheduled(tmp_path / "killed", epochs=5)
+    assert before + after[1:] == expected and same(resumed, weights)
+
+
+def test_more_epochs_stretch_the_schedule_of_an_unfinished_run(tmp_path, capsys):
+    before, _, _ = fit_scheduled(tmp_path, epochs=2, die_after=7)
+    after, _, model = fit_scheduled(tmp_path, epochs=4)
+    assert len(before[:-1] + after) == 4 * BATCHES and "falls more slowly" in capsys.readouterr().out
+    assert (model.schedule.first_step.numpy(), model.schedule.total_steps.numpy()) == (0, 20)
+
+
+def test_a_run_that_ended_within_an_epoch_for_lack_of_time_is_extended_by_whole_epochs(tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer, "TimeBudget", FixedBudget)
+    fit_scheduled(tmp_path, epochs=3, max_minutes=1)
+    _, _, model = fit_scheduled(tmp_path, epochs=4)
+    assert [row["step"] for row in RunDirectory(tmp_path).read_metrics()] == [5, 7, 12, 17]
+    assert (model.schedule.first_step.numpy(), model.schedule.total_steps.numpy()) == (7, 17)
+
+
+def test_patience_counts_from_the_extension(tmp_path):
+    def build_stubborn():
+        class NoProgress(keras.callbacks.Callback):
+            def on_test_begin(self, logs=None):
+                model.out.bias.assign_add([10.0])
+
+        model = build()
+        return model, NoProgress()
+
+    for epochs, expected in ((9, 3), (10, 5)):
+        model, callback = build_stubborn()
+        rows = make_trainer(tmp_path, model, callback, epochs=epochs, patience=2).fit(train_data, validation_data())
+        assert len(rows) == expected
+
+
 def test_early_stopping_counts_across_a_resume(tmp_path):
     class NoProgress(keras.callbacks.Callback):
         """Makes every epoch look worse than the one before."""

@@ -1,0 +1,49 @@
+"""Learning rates that differ between the layers of a model, for fine-tuning.
+
+From ULMFiT (Howard and Ruder 2018, arXiv:1801.06146): *discriminative* rates, which are divided by a factor from each
+layer to the one below it, and *gradual unfreezing*, by which the last layer is trained first and the others join it one
+by one. Lower layers know more that is true of all texts, and need to change less.
+"""
+
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+
+class LayerRates(keras.optimizers.Optimizer):
+    """An optimizer, mixed into another class, whose learning rate can differ between layers."""
+
+    layer_numbers: dict[int, int] | None = None  # by the id of a backend variable; None: one rate for all
+
+    def set_layer_rates(
+        self, layers: Sequence[keras.layers.Layer], factor: float = 1.0, steps_per_layer: int = 0
+    ) -> None:
+        """Give each of `layers` its own rate.
+
+        Args:
+            layers: all layers with weights, from the output down to the input.
+            factor: from each layer to the next, the rate is divided by this; 2.6 in the paper.
+            steps_per_layer: layer number n, from 0, is frozen until step n times this; 0: none is.
+        """
+        self.layer_numbers = {
+            id(weight.value): n for n, layer in enumerate(layers) for weight in layer.trainable_variables
+        }
+        self.factor, self.steps_per_layer = factor, steps_per_layer
+
+    def rate_of(self, variable: keras.Variable | tf.Variable, learning_rate: tf.Tensor) -> tf.Tensor:
+        """Return the learning rate of a variable at this step; 0 while it is frozen."""
+        if self.layer_numbers is None:
+            return learning_rate
+        n = self.layer_numbers[id(variable.value if isinstance(variable, keras.Variable) else variable)]
+        is_free = tf.cast(self.iterations, tf.int64) >= n * self.steps_per_layer
+        return learning_rate * self.factor**-n * tf.cast(is_free, learning_rate.dtype)
+
+    def _apply_weight_decay(self, variables: Sequence[keras.Variable]) -> None:
+        if self.layer_numbers is None or not self.weight_decay:
+            super()._apply_weight_decay(variables)
+            return
+        for variable in variables:
+            if self._use_weight_decay(variable):
+                rate = self.rate_of(variable, tf.cast(self.learning_rate, variable.dtype))
+                variable.assign(variable - variable * (self.weight_decay * rate))

@@ -1,0 +1,120 @@
+"""A new run that starts from the weights of another one, for other data: `--init-from RUN`.
+
+The new model has the architecture of the old one. Its vocabulary may differ: the weights of a symbol that both have are
+copied, and a new symbol starts at the mean of the old ones (Howard and Ruder 2018, arXiv:1801.06146).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import keras
+import numpy as np
+
+from common.data.vocabulary import Vocabulary
+from common.errors import UserError
+from common.io.terminal import echo
+from common.training.checkpoints import list_checkpoints, named_variables, read_best
+from common.training.run_directory import RunDirectory
+
+Options = TypeVar("Options", bound=Any)  # of `train`
+
+WeightsOfSymbols = Mapping[str, tuple[Vocabulary, Sequence[tuple[keras.Variable, int]]]]
+"""For each file of a vocabulary in the run directory: the new vocabulary, and the variables that have a row or a column
+for each symbol, with that axis."""
+_MAX_BYTES = 1 << 32
+"""Of the old run's variables; its vocabulary may be much larger than the new one."""
+
+
+def inherit_settings(config: Options) -> Options:
+    """Return `config` with the architecture of the run that `config.init_from` names; unchanged if it is None.
+
+    Settings in `config.adaptable`, or None, are taken from that run; the others must be equal. A run that exists already is
+    resumed, and needs the other one no more.
+
+    Raises:
+        UserError: there is no such run, it is the run itself, or a setting differs.
+    """
+    if config.init_from is None:
+        return config
+    if Path(config.init_from).resolve() == config.run_path.resolve():
+        raise UserError(f"--init-from {config.init_from}: the run itself; name a new folder with --run-dir")
+    if RunDirectory(config.run_path).config.is_file() and not config.fresh:
+        return config
+    source = RunDirectory.open(Path(config.init_from), config.EXAMPLE).read_config()
+    chosen_by_data = {name: source.data.get(name) for name in config.INHERITED if source.settings.get(name) is None}
+    settings = config.from_settings(source.settings | chosen_by_data)
+    inherited = {name: getattr(settings, name) for name in config.INHERITED}
+    for name, value in inherited.items():
+        if name not in config.adaptable and getattr(config, name) not in (value, None):
+            raise UserError(
+                f"--{name.replace('_', '-')}: expected {value}, which {config.init_from} has, got "
+                f"{getattr(config, name)}; leave the flag out"
+            )
+    adaptable = tuple(name for name in config.adaptable if name not in inherited)
+    return replace(config, adaptable=adaptable, **inherited)
+
+
+def init_from_run(
+    model: keras.Model,
+    config: Options,
+    run: RunDirectory,
+    vocabularies: WeightsOfSymbols | None = None,
+) -> None:
+    """Assign to `model` the best weights of the run `config.init_from`, unless it is None or `run` has a checkpoint.
+
+    Args:
+        model: built. All its trainable weights are assigned, and of the other variables, such as the statistics of
+            batch norms, those that fit; but not the states of random generators.
+        config: the options of `train`.
+        run: the new run.
+        vocabularies: those of the new model, if it has any.
+
+    Raises:
+        UserError: the old run has no checkpoint, or its weights do not fit.
+    """
+    if config.init_from is None or list_checkpoints(run.checkpoints, "latest"):
+        return
+    source = RunDirectory.open(Path(config.init_from), config.EXAMPLE)
+    variables = named_variables(model)
+    old, state = read_best(source.checkpoints, _MAX_BYTES)
+    axes: dict[int, tuple[int, np.ndarray]] = {}
+    for file, (vocabulary, of_symbols) in (vocabularies or {}).items():
+        ids = _old_ids(Vocabulary.load(source.path / file), vocabulary, file.removesuffix(".json"))
+        axes |= {id(variable.value): (axis, ids) for variable, axis in of_symbols}
+    required = {id(variable.value) for variable in model.trainable_variables}
+    for name, variable in variables.items():
+        if variable.dtype != "float32":
+            continue
+        values = old.get(f"model/{name}")
+        if values is not None and id(variable) in axes:
+            values = _take(values, *axes[id(variable)])
+        fits = values is not None and values.shape == tuple(variable.shape)
+        if not fits and id(variable) in required:
+            there = "missing" if values is None else list(values.shape)
+            raise UserError(
+                f"--init-from {config.init_from}: {name} is {there} there, {[*variable.shape]} here; use a run of the "
+                "same architecture, trained by this version of the code"
+            )
+        if fits:
+            variable.assign(values)
+    echo(f"initialised with the weights of {config.init_from} after epoch {state['epoch']}")
+
+
+def _old_ids(old: Vocabulary, new: Vocabulary, name: str) -> np.ndarray:
+    """Return the old id of each new symbol, -1 if it has none, int [V]; and say how many were kept."""
+    ids = {symbol: number for number, symbol in enumerate(old.symbols)}
+    result = np.array([ids.get(symbol, -1) for symbol in new.symbols])
+    added = [symbol for symbol in new.symbols if symbol not in ids]
+    kept = len(new) - len(added)
+    listed = f" ({' '.join(map(repr, added[:10]))}{' ...' if len(added) > 10 else ''})" if added else ""
+    echo(f"{name}: {kept:,} symbols kept, {len(added):,} new{listed}, {len(old) - kept:,} dropped")
+    return result
+
+
+def _take(values: np.ndarray, axis: int, ids: np.ndarray) -> np.ndarray:
+    """Return the slices of `values` with these numbers along an axis; the mean of all slices for -1."""
+    mean = values.mean(axis=axis, keepdims=True)
+    extended = np.concatenate([values, mean], axis=axis)
+    return np.take(extended, ids, axis=axis)  # -1 is the last, the mean
