@@ -4,12 +4,15 @@ PYTHON ?= python3
 BIN := .venv/bin
 TESTS ?=  # of test-oldest: all, or the paths that are named
 
-.PHONY: demo test lint notebooks test-oldest bench clean
+.PHONY: demo test test-all lint notebooks test-oldest bench clean
 
 demo: .venv/user
 	$(BIN)/python -m examples demo --out demo
 
 test: .venv/contributor lint
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile -m "not nightly"
+
+test-all: .venv/contributor lint
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: .venv/contributor

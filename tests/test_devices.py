@@ -13,6 +13,7 @@ import pytest
 
 from common.training.run_directory import RunDirectory
 from examples.__main__ import example_names
+from tests.nightly import some_nightly
 
 STEPS = 10  # `python -m tests.devices` does any multiple of 5
 
@@ -52,7 +53,7 @@ def assert_same(rows, expected, tolerance):
         assert [row[name] for name in names] == pytest.approx([other[name] for name in names], rel=tolerance)
 
 
-@pytest.mark.parametrize("example", example_names())
+@pytest.mark.parametrize("example", some_nightly(example_names(), "dcgan", "image_captioning"))
 def test_two_devices_and_xla_give_the_losses_of_one(example):
     found = losses(example, "one", "two", "xla")
     assert_same(found["two"], found["one"], 1e-5)
@@ -87,7 +88,7 @@ def uninterrupted(tmp_path_factory):
     return last_row(run)
 
 
-@pytest.mark.parametrize("victim", [0, 1])
+@pytest.mark.parametrize("victim", some_nightly([0, 1], 1))
 def test_a_killed_worker_is_named_and_all_resume(victim, tmp_path, uninterrupted):
     run, ports = tmp_path / "run", free_ports(2)
     pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
@@ -107,7 +108,9 @@ def test_a_killed_worker_is_named_and_all_resume(victim, tmp_path, uninterrupted
     assert (run / "report.html").exists()
 
 
-@pytest.mark.parametrize(("first", "second"), [("cpu:2", "cpu"), ("cpu", "cpu:2")])
+@pytest.mark.parametrize(
+    ("first", "second"), [("cpu:2", "cpu"), pytest.param("cpu", "cpu:2", marks=pytest.mark.nightly)]
+)
 def test_a_run_resumes_on_another_number_of_devices(first, second, tmp_path, uninterrupted):
     run = tmp_path / "run"
     process = start(*TRAIN, run, "--devices", first)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from examples.__main__ import example_names
 from examples.nmt_attention.download.toy_grammar import tiny_pairs
 
 ROOT = Path(__file__).parent.parent
@@ -58,7 +59,8 @@ def made_tiny(name, flags):
     flags = list(flags)
     if "--data" in flags and not Path(flags[flags.index("--data") + 1]).exists():
         flags[flags.index("--data") + 1] = "tiny"  # it would be downloaded
-    where = [] if "--preset" in flags else ["--preset", "tiny", "--run-dir", f"runs/{name}/quick", "--fresh"]
+    where = [] if "--preset" in flags else ["--preset", "tiny", "--run-dir", f"runs/{name}/quick"]
+    where += [] if "--preset" in flags or "--run-dir" in flags else ["--fresh"]
     return [*where, *import_module(f"tests.{name}.tiny").FLAGS, *flags]
 
 
@@ -87,6 +89,46 @@ def test_every_command_works(readme, folder):
     commands = commands_in(readme)
     assert commands
     for line in commands:
+        with pytest.MonkeyPatch.context() as patch:
+            run(line, patch)
+
+
+@pytest.fixture
+def own_data(folder):
+    """A folder with what docs/ calls the user's own data besides, and a run of each example to start from."""
+    pairs = tiny_pairs(300)
+    for name in ("novels", "corpus", "other_pictures", "test_photos"):
+        Path(name).mkdir()
+    english, spanish = ("".join(f"{pair[side]}\n" for pair in pairs) for side in (1, 0))
+    for name in ("novels/one.txt", "chapter.txt", "news.en", "corpus/train.en"):
+        Path(name).write_text(english)
+    for name in ("news.de", "corpus/train.de"):
+        Path(name).write_text(spanish)
+    Path("old.txt").write_text(english, encoding="gb18030")
+    Path("test.tsv").write_text("".join(f"{pair.spanish}\t{pair.english}\n" for pair in pairs[:20]))
+    Path("pairs.csv").write_text("de,en\n" + "".join(f'"{pair.spanish}","{pair.english}"\n' for pair in pairs))
+    rows = [json.dumps({"de": pair.spanish, "en": pair.english}) for pair in pairs]
+    Path("pairs.jsonl").write_text("\n".join(rows))
+    words = sorted({word for line in english.split("\n") for word in line.strip(".?").split()})
+    numbers = np.random.default_rng(1).normal(size=[len(words), 300]).round(3)
+    Path("glove.txt").write_text(
+        "".join(f"{word} {' '.join(map(str, row))}\n" for word, row in zip(words, numbers, strict=True))
+    )
+    for number in range(20):
+        pixels = np.random.default_rng(number).integers(0, 256, [40, 60, 3], np.uint8)
+        for name in ("other_pictures", "test_photos"):
+            Image.fromarray(pixels).save(f"{name}/{number}.jpg")
+    Path("test_photos/captions.tsv").write_text("".join(f"{n}.jpg\ta dog runs\n" for n in range(20)))
+    return folder
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("page", ["own_data.md", "training_on.md"])
+def test_every_command_of_the_pages_on_ones_own_data_works(page, own_data):
+    commands = commands_in(ROOT / "docs" / page)
+    assert len(commands) >= 10
+    sources = [f"python -m examples.{name} train" for name in example_names()] if page == "training_on.md" else []
+    for line in [*sources, *commands]:
         with pytest.MonkeyPatch.context() as patch:
             run(line, patch)
 

@@ -17,6 +17,7 @@ from common.training import trainer
 from common.training.checkpoints import named_variables, read_best
 from common.training.run_directory import RunDirectory
 from examples.__main__ import example_names
+from tests.nightly import some_nightly
 
 LOADERS = {
     "text_generation": "TextGenerator",
@@ -56,7 +57,7 @@ def policy_as_before():
     keras.config.set_dtype_policy("float32")
 
 
-@pytest.fixture(scope="module", params=example_names())
+@pytest.fixture(scope="module", params=some_nightly(example_names(), "nmt_attention"))
 def trained(request, tmp_path_factory):
     """The name of an example, and a run of three steps."""
     path = tmp_path_factory.mktemp(request.param) / "source"

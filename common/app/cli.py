@@ -202,6 +202,9 @@ class EvaluateOptions(RunOptions):
     data: OrNone[str] = None
     """The training data of the run. [default: as in training, if you trained the run on this machine or the data set
     is built in]"""
+    test_data: OrNone[str] = None
+    """Other data, of any kind that `train --data` takes: measure on all of it, or on the test part if it has one,
+    in place of held-out training data. The metrics go to RUN/evaluation_test_data.json."""
     data_dir: OrNone[Path] = None
     """The cache for downloads. [default: $EAGER_EXAMPLES_DATA, else the user's cache folder]"""
     write: bool = True

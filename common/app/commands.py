@@ -20,7 +20,8 @@ def print_evaluation(
         echo(f"{name:<{width}} {format_value(value)}")
     if options.write:
         run = RunDirectory(options.run)
-        echo(f"written: {run.evaluation}, {write_report(run)}")
+        written = run.test_data_evaluation if options.test_data else f"{run.evaluation}, {write_report(run)}"
+        echo(f"written: {written}")
 
 
 def export_model(run: RunDirectory, model: Any, options: OutputOptions, export: Callable[..., Path]) -> None:

@@ -194,6 +194,19 @@ class Checkpoints:
             )
         return None
 
+    def restore_from(self, checkpoint: Path) -> dict[str, Any]:
+        """Restore this checkpoint and no other; return its state.
+
+        Raises:
+            UserError: it is damaged or does not fit the model.
+        """
+        try:
+            tensors, state = read_checkpoint(checkpoint, self._max_bytes())
+        except DamagedError as error:
+            raise UserError(f"{checkpoint}: damaged ({error}); restore it from a copy, or use another") from error
+        self._assign(tensors, checkpoint)
+        return state
+
     def _max_bytes(self) -> int:
         """Return an upper bound for the size of a file of variables, those of the optimizers included."""
         needed = sum(variable.dtype.size * variable.shape.num_elements() for variable in self.variables.values())
@@ -230,13 +243,44 @@ def _kind(dtype: str, shape: Sequence[int]) -> str:
     return f"{dtype} {[*shape]}"
 
 
-def restore_weights(folder: Path, model: keras.Model) -> dict[str, Any]:
+KEPT = "epoch"
+"""The kind of the checkpoints that `KeepEpochs` writes, which have the number of the epoch in place of the step."""
+
+
+class KeepEpochs(keras.callbacks.Callback):
+    """Keeps the weights after every so many epochs, for `restore_weights`."""
+
+    def __init__(self, folder: Path, every: int):
+        """Keep them in the folder of the other checkpoints."""
+        super().__init__()
+        self.folder, self.every = folder, every
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Save the weights after an epoch, which Keras counts from 0."""
+        if (epoch + 1) % self.every == 0:
+            weights = Checkpoints(self.folder, model=named_variables(self.model))
+            weights.save(KEPT, epoch + 1, {"epoch": epoch + 1}, keep=epoch + 1)
+
+
+def restore_weights(folder: Path, model: keras.Model, epoch: int | None = None) -> dict[str, Any]:
     """Restore the best weights into a built model, or the latest if there are no best ones; return the state.
+
+    Args:
+        folder: of the checkpoints.
+        model: built.
+        epoch: restore those after this epoch, which `KeepEpochs` has kept.
 
     Raises:
         UserError: there is no checkpoint, or none is readable.
     """
-    state = Checkpoints(folder, model=named_variables(model)).restore("best", "latest")
+    checkpoints = Checkpoints(folder, model=named_variables(model))
+    if epoch is not None:
+        kept = [int(path.name.rpartition("-")[2]) for path in list_checkpoints(folder, KEPT)]
+        if epoch not in kept:
+            listed = ", ".join(map(str, sorted(kept))) or "none"
+            raise UserError(f"--epoch: expected one that was kept ({listed}), got {epoch}; --keep-every keeps more")
+        return checkpoints.restore_from(folder / f"{KEPT}-{epoch:08d}")
+    state = checkpoints.restore("best", "latest")
     if state is None:
         raise UserError(f"{folder}: no checkpoint yet; run the `train` command of this run again, it resumes there")
     return state

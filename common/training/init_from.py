@@ -1,7 +1,7 @@
-"""A new run that starts from the weights of another one, for other data: `--init-from RUN`.
+"""Initial weights that others have trained: those of another run (`--init-from RUN`), or word vectors.
 
-The new model has the architecture of the old one. Its vocabulary may differ: the weights of a symbol that both have are
-copied, and a new symbol starts at the mean of the old ones (Howard and Ruder 2018, arXiv:1801.06146).
+A model that starts from another run has its architecture. The vocabulary may differ: the weights of a symbol that both
+have are copied, and a new symbol starts at the mean of the old ones (Howard and Ruder 2018, arXiv:1801.06146).
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,8 +13,9 @@ import keras
 import numpy as np
 
 from common.data.vocabulary import Vocabulary
+from common.data.word_vectors import read_vectors
 from common.errors import UserError
-from common.io.terminal import echo
+from common.io.terminal import echo, warn
 from common.training.checkpoints import list_checkpoints, named_variables, read_best
 from common.training.run_directory import RunDirectory
 
@@ -23,6 +24,8 @@ Options = TypeVar("Options", bound=Any)  # of `train`
 WeightsOfSymbols = Mapping[str, tuple[Vocabulary, Sequence[tuple[keras.Variable, int]]]]
 """For each file of a vocabulary in the run directory: the new vocabulary, and the variables that have a row or a column
 for each symbol, with that axis."""
+_MIN_COVERAGE = 0.5
+"""Fraction of the words with vectors below which a line on stderr asks whether the file is the right one."""
 _MAX_BYTES = 1 << 32
 """Of the old run's variables; its vocabulary may be much larger than the new one."""
 
@@ -30,8 +33,8 @@ _MAX_BYTES = 1 << 32
 def inherit_settings(config: Options) -> Options:
     """Return `config` with the architecture of the run that `config.init_from` names; unchanged if it is None.
 
-    Settings in `config.adaptable`, or None, are taken from that run; the others must be equal. A run that exists already is
-    resumed, and needs the other one no more.
+    Settings in `config.adaptable`, or None, are taken from that run; the others must be equal. A run that exists
+    already is resumed, and needs the other one no more.
 
     Raises:
         UserError: there is no such run, it is the run itself, or a setting differs.
@@ -100,6 +103,32 @@ def init_from_run(
         if fits:
             variable.assign(values)
     echo(f"initialised with the weights of {config.init_from} after epoch {state['epoch']}")
+
+
+def init_from_vectors(
+    embedding: keras.layers.Embedding, file: str | None, run: RunDirectory, words: Sequence[str], what: str
+) -> None:
+    """Start the rows of `embedding` at the vectors in a file, where it has one, and print how many words it covers.
+
+    Args:
+        embedding: built; row v belongs to `words[v]`.
+        file: see `read_vectors`. Nothing is done if it is None, or if `run` has a checkpoint.
+        run: the new run.
+        words: those of the vocabulary, as in ordinary text.
+        what: what the words are, for the message, for instance "source words".
+
+    Raises:
+        UserError: as `read_vectors`.
+    """
+    if file is None or list_checkpoints(run.checkpoints, "latest"):
+        return
+    vectors, found = read_vectors(Path(file), words, embedding.output_dim)
+    embedding.embeddings.assign(np.where(found[:, None], vectors, np.array(embedding.embeddings)))
+    coverage = f"{file}: has vectors of {found.sum():,} of {len(words):,} {what} ({found.mean():.0%})"
+    if found.mean() < _MIN_COVERAGE:
+        warn(f"warning: {coverage}; is it of this language, and are the tokens words?")
+    else:
+        echo(coverage)
 
 
 def _old_ids(old: Vocabulary, new: Vocabulary, name: str) -> np.ndarray:

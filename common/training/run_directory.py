@@ -4,6 +4,7 @@ config.json        settings, seed, versions, data, hardware        samples/   ep
 vocabulary*.json   if the data is text                             figures/   PNG and GIF
 checkpoints/       latest and best                                 evaluation.json   the metrics of `evaluate`
 metrics.csv        one row per epoch     tensorboard/              report.html       all of it on one page
+evaluation_test_data.json   the metrics of `evaluate --test-data`
 """
 
 import csv
@@ -27,7 +28,7 @@ from common.errors import UserError
 from common.io.files import is_temporary, read_plain, remove_temporary_files, require_plain, write_atomically
 from common.io.lock import exclusive
 from common.io.records import Json, Line, Seconds, read_record
-from common.io.terminal import echo
+from common.io.terminal import echo, one_line
 
 _MAX_CONFIG_BYTES = 1 << 20
 _MAX_METRICS_BYTES = 1 << 26
@@ -77,6 +78,7 @@ class RunDirectory:
         self.samples = self.path / "samples"
         self.figures = self.path / "figures"
         self.evaluation = self.path / "evaluation.json"
+        self.test_data_evaluation = self.path / "evaluation_test_data.json"
         self.lock = self.path / ".lock"  # locked by the process that trains here
         self.report = self.path / "report.html"
 
@@ -230,10 +232,14 @@ class RunDirectory:
         except (ValueError, TypeError, LookupError, csv.Error) as error:
             raise UserError(f"{self.metrics}: damaged ({error}); the `train` command writes it again") from error
 
-    def write_evaluation(self, split: str, rule: str, seconds: float, metrics: Mapping[str, Any]) -> None:
-        """Write `evaluation.json`: the metrics and the rule of measurement."""
+    def write_evaluation(
+        self, split: str, rule: str, seconds: float, metrics: Mapping[str, Any], test_data: str | None = None
+    ) -> None:
+        """Write `evaluation.json`, or that of `test_data`: the metrics and the rule of measurement."""
+        rule = rule if test_data is None else f"test data {one_line(test_data)}: {rule}"
         entry = asdict(Evaluation(split, rule, round(seconds, 1), dict(metrics)))
-        write_atomically(self.evaluation, json.dumps(entry, indent=2) + "\n")
+        path = self.evaluation if test_data is None else self.test_data_evaluation
+        write_atomically(path, json.dumps(entry, indent=2) + "\n")
 
     def read_evaluation(self) -> Evaluation | None:
         """Return the content of `evaluation.json`, None if there is no such file yet.

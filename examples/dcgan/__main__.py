@@ -31,8 +31,11 @@ def generate(options: GenerateOptions) -> None:
     from examples.dcgan.demo import ImageGenerator, write_files, write_interpolation, write_sheet
 
     run = RunDirectory.open(options.run, Config.EXAMPLE)
-    outputs = Outputs(options.out or run.path / "generated", run.identity, options.overwrite)
-    generator = ImageGenerator.load(run)
+    generator = ImageGenerator.load(run, epoch=options.epoch)
+    folder = run.path / "generated"
+    if options.epoch is not None:
+        folder /= f"epoch_{options.epoch:04d}"
+    outputs = Outputs(options.out or folder, f"{run.identity} {options.epoch}", options.overwrite)
     if options.interpolate:
         written = write_interpolation(generator, options.interpolate, options.samples or 16, outputs)
     elif options.files:

@@ -25,6 +25,7 @@ class Config(TrainOptions):
     DATA_SETS: ClassVar[tuple[str, ...]] = ("mnist", "tiny")
 
     ADAPTABLE: ClassVar[tuple[str, ...]] = (*TrainOptions.ADAPTABLE, "ema_decay")
+    RUNTIME: ClassVar[frozenset[str]] = TrainOptions.RUNTIME | {"keep_every"}
     INHERITED: ClassVar[tuple[str, ...]] = ("image_size", "channels", "base_channels", "latent_dim")
 
     data: str = "mnist"
@@ -39,6 +40,9 @@ class Config(TrainOptions):
     """1: grey; 3: colour. [default: that of the data]"""
     epochs: Count = 14
     """Passes over the images."""
+    keep_every: OrNone[Count] = None
+    """Keep the weights after every so many epochs, for `generate --epoch`; late in a training a GAN may get worse.
+    [default: keep the last ones]"""
     batch_size: Width = 64
     """Images per step. Small batches give more steps in the same time, which short runs need."""
     latent_dim: Width = 100
@@ -105,6 +109,7 @@ class GenerateOptions(OutputOptions):
 
     - A sheet of 64: generate --run runs/dcgan/quick
     - A thousand files: generate --run runs/dcgan/quick --samples 1000 --files
+    - As it was after epoch 5: generate --run runs/dcgan/quick --epoch 5
     - A GIF that interpolates between four seeds: generate --run runs/dcgan/quick --interpolate 1 2 3 4
     """
 
@@ -114,10 +119,12 @@ class GenerateOptions(OutputOptions):
     """The same seed generates the same images."""
     files: bool = False
     """Write one PNG for each image instead of one sheet."""
+    epoch: OrNone[Count] = None
+    """Use the weights after this epoch, if `train --keep-every` kept them. [default: the last]"""
     interpolate: tuple[int, ...] = ()
     """Seeds to interpolate between: writes a GIF from the images of each seed to those of the next, and back."""
     out: OrNone[Path] = None
-    """Folder to write to. [default: RUN/generated]"""
+    """Folder to write to. [default: RUN/generated, or with --epoch a folder of the epoch in it]"""
 
     def __post_init__(self):
         super().__post_init__()

@@ -47,11 +47,11 @@ class ImageGenerator:
         self._generate = tf.function(lambda z: to_bytes(model(z)), input_signature=[latents])
 
     @classmethod
-    def load(cls, run: RunDirectory, model_class: type[DCGAN] = DCGAN) -> "ImageGenerator":
-        """Restore the weights of a run; nothing but the run directory is needed.
+    def load(cls, run: RunDirectory, model_class: type[DCGAN] = DCGAN, epoch: int | None = None) -> "ImageGenerator":
+        """Restore the weights of a run, the last or those after `epoch`; nothing but the run directory is needed.
 
         Raises:
-            UserError: the run has no checkpoint yet, or it is damaged.
+            UserError: the run has no checkpoint yet, or not of this epoch, or it is damaged.
         """
         trained = run.read_config()
         size_and_channels = {name: trained.data.get(name) for name in ("image_size", "channels")}
@@ -60,7 +60,7 @@ class ImageGenerator:
             raise UserError(f"{run.config}: lacks the size or the channels of the images; restore it from a copy")
         trainer.set_seed_and_precision(config.seed, config.precision)
         model = model_class(parse_size(config.image_size), config.channels, **config.architecture()).build_weights()
-        restore_weights(run.checkpoints, model)
+        restore_weights(run.checkpoints, model, epoch)
         return cls(model)
 
     def generate(self, z: tf.Tensor) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Step 5, continued: compare generated with real images, in metrics and in figures."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from common.data.images import grid, save_image
 from common.errors import UserError
 from common.training.run_directory import RunDirectory
 from common.viz.figures import ACCENT, FAINT, save_figure, titled
-from examples.dcgan.config import Config, EvaluateOptions
+from examples.dcgan.config import Config, EvaluateOptions, format_size
 from examples.dcgan.data import ImageSet, load_images
 from examples.dcgan.demo import ImageGenerator
 from examples.dcgan.metrics.classifier import FeatureClassifier, load_or_train_classifier
@@ -46,16 +47,20 @@ def evaluate(options: EvaluateOptions, model_class: type[DCGAN] = DCGAN) -> dict
     if images.fingerprint != trained.data:
         raise UserError(f"{data}: not the images that {run.path} was trained on; name those with --data")
     has_classes = images.train_labels is not None and images.held_out_labels is not None
+    classifier = load_or_train_classifier(images) if has_classes else None
+    if options.test_data is not None:
+        images = with_test_images(images, options)
     real = images.train if images.held_out is None else images.held_out
     samples = options.samples or min(len(real), MAX_SAMPLES)
     generated = ImageGenerator.load(run, model_class).sample(samples, EVALUATION_SEED)
 
+    prefix = "" if options.test_data is None else "test_data_"
     nearest_path, classes_path = (
-        run.figures / name if options.write else None for name in ("nearest.png", "classes.png")
+        run.figures / f"{prefix}{name}" if options.write else None for name in ("nearest.png", "classes.png")
     )
     metrics, rule = measure_neighbours(generated, images, nearest_path)
-    if has_classes:
-        class_metrics, class_rule = measure_classes(generated, images, load_or_train_classifier(images), classes_path)
+    if classifier is not None:
+        class_metrics, class_rule = measure_classes(generated, images, classifier, classes_path)
         metrics, rule = class_metrics | metrics, f"{class_rule}; {rule}"
     else:
         rule = (
@@ -64,8 +69,20 @@ def evaluate(options: EvaluateOptions, model_class: type[DCGAN] = DCGAN) -> dict
         )
     split = "held-out" if images.held_out is not None else "training"
     if options.write:
-        run.write_evaluation(split, rule, time.monotonic() - started, metrics)
+        split = split if options.test_data is None else "test-data"
+        run.write_evaluation(split, rule, time.monotonic() - started, metrics, options.test_data)
     return metrics
+
+
+def with_test_images(images: ImageSet, options: EvaluateOptions) -> ImageSet:
+    """Return `images` with those of `--test-data`, at the same size, in place of the held-out ones.
+
+    Raises:
+        UserError: as `load_images`.
+    """
+    _, *size, channels = images.train.shape
+    test = load_images(options.test_data, format_size(*size), channels, options.data_dir)
+    return replace(images, held_out=test.train, held_out_labels=test.train_labels)
 
 
 # Metrics that need a classifier
@@ -76,7 +93,7 @@ def measure_classes(
 
     Args:
         generated: uint8 [N, H, W, C].
-        images: with labels and held-out images.
+        images: with labels and held-out images; if these have no labels, the classifier's are taken.
         classifier: of these images.
         path: PNG to write, if any.
 
@@ -90,7 +107,8 @@ def measure_classes(
     floor_features, _ = classifier.features(images.train[floor_indices])
     classes = probabilities.shape[1]
     frequencies = class_frequencies(probabilities.argmax(axis=1), classes)
-    real_frequencies = class_frequencies(images.held_out_labels[:count], classes)
+    real_labels = real_probabilities.argmax(axis=1) if images.held_out_labels is None else images.held_out_labels
+    real_frequencies = class_frequencies(real_labels[:count], classes)
     if path:
         draw_class_frequencies(frequencies, real_frequencies, path)
     metrics = {

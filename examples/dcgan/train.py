@@ -13,6 +13,7 @@ import keras
 from common.data.images import save_image
 from common.io.terminal import echo, warn
 from common.training import trainer
+from common.training.checkpoints import KeepEpochs
 from common.training.init_from import inherit_settings, init_from_run
 from common.training.plan import fit_plan, stored_plan
 from common.training.run_directory import RunDirectory
@@ -61,11 +62,16 @@ def train(config: Config, model_class: type[DCGAN] = DCGAN) -> RunDirectory:
         model,
         run,
         steps_per_epoch=config.steps_per_epoch,
-        callbacks=[DrawSamples(run, config.seed), WarnOfFailures()],
+        callbacks=[DrawSamples(run, config.seed), WarnOfFailures(), *keep_epochs(run, config)],
         **config.loop_settings(),
     ).fit(partial(training_batches, images.train, config.batch_size, config.seed))
     draw_pictures(run, model)
     return run
+
+
+def keep_epochs(run: RunDirectory, config: Config) -> list[KeepEpochs]:
+    """Return the callback that keeps weights for `generate --epoch`, if it is asked for."""
+    return [KeepEpochs(run.checkpoints, config.keep_every)] if config.keep_every else []
 
 
 def plan_for_pictures(config: Config, count: int) -> Config:

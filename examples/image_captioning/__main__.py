@@ -41,17 +41,22 @@ def caption(options: CaptionOptions) -> None:
     captioner, search_options = PhotoCaptioner.load(run), BeamSearchOptions(options.beam, options.length_penalty)
     failures = []
     for path in photos:
-        stem = path.stem if options.json else outputs.free_stem(path.stem, SUFFIXES, source=path.absolute())
+        source = path.absolute() if options.reference is None else f"{path.absolute()} {options.reference}"
+        stem = path.stem if options.json else outputs.free_stem(path.stem, SUFFIXES, source)
         try:
-            image, caption = captioner.caption_file(path, search_options)
+            if options.reference is None:
+                image, caption = captioner.caption_file(path, search_options)
+            else:
+                image, caption = captioner.score_file(path, options.reference, options.length_penalty)
         except UserError as error:
             failures.append(str(error))
             continue
         if options.json:
             echo(json_line({"photo": str(path), **caption.as_json()}))
         else:
-            drawn = draw_caption(image, caption, outputs, stem, source=path.absolute())
-            echo(f"{path}: {caption.text}  ({', '.join(map(str, drawn))})")
+            drawn = ", ".join(map(str, draw_caption(image, caption, outputs, stem, source)))
+            score = "" if options.reference is None else f"score {caption.score:.4f}: "
+            echo(f"{path}: {score}{caption.text}  ({drawn})")
     if failures:
         raise UserError(f"{len(failures)} of the photos cannot be read: " + "; ".join(failures))
 

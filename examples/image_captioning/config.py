@@ -61,6 +61,9 @@ class Config(TrainOptions):
     """Words of a caption at most, in training and in use; longer ones are cut."""
     embedding_dim: Width = 256
     """Width of the word vectors."""
+    embeddings: OrNone[str] = None
+    """File of word vectors (word2vec, GloVe or fastText in text form, or .gz) at which the embeddings of words start.
+    --embedding-dim must be their width."""
     units: Width = 512
     """Width of the LSTM, of the mean image feature, and of the layer before the logits."""
     attention_units: Width = 64
@@ -86,6 +89,8 @@ class Config(TrainOptions):
     def __post_init__(self):
         super().__post_init__()
         require_encoding(self.encoding)
+        if self.init_from and self.embeddings:
+            raise UserError("--init-from and --embeddings: expected one of them, got both")
         if self.data == "tiny" and self.encoder != "tiny":
             raise UserError("--data tiny: the scenes are for --encoder tiny; or use photos")
 
@@ -114,6 +119,7 @@ class CaptionOptions(OutputOptions):
     """Caption photos, and draw the attention for each word: a sheet and a GIF for each photo.
 
     - For instance: caption --run runs/image_captioning/quick holiday.jpg dog.png
+    - How likely is a caption, and where does the model look for it? Add --reference "a dog runs on the beach"
     """
 
     photos: tyro.conf.Positional[tuple[Path, ...]]
@@ -122,6 +128,8 @@ class CaptionOptions(OutputOptions):
     """Hypotheses of the beam search; 1 is greedy search."""
     length_penalty: LengthPenalty = 0.7
     """0 compares captions by log-probability, which favours short ones; 1 by its mean per word."""
+    reference: OrNone[str] = None
+    """A caption of yours for each of the photos. It is scored, and its attention drawn, in place of a search."""
     out: OrNone[Path] = None
     """Folder for the pictures. [default: RUN/captions]"""
     json: bool = False

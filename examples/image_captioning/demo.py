@@ -27,7 +27,15 @@ from examples.image_captioning.feature_grids import FeatureGrids
 from examples.image_captioning.model import Captioner
 from examples.image_captioning.preprocess.feature_extractor import FeatureExtractor, load_extractor
 from examples.image_captioning.scene_captioner import SceneCaptioner
-from examples.image_captioning.vocabulary import END, PAD, START, UNKNOWN, decode_caption
+from examples.image_captioning.vocabulary import (
+    END,
+    PAD,
+    START,
+    UNKNOWN,
+    decode_caption,
+    encode_caption,
+    tokenise,
+)
 
 # Step 5: caption. **Greedy** search takes the likeliest word at each step. **Beam search** keeps several hypotheses: a
 # caption that starts with the second-best word may turn out likelier as a whole. It compares captions by
@@ -113,9 +121,43 @@ class PhotoCaptioner:
         image = read_image(path).convert("RGB")
         return image, self.caption_image(image, options)
 
+    def score_file(self, path: Path, caption: str, length_penalty: float) -> tuple[Image.Image, Caption]:
+        """Return the photo in a file, upright, and a given caption with its score; see `score`.
+
+        Raises:
+            UserError: it is no picture that can be read, or the caption has no word.
+        """
+        image = read_image(path).convert("RGB")
+        return image, self.score(self.encode_images([image]), caption, length_penalty)[0]
+
     def caption_image(self, image: Image.Image, options: BeamSearchOptions) -> Caption:
         """Return the caption of an image."""
         return self.caption(self.encode_images([image]), options)[0]
+
+    def score(self, images: np.ndarray | tf.Tensor, caption: str, length_penalty: float = 0.7) -> list[Caption]:
+        """Return a given caption for each of several photos, with its score and its attention.
+
+        Args:
+            images: as in `hypotheses`.
+            caption: raw text; unknown words become <unk>, and those after `max_length` are cut.
+            length_penalty: see `BeamSearchOptions`.
+
+        Raises:
+            UserError: the caption has no word.
+        """
+        words = tokenise(caption)[: self.max_length]
+        if not words:
+            raise UserError(f"--reference: expected a caption with a word, got {caption!r}")
+        ids = np.tile(encode_caption(self.vocabulary, words, self.max_length), [len(images), 1])  # B T+2
+        logits, attention = self.model(images, ids[:, :-1])  # B T+1 V, B T+1 L
+        never = [symbol for symbol in NOT_GENERATED if symbol not in ids[0, 1:]]
+        excluded = tf.reduce_sum(tf.one_hot(never, len(self.vocabulary)), axis=0)  # V
+        logits = tf.where(excluded > 0, -np.inf, tf.cast(logits, tf.float32))  # as in the search
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(ids[:, 1:], logits)  # B T+1
+        scores = -tf.reduce_sum(losses, axis=1) / (len(words) + 1) ** length_penalty  # B
+        side = round(attention.shape[-1] ** 0.5)
+        grids = tf.cast(attention[:, :-1], tf.float32).numpy().reshape(len(images), len(words), side, side)
+        return [Caption(words, grid, float(score)) for grid, score in zip(grids, scores, strict=True)]
 
     def encode_images(self, images: Sequence[Image.Image]) -> tf.Tensor:
         """Return the features of images, [B, *extractor.shape]."""

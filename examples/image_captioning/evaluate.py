@@ -6,6 +6,7 @@ words before each word; the numbers are better, and mean little, because in use 
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,14 +43,10 @@ def evaluate(options: EvaluateOptions, classes: Classes = (Captioner, SceneCapti
     """
     started = time.monotonic()
     run = RunDirectory.open(options.run, Config.EXAMPLE)
-    trained = run.read_config()
-    config = Config.from_settings(trained.settings)
-    data = run.data_to_use(options.data, Config.DATA_SETS)
+    config = Config.from_settings(run.read_config().settings)
     captioner = PhotoCaptioner.load(run, classes)
-    photos = load_photos(data, config.images, options.data_dir, config.encoding, config.max_skipped)
-    if data_fingerprint(photos, captioner.extractor) != trained.data:
-        raise UserError(f"{data}: not the data that {run.path} was trained on; name that with --data")
-    measured = load_split(photos, options.split, captioner.extractor, options.features_dir, config.max_skipped)
+    photos, split = photos_to_measure(run, config, captioner, options), options.split
+    measured = load_split(photos, split, captioner.extractor, options.features_dir, config.max_skipped)
     metrics: dict[str, Any] = {}
     captions: list[Caption] = []
     for name, search_options in SEARCHES.items():
@@ -61,7 +58,7 @@ def evaluate(options: EvaluateOptions, classes: Classes = (Captioner, SceneCapti
         f"up to {config.max_length} words; best epoch by validation loss. attention_peak: mean over the words of beam "
         "captions that name a person or one of COCO's categories, in multiples of uniform attention"
     )
-    if config.data == "tiny":
+    if config.data == "tiny" and options.test_data is None:
         metrics["exact_match"] = exact_match(captions, measured.photos)
         metrics |= pointing_on_scenes(captions, measured.photos)
         rule = f"{rule}, here a shape. exact_match: the beam caption is one of the scene's true descriptions"
@@ -75,8 +72,33 @@ def evaluate(options: EvaluateOptions, classes: Classes = (Captioner, SceneCapti
             "than a quarter of the photo and have others beside them"
         )
     if options.write:
-        run.write_evaluation(options.split, rule, time.monotonic() - started, metrics)
+        split = split if options.test_data is None else "test-data"
+        run.write_evaluation(split, rule, time.monotonic() - started, metrics, options.test_data)
     return metrics
+
+
+def photos_to_measure(
+    run: RunDirectory, config: Config, captioner: PhotoCaptioner, options: EvaluateOptions
+) -> list[Photo]:
+    """Return photos, those to measure in the split of `options`: of the training data, or all of the test data.
+
+    If the test data has a part `test`, only its photos are returned.
+
+    Raises:
+        UserError: as `load_photos`; or the data is not what the model was trained on.
+    """
+    if options.test_data is not None:
+        photos = load_photos(options.test_data, config.images, options.data_dir, config.encoding, config.max_skipped)
+        chosen = [photo for photo in photos if photo.split == "test"] or photos
+        return [replace(photo, split=options.split) for photo in chosen]
+    data = run.data_to_use(options.data, Config.DATA_SETS)
+    photos = load_photos(data, config.images, options.data_dir, config.encoding, config.max_skipped)
+    if data_fingerprint(photos, captioner.extractor) != run.read_config().data:
+        raise UserError(
+            f"{data}: not the data that {run.path} was trained on; name that with --data, or measure on this with "
+            "--test-data"
+        )
+    return photos
 
 
 def caption_photos(captioner: PhotoCaptioner, photos: PhotoSet, options: BeamSearchOptions) -> list[Caption]:

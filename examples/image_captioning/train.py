@@ -15,7 +15,7 @@ from common.data.vocabulary import Vocabulary
 from common.io.terminal import echo, warn
 from common.nn.adam import Adam
 from common.training import trainer
-from common.training.init_from import inherit_settings, init_from_run
+from common.training.init_from import inherit_settings, init_from_run, init_from_vectors
 from common.training.plan import fit_plan, stored_plan
 from common.training.run_directory import RunDirectory
 from common.training.schedule import WarmupCosine
@@ -120,6 +120,7 @@ def train(config: Config, classes: Classes = (Captioner, SceneCaptioner)) -> Run
     schedule = build_schedule(config, config.epochs * steps_per_epoch)
     model.compile(build_optimizer(config, schedule))
     init_from_run(model, config, run, {"vocabulary.json": (data.vocabulary, weights_of_words(model))})
+    init_from_vectors(model.embedding, config.embeddings, run, data.vocabulary.symbols, "words")
     print_summary(config, data, train_batches, model)
     trainer.Trainer(
         model,

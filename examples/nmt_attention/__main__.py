@@ -27,11 +27,15 @@ def translate(options: TranslateOptions) -> None:
     from common.io.terminal import echo
     from common.training.run_directory import RunDirectory
     from examples.nmt_attention.demo import SentenceTranslator
-    from examples.nmt_attention.demonstrate.text_io import input_lines, output_lines
+    from examples.nmt_attention.demonstrate.text_io import input_lines, output_lines, reference_lines, scored_lines
 
     run = RunDirectory.open(options.run, Config.EXAMPLE)
-    translator = SentenceTranslator.load(run)
-    for line in output_lines(translator, input_lines(options), options, run.identity):
+    translator, sentences = SentenceTranslator.load(run), input_lines(options)
+    if options.reference or options.reference_file:
+        lines = scored_lines(translator, sentences, reference_lines(options), options, run.identity)
+    else:
+        lines = output_lines(translator, sentences, options, run.identity)
+    for line in lines:
         echo(line)
 
 

@@ -73,6 +73,11 @@ class Config(TrainOptions):
     """Pairs per step."""
     embedding_dim: Width = 256
     """Width of the embeddings, source and target."""
+    source_embeddings: OrNone[str] = None
+    """File of word vectors (word2vec, GloVe or fastText in text form, or .gz) at which the embeddings of source words
+    start. --embedding-dim must be their width."""
+    target_embeddings: OrNone[str] = None
+    """The same for target words."""
     encoder_units: Width = 256
     """Width of the encoder's state in each direction."""
     decoder_units: Width = 512
@@ -106,6 +111,8 @@ class Config(TrainOptions):
             raise UserError(f"--columns: expected two different columns such as 1,2 or de,en, got {self.columns}")
         if self.tokens is not None and not re.fullmatch(f"({_KINDS})(,({_KINDS}))?", self.tokens):
             raise UserError(f"--tokens: expected {_KINDS.replace('|', ', ')}, or two with a comma, got {self.tokens}")
+        if self.init_from and (self.source_embeddings or self.target_embeddings):
+            raise UserError("--init-from and files of word vectors: expected one of them, got both")
         if self.tokens and "," not in self.tokens:
             object.__setattr__(self, "tokens", f"{self.tokens},{self.tokens}")  # one kind for both
 
@@ -144,6 +151,7 @@ class TranslateOptions(RunOptions):
 
     - One sentence: translate --run runs/nmt_attention/quick "¿todavía están en casa?"
     - Many: translate --run runs/nmt_attention/quick --beam 5 < spanish.txt > english.txt
+    - How likely is a given translation? translate --run runs/nmt_attention/quick "hace frío." --reference "It's cold."
     - With attention maps: translate --run runs/nmt_attention/quick --attention maps "hace mucho frío aquí."
     """
 
@@ -151,8 +159,12 @@ class TranslateOptions(RunOptions):
     """The sentences. [default: lines from --file, else from standard input]"""
     file: OrNone[Path] = None
     """File, a sentence a line."""
+    reference: OrNone[str] = None
+    """A translation of the one sentence. It is scored, and its attention shown, in place of a search."""
+    reference_file: OrNone[Path] = None
+    """File with a translation for each sentence, a line for a line; likewise."""
     encoding: OrNone[str] = None
-    """Encoding of the file or of standard input. [default: UTF-8, or what a byte order mark says]"""
+    """Encoding of the files or of standard input. [default: UTF-8, or what a byte order mark says]"""
     beam: Beam = 1
     """Number of hypotheses; 1 is greedy search. 5 takes longer and gives about two BLEU more."""
     length_penalty: LengthPenalty = 1.0
@@ -166,7 +178,8 @@ class TranslateOptions(RunOptions):
     overwrite: bool = False
     """Replace maps of other sentences, and other files, of these names in that folder."""
     json: bool = False
-    """Write a JSON object for each sentence: translations with scores, tokens and attention weights."""
+    """Write a JSON object for each sentence: translations with scores, tokens and attention weights; of a reference
+    also the -ln p of each token and of the end."""
 
     def __post_init__(self):
         super().__post_init__()
@@ -175,6 +188,12 @@ class TranslateOptions(RunOptions):
             raise UserError(f"--n-best: expected at most --beam, which is {self.beam}, got {self.n_best}")
         if self.sentences and self.file:
             raise UserError("--file and sentences as arguments: expected one of them, got both")
+        if self.reference and self.reference_file:
+            raise UserError("--reference and --reference-file: expected one of them, got both")
+        if self.reference and len(self.sentences) != 1:
+            raise UserError(
+                f"--reference: expected one sentence as argument, got {len(self.sentences)}; use --reference-file"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

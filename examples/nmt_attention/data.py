@@ -88,6 +88,8 @@ def _load_from_tfds(name: str, data_dir: Path | None) -> list[list[str]]:
 
 
 Tokenizer = WordTokenizer | PieceTokenizer
+MAX_TEST_TOKENS = 10_000
+"""Longer pairs of test data are left out; the translator cuts sentences by the setting of its training."""
 MAX_UNKNOWN = 0.1
 """Fraction of unknown tokens in the validation pairs above which a line on stderr says what to do."""
 
@@ -171,6 +173,30 @@ def load_corpus(
     return Corpus(
         train, validation, test, *tokenizers, {"pairs": len(pairs), "sha256": digest} | sizes, held_out, min_count
     )
+
+
+def load_test_pairs(
+    name: str, columns: tuple[str, str], max_skipped: float = 0.05, encoding: str | None = None
+) -> list[Pair]:
+    """Return all pairs of files of the user, repeated ones too, or those of the part `test` if there is one.
+
+    Args:
+        name: see `load_tables`; likewise `encoding`.
+        columns: see `load_corpus`; likewise `max_skipped`.
+
+    Raises:
+        UserError: as `load_corpus`; or there is no pair.
+    """
+    tables = load_tables(name, encoding=encoding)
+    part = "test" if "test" in tables else next(iter(tables))
+    where = f"--test-data {name}"
+    table, numbers = choose_columns(tables[part], columns, where)
+    pairs = clean_pairs(
+        table.rows, numbers, MAX_TEST_TOKENS, where, table.place, table.first, max_skipped=max_skipped, distinct=False
+    )
+    if not pairs:
+        raise UserError(f"{where}: no pair of sentences; see docs/own_data.md for the formats")
+    return pairs
 
 
 def three_parts(parts: dict[str, list[Pair]], held_out: float) -> tuple[list[Pair], list[Pair], list[Pair]]:

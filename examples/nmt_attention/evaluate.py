@@ -1,9 +1,10 @@
 """Step 5, continued: compute the metrics of the trained model on held-out sentences.
 
 **BLEU** (Papineni et al. 2002) is the precision of the n-grams of one to four words of a translation, with a penalty
-for translations that are too short. **chrF** (Popović 2015) compares n-grams of letters. Scores can only be compared
-if they are computed in the same way. So sacrebleu computes them on the raw text, with case and punctuation, and its
-signature is stored. Each row has one reference, though several translations may be right.
+for translations that are too short. **chrF** (Popović 2015) compares n-grams of letters. **TER** (Snover
+et al. 2006) is the number of edits that turn a translation into the reference, in percent of its words; less is better.
+Scores can only be compared if they are computed in the same way. So sacrebleu computes them on the raw text, with case
+and punctuation, and its signature is stored. Each row has one reference, though several translations may be right.
 """
 
 import math
@@ -11,7 +12,7 @@ import time
 from collections.abc import Sequence
 
 import numpy as np
-from sacrebleu.metrics import BLEU, CHRF
+from sacrebleu.metrics import BLEU, CHRF, TER
 
 from common.data.scripts import unspaced_language
 from common.errors import UserError
@@ -20,7 +21,7 @@ from common.io.terminal import echo
 from common.training import trainer
 from common.training.run_directory import RunDirectory
 from examples.nmt_attention.config import Config, EvaluateOptions
-from examples.nmt_attention.data import Corpus, EncodedPairs, load_corpus
+from examples.nmt_attention.data import EncodedPairs, load_corpus, load_test_pairs
 from examples.nmt_attention.demo import SentenceTranslator
 from examples.nmt_attention.demonstrate.attention_plots import reference_attention
 from examples.nmt_attention.download.parallel_corpus import Pair
@@ -42,43 +43,60 @@ def evaluate(
     """
     started = time.monotonic()
     run = RunDirectory.open(options.run, Config.EXAMPLE)
-    trained = run.read_config()
-    config = Config.from_settings(trained.settings)
-    data = run.data_to_use(options.data, Config.DATA_SETS)
-    corpus = load_corpus(data, **config.corpus(), data_dir=options.data_dir)
-    if corpus.fingerprint != trained.data:
-        raise UserError(f"{data}: not the pairs that {run.path} was trained on; name those with --data")
+    config = Config.from_settings(run.read_config().settings)
+    if options.test_data is None:
+        split, (pairs, part) = options.split, held_out_pairs(run, config, options)
+    else:
+        settings = {name: config.corpus()[name] for name in ("columns", "max_skipped", "encoding")}
+        split, pairs = "test-data", load_test_pairs(options.test_data, **settings)
+        part = f"all {len(pairs):,} pairs"
     translator = SentenceTranslator.load(run, model_class)
-    pairs = getattr(corpus, options.split)
     metrics = measure_tokens(translator, pairs, config.batch_size)
     sources, references = zip(*pairs, strict=True)
     for name, width in (("greedy", 1), ("beam", options.beam)):
         translations = [best[0].text for best in translator.translate(sources, width, options.length_penalty)]
         metrics[name] = measure_text(sources, translations, references, bleu_tokenizer(references))
-    if config.data == "tiny" and corpus.tokens == "words,words":
+    if config.data == "tiny" and config.tokens == "words,words" and options.test_data is None:
         metrics["alignment"] = measure_alignment(translator, pairs)
     examples = format_samples(sources, translations, references)
     echo(examples)
     if options.write:
-        write_atomically(run.samples / f"{options.split}.txt", examples)
-        run.write_evaluation(options.split, protocol(corpus, options), time.monotonic() - started, metrics)
+        write_atomically(run.samples / f"{split.replace('-', '_')}.txt", examples)
+        rule = protocol(part, references, options)
+        run.write_evaluation(split, rule, time.monotonic() - started, metrics, options.test_data)
     return metrics
 
 
-def protocol(corpus: Corpus, options: EvaluateOptions) -> str:
-    """Return the rule by which the metrics are computed, with sacrebleu's signatures."""
+def held_out_pairs(run: RunDirectory, config: Config, options: EvaluateOptions) -> tuple[list[Pair], str]:
+    """Return the held-out pairs of a split, and what they are, for the protocol.
+
+    Raises:
+        UserError: the model was trained on other pairs.
+    """
+    data = run.data_to_use(options.data, Config.DATA_SETS)
+    corpus = load_corpus(data, **config.corpus(), data_dir=options.data_dir)
+    if corpus.fingerprint != run.read_config().data:
+        raise UserError(
+            f"{data}: not the pairs that {run.path} was trained on; name those with --data, or measure on these with "
+            "--test-data"
+        )
     pairs = getattr(corpus, options.split)
     trained = [{pair[side] for pair in corpus.train} for side in range(2)]
     known = sum(source in trained[0] or target in trained[1] for source, target in pairs)
     overlap = (
         f"{known:,} of which share a sentence with training" if known else "no sentence of which stands in training"
     )
-    bleu = BLEU(tokenize=bleu_tokenizer([target for _, target in pairs]))
+    return pairs, f"all {len(pairs):,} {options.split} pairs, {overlap}"
+
+
+def protocol(part: str, references: Sequence[str], options: EvaluateOptions) -> str:
+    """Return the rule by which the metrics are computed, with sacrebleu's signatures."""
+    bleu = BLEU(tokenize=bleu_tokenizer(references))
     return (
-        f"all {len(pairs):,} {options.split} pairs, {overlap}; raw text, cased, one reference a row; "
+        f"{part}; raw text, cased, one reference a row; "
         f"greedy, and beam {options.beam} with length penalty {options.length_penalty:g}; BLEU {_signature(bleu)}, "
-        f"chrF {_signature(CHRF())}; by words of the source between spaces; nats, perplexity and accuracy a token "
-        "with the reference as context; float32; best checkpoint by validation loss"
+        f"chrF {_signature(CHRF())}, TER {_signature(TER())}; by words of the source between spaces; nats, perplexity "
+        "and accuracy a token with the reference as context; float32; best checkpoint by validation loss"
     )
 
 
@@ -102,7 +120,7 @@ def bleu_tokenizer(references: Sequence[str]) -> str:
 def measure_text(
     sources: Sequence[str], translations: Sequence[str], references: Sequence[str], tokenizer: str = "13a"
 ) -> dict[str, float]:
-    """Return BLEU and chrF of all translations, BLEU by length of the source, and the fraction of exact matches.
+    """Return BLEU, chrF and TER of all translations, BLEU by length of the source, and the fraction of exact matches.
 
     Args:
         sources: the sentences.
@@ -113,6 +131,7 @@ def measure_text(
     metrics = {
         "bleu": _bleu(translations, references, tokenizer),
         "chrf": CHRF().corpus_score(translations, [references]).score,
+        "ter": TER().corpus_score(translations, [references]).score,
         "exact_match": float(np.mean(np.array(translations) == np.array(references))),
     }
     for name, words in LENGTHS.items() if unspaced_language(sources) is None else ():
@@ -123,7 +142,7 @@ def measure_text(
     return metrics
 
 
-def _signature(metric: BLEU | CHRF) -> str:
+def _signature(metric: BLEU | CHRF | TER) -> str:
     metric.corpus_score(["one"], [["one"]])  # before, the number of references is unknown
     return str(metric.get_signature())
 

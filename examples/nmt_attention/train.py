@@ -10,17 +10,18 @@ from functools import partial
 
 import keras
 
+from common.data.pieces import SPACE
 from common.io.terminal import echo, warn
 from common.nn.adam import Adam
 from common.nn.muon import Muon
 from common.training import trainer
-from common.training.init_from import WeightsOfSymbols, inherit_settings, init_from_run
+from common.training.init_from import WeightsOfSymbols, inherit_settings, init_from_run, init_from_vectors
 from common.training.plan import fit_plan, stored_plan
 from common.training.run_directory import RunDirectory
 from common.training.schedule import WarmupCosine
 from common.viz import figures
 from examples.nmt_attention.config import Config
-from examples.nmt_attention.data import Corpus, EncodedPairs, load_corpus
+from examples.nmt_attention.data import Corpus, EncodedPairs, Tokenizer, load_corpus
 from examples.nmt_attention.demo import SentenceTranslator
 from examples.nmt_attention.demonstrate.attention_plots import (
     LOSS_UNIT,
@@ -31,6 +32,7 @@ from examples.nmt_attention.demonstrate.attention_plots import (
 )
 from examples.nmt_attention.download.parallel_corpus import Pair
 from examples.nmt_attention.model import Translator
+from examples.nmt_attention.preprocess.tokenizer import JOINER
 
 MIN_STEPS = 600
 """Planned for the user's own pairs at least; fewer leave all translations alike."""
@@ -98,6 +100,11 @@ def train(config: Config, model_class: type[Translator] = Translator) -> RunDire
     schedule = build_schedule(config, config.epochs * steps_per_epoch)
     model.compile(build_optimizer(config, schedule))
     init_from_run(model, config, run, vocabularies(model, corpus))
+    for embedding, file, tokenizer, side in (
+        (model.encoder.embedding, config.source_embeddings, corpus.source_tokenizer, "source"),
+        (model.decoder.embedding, config.target_embeddings, corpus.target_tokenizer, "target"),
+    ):
+        init_from_vectors(embedding, file, run, plain_words(tokenizer), f"{side} {tokenizer.kind}")
     print_summary(config, corpus, model)
     samples = choose_samples(config.data, corpus)
     trainer.Trainer(
@@ -125,6 +132,11 @@ def save_vocabularies(run: RunDirectory, corpus: Corpus) -> None:
     """Write both vocabularies into the run directory."""
     for side, tokenizer in (("source", corpus.source_tokenizer), ("target", corpus.target_tokenizer)):
         tokenizer.vocabulary.save(run.path / f"vocabulary_{side}.json")
+
+
+def plain_words(tokenizer: Tokenizer) -> list[str]:
+    """Return the tokens of a vocabulary without the signs of joiners and spaces."""
+    return [token.strip(JOINER + SPACE) for token in tokenizer.vocabulary.symbols]
 
 
 def vocabularies(model: Translator, corpus: Corpus) -> WeightsOfSymbols:

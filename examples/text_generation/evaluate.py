@@ -11,12 +11,20 @@ import time
 
 import numpy as np
 
+from common.data.pieces import PieceVocabulary
 from common.errors import UserError
+from common.io.terminal import warn
 from common.training import trainer
 from common.training.checkpoints import restore_weights
 from common.training.run_directory import RunDirectory
 from examples.text_generation.config import Config, EvaluateOptions
-from examples.text_generation.data import VALIDATION_STREAMS, contiguous_batches, independent_windows, load_corpus
+from examples.text_generation.data import (
+    VALIDATION_STREAMS,
+    contiguous_batches,
+    independent_windows,
+    load_corpus,
+    load_text,
+)
 from examples.text_generation.demo import build_model
 from examples.text_generation.model import TrainableCharRNN
 
@@ -31,28 +39,69 @@ def evaluate(options: EvaluateOptions, model_class: type[TrainableCharRNN] = Tra
     """
     started = time.monotonic()
     run = RunDirectory.open(options.run, Config.EXAMPLE)
-    trained = run.read_config()
-    config = Config.from_settings(trained.settings)
+    config = Config.from_settings(run.read_config().settings)
     trainer.set_seed_and_precision(config.seed, config.precision)
-    data = run.data_to_use(options.data, Config.DATA_SETS)
-    corpus = load_corpus(data, config.window, **config.corpus(), data_dir=options.data_dir)
-    if corpus.fingerprint != trained.data:
-        raise UserError(f"{data}: not the text that {run.path} was trained on; name that text with --data")
-    model = build_model(config, len(corpus.vocabulary), model_class)
+    vocabulary = PieceVocabulary.load(run.vocabulary)
+    if options.test_data is None:
+        ids, part = validation_ids(run, config, options), "the last 10 % of the text"
+    else:
+        ids, part = test_ids(options, config, vocabulary), "the whole text"
+    model = build_model(config, len(vocabulary), model_class)
     restore_weights(run.checkpoints, model)
-    metrics = measure(model, corpus.validation, config.window)
-    characters = len("".join(corpus.vocabulary.decode(corpus.validation[1:])))
-    if config.tokens != "characters":
-        metrics = per_character(metrics, (len(corpus.validation) - 1) / characters)
+    text = "".join(vocabulary.decode(ids[1:]))
+    characters = len(text)
+    metrics = per_character(measure(model, ids, config.window), (len(ids) - 1) / characters)
+    metrics["bits_per_byte"] = metrics["bits_per_char"] * characters / len(text.encode())
     first = config.tokens.removesuffix("s")
     rule = (
-        f"mean -ln p over the last 10 % of the text, {characters:,} characters without its first {first}, read in "
+        f"mean -ln p over {part}, {characters:,} characters without its first {first}, read in "
         f"{VALIDATION_STREAMS} contiguous streams with the state carried through each; best checkpoint by the same "
         f"figure; windows_{WINDOW}: the same characters in windows of {WINDOW}, each from a zero state"
     )
     if options.write:
-        run.write_evaluation("validation", rule, time.monotonic() - started, metrics)
+        split = "validation" if options.test_data is None else "test-data"
+        run.write_evaluation(split, rule, time.monotonic() - started, metrics, options.test_data)
     return metrics
+
+
+def validation_ids(run: RunDirectory, config: Config, options: EvaluateOptions) -> np.ndarray:
+    """Return the ids of the validation text, int32 [tokens].
+
+    Raises:
+        UserError: the data is not what the model was trained on.
+    """
+    data = run.data_to_use(options.data, Config.DATA_SETS)
+    corpus = load_corpus(data, config.window, **config.corpus(), data_dir=options.data_dir)
+    if corpus.fingerprint != run.read_config().data:
+        raise UserError(
+            f"{data}: not the text that {run.path} was trained on; name that text with --data, or measure on this one "
+            "with --test-data"
+        )
+    return corpus.validation
+
+
+def test_ids(options: EvaluateOptions, config: Config, vocabulary: PieceVocabulary) -> np.ndarray:
+    """Return the ids of a text of the user, int32 [tokens], without the characters that the model does not know.
+
+    Raises:
+        UserError: the text cannot be read, or the model knows none of it.
+    """
+    text = load_text(options.test_data, options.data_dir, config.encoding)
+    known = {*vocabulary.symbols}
+    unknown = sorted({*text} - known)
+    if unknown:
+        left_out = sum(character not in known for character in text)
+        warn(
+            f"note: {left_out:,} of {len(text):,} characters are left out, which the model does not know: "
+            f"{' '.join(map(repr, unknown[:20]))}{' ...' if len(unknown) > 20 else ''}"
+        )
+        text = "".join(character for character in text if character in known)
+    ids = vocabulary.encode(text)
+    if len(ids) < 2:
+        raise UserError(
+            f"--test-data {options.test_data}: expected two {config.tokens} that the model knows, got fewer"
+        )
+    return ids
 
 
 def per_character(metrics: dict[str, float], tokens: float) -> dict[str, float]:

@@ -4,6 +4,7 @@ from PIL import Image
 
 from common.app.cli import main
 from common.training.run_directory import RunDirectory
+from common.training.samples import sample_path
 from examples.dcgan.__main__ import COMMANDS
 from tests.dcgan.tiny import FLAGS
 from tests.same_run import saved_variables
@@ -116,3 +117,22 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path, capsys):
     for verb in ("generate", "evaluate", "export"):
         assert command(verb, "--run", tmp_path) == 2
         assert "not a run directory" in capsys.readouterr().err
+
+
+def test_weights_of_earlier_epochs_are_kept_and_generate_what_was_seen_then(tmp_path):
+    run = RunDirectory(tmp_path / "run")
+    flags = [*FLAGS, "--epochs", "5", "--keep-every", "2", "--run-dir", run.path]
+    assert command("train", "--preset", "tiny", *flags) == 0
+    assert sorted(path.name for path in run.checkpoints.glob("epoch-*")) == ["epoch-00000002", "epoch-00000004"]
+    for epoch in (2, 4):
+        assert command("generate", "--run", run.path, "--epoch", epoch, "--samples", "16") == 0
+        generated = run.path / "generated" / f"epoch_{epoch:04d}" / "seed_1_16.png"
+        sample = sample_path(run, epoch, ".png")
+        assert np.array_equal(np.asarray(Image.open(generated)), np.asarray(Image.open(sample)))
+    assert command("generate", "--run", run.path, "--epoch", 4, "--out", tmp_path / "out") == 0
+    assert command("generate", "--run", run.path, "--epoch", 2, "--out", tmp_path / "out") == 2, "another picture"
+
+
+def test_an_epoch_that_was_not_kept_is_one_line(trained, capsys):
+    assert command("generate", "--run", trained.path, "--epoch", 2) == 2
+    assert "--epoch: expected one that was kept (none), got 2; --keep-every keeps more" in capsys.readouterr().err

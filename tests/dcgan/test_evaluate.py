@@ -1,3 +1,4 @@
+import json
 import shutil
 from dataclasses import replace
 
@@ -68,3 +69,16 @@ def test_other_images_than_those_of_training_are_refused(trained, tmp_path):
 def test_a_moved_run_can_be_measured(trained, tmp_path):
     moved = RunDirectory(shutil.copytree(trained.path, tmp_path / "elsewhere"))
     assert evaluate(EvaluateOptions(run=moved.path, samples=50))["frechet_floor"] > 0
+
+
+def test_generated_images_are_compared_with_pictures_of_ones_own(trained, tiny_images, feature_classifier, tmp_path):
+    (tmp_path / "mine").mkdir()
+    for number, pixels in enumerate(tiny_images.held_out[:200]):
+        Image.fromarray(pixels[..., 0]).resize((56, 56)).save(tmp_path / "mine" / f"{number}.png")
+    before = trained.evaluation.read_bytes() if trained.evaluation.exists() else None
+    metrics = evaluate(EvaluateOptions(run=trained.path, test_data=str(tmp_path / "mine")))
+    written = json.loads(trained.test_data_evaluation.read_text())
+    assert written["metrics"] == metrics and "200 generated against 200" in written["rule"]
+    assert sum(metrics["class_frequencies"].values()) == pytest.approx(1) and metrics["frechet_distance"] > 0
+    assert (trained.figures / "test_data_classes.png").exists()
+    assert before == (trained.evaluation.read_bytes() if trained.evaluation.exists() else None)

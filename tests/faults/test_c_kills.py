@@ -12,11 +12,12 @@ from common.training.run_directory import RunDirectory
 from examples.__main__ import example_names
 from tests.downloads import ROOT
 from tests.faults import random_kills
+from tests.nightly import some_nightly
 from tests.same_run import assert_same_run
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("example", example_names())
+@pytest.mark.parametrize("example", some_nightly(example_names(), "dcgan", "image_captioning"))
 def test_c03_random_kills_leave_no_trace(tmp_path, example):
     """A kill; `python -m tests.faults.random_kills` does any number."""
     short = {"steps_per_epoch": 6}
@@ -42,7 +43,7 @@ DRAWN = {  # in the order in which they are written
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("example", DRAWN)
+@pytest.mark.parametrize("example", some_nightly(DRAWN, "nmt_attention", "image_captioning"))
 def test_c23_a_kill_while_a_picture_is_written_leaves_none_or_a_whole_one(tmp_path, monkeypatch, command, example):
     """And the same command goes on, to the same pictures."""
 
@@ -87,7 +88,7 @@ def test_c04_kill_at_every_call_of_one_save(tmp_path):
     assert steps_restored == sorted(steps_restored)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_c11_fifty_kills_leave_no_litter(tmp_path):
     """Kills at random moments of saves back to back: no acknowledged save is lost, the next start sweeps."""
     report = killed_saves(tmp_path, "--kills", "50")

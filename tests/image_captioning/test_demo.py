@@ -76,3 +76,19 @@ def test_the_hypotheses_begin_with_the_caption_and_fall_in_score(captioner, pixe
     for best, beams in zip(captioner.caption(pixels, options), captioner.hypotheses(pixels, options), strict=True):
         assert beams[0].text == best.text and len({beam.text for beam in beams}) == 3
         assert [beam.score for beam in beams] == sorted((beam.score for beam in beams), reverse=True)
+
+
+def test_a_given_caption_is_scored_as_the_search_scores_its_own(captioner, pixels):
+    found = captioner.caption(pixels, BeamSearchOptions(beam=3))
+    for picture, best in zip(pixels, found, strict=True):
+        [scored] = captioner.score(picture[None], best.text)
+        [worse] = captioner.score(picture[None], "left left left a a")
+        assert scored.words == best.words and scored.score == pytest.approx(best.score, abs=2e-3)
+        np.testing.assert_allclose(scored.attention, best.attention, atol=1e-4)
+        assert worse.score < scored.score
+    together = captioner.score(pixels, found[0].text)
+    assert [one.score for one in together] == pytest.approx(
+        [captioner.score(picture[None], found[0].text)[0].score for picture in pixels], abs=1e-4
+    )
+    with pytest.raises(UserError, match="expected a caption with a word, got '...'"):
+        captioner.score(pixels, "...")

@@ -1,12 +1,20 @@
+import json
+
 import numpy as np
 import pytest
 
 from common.errors import UserError
-from examples.image_captioning.config import EvaluateOptions
-from examples.image_captioning.demo import Caption
+from examples.image_captioning.config import Config, EvaluateOptions
+from examples.image_captioning.demo import Caption, PhotoCaptioner
 from examples.image_captioning.download.image_files import Photo
-from examples.image_captioning.download.toy_scenes import Scene, Shape
-from examples.image_captioning.evaluate import evaluate, exact_match, mean_peak, pointing_on_scenes
+from examples.image_captioning.download.toy_scenes import Scene, Shape, make_scenes
+from examples.image_captioning.evaluate import (
+    evaluate,
+    exact_match,
+    mean_peak,
+    photos_to_measure,
+    pointing_on_scenes,
+)
 
 SCENE = Scene([Shape("red", "circle", (0, 0, 16, 16)), Shape("blue", "square", (40, 0, 60, 20))], "left of")
 PHOTO = Photo("x", SCENE.captions, "validation", SCENE)
@@ -52,4 +60,30 @@ def test_it_measures_all_that_is_promised(trained):
 
 def test_other_data_is_refused(trained, album):
     with pytest.raises(UserError, match="not the data that"):
+        evaluate(EvaluateOptions(run=trained.path, data=str(album)))
+
+
+def test_photos_of_ones_own_are_measured_whole_or_their_test_part(trained, tmp_path):
+    for folder, splits in (("parts", ["test", "train"]), ("whole", [None, None])):
+        (tmp_path / folder).mkdir()
+        entries = []
+        for number, (split, scene) in enumerate(zip(splits * 2, make_scenes(4, 9, held_out=True), strict=True)):
+            scene.draw().save(tmp_path / folder / f"{number}.png")
+            entry = {"image": f"{number}.png", "captions": list(scene.captions)}
+            entries.append(entry | ({"split": split} if split else {}))
+        (tmp_path / folder / "captions.json").write_text(json.dumps(entries))
+    config, captioner = Config.from_settings(trained.read_config().settings), PhotoCaptioner.load(trained)
+    for folder, names in (("parts", ["0.png", "2.png"]), ("whole", [f"{number}.png" for number in range(4)])):
+        options = EvaluateOptions(run=trained.path, test_data=str(tmp_path / folder))
+        measured = photos_to_measure(trained, config, captioner, options)
+        assert [photo.name for photo in measured] == names
+        assert {photo.split for photo in measured} == {"validation"}
+    metrics = evaluate(options)
+    written = json.loads(trained.test_data_evaluation.read_text())
+    assert written["metrics"] == metrics and written["split"] == "test-data" and "exact_match" not in metrics
+    assert f"test data {tmp_path}/whole" in written["rule"]
+
+
+def test_other_data_is_refused_as_that_of_the_training(trained, album):
+    with pytest.raises(UserError, match="not the data that .* was trained on; .*or measure on this with --test-data"):
         evaluate(EvaluateOptions(run=trained.path, data=str(album)))

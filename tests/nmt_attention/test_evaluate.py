@@ -1,3 +1,4 @@
+import json
 import shutil
 
 import numpy as np
@@ -6,7 +7,7 @@ import sacrebleu
 
 from common.errors import UserError
 from examples.nmt_attention.config import EvaluateOptions
-from examples.nmt_attention.data import load_corpus
+from examples.nmt_attention.data import load_corpus, load_test_pairs
 from examples.nmt_attention.demonstrate.attention_plots import reference_attention
 from examples.nmt_attention.evaluate import alignment_accuracy, evaluate, format_samples, measure_text
 
@@ -90,3 +91,37 @@ def test_other_data_is_refused(trained, tmp_path):
     (tmp_path / "x.tsv").write_text("".join(f"a{n}\tb{n}\n" for n in range(99)))
     with pytest.raises(UserError, match="not the pairs that"):
         evaluate(EvaluateOptions(run=trained.path, data=str(tmp_path / "x.tsv")))
+
+
+def test_a_test_file_of_ones_own_is_measured_whole_repetitions_included(trained, tmp_path):
+    pairs = [pair for pair in load_corpus("tiny", held_out=0.1).test if pair[0].startswith("El")][:6]
+    rows = [*pairs, pairs[0]]
+    (tmp_path / "test.tsv").write_text("".join(f"{source}\t{target}\n" for source, target in rows))
+    before = trained.evaluation.read_bytes() if trained.evaluation.exists() else None
+    metrics = evaluate(EvaluateOptions(run=trained.path, test_data=str(tmp_path / "test.tsv")))
+    assert metrics["greedy"]["exact_match"] > 0.8 and metrics["beam"]["ter"] < 20 and "alignment" not in metrics
+    written = json.loads(trained.test_data_evaluation.read_text())
+    assert written["metrics"] == metrics and written["split"] == "test-data"
+    assert f"{tmp_path}/test.tsv: all 7 pairs" in written["rule"] and "TER" in written["rule"]
+    assert before == (trained.evaluation.read_bytes() if trained.evaluation.exists() else None)
+
+
+def test_the_test_part_of_a_folder_is_measured_alone(trained, tmp_path):
+    pairs = load_corpus("tiny", held_out=0.1).test
+    for part, chosen in (("train", pairs[:50]), ("test", pairs[50:54])):
+        for suffix, side in (("es", 0), ("en", 1)):
+            (tmp_path / f"{part}.{suffix}").write_text("".join(f"{pair[side]}\n" for pair in chosen))
+    loaded = load_test_pairs(str(tmp_path), ("es", "en"))
+    assert loaded == pairs[50:54]
+
+
+def test_a_test_file_without_pairs_is_one_line(tmp_path):
+    (tmp_path / "test.tsv").write_text("a\tb\n" * 3 + "\t\n" * 3)
+    with pytest.raises(UserError, match="--test-data"):
+        load_test_pairs(str(tmp_path / "test.tsv"), ("1", "2"))
+
+
+def test_ter_is_sacrebleu_s():
+    translations, references = ["the cat sees a house", "no"], ["the cat sees the house", "no"]
+    expected = sacrebleu.corpus_ter(translations, [references]).score
+    assert measure_text(["x", "y"], translations, references)["ter"] == expected == pytest.approx(100 / 6)

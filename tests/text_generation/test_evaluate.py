@@ -1,10 +1,13 @@
+import json
 import math
 import shutil
 
 import pytest
 
+from common.data.text_files import read_text
 from common.errors import UserError
 from examples.text_generation.config import EvaluateOptions
+from examples.text_generation.data import TINY_PLAY
 from examples.text_generation.evaluate import evaluate
 
 
@@ -27,3 +30,24 @@ def test_another_text_is_refused(trained, tmp_path):
 def test_a_run_that_was_moved_still_measures(trained, tmp_path):
     shutil.copytree(trained.path, tmp_path / "elsewhere")
     assert evaluate(EvaluateOptions(run=tmp_path / "elsewhere")) == evaluate(EvaluateOptions(run=trained.path))
+
+
+def test_any_text_can_be_measured_and_what_the_model_does_not_know_is_told(trained, tmp_path, capsys):
+    text = read_text(TINY_PLAY)
+    held_out = text[int(0.9 * len(text)) :]
+    (tmp_path / "test.txt").write_text(f"\u00e9{held_out}\u4e2d\u00e9")
+    options = EvaluateOptions(run=trained.path, test_data=str(tmp_path / "test.txt"))
+    expected = evaluate(EvaluateOptions(run=trained.path))
+    before = trained.evaluation.read_bytes()
+    metrics = evaluate(options)
+    count = len(held_out) + 3
+    assert f"3 of {count} characters are left out, which the model does not know" in capsys.readouterr().err
+    assert metrics == pytest.approx(expected, rel=1e-6)
+    characters, size = len(held_out) - 1, len(held_out[1:].encode())
+    assert metrics["bits_per_byte"] == pytest.approx(metrics["bits_per_char"] * characters / size)
+    written = json.loads(trained.test_data_evaluation.read_text())
+    assert written["metrics"] == metrics and f"the whole text, {characters} characters" in written["rule"]
+    assert trained.evaluation.read_bytes() == before
+    (tmp_path / "test.txt").write_text("\u4e2d\u4e2d\u4e2d")
+    with pytest.raises(UserError, match="expected two characters that the model knows, got fewer"):
+        evaluate(options)

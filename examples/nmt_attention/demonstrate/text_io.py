@@ -2,16 +2,19 @@
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, count, islice
+from itertools import chain, count, islice, zip_longest
+from pathlib import Path
 from typing import BinaryIO
 
 from common.app.outputs import Outputs
 from common.data.text_files import byte_order_mark, decode, normalise
 from common.errors import UserError
 from common.io.terminal import json_line, one_line
+from common.viz.figures import attention_map
 from examples.nmt_attention.config import TranslateOptions
 from examples.nmt_attention.demo import SentenceTranslator, Translation
 from examples.nmt_attention.demonstrate.attention_plots import draw_attention
+from examples.nmt_attention.demonstrate.scoring import ScoredTranslation, score_translations
 
 
 def input_lines(options: TranslateOptions) -> Iterator[str]:
@@ -23,13 +26,26 @@ def input_lines(options: TranslateOptions) -> Iterator[str]:
     if options.sentences:
         yield from options.sentences
     elif options.file:
-        try:
-            with open(options.file, "rb") as file:
-                yield from _decoded(file, str(options.file), options.encoding)
-        except OSError as error:
-            raise UserError(f"{options.file}: cannot be read ({error.strerror}); check the path") from error
+        yield from _lines_of(options.file, options.encoding)
     else:
         yield from _decoded(sys.stdin.buffer, "standard input", options.encoding)
+
+
+def reference_lines(options: TranslateOptions) -> Iterator[str]:
+    """Yield the given translation of each sentence, without line ends.
+
+    Raises:
+        UserError: as `input_lines`.
+    """
+    return iter([options.reference]) if options.reference else _lines_of(options.reference_file, options.encoding)
+
+
+def _lines_of(path: Path, encoding: str | None) -> Iterator[str]:
+    try:
+        with open(path, "rb") as file:
+            yield from _decoded(file, str(path), encoding)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); check the path") from error
 
 
 def _decoded(file: BinaryIO, name: str, encoding: str | None) -> Iterator[str]:
@@ -69,9 +85,49 @@ def output_lines(
             yield from _lines(sentence, translations[: options.n_best], options)
 
 
+def scored_lines(
+    translator: SentenceTranslator,
+    sentences: Iterable[str],
+    references: Iterable[str],
+    options: TranslateOptions,
+    maker: str,
+) -> Iterator[str]:
+    """Yield a line for each sentence: the score of its given translation, a tab, and the translation; or JSON.
+
+    The line of a pair without words is empty. For the maps see `output_lines`.
+
+    Raises:
+        UserError: as `output_lines`; or there are more sentences than translations, or fewer.
+    """
+    maps = Outputs(options.attention, maker, options.overwrite) if options.attention else None
+    pairs = zip_longest(sentences, references)
+    for first in count(1, options.batch_size):
+        batch = list(islice(pairs, options.batch_size))
+        if not batch:
+            return
+        for number, (source, reference) in enumerate(batch, first):
+            if source is None or reference is None:
+                more = "translations" if source is None else "sentences"
+                raise UserError(f"line {number}: there are more {more}; expected a translation for each sentence")
+            if maps:
+                maps.require_free([_map_name(number)], (source, reference))
+        for number, pair, scored in zip(count(first), batch, score_translations(translator, batch), strict=False):
+            if scored is None:
+                yield json_line({"source": pair[0], "reference": None}) if options.json else ""
+                continue
+            if maps:
+                picture = attention_map(scored.attention, scored.tokens, scored.source_tokens)
+                maps.save_png(_map_name(number), picture, pair)
+            if options.json:
+                nll = scored.nll.astype(float).round(4).tolist()
+                yield json_line({"source": pair[0], "reference": _entry(scored, pair[1]) | {"nll": nll}})
+            else:
+                yield f"{scored.score:.4f}\t{one_line(pair[1])}"
+
+
 def _lines(sentence: str, translations: Sequence[Translation], options: TranslateOptions) -> list[str]:
     if options.json:
-        entries = [_entry(translation) for translation in translations]
+        entries = [_entry(translation, translation.text) for translation in translations]
         return [json_line({"source": sentence, "translations": entries})]
     if not translations:
         return [""]
@@ -84,9 +140,9 @@ def _map_name(number: int) -> str:
     return f"{number:04d}.png"
 
 
-def _entry(translation: Translation) -> dict:
+def _entry(translation: Translation | ScoredTranslation, text: str) -> dict:
     return {
-        "text": translation.text,
+        "text": text,
         "score": round(translation.score, 4),
         "tokens": translation.tokens,
         "source_tokens": translation.source_tokens,

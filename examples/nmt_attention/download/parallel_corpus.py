@@ -26,6 +26,7 @@ def clean_pairs(
     first: int = 1,
     tokens: tuple[str, str] = ("words", "words"),
     max_skipped: float = 0.05,
+    distinct: bool = True,
 ) -> list[Pair]:
     """Return the distinct valid pairs of `rows` in order; report on stderr what is left out.
 
@@ -38,11 +39,12 @@ def clean_pairs(
         first: the number of the first row in messages.
         tokens: what the tokens of source and target are: "words", "characters" or "subwords".
         max_skipped: the largest fraction of rows that are no pair.
+        distinct: False to keep pairs that are there twice.
 
     Raises:
         UserError: more of the rows are no pair.
     """
-    pairs: dict[Pair, None] = {}
+    pairs: list[Pair] = []
     skipped, too_long = SkippedExamples(), SkippedExamples()
     for number, row in enumerate(rows, start=first):
         if len(row) < max(columns):
@@ -55,12 +57,12 @@ def clean_pairs(
             continue
         source, target = map(clean, raw)
         if source and target:
-            pairs[source, target] = None
+            pairs.append((source, target))
         else:
             skipped.add(f"{place} {number}: an empty side")
     skipped.report(len(rows), f"rows of {where}", max_skipped)
     too_long.report(len(rows), f"rows of {where}")
-    return list(pairs)
+    return list(dict.fromkeys(pairs)) if distinct else pairs
 
 
 def _is_longer(text: str, max_tokens: int, kind: str) -> bool:

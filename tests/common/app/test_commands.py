@@ -8,7 +8,7 @@ def test_metrics_are_printed_one_a_line_and_the_report_is_written_on_request(tmp
     run, written = RunDirectory(tmp_path), []
     metrics = {"beam": {"bleu": 40.0}, "loss": 1.5}
     for write in (False, True):
-        options = SimpleNamespace(run=tmp_path, write=write)
+        options = SimpleNamespace(run=tmp_path, write=write, test_data=None)
         print_evaluation(metrics, options, lambda run: written.append(run.path) or run.path / "report.html")
     lines = capsys.readouterr().out.splitlines()
     metrics = ["beam bleu 40.0000", "loss      1.5000"]
@@ -17,8 +17,7 @@ def test_metrics_are_printed_one_a_line_and_the_report_is_written_on_request(tmp
 
 
 def test_a_model_is_exported_into_its_run_or_where_the_user_says(tmp_path, capsys):
-    (tmp_path / "config.json").write_text("{}")
-    run, calls = RunDirectory(tmp_path), []
+    run, calls = RunDirectory.start(tmp_path, "toy", {}, {}), []
     for out in (None, tmp_path / "served"):
         options = SimpleNamespace(out=out, overwrite=True)
         export_model(run, "model", options, lambda *arguments: calls.append(arguments) or arguments[1])

@@ -73,3 +73,37 @@ def test_attention_draws_a_map_for_each_sentence(translate, tmp_path):
 def test_bad_input_is_one_line_and_exit_code_2(translate, arguments, stdin, message):
     code, _, err = translate(*arguments, stdin=stdin)
     assert code == 2 and message in err and err.count("\n") == 1
+
+
+def test_a_given_translation_is_scored_in_place_of_a_search(translate, tmp_path):
+    source, right, wrong = "El gato ve la casa.", "The cat sees the house.", "The cat sees the flower."
+    _, out, _ = translate("--n-best", 2, "--beam", 2, source)
+    found = float(out.split("\t")[0])
+    scores = {}
+    for reference in (right, wrong):
+        code, out, _ = translate(source, "--reference", reference)
+        score, text = out.removesuffix("\n").split("\t")
+        assert code == 0 and text == reference
+        scores[reference] = float(score)
+    assert scores[right] == pytest.approx(found, abs=1e-3) and scores[right] > scores[wrong]
+    code, out, _ = translate(source, "--reference", wrong, "--json", "--attention", tmp_path / "maps")
+    scored = json.loads(out)["reference"]
+    assert code == 0 and [path.name for path in (tmp_path / "maps").iterdir()] == ["0001.png"]
+    assert scored["tokens"][scored["nll"].index(max(scored["nll"]))] == "flower"
+    assert len(scored["nll"]) == len(scored["tokens"]) + 1
+    assert [len(row) for row in scored["attention"]] == [6] * len(scored["tokens"])
+
+
+def test_a_file_of_translations_is_scored_line_for_line(translate, tmp_path):
+    (tmp_path / "in.txt").write_text("El gato ve la casa.\n\n¿Dónde están las niñas?\n")
+    (tmp_path / "out.txt").write_text("The cat sees the house.\n\nWhere are the girls?\n")
+    files = "--file", tmp_path / "in.txt", "--reference-file", tmp_path / "out.txt"
+    code, out, _ = translate(*files, "--batch-size", 2)
+    assert code == 0 and [line.partition("\t")[2] for line in out.split("\n")] == [
+        "The cat sees the house.", "", "Where are the girls?", ""
+    ]  # fmt: skip
+    (tmp_path / "out.txt").write_text("The cat sees the house.\n")
+    code, _, err = translate(*files)
+    assert code == 2 and "line 2: there are more sentences; expected a translation for each sentence" in err
+    code, _, err = translate("--reference", "a", "b", "c")
+    assert code == 2 and "--reference: expected one sentence as argument, got 2" in err
