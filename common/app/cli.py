@@ -144,8 +144,13 @@ class TrainOptions(Options):
         """
         from common.training.run_directory import RunDirectory  # here because of pydantic, see below
 
-        defaults = {option.name: option.default for option in fields(self) if option.name not in self.RUNTIME}
-        return RunDirectory.start(self.run_path, self.EXAMPLE, self.settings(), fingerprint, self.fresh, defaults)
+        return RunDirectory.start(
+            self.run_path, self.EXAMPLE, self.settings(), fingerprint, self.fresh, self.defaults()
+        )
+
+    def defaults(self) -> dict[str, Any]:
+        """Return the defaults of the settings, which runs of earlier versions may lack."""
+        return {option.name: option.default for option in fields(self) if option.name not in self.RUNTIME}
 
     def loop_settings(self) -> dict[str, Any]:
         """Return the settings that are arguments of `Trainer` by the same name."""

@@ -258,8 +258,8 @@ class KeepEpochs(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Save the weights after an epoch, which Keras counts from 0."""
         if (epoch + 1) % self.every == 0:
-            weights = Checkpoints(self.folder, model=named_variables(self.model))
-            weights.save(KEPT, epoch + 1, {"epoch": epoch + 1}, keep=epoch + 1)
+            checkpoints = Checkpoints(self.folder, model=named_variables(self.model))
+            checkpoints.save(KEPT, epoch + 1, {"epoch": epoch + 1}, keep=epoch + 1)
 
 
 def restore_weights(folder: Path, model: keras.Model, epoch: int | None = None) -> dict[str, Any]:

@@ -18,14 +18,17 @@ def stored_plan(config: Options) -> Options:
     """Return `config` with the plan of the run that it resumes; unchanged if there is none.
 
     Raises:
-        UserError: the settings of the run are damaged.
+        UserError: the settings of the run are damaged, or differ from those in `config`; said before a download.
     """
     run = RunDirectory(config.run_path)
-    if config.fresh or not config.adaptable or not run.config.is_file():
+    if config.fresh or not run.config.is_file():
         return config
     stored = run.read_config()
-    if stored.example != config.EXAMPLE:
-        return config  # an error, which `RunDirectory.start` explains
+    open_to_data = {name for name, value in config.settings().items() if value is None} | {*config.adaptable}
+    known = {name: value for name, value in config.settings().items() if name not in open_to_data}
+    run.check_same(config.EXAMPLE, stored.settings | known, stored.data, config.defaults())
+    if not config.adaptable:
+        return config
     settings = config.from_settings(stored.settings)
     return replace(config, adaptable=(), **{name: getattr(settings, name) for name in config.adaptable})
 

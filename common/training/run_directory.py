@@ -112,7 +112,7 @@ class RunDirectory:
             if fresh:
                 run._move_aside()
         if run.config.exists():
-            run._check_same(example, settings, data, defaults or {})
+            run.check_same(example, settings, data, defaults or {})
             run._extend(settings)
         else:
             run._create(example, settings, data)
@@ -291,9 +291,14 @@ class RunDirectory:
         config["extensions"].append(f"{time.strftime('%Y-%m-%d %H:%M:%S')}: {now} epochs instead of {before}")
         self._write_config(config)
 
-    def _check_same(
+    def check_same(
         self, example: str, settings: Mapping[str, Any], data: Mapping[str, Any], defaults: Mapping[str, Any]
     ) -> None:
+        """Check that this run has these settings and data; for the arguments see `start`.
+
+        Raises:
+            UserError: it has others, apart from fewer epochs.
+        """
         before = self.read_config()
         if before.example != example:
             raise UserError(f"{self.path}: a run of {before.example}, not of {example}; name another --run-dir")

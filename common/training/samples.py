@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import keras
+import tensorflow as tf
 
 from common.training.run_directory import RunDirectory, read_listing
 
@@ -25,6 +26,15 @@ def read_samples(run: RunDirectory, unit: str) -> list[tuple[str, str]]:
         return []
     titles = sample_titles(run, unit)
     return [(title, read_listing(sample_path(run, epoch)).removesuffix("\n")) for epoch, title in titles.items()]
+
+
+def log_samples(run: RunDirectory, epoch: int) -> None:
+    """Write the samples after `epoch` epochs, texts and pictures, to the TensorBoard log that is open."""
+    for path in sorted(run.samples.glob(f"epoch_{epoch:04d}.*")):
+        if path.suffix == ".txt":
+            tf.summary.text("samples", f"```\n{read_listing(path)}\n```")
+        elif path.suffix == ".png":
+            tf.summary.image("samples", tf.io.decode_png(path.read_bytes())[None])
 
 
 class SampleCallback(keras.callbacks.Callback):

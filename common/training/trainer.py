@@ -32,6 +32,7 @@ from common.training.devices import leave_scope
 from common.training.distribution import compile_step, distribute
 from common.training.progress import ProgressBar
 from common.training.run_directory import RunDirectory
+from common.training.samples import log_samples
 from common.training.schedule import TimeBudget, WarmupCosine
 from common.training.signals import GracefulShutdown
 from common.training.workers import WorkerGroup
@@ -362,7 +363,7 @@ class Trainer:
 
     def _stop_reason(self, state: TrainingState) -> str:
         if state.epoch >= self.epochs:
-            return f"{self.epochs} epochs"
+            return f"{self.epochs} epoch{'s' if self.epochs > 1 else ''}"
         if self._is_done():
             return f"{state.total_steps} steps, the most that fit into the time"
         if self.patience and state.epoch - max(state.best_epoch, state.first_epoch) >= self.patience:
@@ -386,9 +387,13 @@ class Trainer:
             )
 
     def _log_to_tensorboard(self, logs: dict[str, float]) -> None:
+        """Log metrics, learning rates, and the samples of the epoch that a callback has written, if any."""
+        optimizers = {name: part for name, part in vars(self.model).items() if hasattr(part, "learning_rate")}
+        rates = {f"{name}/learning_rate": float(part.learning_rate) for name, part in optimizers.items()}
         with self._tensorboard.as_default(step=self.state.step):
-            for name, value in logs.items():
+            for name, value in (logs | rates).items():
                 tf.summary.scalar(name, value)
+            log_samples(self.run, self.state.epoch)
         self._tensorboard.flush()
 
     def _report_end(self) -> None:

@@ -7,11 +7,10 @@ Letters in shape comments: N images, B batch, H W C image.
 """
 
 import gzip
-import hashlib
 import math
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 from tqdm.auto import tqdm
 
 from common.data.batching import epoch_order
@@ -32,6 +30,7 @@ from common.io.files import plain_files
 from common.io.terminal import one_line, warn
 from examples.dcgan.config import format_size, parse_size
 from examples.dcgan.download.toy_digits import draw_digits
+from examples.dcgan.preprocess.image_array import batch_reader, pack_images, sha256_of
 
 # Step 1: download. MNIST has 60,000 handwritten digits for training and 10,000 held out, in four files of a simple
 # format: a magic number, the lengths of the axes, then the bytes.
@@ -71,8 +70,8 @@ def read_idx(path: Path) -> np.ndarray:
     return np.frombuffer(values, np.uint8).reshape(shape)
 
 
-# Step 2: preprocess. Images of every source become one array of bytes in memory: cropped to one shape, resized, all
-# grey or all in colour. MNIST takes 47 megabytes.
+# Step 2: preprocess. Images of every source become one array of bytes: cropped to one shape, resized, all grey or all
+# in colour. MNIST takes 47 megabytes; more than 512 are kept on the disk ([image_array.py](preprocess/image_array.py)).
 @dataclass(frozen=True)
 class ImageSet:
     """Images as bytes, their labels if the source has them, and their fingerprint."""
@@ -113,16 +112,13 @@ def load_images(
     size = image_size and parse_size(image_size)
     if name == "mnist":
         images, labels, held_out, held_out_labels = (read_idx(fetch(file, data_dir)) for file in MNIST)
-        return _pack(size or (28, 28), channels or 1, (images, labels), (held_out, held_out_labels))
+        return _image_set(size or (28, 28), channels or 1, (images, labels), (held_out, held_out_labels))
     if name == "tiny":
-        return _pack(size or (28, 28), channels or 1, draw_digits(2000, seed=1), draw_digits(1000, seed=2))
+        return _image_set(size or (28, 28), channels or 1, draw_digits(2000, seed=1), draw_digits(1000, seed=2))
     if name.startswith("tfds:"):
         return _load_from_tfds(name.removeprefix("tfds:"), size, channels, data_dir)
     if Path(name).is_dir():
-        size = size or (64, 64)
-        pictures = read_folder(Path(name), size, max_skipped)
-        colour = any(picture.ndim == 3 for picture in pictures)
-        return _pack(size, channels or (3 if colour else 1), (pictures, None))
+        return _fingerprinted(read_folder(Path(name), size or (64, 64), channels, max_skipped))
     raise UserError(
         f"--data {name}: no such folder, nor a known data set; known are mnist, tiny, tfds:NAME (for instance "
         "tfds:fashion_mnist), and the path of a folder of pictures"
@@ -132,23 +128,23 @@ def load_images(
 _Labelled = tuple[Sequence[np.ndarray], np.ndarray | None]  # pictures uint8 [H, W] or [H, W, 3], and their labels
 
 
-def _pack(size: tuple[int, int], channels: int, train: _Labelled, held_out: _Labelled = ((), None)) -> ImageSet:
+def _image_set(size: tuple[int, int], channels: int, train: _Labelled, held_out: _Labelled) -> ImageSet:
     """Return all pictures at one size and with one number of channels."""
-
-    def stack(pictures: Sequence[np.ndarray]) -> np.ndarray:
-        mode = "L" if channels == 1 else "RGB"
-        cropped = (crop(Image.fromarray(picture), *size).convert(mode) for picture in pictures)
-        return np.stack([np.asarray(picture).reshape(*size, channels) for picture in cropped])
-
-    images = stack(train[0])
-    shape = {"images": len(images), "image_size": format_size(*size), "channels": channels}
-    return ImageSet(
-        images,
-        train[1],
-        stack(held_out[0]) if len(held_out[0]) else None,
-        held_out[1],
-        fingerprint=shape | {"sha256": hashlib.sha256(images.tobytes()).hexdigest()},
+    images, held_out_images = (
+        pack_images(pictures, len(pictures), size, channels) for pictures in (train[0], held_out[0])
     )
+    return _fingerprinted(images, train[1], held_out_images, held_out[1])
+
+
+def _fingerprinted(
+    images: np.ndarray,
+    labels: np.ndarray | None = None,
+    held_out: np.ndarray | None = None,
+    held_out_labels: np.ndarray | None = None,
+) -> ImageSet:
+    count, *size, channels = images.shape
+    shape = {"images": count, "image_size": format_size(*size), "channels": channels}
+    return ImageSet(images, labels, held_out, held_out_labels, shape | {"sha256": sha256_of(images)})
 
 
 def _load_from_tfds(name: str, size: tuple[int, int] | None, channels: int | None, data_dir: Path | None) -> ImageSet:
@@ -158,27 +154,38 @@ def _load_from_tfds(name: str, size: tuple[int, int] | None, channels: int | Non
     has_labels = "label" in splits[0].element_spec
     size = size or ((height, width) if height and height == width else (64, 64))
 
-    def read(split: tf.data.Dataset) -> _Labelled:
-        pictures, labels = [], []
-        for example in split.as_numpy_iterator():
-            pixels = example["image"]
-            pictures.append(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)  # H W or H W 3
-            labels.append(example.get("label"))
-        return pictures, np.array(labels, np.int64) if has_labels else None
+    def read(split: tf.data.Dataset) -> tuple[np.ndarray, np.ndarray | None]:
+        labels = []
 
-    return _pack(size, channels or (1 if depth == 1 else 3), read(splits[0]), *map(read, splits[1:][-1:]))
+        def pictures() -> Iterator[np.ndarray]:
+            for example in split.as_numpy_iterator():
+                labels.append(example.get("label"))
+                pixels = example["image"]
+                yield pixels[..., 0] if pixels.shape[-1] == 1 else pixels  # H W or H W 3
+
+        images = pack_images(pictures(), int(split.cardinality()), size, channels or (1 if depth == 1 else 3))
+        return images, np.array(labels, np.int64) if has_labels else None
+
+    held_out = read(splits[-1]) if len(splits) > 1 else (None, None)
+    return _fingerprinted(*read(splits[0]), *held_out)
 
 
-def read_folder(folder: Path, size: tuple[int, int], max_skipped: float) -> list[np.ndarray]:
-    """Return the pictures in a folder and its subfolders, cropped to `size`; warn of unreadable ones and other files.
+def read_folder(folder: Path, size: tuple[int, int], channels: int | None, max_skipped: float) -> np.ndarray:
+    """Return the pictures in a folder and its subfolders, uint8 [N, H, W, C], in the order of their names.
 
-    Returns:
-        For each picture, in the order of names: uint8 [H, W] if grey, uint8 [H, W, 3] if in colour.
+    Unreadable pictures and other files are left out, with a warning.
+
+    Args:
+        folder: the folder.
+        size: see `pack_images`; likewise `channels`.
+        channels: 1 or 3, or None.
+        max_skipped: see `load_images`.
 
     Raises:
         UserError: there is no picture, or more than the fraction `max_skipped` is unreadable.
     """
     paths = image_paths(folder)
+    errors = []
 
     def read(path: Path) -> np.ndarray | UserError:
         try:
@@ -186,10 +193,16 @@ def read_folder(folder: Path, size: tuple[int, int], max_skipped: float) -> list
         except UserError as error:
             return error
 
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        name = one_line(f"reading {folder}")
-        results = list(tqdm(pool.map(read, paths), name, len(paths), unit="image", disable=None))
-    errors = [result for result in results if isinstance(result, UserError)]
+    def pictures() -> Iterator[np.ndarray]:
+        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+            results = pool.map(read, paths)
+            for result in tqdm(results, one_line(f"reading {folder}"), len(paths), unit="image", disable=None):
+                if isinstance(result, UserError):
+                    errors.append(result)
+                else:
+                    yield result
+
+    images = pack_images(pictures(), len(paths), size, channels)
     if len(errors) == len(paths):
         first = f"; the first: {errors[0]}" if errors else ""
         raise UserError(
@@ -201,7 +214,7 @@ def read_folder(folder: Path, size: tuple[int, int], max_skipped: float) -> list
     if others:
         more = ", ..." if len(others) > 3 else ""
         warn(f"note: {len(others):,} other files in {folder} are no pictures: {', '.join(others[:3])}{more}")
-    return [result for result in results if not isinstance(result, UserError)]
+    return images
 
 
 # Bytes become numbers from -1 to 1, the range of the generator's $\tanh$. The order of the images changes every epoch
@@ -226,6 +239,6 @@ def training_batches(images: np.ndarray, batch_size: int, seed: int, epoch: int)
         seed: of the run.
         epoch: from 0.
     """
-    images = tf.constant(images)
+    read = batch_reader(images)
     order = tf.data.Dataset.from_tensor_slices(epoch_order(len(images), seed, epoch))
-    return order.batch(batch_size).map(lambda rows: to_unit_range(tf.gather(images, rows)))
+    return order.batch(batch_size).map(lambda rows: to_unit_range(read(rows)))

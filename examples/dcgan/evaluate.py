@@ -26,6 +26,7 @@ from examples.dcgan.metrics.sample_metrics import (
 from examples.dcgan.model import DCGAN
 
 MAX_SAMPLES = 10_000
+_BLOCK = 8192
 MAX_NEIGHBOUR_SAMPLES = 1000
 """Images whose nearest neighbours are searched."""
 EVALUATION_SEED = 7
@@ -179,10 +180,19 @@ def measure_neighbours(generated: np.ndarray, images: ImageSet, path: Path | Non
 
 
 def _nearest(images: np.ndarray, others: np.ndarray, exclude_self: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Return `nearest_neighbours` of images as bytes, with pixels scaled to 0 to 1, as arrays."""
-    scaled = (pixels.astype(np.float32) / 255 for pixels in (images, others))
-    distances, indices = nearest_neighbours(*scaled, exclude_self)
-    return distances.numpy(), indices.numpy()
+    """Return `nearest_neighbours` of images as bytes, with pixels scaled to 0 to 1, as arrays.
+
+    The others are searched in blocks, because they may be more than the memory holds.
+    """
+    distances, indices = np.full(len(images), np.inf, "float32"), np.zeros(len(images), "int64")
+    for start in range(0, len(others), _BLOCK):
+        scaled = (pixels.astype(np.float32) / 255 for pixels in (images, others[start : start + _BLOCK]))
+        found = nearest_neighbours(*scaled, exclude_self and start == 0)
+        block_distances, block_indices = (values.numpy() for values in found)
+        is_nearer = block_distances < distances
+        distances[is_nearer] = block_distances[is_nearer]
+        indices[is_nearer] = start + block_indices[is_nearer]
+    return distances, indices
 
 
 def ratio(distances: np.ndarray, reference: np.ndarray) -> float:

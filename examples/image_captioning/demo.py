@@ -4,6 +4,7 @@ A trained captioner takes any photo: rotated by its EXIF data, with 16 bits a pi
 `common.data.images` converts them all to RGB.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -215,10 +216,12 @@ def find_photos(paths: Iterable[Path]) -> list[Path]:
     """Return the files named, and those in the folders named.
 
     Raises:
-        UserError: a folder without pictures.
+        UserError: a folder without pictures, or a web address.
     """
     found: list[Path] = []
     for path in paths:
+        if re.match(r"https?:/", str(path)):
+            raise UserError(f"{path}: a web address; download the picture, and name the file")
         inside = image_paths(path) if path.is_dir() else [path]
         if not inside:
             raise UserError(f"{path}: no picture in it; name photos, or a folder with some")

@@ -5,6 +5,7 @@ sequence of words: greedy search takes the likeliest word at each step, beam sea
 """
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -26,6 +27,7 @@ from examples.nmt_attention.preprocess.tokenizer import (
     PAD,
     SPECIALS,
     START,
+    UNKNOWN,
     clean,
 )
 
@@ -134,11 +136,30 @@ class SentenceTranslator:
         start = sentence[
             : MAX_CHARACTERS_PER_TOKEN * (self.max_tokens + 1)
         ]  # because a line of a megabyte takes half a minute
-        tokens = self.source_tokenizer.tokenise(clean(start))
+        tokens = self._tokens_of(clean(start))
         if len(tokens) > self.max_tokens:
             count = f"{len(tokens):,}{' or more' if len(start) < len(sentence) else ''}"
             warn(f"note: cut after {self.max_tokens} of {count} tokens: {sentence[:40]}...")
         return tokens[: self.max_tokens]
+
+    def _tokens_of(self, text: str) -> list[str]:
+        """Return the tokens of a clean sentence; one in capitals is read in lower case if more words are known then."""
+        tokens = self.source_tokenizer.tokenise(text)
+        if text.isupper() and self.source_tokenizer.kind == "words":
+            first = re.search(r"\w", text).start()
+            lower = self.source_tokenizer.tokenise(text[: first + 1] + text[first + 1 :].lower())
+            if len(self._unknown(lower)) < len(self._unknown(tokens)):
+                return lower
+        return tokens
+
+    def unknown_tokens(self, sentence: str) -> list[str]:
+        """Return the tokens of a sentence that are not in the vocabulary, as they are shown."""
+        start = sentence[: MAX_CHARACTERS_PER_TOKEN * (self.max_tokens + 1)]
+        return self._unknown(self._tokens_of(clean(start))[: self.max_tokens])
+
+    def _unknown(self, tokens: list[str]) -> list[str]:
+        ids = self.source_tokenizer.encode(tokens)
+        return self.source_tokenizer.labels([token for token, id_ in zip(tokens, ids, strict=True) if id_ == UNKNOWN])
 
     def _translate_batch(
         self, batch: Sequence[list[str]], beam: int, length_penalty: float

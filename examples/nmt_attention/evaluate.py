@@ -154,7 +154,8 @@ def _bleu(translations: Sequence[str], references: Sequence[str], tokenizer: str
 def format_samples(sources: Sequence[str], translations: Sequence[str], references: Sequence[str]) -> str:
     """Return ten sentences, evenly spaced from the shortest to the longest, with translation and reference."""
     order = sorted(range(len(sources)), key=lambda i: (len(sources[i]), sources[i]))
-    indices = [order[len(order) * k // NUM_SAMPLES] for k in range(min(NUM_SAMPLES, len(order)))]
+    places = np.linspace(0, len(order) - 1, min(NUM_SAMPLES, len(order))).round().astype(int)
+    indices = [order[place] for place in places]
     return "\n".join(f"{sources[i]}\n  model      {translations[i]}\n  reference  {references[i]}\n" for i in indices)
 
 

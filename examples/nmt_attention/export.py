@@ -43,7 +43,8 @@ class _Table(tf.Module):
 def export(translator: SentenceTranslator, folder: Path, maker: str, overwrite: bool = False) -> Path:
     """Write the SavedModel to `folder` and return it; see `common.app.saved_model.save_model` for the arguments.
 
-    Its one signature takes sentences, string [B], in Unicode NFC, and gives greedy translations:
+    Its one signature takes sentences, string [B], in Unicode NFC, and gives greedy translations. Unlike
+    `SentenceTranslator`, it does not read a sentence in capitals in lower case.
 
         translations   string [B]
         attention      float32 [B, T, S], each row of a token adds up to 1; 0 where a sentence has no token

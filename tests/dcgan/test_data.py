@@ -89,7 +89,7 @@ def test_broken_pictures_are_named_and_left_out(tmp_path, capsys):
     ]:
         written(tmp_path / name, content)
     written(tmp_path / "notes.md", b"x")
-    assert len(read_folder(tmp_path, (8, 8), 0.1)) == 40
+    assert len(read_folder(tmp_path, (8, 8), None, 0.1)) == 40
     left_out, others = capsys.readouterr().err.splitlines()
     assert left_out.startswith("left out: 3 of 43 pictures")
     assert all(name in left_out for name in ("cut.png", "empty.png", "page.png"))

@@ -1,4 +1,5 @@
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -92,3 +93,8 @@ def test_a_given_caption_is_scored_as_the_search_scores_its_own(captioner, pixel
     )
     with pytest.raises(UserError, match="expected a caption with a word, got '...'"):
         captioner.score(pixels, "...")
+
+
+def test_a_web_address_is_no_file(tmp_path):
+    with pytest.raises(UserError, match="a web address; download the picture, and name the file"):
+        find_photos([Path("https://example.org/a.jpg")])

@@ -1,7 +1,7 @@
 """Sentences in and translations out, a line for a line, as arguments, files and pipes have them."""
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import chain, count, islice, zip_longest
 from pathlib import Path
 from typing import BinaryIO
@@ -9,12 +9,14 @@ from typing import BinaryIO
 from common.app.outputs import Outputs
 from common.data.text_files import byte_order_mark, decode, normalise
 from common.errors import UserError
-from common.io.terminal import json_line, one_line
+from common.io.terminal import json_line, one_line, warn
 from common.viz.figures import attention_map
 from examples.nmt_attention.config import TranslateOptions
 from examples.nmt_attention.demo import SentenceTranslator, Translation
 from examples.nmt_attention.demonstrate.attention_plots import draw_attention
 from examples.nmt_attention.demonstrate.scoring import ScoredTranslation, score_translations
+
+_MAX_NAMED = 10
 
 
 def input_lines(options: TranslateOptions) -> Iterator[str]:
@@ -28,6 +30,8 @@ def input_lines(options: TranslateOptions) -> Iterator[str]:
     elif options.file:
         yield from _lines_of(options.file, options.encoding)
     else:
+        if sys.stdin.isatty():
+            warn("a sentence a line, please; Ctrl-D ends")
         yield from _decoded(sys.stdin.buffer, "standard input", options.encoding)
 
 
@@ -73,7 +77,13 @@ def output_lines(
     interactive = not options.sentences and not options.file and sys.stdin.isatty()
     batch_size = 1 if interactive else options.batch_size
     sentences, numbers = iter(sentences), count(1)
+    unknown: dict[str, None] = {}
     while batch := list(islice(sentences, batch_size)):
+        for sentence in batch:
+            unknown |= dict.fromkeys(translator.unknown_tokens(sentence))
+        if interactive:
+            _tell_unknown(unknown)
+            unknown = {}
         batch_numbers = list(islice(numbers, len(batch)))
         if maps:
             for number, sentence in zip(batch_numbers, batch, strict=True):
@@ -83,6 +93,15 @@ def output_lines(
             if maps and translations and translations[0].tokens:
                 maps.save_png(_map_name(number), draw_attention(translations[0]), sentence)
             yield from _lines(sentence, translations[: options.n_best], options)
+    _tell_unknown(unknown)
+
+
+def _tell_unknown(tokens: Collection[str]) -> None:
+    """Note on stderr which tokens are not in the vocabulary, if any."""
+    if tokens:
+        named = one_line(", ".join(list(tokens)[:_MAX_NAMED]))
+        more = f" and {len(tokens) - _MAX_NAMED:,} more" if len(tokens) > _MAX_NAMED else ""
+        warn(f"note: not in the vocabulary, so copied where the attention finds them: {named}{more}")
 
 
 def scored_lines(

@@ -56,15 +56,24 @@ def test_a_resumed_run_keeps_its_plan(tmp_path):
     start(tmp_path / "run", Options(epochs=77, batch_size=16))
     resumed = stored_plan(Options(run_dir=tmp_path / "run"))
     assert (resumed.epochs, resumed.batch_size, resumed.adaptable) == (77, 16, ())
-    explicit = stored_plan(Options(run_dir=tmp_path / "run", epochs=5, adaptable=("batch_size",)))
-    assert (explicit.epochs, explicit.batch_size) == (5, 16)
+    explicit = stored_plan(Options(run_dir=tmp_path / "run", epochs=99, adaptable=("batch_size",)))
+    assert (explicit.epochs, explicit.batch_size) == (99, 16)
+
+
+def test_other_settings_than_those_of_the_run_are_told_before_the_data_is_loaded(tmp_path):
+    start(tmp_path / "run", Options(epochs=77))
+    with pytest.raises(UserError, match=r"with other settings \(epochs 77 there, 5 now; seed 1 there, 2 now\)"):
+        stored_plan(Options(run_dir=tmp_path / "run", epochs=5, seed=2, adaptable=("batch_size",)))
+    with pytest.raises(UserError, match=r"seed 1 there, 2 now"):
+        stored_plan(Options(run_dir=tmp_path / "run", epochs=77, seed=2, adaptable=()))
     for fresh in (Options(run_dir=tmp_path / "run", fresh=True), Options(run_dir=tmp_path / "none")):
         assert stored_plan(fresh) == fresh
 
 
 def test_a_run_that_is_another_or_damaged_gives_no_plan(tmp_path):
     run = start(tmp_path / "run", Options(), example="other")
-    assert stored_plan(Options(run_dir=run.path)) == Options(run_dir=run.path)
+    with pytest.raises(UserError, match="a run of other, not of toy"):
+        stored_plan(Options(run_dir=run.path))
     content = json.loads(run.config.read_text()) | {"example": "toy"}
     content["settings"]["epochs"] = "many"
     run.config.write_text(json.dumps(content))

@@ -6,10 +6,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from common.errors import Interrupted, UserError
 from common.training import checkpoints, trainer
 from common.training.run_directory import RunDirectory
+from common.training.samples import sample_path
 from tests.toy import (
     BATCHES,
     EPOCHS,
@@ -253,7 +255,28 @@ def test_tensorboard_gets_every_metric(tmp_path):
         for event in tf.compat.v1.train.summary_iterator(str(file))
         for value in event.summary.value
     }
-    assert tags == {"loss", "val_loss"} and len(files) == 1
+    assert tags == {"loss", "val_loss", "optimizer/learning_rate"} and len(files) == 1
+
+
+def test_tensorboard_gets_samples_as_texts_and_pictures(tmp_path):
+    class Samples(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            run = RunDirectory(tmp_path)
+            sample_path(run, epoch + 1).write_text("To be")
+            Image.new("L", (3, 2)).save(sample_path(run, epoch + 1, ".png"))
+
+    make_trainer(tmp_path, build(), Samples(), epochs=2).fit(train_data, validation_data())
+    [file] = (tmp_path / "tensorboard").iterdir()
+    found = [
+        (event.step, value.metadata.plugin_data.plugin_name, value.tensor.string_val[:3])
+        for event in tf.compat.v1.train.summary_iterator(str(file))
+        for value in event.summary.value
+        if value.tag == "samples"
+    ]
+    assert [(step, kind) for step, kind, _ in found] == [
+        (step, kind) for step in (BATCHES, 2 * BATCHES) for kind in ("images", "text")
+    ]
+    assert found[1][2][0] == b"```\nTo be\n```" and found[0][2][:2] == [b"3", b"2"]
 
 
 def test_a_data_set_without_a_batch_is_an_error(tmp_path):

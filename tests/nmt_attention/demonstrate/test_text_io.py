@@ -107,3 +107,10 @@ def test_a_file_of_translations_is_scored_line_for_line(translate, tmp_path):
     assert code == 2 and "line 2: there are more sentences; expected a translation for each sentence" in err
     code, _, err = translate("--reference", "a", "b", "c")
     assert code == 2 and "--reference: expected one sentence as argument, got 2" in err
+
+
+def test_words_outside_the_vocabulary_are_named_once_and_capitals_are_understood(translate):
+    code, out, err = translate("El gato ve la casa de Zyx.", "¿Dónde está Zyx?", "EL GATO VE LA CASA.")
+    assert code == 0 and out.splitlines()[2] == "The cat sees the house."
+    assert err == "note: not in the vocabulary, so copied where the attention finds them: de, Zyx\n"
+    assert translate("El gato ve la casa.")[2] == ""
