@@ -27,6 +27,11 @@ def commands_in(readme):
     return [line for block in blocks for line in block.partition("```")[0].splitlines() if line.strip()]
 
 
+def python_in(readme):
+    """Return the blocks marked as Python code."""
+    return [block.partition("```")[0] for block in readme.read_text(encoding="utf-8").split("```python\n")[1:]]
+
+
 def words_of(line):
     return shlex.split(line, comments=True)
 
@@ -91,6 +96,11 @@ def test_every_command_works(readme, folder):
     for line in commands:
         with pytest.MonkeyPatch.context() as patch:
             run(line, patch)
+    [lines] = [block for block in python_in(readme) if "saved_model.load" in block]
+    for word, stand_in in STAND_INS.items():
+        lines = lines.replace(word, stand_in)
+    done = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True)  # where this code is not found
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 @pytest.fixture

@@ -151,3 +151,35 @@ def test_a_run_cannot_start_from_itself_or_from_another_example(trained, tmp_pat
     with pytest.raises(UserError, match=f"a run of {example}, expected one of {other}"):
         train_tiny(other, tmp_path / "new", init_from=str(source.path))
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("example", "flag", "file", "name"),
+    [
+        ("nmt_attention", "target_embeddings", "vocabulary_target", "decoder/target_embedding/embeddings"),
+        ("image_captioning", "embeddings", "vocabulary", "embedding/embeddings"),
+    ],
+)
+def test_word_vectors_are_the_first_embeddings(example, flag, file, name, tmp_path, monkeypatch, capsys):
+    class Captured(Exception):
+        pass
+
+    def capture(self, *_):
+        raise Captured(self.model, self.run)
+
+    monkeypatch.setattr(trainer.Trainer, "fit", capture)
+    vectors = {"red": 1.0, "house": 2.0, "circle": 3.0, ".": 4.0, "zebra": 5.0}
+    (tmp_path / "vectors.txt").write_text(
+        "".join(f"{word} {value} {' '.join(['0'] * 31)}\n" for word, value in vectors.items())
+    )
+    with pytest.raises(Captured) as captured:
+        train_tiny(example, tmp_path / "run", **{flag: str(tmp_path / "vectors.txt")})
+    model, run = captured.value.args
+    symbols = [symbol.strip("￭") for symbol in json.loads((run.path / f"{file}.json").read_text())]
+    rows = np.array(named_variables(model)[name])
+    found = [word for word in vectors if word in symbols]
+    scale = np.sqrt(np.mean([vectors[word] ** 2 / 32 for word in found]))
+    for word in found:
+        np.testing.assert_allclose(rows[symbols.index(word)], [vectors[word] / scale, *[0] * 31], rtol=1e-5)
+    assert len(found) >= 2 and f"has vectors of {len(found)} of {len(symbols)} " in capsys.readouterr().err
+    assert rows[2].std() > 0.5, "others are as they were"

@@ -24,6 +24,14 @@ def print_evaluation(
         echo(f"written: {written}")
 
 
+def export_portable(run: RunDirectory, model: Any, options: Any) -> None:
+    """Write a model of Keras' own layers in `options.format`, by default to RUN/model.keras and so on."""
+    from common.app.portable import write_portable  # here because it imports TensorFlow
+
+    path = options.out or run.path / f"model.{options.format}"
+    echo(f"written: {write_portable(model, path, options.format, options.overwrite)}")
+
+
 def export_model(run: RunDirectory, model: Any, options: OutputOptions, export: Callable[..., Path]) -> None:
     """Export a model with `export(model, folder, maker, overwrite)`, by default to RUN/saved_model."""
     folder = options.out or run.path / "saved_model"

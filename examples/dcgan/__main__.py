@@ -55,21 +55,25 @@ def evaluate(options: EvaluateOptions) -> None:
 
 
 def export(options: ExportOptions) -> None:
-    """Write a SavedModel and print its path."""
-    from common.app.commands import export_model
+    """Write the generator and print the path."""
+    from common.app.commands import export_model, export_portable
     from common.training.run_directory import RunDirectory
     from examples.dcgan.demo import ImageGenerator
-    from examples.dcgan.export import export
+    from examples.dcgan.export import export, plain_generator
 
     run = RunDirectory.open(options.run, Config.EXAMPLE)
-    export_model(run, ImageGenerator.load(run), options, export)
+    generator = ImageGenerator.load(run)
+    if options.format == "saved_model":
+        export_model(run, generator, options, export)
+    else:
+        export_portable(run, plain_generator(generator.model), options)
 
 
 COMMANDS = {
     "train": Command("train or resume a model", Config, train, PRESETS),
     "generate": Command("generate images: a sheet, single files, or an interpolation", GenerateOptions, generate),
     "evaluate": Command("compare generated with real images", EvaluateOptions, evaluate),
-    "export": Command("write a SavedModel that maps latents to images", ExportOptions, export),
+    "export": Command("write the generator for TensorFlow, Keras, LiteRT or ONNX", ExportOptions, export),
 }
 
 if __name__ == "__main__":

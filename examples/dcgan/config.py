@@ -146,7 +146,10 @@ class EvaluateOptions(cli.EvaluateOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions(OutputOptions):
-    """Write a SavedModel that maps latents to images and runs without this code.
+    """Write the generator, from latents to images, in a form that runs without this code."""
 
-    The default folder is RUN/saved_model.
-    """
+    format: Literal["saved_model", "keras", "tflite", "onnx"] = "saved_model"
+    """saved_model: a folder for TensorFlow and TensorFlow Serving. keras: a file of Keras' own layers. tflite: for
+    LiteRT, on phones. onnx: for ONNX Runtime and others (needs tf2onnx)."""
+    out: OrNone[Path] = None
+    """Where to write. [default: RUN/saved_model, or RUN/model.keras and so on]"""

@@ -99,12 +99,7 @@ def train(config: Config, model_class: type[Translator] = Translator) -> RunDire
     model = build_model(config, len(corpus.source_tokenizer), len(corpus.target_tokenizer), model_class)
     schedule = build_schedule(config, config.epochs * steps_per_epoch)
     model.compile(build_optimizer(config, schedule))
-    init_from_run(model, config, run, vocabularies(model, corpus))
-    for embedding, file, tokenizer, side in (
-        (model.encoder.embedding, config.source_embeddings, corpus.source_tokenizer, "source"),
-        (model.decoder.embedding, config.target_embeddings, corpus.target_tokenizer, "target"),
-    ):
-        init_from_vectors(embedding, file, run, plain_words(tokenizer), f"{side} {tokenizer.kind}")
+    set_initial_weights(model, config, corpus, run)
     print_summary(config, corpus, model)
     samples = choose_samples(config.data, corpus)
     trainer.Trainer(
@@ -132,6 +127,16 @@ def save_vocabularies(run: RunDirectory, corpus: Corpus) -> None:
     """Write both vocabularies into the run directory."""
     for side, tokenizer in (("source", corpus.source_tokenizer), ("target", corpus.target_tokenizer)):
         tokenizer.vocabulary.save(run.path / f"vocabulary_{side}.json")
+
+
+def set_initial_weights(model: Translator, config: Config, corpus: Corpus, run: RunDirectory) -> None:
+    """Start at the weights of another run, or at word vectors, if `config` names them."""
+    init_from_run(model, config, run, vocabularies(model, corpus))
+    for embedding, file, tokenizer, side in (
+        (model.encoder.embedding, config.source_embeddings, corpus.source_tokenizer, "source"),
+        (model.decoder.embedding, config.target_embeddings, corpus.target_tokenizer, "target"),
+    ):
+        init_from_vectors(embedding, file, run, plain_words(tokenizer), f"{side} {tokenizer.kind}")
 
 
 def plain_words(tokenizer: Tokenizer) -> list[str]:

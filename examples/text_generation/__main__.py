@@ -62,14 +62,18 @@ def evaluate(options: EvaluateOptions) -> None:
 
 
 def export(options: ExportOptions) -> None:
-    """Write a SavedModel and print its path."""
-    from common.app.commands import export_model
+    """Write the model and print the path."""
+    from common.app.commands import export_model, export_portable
     from common.training.run_directory import RunDirectory
     from examples.text_generation.demo import TextGenerator
-    from examples.text_generation.export import export
+    from examples.text_generation.export import export, plain_network
 
     run = RunDirectory.open(options.run, Config.EXAMPLE)
-    export_model(run, TextGenerator.load(run), options, export)
+    generator = TextGenerator.load(run)
+    if options.format == "saved_model":
+        export_model(run, generator, options, export)
+    else:
+        export_portable(run, plain_network(generator.model, one_step=options.format != "keras"), options)
 
 
 COMMANDS = {

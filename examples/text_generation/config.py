@@ -162,7 +162,11 @@ class EvaluateOptions(cli.EvaluateOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions(OutputOptions):
-    """Write a SavedModel that maps a prompt to a text and runs without this code.
+    """Write the model in a form that runs without this code."""
 
-    The default folder is RUN/saved_model.
-    """
+    format: Literal["saved_model", "keras", "tflite", "onnx"] = "saved_model"
+    """saved_model: a folder for TensorFlow and TensorFlow Serving, from a prompt to a text. The others are the network
+    alone, from ids and state to logits and state; vocabulary.json of the run has the symbols. keras: a file of Keras'
+    own layers. tflite, for LiteRT, and onnx (needs tf2onnx): one symbol a call."""
+    out: OrNone[Path] = None
+    """Where to write. [default: RUN/saved_model, or RUN/model.keras and so on]"""

@@ -1,7 +1,8 @@
-"""Write the trained model as a SavedModel: text in, text out, usable without this code."""
+"""Write the trained model for use without this code: a SavedModel, text in and text out, or the network alone."""
 
 from pathlib import Path
 
+import keras
 import tensorflow as tf
 
 from common.app.saved_model import save_model
@@ -9,6 +10,7 @@ from common.data.pieces import cut_in_graph
 from common.nn.sampling import sample_sequence, uniform_noise
 from common.training.checkpoints import named_variables
 from examples.text_generation.demo import TextGenerator
+from examples.text_generation.model import CharRNN
 
 
 def export(generator: TextGenerator, folder: Path, maker: str, overwrite: bool = False) -> Path:
@@ -49,6 +51,34 @@ def export(generator: TextGenerator, folder: Path, maker: str, overwrite: bool =
         return {"text": prompt + tf.strings.reduce_join(tf.gather(module.symbols, drawn[0]))}
 
     return save_model(module, {"serving_default": generate}, folder, maker, overwrite)
+
+
+def plain_network(model: CharRNN, one_step: bool = False) -> keras.Model:
+    """Return the network in Keras' own layers, for the file formats that know no others, in float32.
+
+    Inputs: `ids` int32 [B, T], and the states of the layers, float32 [B, U]: `state_0`, `state_1` and so on; a GRU has
+    one, h, an LSTM two, h and c. Outputs: logits float32 [B, T, V] of the next symbols, and the new states.
+
+    Args:
+        model: with its weights.
+        one_step: B and T are 1, without a loop, which converters do not know.
+    """
+    batch, length = (1, 1) if one_step else (None, None)
+    ids = keras.Input([length], batch, dtype="int32", name="ids")
+    embedding = keras.layers.Embedding(model.embedding.input_dim, model.embedding.output_dim, dtype="float32")
+    kind = keras.layers.LSTM if isinstance(model.rnn.rnn_layers[0], keras.layers.LSTM) else keras.layers.GRU
+    x, inputs, outputs, copies = embedding(ids), [ids], [], [(embedding, model.embedding)]
+    for layer in model.rnn.rnn_layers:
+        size = len(layer.get_initial_state(1))
+        state = [keras.Input([layer.units], batch, name=f"state_{len(inputs) - 1 + n}") for n in range(size)]
+        copy = kind(layer.units, return_sequences=True, return_state=True, unroll=one_step, dtype="float32")
+        x, *new_state = copy(x, initial_state=state)
+        inputs, outputs, copies = [*inputs, *state], [*outputs, *new_state], [*copies, (copy, layer)]
+    logits = keras.layers.Dense(model.logits.units, dtype="float32", name="logits")
+    network = keras.Model(inputs, [logits(x), *outputs], name="network")
+    for copy, original in [*copies, (logits, model.logits)]:
+        copy.set_weights(original.get_weights())
+    return network
 
 
 def _encode(prompt: tf.Tensor, table: tf.lookup.StaticHashTable, max_length: int) -> tf.Tensor:

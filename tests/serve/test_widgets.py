@@ -24,6 +24,7 @@ def translation(word):
         widgets.translation([translation(SCRIPT)]),
         widgets.embeddings_map(Embeddings([SCRIPT, "b"], np.eye(2)), []),
     ],
+    ids=["message", "text", "losses", "table", "picture", "translation", "map"],  # their HTML has random names
 )
 def test_whatever_a_user_writes_appears_as_text(html):
     assert "<script" not in html and "&lt;script&gt;" in html

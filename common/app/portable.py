@@ -1,0 +1,72 @@
+"""A model as one file for other programs: Keras (.keras), LiteRT, once TensorFlow Lite (.tflite), and ONNX (.onnx).
+
+The model must consist of Keras' own layers, so that the file can be read without this code.
+"""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from common.errors import UserError
+from common.io.files import replacing
+
+
+def _write_keras(model: keras.Model, path: Path) -> None:
+    model.save(path)
+
+
+def _write_tflite(model: keras.Model, path: Path) -> None:
+    folder = path.with_suffix("")
+    model.export(folder, verbose=False)  # `from_keras_model` does not know Keras 3
+    path.write_bytes(tf.lite.TFLiteConverter.from_saved_model(str(folder)).convert())
+
+
+def _write_onnx(model: keras.Model, path: Path) -> None:
+    if find_spec("tf2onnx") is None:
+        raise UserError("--format onnx: tf2onnx is not installed; pip install tf2onnx")
+    inputs = [tf.zeros([size or 1 for size in tensor.shape], tensor.dtype) for tensor in model.inputs]
+    model(inputs if len(inputs) > 1 else inputs[0])  # Keras exports only what was called
+    model.export(path, format="onnx", verbose=False)
+
+
+WRITERS: Mapping[str, Callable[[keras.Model, Path], None]] = {
+    "keras": _write_keras,
+    "tflite": _write_tflite,
+    "onnx": _write_onnx,
+}
+
+
+def write_portable(model: keras.Model, path: Path, form: str, overwrite: bool = False) -> Path:
+    """Write a model of Keras' own layers to a file, and return its path.
+
+    Args:
+        model: a functional model.
+        path: the file.
+        form: "keras", "tflite" or "onnx".
+        overwrite: replace another file.
+
+    Raises:
+        UserError: there is another file, the path is not writable, or a package is missing.
+    """
+    if os.path.lexists(path) and not overwrite:
+        raise UserError(f"{path}: there already; name another file with --out, or add --overwrite to replace it")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            contextlib.redirect_stdout(None),  # the converters are chatty
+        ):
+            written = Path(folder) / f"model.{form}"  # Keras asks for the ending
+            WRITERS[form](model, written)
+            with replacing(path) as temporary:
+                shutil.copyfile(written, temporary)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror or error}); name another with --out") from error
+    return path
