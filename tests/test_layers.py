@@ -47,3 +47,29 @@ def test_a_step_imports_no_later_one_and_no_other_example(example, step):
     assert all(name.startswith(prefix) for name in names)
     steps = {name.removeprefix(prefix).partition(".")[0] for name in names} & {*STEPS}
     assert steps <= MAY_IMPORT[step] | {step}
+
+
+@pytest.mark.parametrize("folder", ["common", "examples", "tools", "benchmarks"])
+def test_every_name_that_is_imported_from_here_exists(folder):
+    """Also where a package is missing, so that the module itself cannot be imported."""
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module.partition(".")[0] in ("common", "examples", "tools"):
+                place = ROOT.joinpath(*node.module.split("."))
+                source = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+                defined = names_of(source) if source.exists() else set()
+                modules = {found.stem for found in place.glob("*")}
+                assert {alias.name for alias in node.names} <= defined | modules, f"{path}: {node.module}"
+
+
+def names_of(path):
+    """Return what a module defines at its top level, imports included."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            names |= {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
+    return names

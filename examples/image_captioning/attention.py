@@ -43,8 +43,10 @@ class GridAttention(keras.layers.Layer):
     def call(self, hidden: tf.Tensor, image: EncoderOutput) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Return z_t in two parts, [B, T, C] and [B, T, U], and weights float32 [B, T, L] for h_t [B, T, U]."""
         queries = self.query_projection(hidden)  # B T A
-        energies = self.energy(tf.tanh(image.keys[:, None] + queries[:, :, None]))  # B T L 1
-        weights = tf.nn.softmax(tf.cast(tf.squeeze(energies, -1), tf.float32))  # B T L
+        features = tf.tanh(image.keys[:, None] + queries[:, :, None])  # B T L A
+        rows = tf.reshape(features, [-1, features.shape[-1]])  # BTL A; on four axes TensorFlow before 2.21 crashes
+        energies = tf.reshape(self.energy(rows), tf.shape(features)[:-1])  # B T L
+        weights = tf.nn.softmax(tf.cast(energies, tf.float32))  # B T L
         fine = tf.cast(weights, hidden.dtype)  # B T L
         coarse = sum_cells(fine, image.content_values.shape[1])  # B T M
         coarse = tf.stop_gradient(coarse)  # only location features train the weights

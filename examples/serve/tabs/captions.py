@@ -5,7 +5,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from common.app.cli import MAX_SEED
+from common.app.intervals import MAX_SEED
 from common.io.files import read_plain
 from examples.image_captioning.download.toy_scenes import make_scenes
 from examples.serve import widgets

@@ -3,7 +3,7 @@
 import gradio as gr
 import numpy as np
 
-from common.app.cli import MAX_SEED
+from common.app.intervals import MAX_SEED
 from examples.serve import widgets
 from examples.serve.service import Service
 from examples.serve.tabs.parts import PRIVATE, Page, answer

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import gradio as gr
 
-from common.app.cli import MAX_SEED
+from common.app.intervals import MAX_SEED
 from examples.serve import schemas, widgets
 from examples.serve.limits import MAX_TEXT
 from examples.serve.tabs.parts import PRIVATE, Page, answer
