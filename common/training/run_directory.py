@@ -325,7 +325,7 @@ class RunDirectory:
 
 
 def _is_more(before: Any, now: Any) -> bool:
-    return isinstance(before, int) and isinstance(now, int) and now > before
+    return isinstance(before, int) and isinstance(now, int) and 1 <= before < now
 
 
 def _check_counts(row: Mapping[str, float]) -> None:
