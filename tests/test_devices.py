@@ -53,7 +53,7 @@ def assert_same(rows, expected, tolerance):
         assert [row[name] for name in names] == pytest.approx([other[name] for name in names], rel=tolerance)
 
 
-@pytest.mark.parametrize("example", some_nightly(example_names(), "dcgan", "image_captioning"))
+@pytest.mark.parametrize("example", some_nightly(example_names(), "dcgan", "image_captioning", "nmt_attention"))
 def test_two_devices_and_xla_give_the_losses_of_one(example):
     found = losses(example, "one", "two", "xla")
     assert_same(found["two"], found["one"], 1e-5)
@@ -134,6 +134,7 @@ def test_a_missing_gpu_is_one_line(tmp_path):
     assert process.returncode == 2
 
 
+@pytest.mark.nightly
 def test_a_worker_that_is_not_the_chief_writes_nowhere(tmp_path):
     """But into a folder that is gone when it ends."""
     run, ports, temporary = tmp_path / "run", free_ports(2), tmp_path / "temporary"

@@ -17,7 +17,7 @@ from tests.same_run import assert_same_run
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("example", some_nightly(example_names(), "dcgan", "image_captioning"))
+@pytest.mark.parametrize("example", some_nightly(example_names(), "dcgan", "image_captioning", "nmt_attention"))
 def test_c03_random_kills_leave_no_trace(tmp_path, example):
     """A kill; `python -m tests.faults.random_kills` does any number."""
     short = {"steps_per_epoch": 6}
@@ -43,7 +43,7 @@ DRAWN = {  # in the order in which they are written
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("example", some_nightly(DRAWN, "nmt_attention", "image_captioning"))
+@pytest.mark.parametrize("example", some_nightly(DRAWN, "dcgan", "nmt_attention", "image_captioning"))
 def test_c23_a_kill_while_a_picture_is_written_leaves_none_or_a_whole_one(tmp_path, monkeypatch, command, example):
     """And the same command goes on, to the same pictures."""
 

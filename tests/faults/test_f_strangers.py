@@ -16,6 +16,7 @@ from safetensors.numpy import load_file, save
 from common.training.checkpoints import list_checkpoints
 from common.training.run_directory import RunDirectory
 from tests.faults.test_d_models import USE, a_picture, one_line_of_error
+from tests.nightly import some_nightly
 
 EXAMPLE = "text_generation"
 
@@ -414,7 +415,7 @@ def read_only():
     _read_only.clear()
 
 
-@pytest.mark.parametrize("example", ["text_generation", "nmt_attention"])
+@pytest.mark.parametrize("example", some_nightly(["text_generation", "nmt_attention"], "nmt_attention"))
 def test_f08_a_run_that_is_read_only_can_be_used_and_measured(tmp_path, stranger, command, capsys, read_only, example):
     run = stranger(example)
     read_only(run.path)

@@ -54,6 +54,7 @@ def test_caption_draws_a_sheet_and_a_film_for_each_photo_and_names_the_bad_ones(
     assert {"one.png", "two.png"} <= {path.name for path in (tmp_path / "drawn").iterdir()}
 
 
+@pytest.mark.nightly
 def test_line_by_line_it_learns_the_same(tmp_path):
     def losses(name, *flags):
         flags = ["--preset", "tiny", "--epochs", 1, "--steps-per-epoch", 3, "--run-dir", tmp_path / name, *flags]
