@@ -133,11 +133,11 @@ def own_data(folder):
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("page", ["own_data.md", "training_on.md"])
+@pytest.mark.parametrize("page", ["own_data.md", "continue_training.md"])
 def test_every_command_of_the_pages_on_ones_own_data_works(page, own_data):
     commands = commands_in(ROOT / "docs" / page)
     assert len(commands) >= 10
-    sources = [f"python -m examples.{name} train" for name in example_names()] if page == "training_on.md" else []
+    sources = [f"python -m examples.{name} train" for name in example_names()] if page == "continue_training.md" else []
     for line in [*sources, *commands]:
         with pytest.MonkeyPatch.context() as patch:
             run(line, patch)

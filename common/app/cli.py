@@ -240,8 +240,8 @@ class Command:
 def main(program: str, summary: str, commands: Mapping[str, Command], argv: Sequence[str] | None = None) -> int:
     """Parse the command line, run the command, and return the exit code.
 
-    0: success. 2: an error that the user can fix, in one line on stderr. 130, 143: stopped by SIGINT or SIGTERM. 141:
-    stdout was closed.
+    0: success. 2: an error that the user can fix, in one line on stderr. 129, 130, 143: stopped by SIGHUP, SIGINT or
+    SIGTERM. 141: stdout was closed.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     for stream in (sys.stdout, sys.stderr):

@@ -82,6 +82,11 @@ def cache_dir(data_dir: str | os.PathLike[str] | None = None) -> Path:
     return Path(os.path.expanduser(folder))
 
 
+def derived_dir() -> Path:
+    """Return the folder for what is made from downloads and can be made again."""
+    return Path(platformdirs.user_cache_dir("eager-examples")) / "derived"
+
+
 def fetch(resource: Resource, data_dir: str | os.PathLike[str] | None = None) -> Path:
     """Return the path of a resource in the cache; download it if it is missing or does not verify.
 

@@ -1,7 +1,8 @@
 """Verified checkpoints for exact resume, with an older one as fallback.
 
-A checkpoint is one folder, `latest-00000550/` or `best-00000440/`; the number is the step. All variables are in
-`variables.safetensors`; counters, history and the sha256 of the variables are in `state.json`. The folder is written
+A checkpoint is one folder, `latest-00000550/` or `best-00000440/`, where the number is the step, or `epoch-00000005/`.
+All variables are in `variables.safetensors`; the sha256 of the variables is in `state.json`, with counters and history
+in `latest`, and epoch and value in `best`. The folder is written
 under a temporary name, flushed to disk and renamed, so a folder with the final name is complete. The names alone
 determine the newest checkpoint, so there is no index file that could be damaged.
 
@@ -111,7 +112,7 @@ def stored_dtype(variable: tf.Variable) -> str:
 
 
 class Checkpoints:
-    """The checkpoints in one folder: the last two `latest` ones, and the `best` one."""
+    """The checkpoints in one folder: the last two `latest` ones, the `best` one, and those of `KeepEpochs`."""
 
     def __init__(self, folder: Path, **parts: Mapping[str, tf.Variable] | Sequence[tf.Variable]):
         """Prepare to save and restore the variables in `parts`, for instance `training_variables(model)`.
@@ -133,7 +134,7 @@ class Checkpoints:
         """Write a checkpoint, and delete all but the newest `keep` of its kind.
 
         Args:
-            kind: "latest" or "best".
+            kind: "latest", "best" or "epoch".
             step: the number of training steps so far; a checkpoint of this kind and step is replaced.
             state: further state, as JSON values.
             keep: the number of checkpoints of this kind that remain.

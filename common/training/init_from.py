@@ -88,7 +88,7 @@ def init_from_run(
         axes |= {id(variable.value): (axis, ids) for variable, axis in of_symbols}
     required = {id(variable.value) for variable in model.trainable_variables}
     for name, variable in variables.items():
-        if variable.dtype != "float32":
+        if variable.dtype != "float32":  # counters, and the states of random generators
             continue
         values = old.get(f"model/{name}")
         if values is not None and id(variable) in axes:

@@ -117,7 +117,7 @@ class Trainer:
             eager: run the steps line by line instead of as a graph, for debuggers and print.
             xla: compile the training step with XLA, which merges its many small operations; None: if it runs on a
                 single GPU. Sequences are then padded to few lengths, because each shape is compiled once.
-            schedule: the learning-rate schedule of the optimizer, if it ends with the run.
+            schedule: the schedule of the optimizer, whose first and last step are set here; None for a constant rate.
             max_minutes: the time budget. With a schedule, the number of steps that fit is computed after the first
                 steps and saved; the schedule and training both end there, also after a resume. Without a schedule,
                 this session saves and stops after this time.

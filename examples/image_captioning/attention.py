@@ -7,6 +7,8 @@
 # $$e_{tl} = w^\top \tanh(K v_l + Q h_t) \qquad \alpha_{tl} = \mathrm{softmax}_l(e_{tl}) \qquad
 #   z_t = \sum_l \alpha_{tl} \, [v_l, u_{m(l)}]$$
 #
+# The gate of the context, $\beta_t$, is in the output layer (`DeepOutput` in `model.py`).
+#
 # The content grid may be coarser: its cell $m(l)$ contains cell $l$ and gets the weights of all cells in it. Letters in
 # shape comments: B captions, T words, L and M cells, C channels, A attention units, U units.
 

@@ -82,7 +82,7 @@ class Config(TrainOptions):
     learning_rate: Positive = 1.5e-3
     """Adam's learning rate at its peak."""
     warmup_steps: CountOrZero = 200
-    """Steps over which the learning rate rises from 0."""
+    """Steps over which the learning rate rises to its maximum."""
     clip_norm: Positive = 5.0
     """Largest global norm of the gradients; longer ones are scaled to it."""
 

@@ -19,10 +19,11 @@ import numpy as np
 import tensorflow as tf
 
 from common.data.batching import batches_of, length_buckets
+from common.data.download import derived_dir
 from common.data.skipped import SkippedExamples
 from common.data.vocabulary import Vocabulary
 from common.errors import UserError
-from examples.image_captioning.download.coco_flickr8k import derived_dir, load_coco, load_flickr8k
+from examples.image_captioning.download.coco_flickr8k import load_coco, load_flickr8k
 from examples.image_captioning.download.image_files import Photo, Split, hash_photos
 from examples.image_captioning.download.image_folder import load_folder
 from examples.image_captioning.download.toy_scenes import make_scenes

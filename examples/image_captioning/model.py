@@ -14,10 +14,10 @@
 # $$\beta_t = \sigma(b^\top h_t) \qquad
 #   p(y_t) = \mathrm{softmax}(L_o \tanh(L_h h_t + \beta_t (L_z z_t + L_g g) + L_y E y_{t-1}))$$
 #
-# There are two deviations. Attention uses $h_t$, as in Lu et al. 2017 (arXiv:1612.01887), and not $h_{t-1}$; so it is
-# computed for all words at once, after the LSTM. And $L_g g$ is new: it describes the image as a whole, so that
-# attention is free to select single objects. Letters in shape comments: B captions, T words, L and M cells, C and D
-# channels, E embedding, U units, V vocabulary.
+# Deviations. Attention and gate use $h_t$, as in Lu et al. 2017 (arXiv:1612.01887), and not $h_{t-1}$. So the context
+# does not enter the LSTM, and attention is computed for all words at once, after it. $L_g g$ is new: it describes the
+# image as a whole, so that attention is free to select single objects. The tanh keeps the sum bounded. Letters in
+# shape comments: B captions, T words, L and M cells, C and D channels, E embedding, U units, V vocabulary.
 
 # %%
 """Step 3: the captioner, its loss, and the training and test step."""
@@ -57,7 +57,7 @@ class DeepOutput(keras.layers.Layer):
     def call(self, hidden, context, mean_feature, words, training: bool = False) -> tf.Tensor:
         """Return logits float32 [B, T, V] for h_t [B, T, U], z_t [B, T, C+U], g [B, U] and E y_{t-1} [B, T, E]."""
         image = self.context_projection(context) + self.mean_projection(mean_feature)[:, None]  # B T U
-        beta = self.gate(hidden)  # B T 1
+        beta = self.gate(hidden)  # B T 1, or B T U
         x = tf.tanh(self.hidden_projection(hidden) + image * beta + self.word_projection(words))  # B T U
         return tf.cast(self.logits(self.dropout(x, training=training)), tf.float32)  # B T V
 

@@ -97,7 +97,7 @@ class Config(TrainOptions):
     muon_rms_rate: Positive = 0.03
     """Root mean square of the entries of Muon's update, relative to the learning rate. Short runs need a larger one."""
     warmup_steps: CountOrZero = 200
-    """Steps over which the learning rate rises from 0."""
+    """Steps over which the learning rate rises to its maximum."""
     beta_2: Fraction = 0.98
     """Decay of Adam's average of squared gradients; 0.999 is too slow for runs of a few thousand steps."""
     clip_norm: Positive = 1.0

@@ -65,7 +65,7 @@ class Config(TrainOptions):
     """Root mean square of the entries of Muon's step, in units of the learning rate; Adam's is about 0.2. The value is
     for 942 steps, three epochs of Shakespeare; for N steps it is multiplied by sqrt(942 / N)."""
     warmup_steps: CountOrZero = 25
-    """Steps over which the learning rate rises from 0; without them the training diverges."""
+    """Steps over which the learning rate rises to its maximum; without them the training diverges."""
     learning_rate_floor: NotNegative = 0.03
     """Fraction of the largest learning rate that is left at the end of the cosine decay."""
     beta_2: Fraction = 0.99

@@ -25,9 +25,9 @@ from examples.text_generation.config import MAX_LENGTH, Config
 from examples.text_generation.data import VALIDATION_STREAMS
 from examples.text_generation.model import CharRNN, TrainableCharRNN
 
-# Step 5: write. **Temperature** divides the logits before they become probabilities: below 1 the likely gets likelier
-# (bold, repetitive), above 1 uniforms even out (wild). **Top-k** and **top-p** cut off the long tail of characters that
-# are each unlikely, but together would be drawn every few words.
+# Step 5: write. **Temperature** divides the logits before they become probabilities: below 1 the likely gets likelier,
+# and the text repeats itself; above 1 it is more random. **Top-k** and **top-p** cut off the long tail of characters
+# that are each unlikely, but together would be drawn every few words.
 #
 # The whole loop is compiled: the next character is drawn and read in the graph, and Python only sees the result. To
 # write one text means to multiply a matrix by a vector for each character, which XLA does best; many texts at once
@@ -38,7 +38,7 @@ MAX_PIECE = 1024
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the next character is chosen; the fields are those of the `generate` command."""
+    """How the next character is chosen; `GenerateOptions` in config.py has the same as flags."""
 
     temperature: float = 0.8
     top_k: int = 0

@@ -10,10 +10,9 @@ import os
 from pathlib import Path
 
 import numpy as np
-import platformdirs
 
 from common.data.archives import extract
-from common.data.download import Resource, cache_dir, fetch
+from common.data.download import Resource, cache_dir, derived_dir, fetch
 from common.data.images import read_image
 from common.data.parallel_download import download_many
 from common.data.text_files import read_text
@@ -81,11 +80,6 @@ def _extracted(archive: Path) -> Path:
     """Return the folder, in the user's cache because that of the archive may be read-only, with what is in it."""
     target = derived_dir() / f"{archive.stem}-{archive.stat().st_size}"
     return extract(archive, target, max_bytes=4 << 30, max_members=20_000)
-
-
-def derived_dir() -> Path:
-    """Return the folder for what is made from downloads and can be made again."""
-    return Path(platformdirs.user_cache_dir("eager-examples")) / "derived"
 
 
 # Of COCO, the photos that are there already come first; a second run therefore downloads only what the first one could

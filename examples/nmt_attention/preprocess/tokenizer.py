@@ -132,6 +132,7 @@ class WordTokenizer:
         return [strip_joiners(token) for token in tokens]
 
     def _ranks(self, tokens: Sequence[str]) -> np.ndarray:
+        """Return the ids of tokens, which follow their frequency; V for those that are not in the vocabulary."""
         return self.vocabulary.encode(tokens, unknown=len(self))
 
 
