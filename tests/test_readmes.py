@@ -162,9 +162,21 @@ def test_the_commands_at_the_top_are_those_of_the_examples(monkeypatch):
             assert words_of(line) in tested, f"say it in the example's README as well: {line}"
 
 
-@pytest.mark.parametrize("readme", READMES, ids=lambda path: path.parent.name)
+@pytest.mark.parametrize(
+    "readme", [*READMES, *sorted(ROOT.glob("docs/**/*.md"))], ids=lambda path: path.stem + path.parent.name
+)
 def test_every_link_inside_the_repository_leads_somewhere(readme):
     text = readme.read_text(encoding="utf-8")
     links = [link for pair in re.findall(r'\]\(([^)\s]+)\)|src="([^"]+)"', text) for link in pair if link]
-    broken = [link for link in links if "://" not in link and not (readme.parent / link).exists()]
+    broken = [link for link in links if "://" not in link and not leads_somewhere(readme, link)]
     assert links and not broken
+
+
+def leads_somewhere(page, link):
+    """Return whether the file of a link exists, and the heading that it may name."""
+    path, _, heading = link.partition("#")
+    target = page.parent / path if path else page
+    if not target.exists() or not heading:
+        return target.exists()
+    headings = re.findall(r"^#+ (.*)$", target.read_text(encoding="utf-8"), re.MULTILINE)
+    return heading in [re.sub(r"[^\w -]", "", text).strip().lower().replace(" ", "-") for text in headings]
