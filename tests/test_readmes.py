@@ -169,7 +169,7 @@ def test_every_link_inside_the_repository_leads_somewhere(readme):
     text = readme.read_text(encoding="utf-8")
     links = [link for pair in re.findall(r'\]\(([^)\s]+)\)|src="([^"]+)"', text) for link in pair if link]
     broken = [link for link in links if "://" not in link and not leads_somewhere(readme, link)]
-    assert links and not broken
+    assert not broken and (links or readme not in READMES)
 
 
 def leads_somewhere(page, link):
