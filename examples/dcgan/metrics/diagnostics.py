@@ -75,11 +75,9 @@ def draw_training_curves(rows: Sequence[Mapping[str, float]], path: Path) -> Non
         axes.legend(frameon=False)
 
     plot(losses, "loss, nats", ("generator_loss", "generator"), ("discriminator_loss", "discriminator"))
+    accuracies.axhline(DOMINANCE_ACCURACY, color=FAINT, linestyle=":", label="warning above")
     plot(accuracies, "discriminator accuracy", ("fake_accuracy", "fake images"), ("real_accuracy", "real images"))
     accuracies.set_ylim(0, 1.02)
-    accuracies.axhline(DOMINANCE_ACCURACY, color=FAINT, linestyle=":", label="warning above")
-    accuracies.legend(frameon=False)
-    plot(diversity, "diversity", ("diversity", "generated / real"))
     diversity.axhline(COLLAPSE_DIVERSITY, color=FAINT, linestyle=":", label="warning below")
-    diversity.legend(frameon=False)
+    plot(diversity, "diversity", ("diversity", "generated / real"))
     save_figure(figure, path)
