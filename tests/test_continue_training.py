@@ -70,6 +70,20 @@ def train_tiny(example, path, **settings):
     import_module(f"examples.{example}.train").train(replace(config, run_dir=path, **SHORT | settings))
 
 
+class Captured(Exception):
+    """A model and its run, as they are before the first step."""
+
+
+@pytest.fixture
+def before_the_first_step(monkeypatch):
+    """Let a training raise `Captured` in place of its steps."""
+
+    def capture(self, *_):
+        raise Captured(self.model, self.run)
+
+    monkeypatch.setattr(trainer.Trainer, "fit", capture)
+
+
 def steps(run):
     return [row["step"] for row in run.read_metrics()]
 
@@ -84,16 +98,10 @@ def test_a_run_in_bfloat16_is_extended_and_loads(trained):
     assert getattr(import_module(f"examples.{example}.demo"), LOADERS[example]).load(run)
 
 
-def test_a_new_run_starts_from_the_weights_of_another_symbol_by_symbol(trained, tmp_path, monkeypatch, capsys):
+def test_a_new_run_starts_from_the_weights_of_another_symbol_by_symbol(
+    trained, tmp_path, before_the_first_step, capsys
+):
     example, source = trained
-
-    class Captured(Exception):
-        pass
-
-    def capture(self, *_):
-        raise Captured(self.model, self.run)
-
-    monkeypatch.setattr(trainer.Trainer, "fit", capture)
     settings = FEWER_SYMBOLS[example]
     if example == "text_generation":
         (tmp_path / "mine.txt").write_text("Where art thou, ðe ghost? " * 40)
@@ -160,14 +168,7 @@ def test_a_run_cannot_start_from_itself_or_from_another_example(trained, tmp_pat
         ("image_captioning", "embeddings", "vocabulary", "embedding/embeddings"),
     ],
 )
-def test_word_vectors_are_the_first_embeddings(example, flag, file, name, tmp_path, monkeypatch, capsys):
-    class Captured(Exception):
-        pass
-
-    def capture(self, *_):
-        raise Captured(self.model, self.run)
-
-    monkeypatch.setattr(trainer.Trainer, "fit", capture)
+def test_word_vectors_are_the_first_embeddings(example, flag, file, name, tmp_path, before_the_first_step, capsys):
     vectors = {"red": 1.0, "house": 2.0, "circle": 3.0, ".": 4.0, "zebra": 5.0}
     (tmp_path / "vectors.txt").write_text(
         "".join(f"{word} {value} {' '.join(['0'] * 31)}\n" for word, value in vectors.items())
