@@ -38,13 +38,20 @@ def command_help(program: str, options: type, default: Any) -> str:
         options: the dataclass; the docstring of each field is the help text of its flag.
         default: an instance with the default values; None for those of the dataclass.
     """
-    # In the encoding of stdout, because tyro draws boxes if it is utf-8.
-    output = io.TextIOWrapper(io.BytesIO(), sys.stdout.encoding.lower(), "backslashreplace")
+    output = plain_output()
     with contextlib.redirect_stdout(output), contextlib.suppress(SystemExit):
         tyro.cli(_with_help_texts(options), prog=program, args=["--help"], default=default, config=PARSER_CONFIG)
     output.seek(0)
     usage, _, table = output.read().partition("\n")
     return wrap(f"{usage}\n\n{inspect.cleandoc(options.__doc__)}") + "\n" + table.rstrip()
+
+
+def plain_output() -> io.TextIOWrapper:
+    """Return an output for tyro in place of stdout: it is no terminal, so tyro writes no colours, to stderr neither.
+
+    It has the encoding of stdout, because tyro draws boxes if that is utf-8.
+    """
+    return io.TextIOWrapper(io.BytesIO(), sys.stdout.encoding.lower(), "backslashreplace")
 
 
 def _with_help_texts(options: type) -> type:

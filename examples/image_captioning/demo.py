@@ -16,6 +16,7 @@ import tensorflow as tf
 from PIL import Image
 
 from common.data.images import image_paths, read_image
+from common.data.scripts import join_words
 from common.data.vocabulary import Vocabulary
 from common.errors import UserError
 from common.nn.beam_search import Hypotheses, beam_search
@@ -65,7 +66,7 @@ class Caption:
     @property
     def text(self) -> str:
         """The caption in one string."""
-        return " ".join(self.words)
+        return join_words(self.words)
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON values."""

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from common.app.saved_model import save_model
 from common.data.images import MAX_PIXELS
+from common.data.scripts import JOINING_RULES
 from common.training.checkpoints import named_variables
 from examples.image_captioning.demo import PhotoCaptioner
 from examples.image_captioning.vocabulary import END
@@ -42,6 +43,9 @@ def export(captioner: PhotoCaptioner, folder: Path, maker: str, overwrite: bool 
         words = tf.gather(module.symbols, ids[:count])  # T
         side = tf.cast(tf.round(tf.sqrt(tf.cast(tf.shape(found.attention)[-1], tf.float32))), tf.int32)
         attention = tf.reshape(found.attention[0, 0, :count], [count, side, side])  # T R R
-        return {"caption": tf.strings.reduce_join(words, separator=" "), "words": words, "attention": attention}
+        text = tf.strings.reduce_join(words, separator=" ")
+        for pattern, replacement in JOINING_RULES:
+            text = tf.strings.regex_replace(text, pattern, replacement)
+        return {"caption": text, "words": words, "attention": attention}
 
     return save_model(module, {"serving_default": caption}, folder, maker, overwrite)

@@ -5,6 +5,7 @@ weights and can be interrupted at any time.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -31,6 +32,8 @@ from examples.image_captioning.vocabulary import build_vocabulary
 MIN_STEPS = 500
 """Planned for the user's own photos at least; fewer teach one caption for all."""
 MIN_PHOTOS = 1000
+MAX_CUT = 0.05
+"""Fraction of the captions longer than --max-length above which a line on stderr says so."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,19 @@ def load_data(config: Config) -> Data:
         for split in ("train", "validation")
     )
     captions = [words for of_photo in train.captions() for words in of_photo]
+    warn_of_cut_captions([len(words) for words in captions], config.max_length)
     vocabulary = build_vocabulary(captions, planned_min_count(config, len(captions)))
     return Data(train, validation, extractor, vocabulary, data_fingerprint(photos, extractor))
+
+
+def warn_of_cut_captions(lengths: Sequence[int], max_length: int) -> None:
+    """Warn if many captions are longer than `max_length` words, because a model learns to end where they are cut."""
+    cut = sum(length > max_length for length in lengths) / len(lengths)
+    if cut > MAX_CUT:
+        warn(
+            f"warning: {cut:.0%} of the captions are longer than {max_length} words and are cut; for most of them, add "
+            f"--max-length {sorted(lengths)[int(0.98 * len(lengths))]}"
+        )
 
 
 def planned_min_count(config: Config, captions: int) -> int:

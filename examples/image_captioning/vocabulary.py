@@ -1,16 +1,18 @@
 """Step 2: the special tokens, the words of a caption, and captions as ids and back.
 
-A caption becomes lower-case words, without punctuation at both ends of each word. Words that occur fewer than five
+A caption becomes lower-case words, without punctuation at both ends of each word. In languages without spaces between
+words, such as Chinese, Japanese and Thai, each letter is a word. Words that occur fewer than five
 times become `<unk>`: a few examples are not enough to learn a word. A caption begins with `<start>`, the input from
 which the first word is predicted. It ends with `<end>`, so that the model learns when to stop.
 """
 
-import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from common.data.scripts import space_letters
 from common.data.text_files import normalise
 from common.data.vocabulary import Vocabulary
 from common.errors import UserError
@@ -21,8 +23,13 @@ PAD, START, END, UNKNOWN = range(4)
 
 def tokenise(caption: str) -> list[str]:
     """Return the lower-case words of a caption, without punctuation at their ends; pure punctuation is dropped."""
-    words = (re.sub(r"^[\W_]+|[\W_]+$", "", word) for word in normalise(caption).lower().split())
+    words = map(strip_punctuation, space_letters(normalise(caption).lower()).split())
     return [word for word in words if word]
+
+
+def strip_punctuation(word: str) -> str:
+    """Return a word without punctuation and symbols at its ends; vowel signs, as Hindi has them, are neither."""
+    return word.strip("".join(sign for sign in set(word) if unicodedata.category(sign)[0] in "CPSZ"))
 
 
 def build_vocabulary(captions: Iterable[Sequence[str]], min_count: int) -> Vocabulary:

@@ -42,6 +42,25 @@ def test_photos_of_ones_own_train_the_tiny_network_too(album, tmp_path):
     assert command("train", *flags, "--run-dir", tmp_path / "run", "--features-dir", tmp_path / "features") == 0
 
 
+def test_captions_in_chinese_are_learnt_letter_by_letter(tmp_path, capsys):
+    colours = {"红": "red", "蓝": "blue"}
+    lines = []
+    for number in range(40):
+        letter = "红蓝"[number % 2]
+        Image.new("RGB", (64, 64), colours[letter]).save(tmp_path / f"{number}.png")
+        lines.append(f"{number}.png\t一张{letter}色的照片。\n")
+    (tmp_path / "captions.tsv").write_text("".join(lines))
+    run = tmp_path / "run"
+    short = ["--epochs", 12, "--batch-size", 4, "--max-length", 6, "--features-dir", tmp_path / "features"]
+    assert command("train", "--preset", "tiny", "--data", tmp_path, "--run-dir", run, *short) == 0
+    told = capsys.readouterr()
+    assert "12 words" in told.out
+    assert "100% of the captions are longer than 6 words" in told.err and "--max-length 7" in told.err
+    assert command("caption", "--run", run, tmp_path / "0.png", tmp_path / "1.png", "--json") == 0
+    captions = [json.loads(line)["caption"] for line in capsys.readouterr().out.splitlines()]
+    assert captions == ["一张红色的照", "一张蓝色的照"]
+
+
 def test_caption_draws_a_sheet_and_a_film_for_each_photo_and_names_the_bad_ones(trained, tmp_path, capsys):
     for name in ("one.png", "two.jpg"):
         Image.new("RGB", (50, 30), "blue").save(tmp_path / name)

@@ -19,6 +19,8 @@ from examples.image_captioning.vocabulary import (
         ("  ...  ", []),
         ("Caf\u0065\u0301\u00a0bar", ["café", "bar"]),
         ("__init__ 2", ["init", "2"]),
+        ("“कुत्ता दौड़ रहा है।”", ["कुत्ता", "दौड़", "रहा", "है"]),
+        ("两只狗在跑。", ["两", "只", "狗", "在", "跑"]),
     ],
 )
 def test_words_are_lower_case_without_punctuation_at_their_ends(caption, words):

@@ -16,7 +16,8 @@ from pycocoevalcap.rouge.rouge import Rouge
 
 RULE = (
     "pycocoevalcap's Bleu(4), Rouge and Cider over the whole split, against all captions of each photo; captions and "
-    "references lower-case, split at spaces, punctuation stripped from both ends of each word"
+    "references lower-case, split at spaces (Chinese, Japanese, Thai and the like into letters), punctuation stripped "
+    "from both ends of each word"
 )
 
 

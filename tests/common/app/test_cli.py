@@ -100,6 +100,14 @@ def test_what_cannot_be_parsed_exits_with_2(arguments, capsys):
     assert done.value.code == 2 and "Traceback" not in capsys.readouterr().err
 
 
+def test_errors_have_no_colours(monkeypatch, capsys):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    with pytest.raises(SystemExit):
+        run("train", "--unitz", "3")
+    assert "--unitz" in (error := capsys.readouterr().err) and "\x1b" not in error
+
+
 def test_stops_have_the_exit_codes_of_their_signals(capsys):
     def stop(options):
         raise Interrupted(signal.SIGTERM, "saved at step 3")
