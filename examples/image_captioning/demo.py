@@ -32,6 +32,7 @@ from examples.image_captioning.scene_captioner import SceneCaptioner
 from examples.image_captioning.vocabulary import (
     END,
     PAD,
+    SPECIAL_TOKENS,
     START,
     UNKNOWN,
     decode_caption,
@@ -113,6 +114,11 @@ class PhotoCaptioner:
         model = build_model(config, len(vocabulary), extractor, classes)
         restore_weights(run.checkpoints, model)
         return cls(model, extractor, vocabulary, config.max_length)
+
+    def embeddings(self) -> dict[str, tuple[list[str], np.ndarray]]:
+        """Return {"words": (words, vectors float32 [V, E])}."""
+        first = len(SPECIAL_TOKENS)
+        return {"words": (self.vocabulary.symbols[first:], self.model.embedding.embeddings.numpy()[first:])}
 
     def caption_file(self, path: Path, options: BeamSearchOptions) -> tuple[Image.Image, Caption]:
         """Return the photo in a file, upright, and its caption.

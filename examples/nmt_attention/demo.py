@@ -111,6 +111,20 @@ class SentenceTranslator:
         restore_weights(run.checkpoints, model)
         return cls(model, source_tokenizer, target_tokenizer, config.max_tokens)
 
+    def embeddings(self) -> dict[str, tuple[list[str], np.ndarray]]:
+        """Return the tokens of "source" and "target", the most frequent first, and their vectors, float32 [V, E]."""
+        sides = {
+            "source": (self.source_tokenizer, self.model.encoder),
+            "target": (self.target_tokenizer, self.model.decoder),
+        }
+        return {
+            side: (
+                tokenizer.labels(tokenizer.vocabulary.symbols)[len(SPECIALS) :],
+                part.embedding.embeddings.numpy()[len(SPECIALS) :],
+            )
+            for side, (tokenizer, part) in sides.items()
+        }
+
     def translate(
         self, sentences: Sequence[str], beam: int = 1, length_penalty: float = 1.0, batch_size: int = 128
     ) -> list[list[Translation]]:

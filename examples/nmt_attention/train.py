@@ -17,6 +17,7 @@ from common.nn.muon import Muon
 from common.training import trainer
 from common.training.init_from import WeightsOfSymbols, inherit_settings, init_from_run, init_from_vectors
 from common.training.plan import fit_plan, stored_plan
+from common.training.projector import write_projector
 from common.training.run_directory import RunDirectory
 from common.training.schedule import WarmupCosine
 from common.viz import figures
@@ -173,5 +174,7 @@ def draw_figures(run: RunDirectory, corpus: Corpus, samples: list[Pair], model_c
     baseline = ("uniform guess", math.log(len(corpus.target_tokenizer)))
     figures.learning_curve(rows, run.figures / "learning_curve.png", LOSS_UNIT, baseline)
     draw_training_gif(run)
-    draw_attention_maps(SentenceTranslator.load(run, model_class), samples, run)
+    translator = SentenceTranslator.load(run, model_class)
+    write_projector(run, translator.embeddings())
+    draw_attention_maps(translator, samples, run)
     echo(f"pictures: {run.figures}")

@@ -29,8 +29,8 @@ _REFUSALS = {
 }
 WARM_UP_ORDER = ("nmt_attention", "text_generation", "dcgan", "image_captioning")
 """The slowest at its first request comes first, before the server listens."""
-_SIDES = Literal["characters", "source", "target"]
-_VECTOR_EXAMPLES = Literal["text_generation", "nmt_attention"]
+_SIDES = Literal["characters", "source", "target", "words"]
+_VECTOR_EXAMPLES = Literal["text_generation", "nmt_attention", "image_captioning"]
 
 
 def create_app(service: Service, requests_per_minute: int = 600, hosts: Sequence[str] = ("*",)) -> FastAPI:

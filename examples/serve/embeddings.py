@@ -41,7 +41,7 @@ class Embeddings:
         return list(self.symbols[:count]), vectors @ axes[:2].T  # N 2
 
 
-SIDES = {"text_generation": ("characters",), "nmt_attention": ("source", "target")}
+SIDES = {"text_generation": ("characters",), "nmt_attention": ("source", "target"), "image_captioning": ("words",)}
 """The vocabularies of an example that has word vectors."""
 
 
@@ -54,12 +54,4 @@ def read_embeddings(example: str, model: Any, side: str) -> Embeddings:
     if side not in SIDES.get(example, ()):
         known = ", ".join(name for sides in SIDES.values() for name in sides)
         raise Refused(f"This run has no vocabulary {side!r}; the sides are {known}.")
-    if example == "text_generation":
-        return Embeddings(model.vocabulary.symbols, model.model.embedding.embeddings.numpy())
-    from examples.nmt_attention.preprocess.tokenizer import SPECIALS, strip_joiners
-
-    is_source = side == "source"
-    tokenizer = model.source_tokenizer if is_source else model.target_tokenizer
-    part = model.model.encoder if is_source else model.model.decoder
-    symbols = [*map(strip_joiners, tokenizer.vocabulary.symbols)]
-    return Embeddings(symbols[len(SPECIALS) :], part.embedding.embeddings.numpy()[len(SPECIALS) :])
+    return Embeddings(*model.embeddings()[side])

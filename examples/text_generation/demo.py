@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 from common.data.pieces import PieceVocabulary
@@ -85,6 +86,10 @@ class TextGenerator:
         model = model_class(len(vocabulary), **config.architecture()).build_weights()
         restore_weights(run.checkpoints, model)
         return cls(model, vocabulary)
+
+    def embeddings(self) -> dict[str, tuple[list[str], np.ndarray]]:
+        """Return {"characters": (symbols, vectors float32 [V, E])}; symbols may be words or subwords."""
+        return {"characters": (self.vocabulary.symbols, self.model.embedding.embeddings.numpy())}
 
     def generate(self, prompt: str, length: int, sampling: Sampling, samples: int = 1) -> list[str]:
         """Return `samples` continuations of `prompt`, each of `length` characters, without the prompt.

@@ -17,6 +17,7 @@ from common.nn.muon import Muon
 from common.training import trainer
 from common.training.init_from import inherit_settings, init_from_run
 from common.training.plan import fit_plan, stored_plan
+from common.training.projector import write_projector
 from common.training.run_directory import RunDirectory
 from common.training.schedule import WarmupCosine
 from common.viz import figures
@@ -144,6 +145,8 @@ def draw_figures(run: RunDirectory, config: Config, corpus: Corpus, network_clas
     figures.learning_curve(rows, run.figures / "learning_curve.png", config.loss_unit, guessing)
     draw_training_gif(run, config)
     passage, context = choose_passage("".join(corpus.vocabulary.decode(corpus.validation[:1000]))[:1000])
-    losses = character_losses(TextGenerator.load(run, network_class), passage, context)
+    generator = TextGenerator.load(run, network_class)
+    write_projector(run, generator.embeddings())
+    losses = character_losses(generator, passage, context)
     draw_loss_heatmap(losses, run.figures / "loss_heatmap.png")
     echo(f"figures: {run.figures}")

@@ -14,6 +14,7 @@ from common.data.images import read_image, save_image
 from common.data.vocabulary import Vocabulary
 from common.io.files import write_atomically
 from common.io.terminal import echo, one_line
+from common.training.projector import write_projector
 from common.training.run_directory import RunDirectory
 from common.training.samples import SampleCallback, sample_path
 from common.viz import figures
@@ -98,6 +99,7 @@ def draw_figures(run: RunDirectory, photos: PhotoSet, uniform_nll: float, classe
     sheets = [read_image(sample_path(run, int(epoch), ".png")) for epoch in (0, *(row["epoch"] for row in rows))]
     figures.save_gif(_to_one_size(sheets), run.figures / "training.gif", frame_ms=1500)
     captioner, samples = PhotoCaptioner.load(run, classes), sample_photos(photos)
+    write_projector(run, captioner.embeddings())
     outputs = Outputs(run.figures, maker="train", overwrite=True)
     captions = captioner.caption(photos.read(samples), BeamSearchOptions())
     for number, (index, caption) in enumerate(zip(samples, captions, strict=True), start=1):

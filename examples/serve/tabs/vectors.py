@@ -8,7 +8,8 @@ from examples.serve.tabs.parts import PRIVATE, Page, answer
 _VOCABULARIES = [
     ("translation: source words", "nmt_attention source"),
     ("translation: target words", "nmt_attention target"),
-    ("text: characters", "text_generation characters"),
+    ("captions: words", "image_captioning words"),
+    ("text: characters, or words or subwords", "text_generation characters"),
 ]
 
 
