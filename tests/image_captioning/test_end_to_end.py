@@ -23,6 +23,7 @@ def test_photos_of_ones_own_go_through_a_frozen_network(album, tmp_path, capsys)
     assert {
         "config.json", "vocabulary.json", "encoder.safetensors", "metrics.csv", "report.html", "samples/epoch_0001.txt",
         "samples/epoch_0001.png", "figures/learning_curve.png", "figures/training.gif", "figures/caption_1.png",
+        "tensorboard/words_vectors.tsv",
     } <= names  # fmt: skip
     assert len(list((tmp_path / "features").rglob("*.features"))) == 2
 

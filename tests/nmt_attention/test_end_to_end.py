@@ -15,6 +15,7 @@ def test_training_leaves_a_complete_run_directory(trained):
     assert {
         "config.json", "vocabulary_source.json", "vocabulary_target.json", "metrics.csv", "samples/epoch_0006.txt",
         "figures/learning_curve.png", "figures/training.gif", "figures/attention_1.png",
+        "tensorboard/source_vectors.tsv", "tensorboard/target_symbols.tsv",
     } <= names  # fmt: skip
 
 

@@ -16,6 +16,7 @@ def test_training_leaves_a_complete_run_directory(tmp_path, capsys):
     assert {
         "config.json", "vocabulary.json", "metrics.csv", "report.html", "samples/epoch_0001.txt",
         "figures/learning_curve.png", "figures/training.gif", "figures/loss_heatmap.png",
+        "tensorboard/characters_vectors.tsv",
     } <= names  # fmt: skip
     output = capsys.readouterr().out
     assert "guessing costs 3.932 nats" in output and "now try: python -m examples.text_generation generate" in output
