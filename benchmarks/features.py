@@ -21,7 +21,7 @@ from common.training import trainer
 from examples.image_captioning.data import load_photos
 from examples.image_captioning.download.image_files import Photo, read_pixels
 from examples.image_captioning.preprocess.feature_extractor import FeatureExtractor, load_extractor
-from examples.image_captioning.preprocess.features import BATCH, SHARD, extract_features
+from examples.image_captioning.preprocess.feature_store import BATCH, SHARD, extract_features
 
 PHOTOS = {"mobilenet_v2": SHARD, "inception_v3": 2 * BATCH}  # the slow one has no more to show in a whole shard
 GOALS = {"mobilenet_v2": 250, "inception_v3": 50}

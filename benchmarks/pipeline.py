@@ -27,7 +27,7 @@ from examples.image_captioning.data import CaptionBatches, PhotoSet
 from examples.image_captioning.demo import build_model as build_captioner
 from examples.image_captioning.download.image_files import Photo
 from examples.image_captioning.preprocess.feature_extractor import load_extractor
-from examples.image_captioning.preprocess.features import SHARD, FeatureStore
+from examples.image_captioning.preprocess.feature_store import SHARD, FeatureStore
 from examples.image_captioning.vocabulary import SPECIAL_TOKENS
 from examples.nmt_attention import config as translation
 from examples.nmt_attention import data as translation_data

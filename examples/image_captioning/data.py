@@ -28,7 +28,7 @@ from examples.image_captioning.download.image_files import Photo, Split, hash_ph
 from examples.image_captioning.download.image_folder import load_folder
 from examples.image_captioning.download.toy_scenes import make_scenes
 from examples.image_captioning.preprocess.feature_extractor import FeatureExtractor
-from examples.image_captioning.preprocess.features import FeatureStore, extract_features
+from examples.image_captioning.preprocess.feature_store import FeatureStore, extract_features
 from examples.image_captioning.vocabulary import PAD, encode_caption, tokenise
 
 # Step 1: download. Flickr8k (8,000 photos) and MS-COCO (as many photos as you want) are the published sets; a folder of
@@ -83,7 +83,7 @@ def load_photos(
 
 
 # Step 2: preprocess. Captions become ids, see `vocabulary.py`. Photos become features, see `feature_extractor.py` and
-# `features.py`. Each caption of a photo is one example. Captions of similar length share a batch, so that there is
+# `feature_store.py`. Each caption of a photo is one example. Captions of similar length share a batch, so that there is
 # little padding.
 @dataclass(frozen=True)
 class PhotoSet:

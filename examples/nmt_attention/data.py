@@ -25,8 +25,8 @@ from common.data.vocabulary import Vocabulary
 from common.errors import UserError
 from common.io.terminal import warn
 from examples.nmt_attention.download.pair_files import Table, choose_columns, read_pairs
-from examples.nmt_attention.download.parallel_corpus import Pair, clean_pairs, split_pairs
 from examples.nmt_attention.download.toy_grammar import tiny_pairs
+from examples.nmt_attention.preprocess.parallel_corpus import Pair, clean_pairs, split_pairs
 from examples.nmt_attention.preprocess.piece_tokenizer import PieceTokenizer
 from examples.nmt_attention.preprocess.tokenizer import END, PAD, UNKNOWN, WordTokenizer
 
@@ -82,9 +82,9 @@ def _load_from_tfds(name: str, data_dir: Path | None) -> list[list[str]]:
     return [[example[key].decode("utf-8") for key in keys[:2]] for example in examples]
 
 
-# Step 2: preprocess. The pairs are cleaned and split ([parallel_corpus.py](download/parallel_corpus.py)), and cut into
-# tokens. Two vocabularies of the training pairs map tokens to ids ([tokenizer.py](preprocess/tokenizer.py) for words,
-# [piece_tokenizer.py](preprocess/piece_tokenizer.py) for characters and subwords).
+# Step 2: preprocess. The pairs are cleaned and split ([parallel_corpus.py](preprocess/parallel_corpus.py)), and cut
+# into tokens. Two vocabularies of the training pairs map tokens to ids ([tokenizer.py](preprocess/tokenizer.py) for
+# words, [piece_tokenizer.py](preprocess/piece_tokenizer.py) for characters and subwords).
 
 
 Tokenizer = WordTokenizer | PieceTokenizer

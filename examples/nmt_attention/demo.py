@@ -20,8 +20,8 @@ from common.training.checkpoints import restore_weights
 from common.training.run_directory import RunDirectory
 from examples.nmt_attention.config import Config
 from examples.nmt_attention.data import Tokenizer, load_tokenizer
-from examples.nmt_attention.download.parallel_corpus import MAX_CHARACTERS_PER_TOKEN
 from examples.nmt_attention.model import Translator
+from examples.nmt_attention.preprocess.parallel_corpus import MAX_CHARACTERS_PER_TOKEN
 from examples.nmt_attention.preprocess.tokenizer import (
     END,
     PAD,

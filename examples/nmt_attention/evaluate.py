@@ -24,9 +24,9 @@ from examples.nmt_attention.config import Config, EvaluateOptions
 from examples.nmt_attention.data import EncodedPairs, load_corpus, load_test_pairs
 from examples.nmt_attention.demo import SentenceTranslator
 from examples.nmt_attention.demonstrate.attention_plots import reference_attention
-from examples.nmt_attention.download.parallel_corpus import Pair
 from examples.nmt_attention.download.toy_grammar import tiny_pairs
 from examples.nmt_attention.model import Translator
+from examples.nmt_attention.preprocess.parallel_corpus import Pair
 from examples.nmt_attention.preprocess.tokenizer import first_word, strip_joiners, tokenise
 
 LENGTHS = {"1_to_5_words": range(1, 6), "6_to_10_words": range(6, 11), "over_10_words": range(11, 10**6)}

@@ -31,8 +31,8 @@ from examples.nmt_attention.demonstrate.attention_plots import (
     draw_attention_maps,
     draw_training_gif,
 )
-from examples.nmt_attention.download.parallel_corpus import Pair
 from examples.nmt_attention.model import Translator
+from examples.nmt_attention.preprocess.parallel_corpus import Pair
 from examples.nmt_attention.preprocess.tokenizer import JOINER
 
 MIN_STEPS = 600

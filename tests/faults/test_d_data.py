@@ -25,12 +25,12 @@ from examples.dcgan.data import load_images
 from examples.image_captioning.download.coco_flickr8k import read_coco_captions
 from examples.image_captioning.download.image_files import Photo, hash_photos
 from examples.image_captioning.download.image_folder import load_folder
-from examples.image_captioning.preprocess import features
+from examples.image_captioning.preprocess import feature_store
 from examples.nmt_attention import data as pairs_data
-from examples.nmt_attention.download.parallel_corpus import clean_pairs
+from examples.nmt_attention.preprocess.parallel_corpus import clean_pairs
 from examples.text_generation import data as text_data
 from tests.downloads import ROOT
-from tests.image_captioning.preprocess.test_features import extract, make_photos
+from tests.image_captioning.preprocess.test_feature_store import extract, make_photos
 
 
 def written(path, content):
@@ -401,7 +401,7 @@ def test_d12_a_pipe_among_photos_is_named_and_left_out(tmp_path):
 @pytest.mark.parametrize("length", [0, 10, -1])
 def test_d14_features_that_were_cut_off_are_computed_again(tmp_path, monkeypatch, length):
     """Not taken for whatever the memory held in their place."""
-    monkeypatch.setattr(features, "SHARD", 3)
+    monkeypatch.setattr(feature_store, "SHARD", 3)
     photos = make_photos(tmp_path / "photos")
     store, _ = extract(photos, tmp_path)
     before = store.read(np.arange(7))

@@ -35,10 +35,10 @@ from examples.dcgan.data import read_idx
 from examples.image_captioning.download.coco_flickr8k import read_coco_captions
 from examples.image_captioning.download.image_files import hash_photos
 from examples.image_captioning.download.image_folder import load_folder
-from examples.image_captioning.preprocess.features import ShardNotes
+from examples.image_captioning.preprocess.feature_store import ShardNotes
 from examples.nmt_attention.data import load_tables
 from examples.nmt_attention.demonstrate.attention_plots import draw_training_gif
-from examples.nmt_attention.download.parallel_corpus import clean_pairs
+from examples.nmt_attention.preprocess.parallel_corpus import clean_pairs
 
 fuzz = settings(
     max_examples=int(os.environ.get("FUZZ_EXAMPLES", "200")),

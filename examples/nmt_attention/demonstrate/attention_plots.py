@@ -20,8 +20,8 @@ from common.training.samples import SampleCallback, sample_path, sample_titles
 from common.viz import figures
 from examples.nmt_attention.data import Corpus, Tokenizer
 from examples.nmt_attention.demo import SentenceTranslator, Translation
-from examples.nmt_attention.download.parallel_corpus import Pair
 from examples.nmt_attention.model import Translator, shift_right
+from examples.nmt_attention.preprocess.parallel_corpus import Pair
 from examples.nmt_attention.preprocess.tokenizer import PAD, clean
 
 LOSS_UNIT = "nats per token"

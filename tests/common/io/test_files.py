@@ -153,7 +153,7 @@ WRITERS = {
     "common/app/saved_model.py": "save",  # into a temporary path
     "common/app/portable.py": "save write_bytes",  # likewise
     "common/io/tensors.py": "save",  # into memory
-    "examples/image_captioning/preprocess/features.py": "open",  # into a temporary path
+    "examples/image_captioning/preprocess/feature_store.py": "open",  # into a temporary path
 }
 
 

@@ -12,9 +12,9 @@ from PIL import Image
 from common.data.skipped import SkippedExamples
 from common.errors import UserError
 from examples.image_captioning.download.image_files import Photo, hash_photos, read_pixels
-from examples.image_captioning.preprocess import features
+from examples.image_captioning.preprocess import feature_store
 from examples.image_captioning.preprocess.feature_extractor import FeatureExtractor
-from examples.image_captioning.preprocess.features import extract_features
+from examples.image_captioning.preprocess.feature_store import extract_features
 
 
 class Means(FeatureExtractor):
@@ -40,8 +40,8 @@ def make_photos(folder, count=7):
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch):
-    monkeypatch.setattr(features, "SHARD", 3)
-    monkeypatch.setattr(features, "BATCH", 2)
+    monkeypatch.setattr(feature_store, "SHARD", 3)
+    monkeypatch.setattr(feature_store, "BATCH", 2)
     Means.photos = 0
 
 
@@ -139,15 +139,15 @@ def test_a_folder_that_cannot_be_written_is_an_error(tmp_path):
 KILLED = """
 import sys, os, signal
 from pathlib import Path
-from examples.image_captioning.preprocess import features
-from tests.image_captioning.preprocess.test_features import Means, extract, make_photos
-features.SHARD, features.BATCH = 3, 2
+from examples.image_captioning.preprocess import feature_store
+from tests.image_captioning.preprocess.test_feature_store import Means, extract, make_photos
+feature_store.SHARD, feature_store.BATCH = 3, 2
 class Killer(Means):
     def __call__(self, pixels):
         if Killer.photos >= 4:
             os.kill(os.getpid(), signal.SIGKILL)
         return super().__call__(pixels)
-import tests.image_captioning.preprocess.test_features as module
+import tests.image_captioning.preprocess.test_feature_store as module
 module.Means = Killer
 folder = Path(sys.argv[1])
 module.extract(make_photos(folder / "photos"), folder)

@@ -1,7 +1,7 @@
-"""Step 1, continued: clean the pairs of raw rows, and split them into training, validation and test.
+"""Step 2: clean the pairs of raw rows, and split them into training, validation and test.
 
-Real files have rows that are no pair. They are skipped and listed with their line numbers. If there are more than one
-in a hundred, the file or `--columns` is probably wrong, and training does not start.
+Real files have rows that are no pair. They are skipped and listed with their line numbers. If there are more than
+`--max-skipped` allows, the file or `--columns` is probably wrong, and training does not start.
 """
 
 import hashlib

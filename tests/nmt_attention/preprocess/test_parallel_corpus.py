@@ -1,6 +1,6 @@
 import random
 
-from examples.nmt_attention.download.parallel_corpus import clean_pairs, component_names, split_pairs
+from examples.nmt_attention.preprocess.parallel_corpus import clean_pairs, component_names, split_pairs
 
 GOOD = [["Hello.", "Hola."]] * 400
 
