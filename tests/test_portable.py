@@ -108,6 +108,11 @@ def test_another_file_is_not_overwritten(tmp_path, capsys):
     export_portable(run, model, options)
 
 
+def test_a_name_without_the_ending_is_refused(tmp_path):
+    with pytest.raises(UserError, match="a keras file must end in .keras"):
+        write_portable(None, tmp_path / "model", "keras")
+
+
 def test_a_missing_package_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr("common.app.portable.find_spec", lambda name: None)
     with pytest.raises(UserError, match="--format onnx: tf2onnx is not installed; pip install tf2onnx"):

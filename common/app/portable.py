@@ -53,8 +53,10 @@ def write_portable(model: keras.Model, path: Path, form: str, overwrite: bool = 
         overwrite: replace another file.
 
     Raises:
-        UserError: there is another file, the path is not writable, or a package is missing.
+        UserError: the path has another ending or is taken, or is not writable, or a package is missing.
     """
+    if path.suffix != f".{form}":
+        raise UserError(f"--out {path}: a {form} file must end in .{form}, or programs do not know what it is")
     if os.path.lexists(path) and not overwrite:
         raise UserError(f"{path}: there already; name another file with --out, or add --overwrite to replace it")
     try:

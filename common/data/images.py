@@ -12,6 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from common.errors import UserError
 from common.io.files import open_plain, plain_files, write_atomically
+from common.io.terminal import one_line, warn
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 MAX_PIXELS = 50_000_000  # more than phones take; a PNG of a few hundred kilobytes can decode to far more
@@ -31,6 +32,14 @@ _DAMAGED = (OSError, SyntaxError, ValueError, ArithmeticError, LookupError, EOFE
 def image_paths(folder: Path) -> list[Path]:
     """Return the image files in `folder` and below, sorted by name, without hidden files and links."""
     return [path for path in plain_files(folder) if path.suffix.lower() in SUFFIXES]
+
+
+def note_other_files(folder: Path) -> None:
+    """Note on stderr how many files in `folder` and below are no images, and name the first three, if any."""
+    others = [one_line(path.name) for path in plain_files(folder) if path.suffix.lower() not in SUFFIXES]
+    if others:
+        more = ", ..." if len(others) > 3 else ""
+        warn(f"note: {len(others):,} other files in {folder} are no pictures: {', '.join(others[:3])}{more}")
 
 
 def read_image(path: Path) -> Image.Image:

@@ -28,6 +28,7 @@ _GUTENBERG = re.compile(  # what Project Gutenberg puts before and after a book
     r"\A.*?^\*\*\* ?START OF TH[^\n]*PROJECT GUTENBERG[^\n]*\n+(.*?)(?:^\*\*\* ?END OF TH[^\n]*PROJECT GUTENBERG.*)?\Z",
     re.DOTALL | re.MULTILINE,
 )
+_CONTROL = re.compile("[\x80-\x84\x86-\x9f]")  # bytes of cp1252 read as Latin-1; U+0085 is a line end
 _MAX_MARKS = 64  # combining marks in a row; the Unicode standard (UAX 15) expects at most 30 in real text
 _MARKS = "".join(re.escape(c) for c in map(chr, range(sys.maxunicode + 1)) if unicodedata.combining(c))
 _TOO_MANY_MARKS = re.compile(f"[{_MARKS}]{{{_MAX_MARKS + 1}}}")
@@ -76,6 +77,11 @@ def read_text_file(path: Path, encoding: str | None = None) -> str:
             and a guess of the encoding.
     """
     text = decode(read_plain(path, _MAX_TEXT_BYTES, follow_links=True), str(path), encoding)
+    if control := _CONTROL.search(text):
+        warn(
+            f"warning: {path} has control characters such as U+{ord(control[0]):04X}, which no text has; "
+            f"--encoding cp1252 may be right"
+        )
     try:
         return normalise(text)
     except UserError as error:
@@ -105,9 +111,15 @@ def decode(raw: bytes, name: str, encoding: str | None = None, first_line: int =
             f"{_advice(raw, start)}"
         ) from error
     if text.count("\0") > len(text) / 4:  # every second byte of English in UTF-16
-        other = "utf-16-be" if raw.startswith(b"\0") else "utf-16-le"
-        raise UserError(f"{name}: full of null bytes, which no text has; if it is UTF-16, add --encoding {other}")
+        raise UserError(
+            f"{name}: full of null bytes, which no text has; if it is UTF-16, add --encoding {_utf_16(raw)}"
+        )
     return text
+
+
+def _utf_16(raw: bytes) -> str:
+    """Return which UTF-16 bytes without a mark are: in most texts, the greater byte of most characters is null."""
+    return "utf-16-be" if raw[::2].count(0) > raw[1::2].count(0) else "utf-16-le"
 
 
 def byte_order_mark(raw: bytes) -> str | None:
@@ -141,11 +153,13 @@ def _advice(raw: bytes, start: int) -> str:
     begin, end = raw.rfind(b"\n", 0, start) + 1, raw.find(b"\n", start)
     line = raw[begin : end if end >= 0 else len(raw)]
     sample = raw[begin : begin + _GUESSED_BYTES] if len(raw) > _GUESSED_BYTES else raw
+    if sample.count(0) > len(sample) / 4:
+        return f"it is full of null bytes, as UTF-16 is: add --encoding {_utf_16(raw)}"
     guesses = guess_encodings(sample)
     if not guesses:
         return "it looks like no text; name a text file, or its encoding with --encoding"
-    excerpts = [one_line(line.decode(guess, "replace").strip())[:60] for guess in guesses]
-    choices = [f'add --encoding {guess} if "{text}" is right' for guess, text in zip(guesses, excerpts, strict=True)]
+    excerpts = {one_line(line.decode(guess, "replace").strip())[:60]: guess for guess in reversed(guesses)}
+    choices = [f'add --encoding {guess} if "{text}" is right' for text, guess in reversed(excerpts.items())]
     return f"it looks like {guesses[0]}: {', or '.join(choices)}"
 
 

@@ -22,12 +22,11 @@ from tqdm.auto import tqdm
 
 from common.data.batching import epoch_order
 from common.data.download import Resource, fetch
-from common.data.images import SUFFIXES, crop, image_paths, read_image
+from common.data.images import crop, image_paths, note_other_files, read_image
 from common.data.skipped import SkippedExamples
 from common.data.tfds import load_splits
 from common.errors import UserError
-from common.io.files import plain_files
-from common.io.terminal import one_line, warn
+from common.io.terminal import one_line
 from examples.dcgan.config import format_size, parse_size
 from examples.dcgan.download.toy_digits import draw_digits
 from examples.dcgan.preprocess.image_array import batch_reader, pack_images, sha256_of
@@ -119,6 +118,8 @@ def load_images(
         return _load_from_tfds(name.removeprefix("tfds:"), size, channels, data_dir)
     if Path(name).is_dir():
         return _fingerprinted(read_folder(Path(name), size or (64, 64), channels, max_skipped))
+    if Path(name).exists():
+        raise UserError(f"--data {name}: a file; expected a folder of PNG, JPEG, WebP, GIF, BMP or TIFF pictures")
     raise UserError(
         f"--data {name}: no such folder, nor a known data set; known are mnist, tiny, tfds:NAME (for instance "
         "tfds:fashion_mnist), and the path of a folder of pictures"
@@ -210,10 +211,7 @@ def read_folder(folder: Path, size: tuple[int, int], channels: int | None, max_s
             f"files, {len(errors)} of them unreadable{first}"
         )
     SkippedExamples(list(map(str, errors))).report(len(paths), f"pictures in {folder}", max_skipped)
-    others = [path.name for path in plain_files(folder) if path.suffix.lower() not in SUFFIXES]
-    if others:
-        more = ", ..." if len(others) > 3 else ""
-        warn(f"note: {len(others):,} other files in {folder} are no pictures: {', '.join(others[:3])}{more}")
+    note_other_files(folder)
     return images
 
 

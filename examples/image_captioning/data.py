@@ -46,7 +46,7 @@ def load_photos(
     """Return the photos of the data set called `name`, each with its split, and print what is skipped.
 
     The splits are those of the data set: Flickr8k's lists, COCO's parts, the captions file of a folder (without splits
-    there, one photo in ten validates), `TINY_SCENES`.
+    there, about one photo in ten validates), `TINY_SCENES`.
 
     Args:
         name: "flickr8k", "coco", "coco-val2017", "tiny", or the path of a folder of photos with a list of captions.

@@ -24,7 +24,6 @@ from examples.nmt_attention.preprocess.tokenizer import (
     UNKNOWN,
 )
 
-_WORD_CHARACTERS = r"\p{L}\p{N}_"  # as Python's \w; that of TensorFlow has English letters only
 _SPACES = r"[\s\p{Z}\x{85}\x1c-\x1f]+"
 
 
@@ -95,8 +94,7 @@ def _clean(sentences: tf.Tensor) -> tf.Tensor:
 def _tokenise(text: tf.Tensor) -> tf.Tensor:
     """Return the words of clean sentences, string [B, S] with "" as padding and S at least 1."""
     for pattern, replacement in TOKENIZER_RULES:
-        inside_a_class = pattern.replace(r"[^\w", f"[^{_WORD_CHARACTERS}")
-        text = tf.strings.regex_replace(text, inside_a_class.replace(r"\w", f"[{_WORD_CHARACTERS}]"), replacement)
+        text = tf.strings.regex_replace(text, pattern, replacement)
     return _padded(tf.strings.split(text))
 
 
@@ -128,7 +126,7 @@ def _join_pieces(tokens: tf.Tensor) -> tf.Tensor:
 
 def _is_first_word(tokens: tf.Tensor) -> tf.Tensor:
     """Return bool [B, S], True for the first word of each sentence."""
-    is_word = tf.strings.regex_full_match(tokens, f"[{_WORD_CHARACTERS}].*")  # B S
+    is_word = tf.strings.regex_full_match(tokens, r"[\p{L}\p{N}_].*")  # B S; as `tokenizer.first_word`
     return is_word & (tf.cumsum(tf.cast(is_word, tf.int32), axis=1) == 1)
 
 

@@ -137,6 +137,12 @@ def test_a_folder_with_too_many_broken_pictures_is_an_error(tmp_path):
         load_images(str(tmp_path))
 
 
+def test_a_file_is_no_folder_of_pictures(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros([3, 8, 8]))
+    with pytest.raises(UserError, match="a.npy: a file; expected a folder of PNG"):
+        load_images(str(tmp_path / "a.npy"))
+
+
 def test_an_unknown_name_lists_the_known_ones():
     with pytest.raises(UserError, match="--data mnits: no such folder.*mnist, tiny, tfds:NAME"):
         load_images("mnits")

@@ -65,8 +65,10 @@ def test_a_run_that_was_moved_says_the_same(trained, captioner, pixels, tmp_path
         assert one.text == other.text and (one.attention == other.attention).all()
 
 
-def test_folders_stand_for_the_pictures_in_them(album):
+def test_folders_stand_for_the_pictures_in_them(album, capsys):
+    (album / "b.heic").write_bytes(b"")
     assert len(find_photos([album])) == 12 and find_photos([album / "photo 1.png"]) == [album / "photo 1.png"]
+    assert f"note: 2 other files in {album} are no pictures: b.heic, captions.json\n" == capsys.readouterr().err
     (album / "empty").mkdir()
     with pytest.raises(UserError, match="no picture"):
         find_photos([album / "empty"])
@@ -96,5 +98,5 @@ def test_a_given_caption_is_scored_as_the_search_scores_its_own(captioner, pixel
 
 
 def test_a_web_address_is_no_file(tmp_path):
-    with pytest.raises(UserError, match="a web address; download the picture, and name the file"):
+    with pytest.raises(UserError, match="^https://example.org/a.jpg: a web address; download the picture"):
         find_photos([Path("https://example.org/a.jpg")])

@@ -91,7 +91,7 @@ def load_coco(images: int, data_dir: Path | None = None, only_val: bool = False)
     Args:
         images: how many; fewer if there are fewer.
         data_dir: the download cache; photos are in coco/train2017 and coco/val2017 below it, and are downloaded there.
-        only_val: take all from val2017, the annotations of which are a tenth as large; one photo in ten validates.
+        only_val: take all from val2017, the annotations of which are a tenth as large; a tenth of them validate.
 
     Raises:
         UserError: no annotations, or no photo at all.

@@ -7,7 +7,7 @@ The list is one of these:
   with or without a header; `0001.jpg#0`, as Flickr's files have it, is the photo `0001.jpg`
 - the annotations of COCO: `{"images": [{"id", "file_name"}], "annotations": [{"image_id", "caption"}]}`
 
-Where no split is given, one photo in ten validates.
+Where no split is given, about one photo in ten validates.
 """
 
 import csv

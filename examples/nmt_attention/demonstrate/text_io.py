@@ -101,7 +101,7 @@ def _tell_unknown(tokens: Collection[str]) -> None:
     if tokens:
         named = one_line(", ".join(list(tokens)[:_MAX_NAMED]))
         more = f" and {len(tokens) - _MAX_NAMED:,} more" if len(tokens) > _MAX_NAMED else ""
-        warn(f"note: not in the vocabulary, so copied where the attention finds them: {named}{more}")
+        warn(f"note: not in the vocabulary, so copied or left out: {named}{more}")
 
 
 def scored_lines(

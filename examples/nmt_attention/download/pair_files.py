@@ -111,7 +111,19 @@ def _read_table(path: Path, encoding: str | None) -> Table:
             entries = _parse_json(text, path)
             return _objects_to_table(entries if isinstance(entries, list) else [entries])
         case _:
+            if "\t" not in text:
+                raise UserError(f"{path}: no tab between source and target in any line; {_advice_without_tabs(text)}")
             return Table([line.split("\t") for line in text.removesuffix("\n").split("\n")])
+
+
+def _advice_without_tabs(text: str) -> str:
+    """Return what to do about a table without tabs, by the look of its first lines."""
+    lines = text.split("\n")[:20]
+    if sum(bool(re.search(r"\S {2,}\S", line)) for line in lines) > len(lines) / 2:
+        return "it looks separated by spaces: replace them by a tab, for instance with sed -E 's/ {2,}/\\t/'"
+    if any(lines[0].count(sign) and f'"{sign}"' in text for sign in ",;"):
+        return "it looks like CSV: give its name the ending .csv"
+    return "put one there, or give the file the ending .csv or .jsonl if it is such a table"
 
 
 def _read_csv(text: str, path: Path) -> Table:

@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+import regex
 
 from common.data.pieces import SPACE
 from common.data.text_files import normalise
@@ -25,16 +26,20 @@ from common.data.vocabulary import Vocabulary
 JOINER = "￭"
 PAD, UNKNOWN, START, END = range(4)
 SPECIALS = ["<pad>", "<unknown>", "<start>", "<end>"]  # no token looks like these: < and > are tokens of their own
-# Applied in this order. A mark is whatever is neither a word character, a space, nor one of the three signs below.
+# Letters, vowel signs and accents, digits, and the joiners inside Persian and Hindi words.
+_LETTERS = "\\p{L}\\p{M}\\p{N}_\u200c\u200d"
+_WORD, _MARK = f"([{_LETTERS}])", f"([^{_LETTERS} ￭\ue000\ue001])"
+# Applied in this order, by Python's `regex` and by TensorFlow, which both know these classes.
 TOKENIZER_RULES = [
-    (r"(\w)'(\w)", "\\1 ￭\ue000\\2"),  # an ending such as 't is a token of its own, its apostrophe put aside
-    (r"(\w)’(\w)", "\\1 ￭\ue001\\2"),
-    ("([^\\w ￭\ue000\ue001])(\\w)", r"\1￭ \2"),  # a mark joins the word after it
-    ("([^ ￭])([^\\w ￭\ue000\ue001])", r"\1 ￭\2"),  # and the word or mark before it
-    ("([^ ￭])([^\\w ￭\ue000\ue001])", r"\1 ￭\2"),  # once more, for every other mark of several in a row
+    (f"{_WORD}'{_WORD}", "\\1 ￭\ue000\\2"),  # an ending such as 't is a token of its own, its apostrophe put aside
+    (f"{_WORD}’{_WORD}", "\\1 ￭\ue001\\2"),
+    (_MARK + _WORD, r"\1￭ \2"),  # a mark joins the word after it
+    (f"([^ ￭]){_MARK}", r"\1 ￭\2"),  # and the word or mark before it
+    (f"([^ ￭]){_MARK}", r"\1 ￭\2"),  # once more, for every other mark of several in a row
     ("\ue000", "'"),
     ("\ue001", "’"),
 ]
+_COMPILED_RULES = [(regex.compile(pattern), replacement) for pattern, replacement in TOKENIZER_RULES]
 JOINER_PATTERN = " ?￭ ?"  # what separates tokens that join
 _OWN_SIGNS = str.maketrans("￭▁\ue000\ue001", "■■■■")
 
@@ -50,8 +55,8 @@ def tokenise(sentence: str) -> list[str]:
     >>> tokenise("¿Está aquí? I don't know.")
     ['¿￭', 'Está', 'aquí', '￭?', 'I', 'don', "￭'t", 'know', '￭.']
     """
-    for pattern, replacement in TOKENIZER_RULES:
-        sentence = re.sub(pattern, replacement, sentence)
+    for pattern, replacement in _COMPILED_RULES:
+        sentence = pattern.sub(replacement, sentence)
     return sentence.split()
 
 

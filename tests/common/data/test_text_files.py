@@ -76,6 +76,26 @@ def test_utf_16_without_a_mark_is_not_read_as_nulls(encoding):
         decode("to be or not".encode(encoding), "a.txt")
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_that_is_no_utf_8_is_recognised(tmp_path, encoding):
+    (tmp_path / "a.txt").write_bytes("to be or not\nthe café’s\n".encode(encoding))
+    with pytest.raises(UserError, match=f"null bytes, as UTF-16 is: add --encoding {encoding}"):
+        read_text(tmp_path / "a.txt")
+
+
+def test_control_characters_of_a_wrong_encoding_are_told(tmp_path, capsys):
+    (tmp_path / "a.txt").write_bytes("don’t".encode("cp1252"))
+    assert read_text(tmp_path / "a.txt", "cp1252") == "don’t" and capsys.readouterr().err == ""
+    read_text(tmp_path / "a.txt", "latin-1")
+    assert "control characters such as U+0092, which no text has; --encoding cp1252" in capsys.readouterr().err
+
+
+def test_two_encodings_that_look_the_same_are_one_choice(tmp_path):
+    (tmp_path / "a.txt").write_bytes("I don’t.\nYou don’t, and we don’t.\n".encode("cp1252"))
+    with pytest.raises(UserError, match='it looks like cp1252: add --encoding cp1252 if "I don’t." is right$'):
+        read_text(tmp_path / "a.txt")
+
+
 @pytest.mark.parametrize("name", ["none", "zip", "rot13", "", "\0"])
 def test_an_encoding_that_is_none_is_an_error(name):
     if name == "":

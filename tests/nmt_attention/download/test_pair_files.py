@@ -73,6 +73,14 @@ BAD = {  # the files, the name of the data set, --columns, the message
     "empty": ({"p.csv": "\n"}, "p.csv", "1,2", "empty"),
     "an empty list": ({"p.json": "[]"}, "p.json", "1,2", "empty"),
     "numbers for objects": ({"p.json": "[1, 2]"}, "p.json", "de,en", "no column de"),
+    "CSV by another name": (
+        {"p.txt": '"x, y","z"\n' * 9},
+        "p.txt",
+        "1,2",
+        "no tab .*CSV: give its name the ending",
+    ),
+    "spaces for a tab": ({"p.txt": "x y    z\n" * 9}, "p.txt", "1,2", "no tab .*separated by spaces: .*sed -E"),
+    "one column": ({"p.txt": "x y z\n" * 9}, "p.txt", "1,2", "no tab .*put one there"),
     "one file of two": ({"a.de": "x"}, "a.de,b.en", "1,2", "no such file"),
 }
 

@@ -26,6 +26,9 @@ SENTENCES = [
     "'",
     "a",
     "e\u0301 = é",
+    "मैं कुत्ता देखता हूँ।",
+    "من می\u200cخواهم گربه\u200cها.",
+    "👩\u200d👧 ❤\ufe0f!",
     "joiner ￭ and private \ue000\ue001 signs",
 ]
 
@@ -40,6 +43,12 @@ def test_nothing_is_lost_between_sentence_and_tokens(sentence):
 def test_words_marks_and_endings_are_tokens_of_their_own():
     assert doctest.testmod(tokenizer).failed == 0
     assert [*map(strip_joiners, tokenise('"¿Qué?!"'))] == ['"', "¿", "Qué", "?", "!", '"']
+
+
+def test_vowel_signs_accents_and_joiners_are_part_of_the_word():
+    assert tokenise("मैं कुत्ता हूँ।") == ["मैं", "कुत्ता", "हूँ", "￭।"]
+    assert tokenise("می\u200cخواهم گربه\u200cها.") == ["می\u200cخواهم", "گربه\u200cها", "￭."]
+    assert tokenise("مُحَمَّد") == ["مُحَمَّد"]
 
 
 def test_cleaning_makes_equal_texts_equal():
