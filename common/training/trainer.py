@@ -277,7 +277,8 @@ class Trainer:
                 self.callbacks.on_train_batch_begin(state.batch_in_epoch)
                 self._results.append((state.batch_in_epoch, train_step(batch)))
                 state.batch_in_epoch, state.step = state.batch_in_epoch + 1, state.step + 1
-                if len(self._results) < self._steps_to_read and state.batch_in_epoch < steps:
+                at_end = state.batch_in_epoch == steps or self._is_done()
+                if len(self._results) < self._steps_to_read and not at_end:
                     continue
                 count = len(self._results)
                 logs = self._read_results()

@@ -71,9 +71,9 @@ class FixedBudget:
         return 5 if self.calls == 2 else 0
 
 
-def fit_planned(path, die_after=None, max_minutes=None):
+def fit_planned(path, die_after=None, max_minutes=None, **options):
     model, recorder = build(), Recorder(die_after)
-    trainer = make_trainer(path, model, recorder, schedule=model.schedule, max_minutes=max_minutes)
+    trainer = make_trainer(path, model, recorder, schedule=model.schedule, max_minutes=max_minutes, **options)
     with contextlib.suppress(Died):
         trainer.fit(train_data, validation_data())
     return recorder.losses, model
@@ -87,6 +87,19 @@ def test_a_run_with_little_time_ends_where_its_rate_does(tmp_path, uninterrupted
     assert losses[:2] == uninterrupted[0][:2] and losses[3:] != uninterrupted[0][3:7]
     assert "7 steps, the most that fit into the time" in capsys.readouterr().out
     assert fit_planned(tmp_path, max_minutes=1)[0] == []
+
+
+@pytest.mark.parametrize("more", [1, 2])
+def test_a_plan_may_end_in_its_own_epoch_between_two_readings(tmp_path, monkeypatch, more):
+    monkeypatch.setattr(trainer, "READ_SECONDS", 1e9)  # so that ten steps are read together
+
+    class ShortBudget(FixedBudget):
+        def steps_that_fit(self, now):
+            return more if super().steps_that_fit(now) else 0
+
+    monkeypatch.setattr(trainer, "TimeBudget", ShortBudget)
+    losses, _ = fit_planned(tmp_path, max_minutes=1, checkpoint_seconds=1e9)
+    assert len(losses) == 2 + more and [row["step"] for row in RunDirectory(tmp_path).read_metrics()] == [2 + more]
 
 
 @pytest.mark.parametrize("die_after", [3, 5, 7])
