@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Optional, Self, TypeVa
 
 import tyro
 
-from common.app.help import PARSER_CONFIG, command_help, plain_output, wrap
+from common.app.help import PARSER_CONFIG, command_help, plain_output, with_help_texts, wrap
 from common.app.intervals import Count, NotNegative, Positive, Seed, Width, require_inside_intervals
 from common.app.start import start_tensorflow, train_on_devices
 from common.errors import Interrupted, UserError
@@ -300,7 +300,8 @@ def _dispatch(program: str, summary: str, commands: Mapping[str, Command], argum
         echo(command_help(program, command.options, preset))
         return
     with contextlib.redirect_stdout(plain_output()):
-        options = tyro.cli(command.options, prog=program, args=arguments[1:], default=preset, config=PARSER_CONFIG)
+        parsed = with_help_texts(command.options)
+        options = tyro.cli(parsed, prog=program, args=arguments[1:], default=preset, config=PARSER_CONFIG)
     if isinstance(options, TrainOptions):
         options = replace(options, adaptable=_adaptable(options, arguments))
     if not command.uses_tensorflow:

@@ -40,7 +40,7 @@ def command_help(program: str, options: type, default: Any) -> str:
     """
     output = plain_output()
     with contextlib.redirect_stdout(output), contextlib.suppress(SystemExit):
-        tyro.cli(_with_help_texts(options), prog=program, args=["--help"], default=default, config=PARSER_CONFIG)
+        tyro.cli(with_help_texts(options), prog=program, args=["--help"], default=default, config=PARSER_CONFIG)
     output.seek(0)
     usage, _, table = output.read().partition("\n")
     return wrap(f"{usage}\n\n{inspect.cleandoc(options.__doc__)}") + "\n" + table.rstrip()
@@ -54,7 +54,7 @@ def plain_output() -> io.TextIOWrapper:
     return io.TextIOWrapper(io.BytesIO(), sys.stdout.encoding.lower(), "backslashreplace")
 
 
-def _with_help_texts(options: type) -> type:
+def with_help_texts(options: type) -> type:
     """Return `options` without its docstring, and with help texts of one line each, which tyro wraps.
 
     By itself, tyro breaks a help text where the docstring has line breaks, and shows None as a default.

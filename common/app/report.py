@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import os
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -118,7 +119,16 @@ def write_report(run: RunDirectory, model: str, summary: str, sections: Sequence
 
 def summary_line(run: RunDirectory) -> str:
     """Return a sentence about the data, the length and the start of training."""
-    return f"Trained on {_data_name(run)}: {_training_length(run)}; started {run.read_config().created}."
+    return (
+        f"Trained on {_data_name(run)}: {_training_length(run)}{_best_epoch(run)}; started {run.read_config().created}."
+    )
+
+
+def _best_epoch(run: RunDirectory) -> str:
+    """Return which epoch's weights are used, if there is a validation loss and it is not the last."""
+    losses = [row["val_loss"] for row in run.read_metrics() if "val_loss" in row]
+    best = min(range(len(losses)), key=losses.__getitem__, default=-1) + 1
+    return f"; the weights used are those after epoch {best}, the best" if best < len(losses) else ""
 
 
 def _data_name(run: RunDirectory) -> str:
@@ -129,7 +139,9 @@ def _training_length(run: RunDirectory) -> str:
     rows = run.read_metrics()
     if not rows:
         return "no epoch finished yet"
-    return f"{int(rows[-1]['epoch'])} epochs, {int(rows[-1]['step']):,} steps, {duration(rows[-1]['seconds'])}"
+    epochs = int(rows[-1]["epoch"])
+    length = f"{epochs} epoch{'s' if epochs > 1 else ''}, {int(rows[-1]['step']):,} steps"
+    return f"{length}, {duration(rows[-1]['seconds'])}"
 
 
 def duration(seconds: float) -> str:
@@ -159,17 +171,41 @@ def section_on_evaluation(run: RunDirectory) -> Section | None:
     evaluation = run.read_evaluation()
     if evaluation is None:
         return None
-    table = [(name.replace("_", " "), format_value(value)) for name, value in flatten(evaluation.metrics).items()]
+    table = [
+        (name.replace("_", " "), f"{format_value(value)}{_SIGNS[better(name)]}")
+        for name, value in flatten(evaluation.metrics).items()
+    ]
     return Section(f"Measured on the {evaluation.split} data", f"Rule: {evaluation.rule}.", table)
 
 
 def flatten(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Return nested metrics as one dictionary: {"beam": {"bleu": 40.0}} as {"beam bleu": 40.0}."""
+    """Return nested metrics as one dictionary: {"beam": {"bleu": 40.0}} as {"beam bleu": 40.0}.
+
+    The values of classes, whose names are numbers, are one text: {"frequencies": {"0": 0.5}} is {"frequencies":
+    "0: 0.5"}.
+    """
     flat: dict[str, Any] = {}
     for name, value in metrics.items():
+        if isinstance(value, Mapping) and all(map(str.isdecimal, value)):
+            value = ", ".join(f"{number}: {share}" for number, share in value.items())
         inner = flatten(value) if isinstance(value, Mapping) else {"": value}
         flat |= {f"{name} {rest}".strip(): metric for rest, metric in inner.items()}
     return flat
+
+
+_LOWER_IS_BETTER = re.compile(r"(windows_\d+_)?(nats|bits)_per_\w+|perplexity|frechet_distance|ter")
+_HIGHER_IS_BETTER = re.compile(
+    r"bleu(_\d)?|chrf|rouge_l|cider|exact_match|pointing|inception_score|classes_covered|accuracy"
+)
+_SIGNS = {"lower": " (lower is better)", "higher": " (higher is better)", "": ""}
+
+
+def better(name: str) -> str:
+    """Return "lower" or "higher", whichever is better of a metric of `flatten`; "" if neither is."""
+    metric = name.rpartition(" ")[2]
+    if _LOWER_IS_BETTER.fullmatch(metric):
+        return "lower"
+    return "higher" if _HIGHER_IS_BETTER.fullmatch(metric) else ""
 
 
 def format_value(value: Any) -> str:

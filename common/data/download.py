@@ -82,6 +82,11 @@ def cache_dir(data_dir: str | os.PathLike[str] | None = None) -> Path:
     return Path(os.path.expanduser(folder))
 
 
+def is_offline() -> bool:
+    """Return whether $EAGER_EXAMPLES_OFFLINE forbids connections."""
+    return os.environ.get("EAGER_EXAMPLES_OFFLINE", "0") not in ("", "0")
+
+
 def derived_dir() -> Path:
     """Return the folder for what is made from downloads and can be made again."""
     return Path(platformdirs.user_cache_dir("eager-examples")) / "derived"
@@ -174,7 +179,7 @@ def _members_mismatch(path: Path, members: Mapping[str, str | None]) -> str | No
 
 def _download(resource: Resource, path: Path) -> None:
     """Download a resource to `path` and verify it, or raise DownloadError; OSError if the file is not writable."""
-    if os.environ.get("EAGER_EXAMPLES_OFFLINE", "0") not in ("", "0"):
+    if is_offline():
         raise DownloadError("EAGER_EXAMPLES_OFFLINE is set")
     path.parent.mkdir(parents=True, exist_ok=True)
     for attempt in itertools.count(1):

@@ -10,7 +10,7 @@ from typing import Any
 import requests
 from tqdm import tqdm
 
-from common.data.download import DownloadError, iter_content, open_url
+from common.data.download import DownloadError, is_offline, iter_content, open_url
 from common.errors import UserError
 from common.io.files import is_temporary, replacing, temporary_stem
 
@@ -35,7 +35,7 @@ def download_many(urls: Mapping[Path, str], check: Callable[[Path], Any], label:
         The reason of each failure, by path.
     """
     missing = {path: url for path, url in urls.items() if not os.path.exists(path)}
-    if os.environ.get("EAGER_EXAMPLES_OFFLINE", "0") not in ("", "0"):
+    if is_offline():
         return dict.fromkeys(missing, "EAGER_EXAMPLES_OFFLINE is set")
     failed: dict[Path, str] = {}
     is_stopped, consecutive_failures = threading.Event(), 0

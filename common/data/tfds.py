@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import requests
 import tensorflow as tf
 
-from common.data.download import cache_dir
+from common.data.download import cache_dir, is_offline
 from common.errors import UserError
 
 _NAME = re.compile(r"[a-z]\w*(/[\w-][\w.-]*)?(:\d+\.\d+\.\d+)?", re.ASCII)
@@ -31,13 +32,24 @@ def load(name: str, data_dir: Path | None) -> tuple[dict[str, tf.data.Dataset], 
 
     try:
         with _without_foreign_code(tfds.features.FeatureConnector):
-            splits, info = tfds.load(name, data_dir=cache_dir(data_dir) / "tensorflow_datasets", with_info=True)
+            folder = cache_dir(data_dir) / "tensorflow_datasets"
+            _require_connection(tfds.builder(name, data_dir=folder))
+            splits, info = tfds.load(name, data_dir=folder, with_info=True)
     except Exception as error:  # many types: unknown data set, no network, wrong checksum
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(f"--data tfds:{name}: cannot be loaded ({reason}); check the name and the network") from error
     order = [split for split in ("train", "validation", "test") if split in splits]
     order += [split for split in splits if split not in order]
     return {split: splits[split] for split in order}, info
+
+
+def _require_connection(builder: Any) -> None:
+    """Raise an error if a data set must be downloaded and there is no connection; the library tries for minutes."""
+    if builder.data_path.exists() or not builder.url_infos:
+        return
+    if is_offline():
+        raise ConnectionError(f"EAGER_EXAMPLES_OFFLINE is set, and it is not in {builder.data_path}")
+    requests.head(next(iter(builder.url_infos)), timeout=15)
 
 
 @contextmanager

@@ -309,8 +309,10 @@ class RunDirectory:
             if old.get(name) != new.get(name) and not (name == "epochs" and _is_more(old.get(name), new.get(name)))
         ]
         if differences:
+            preset = before.settings.get("preset")
+            use = f"add --preset {preset}" if preset != settings.get("preset") else "use those"
             raise UserError(
-                f"{self.path}: trained with other settings ({'; '.join(differences)}); to resume, use those (only "
+                f"{self.path}: trained with other settings ({'; '.join(differences)}); to resume, {use} (only "
                 "--epochs may be larger); to start again, add --fresh (the old run is moved aside, not deleted), or "
                 "name another --run-dir"
             )

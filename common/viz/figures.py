@@ -45,7 +45,7 @@ def learning_curve(rows: Sequence[Mapping[str, float]], path: Path, unit: str, b
     axes.axhline(value, color=FAINT, linestyle=":", label=f"{name} ({value:.2f})")
     axes.set_xlabel("epoch")
     axes.set_ylabel(unit)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
     save_figure(figure, path)
@@ -64,7 +64,7 @@ def compare_curves(curves: Mapping[str, Sequence[tuple[float, float]]], unit: st
         axes.plot(*zip(*points, strict=True), "o-", markersize=3, label=name)
     axes.set_xlabel("epoch")
     axes.set_ylabel(unit)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.spines[["top", "right"]].set_visible(False)
     for text in axes.legend(frameon=False).get_texts():
         text.set_parse_math(False)  # else $ starts a formula
@@ -173,8 +173,8 @@ def attention_map(weights: np.ndarray, rows: Sequence[str], columns: Sequence[st
 
     Args:
         weights: attention weights from 0 (pale) to 1 (dark), float [rows, columns].
-        rows: the labels of the queries, for instance the words of a translation.
-        columns: the labels of the keys, for instance the words of a source sentence.
+        rows: the labels of the queries, the words of a translation.
+        columns: the labels of the keys, the words of the source sentence.
         title: the title above the map.
 
     Raises:
@@ -196,6 +196,9 @@ def attention_map(weights: np.ndarray, rows: Sequence[str], columns: Sequence[st
     if is_right_to_left(columns):
         axes.invert_xaxis()
     axes.xaxis.tick_top()
+    axes.xaxis.set_label_position("top")
+    axes.set_xlabel("source", color=FAINT)
+    axes.set_ylabel("translation", color=FAINT)
     axes.set_xticks(np.arange(0.5, len(columns) - 1), minor=True)
     axes.set_yticks(np.arange(0.5, len(rows) - 1), minor=True)
     axes.grid(which="minor", color=PAPER, linewidth=1)

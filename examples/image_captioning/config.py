@@ -122,7 +122,7 @@ class CaptionOptions(OutputOptions):
     - How likely is a caption, and where does the model look for it? Add --reference "a dog runs on the beach"
     """
 
-    photos: tyro.conf.Positional[tuple[Path, ...]]
+    photos: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PHOTO ...")]
     """JPEG, PNG, WebP, GIF (first frame), BMP or TIFF, or folders of them."""
     beam: Beam = 3
     """Hypotheses of the beam search; 1 is greedy search."""

@@ -24,17 +24,20 @@ def train(config: Config) -> None:
 
 def translate(options: TranslateOptions) -> None:
     """Write the translations to stdout, a line for a line."""
-    from common.io.terminal import echo
+    from common.io.terminal import echo, warn
     from common.training.run_directory import RunDirectory
     from examples.nmt_attention.demo import SentenceTranslator
-    from examples.nmt_attention.demonstrate.text_io import input_lines, output_lines, reference_lines, scored_lines
+    from examples.nmt_attention.demonstrate import text_io
 
     run = RunDirectory.open(options.run, Config.EXAMPLE)
-    translator, sentences = SentenceTranslator.load(run), input_lines(options)
+    if text_io.is_interactive(options):
+        warn("loading the model; a sentence a line, please; Ctrl-D ends")
+    translator, sentences = SentenceTranslator.load(run), text_io.input_lines(options)
     if options.reference or options.reference_file:
-        lines = scored_lines(translator, sentences, reference_lines(options), options, run.identity)
+        references = text_io.reference_lines(options)
+        lines = text_io.scored_lines(translator, sentences, references, options, run.identity)
     else:
-        lines = output_lines(translator, sentences, options, run.identity)
+        lines = text_io.output_lines(translator, sentences, options, run.identity)
     for line in lines:
         echo(line)
 

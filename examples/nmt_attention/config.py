@@ -155,7 +155,7 @@ class TranslateOptions(RunOptions):
     - With attention maps: translate --run runs/nmt_attention/quick --attention maps "hace mucho frío aquí."
     """
 
-    sentences: tyro.conf.Positional[tuple[str, ...]] = ()
+    sentences: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[SENTENCE ...]")] = ()
     """The sentences. [default: lines from --file, else from standard input]"""
     file: OrNone[Path] = None
     """File, a sentence a line."""

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import requests
 import tensorflow_datasets as tfds
 
 from common.errors import UserError
@@ -111,6 +112,21 @@ def test_tfds_splits_are_joined_in_the_order_of_the_file(tmp_path):
 def test_a_tfds_data_set_without_text_is_an_error(tmp_path):
     with pytest.raises(UserError, match="a feature called text, got {'title'"):
         load_text("tfds:toy_titles", tmp_path)
+
+
+def test_a_tfds_data_set_that_must_be_downloaded_is_refused_offline(tmp_path, monkeypatch):
+    monkeypatch.setenv("EAGER_EXAMPLES_OFFLINE", "1")
+    with pytest.raises(UserError, match="tfds:tiny_shakespeare: .*EAGER_EXAMPLES_OFFLINE is set, and it is not in"):
+        load_text("tfds:tiny_shakespeare", tmp_path)
+
+
+def test_without_a_network_a_tfds_data_set_is_refused_at_once(tmp_path, monkeypatch):
+    def fail(url, timeout):
+        raise requests.ConnectionError("no route")
+
+    monkeypatch.setattr("common.data.tfds.requests.head", fail)
+    with pytest.raises(UserError, match="tfds:tiny_shakespeare: cannot be loaded .no route.; check the name and"):
+        load_text("tfds:tiny_shakespeare", tmp_path)
 
 
 def test_an_unknown_tfds_name_is_an_error(tmp_path):

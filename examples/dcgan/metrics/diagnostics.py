@@ -69,7 +69,7 @@ def draw_training_curves(rows: Sequence[Mapping[str, float]], path: Path) -> Non
             axes.plot(epochs, [row[name] for row in rows], "o-", markersize=3, color=colour, label=label)
         axes.set_title(title)
         axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.spines[["top", "right"]].set_visible(False)
         axes.set_ylim(bottom=0)
         axes.legend(frameon=False)

@@ -10,7 +10,6 @@ attention is computed from the middle layer, and the context contains both.
 
 import hashlib
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +19,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from common.data.download import is_offline
 from common.errors import UserError
 from common.io.tensors import read_tensors, write_tensors
 from common.training.checkpoints import named_variables
@@ -115,7 +115,7 @@ def load_extractor(name: str, weights: str) -> FeatureExtractor:
         return FeatureExtractor(name, SIZE)
     recipe = NETWORKS[name]
     size = recipe.image_size
-    if weights == "imagenet" and os.environ.get("EAGER_EXAMPLES_OFFLINE", "0") not in ("", "0"):
+    if weights == "imagenet" and is_offline():
         raise UserError(
             f"--encoder-weights imagenet: EAGER_EXAMPLES_OFFLINE is set; name a weights file of {name}, without its top"
         )
@@ -134,8 +134,9 @@ def load_extractor(name: str, weights: str) -> FeatureExtractor:
     except Exception as error:  # of many kinds: no network, no such file, no HDF5, other shapes
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(
-            f"--encoder-weights {weights}: cannot be loaded into {name} ({reason}); name a file of weights without the "
-            "top (.weights.h5, or Keras' ..._no_top.h5), or random to try it out"
+            f"--encoder-weights {weights}: cannot be loaded into {name} ({reason}); fetch it elsewhere into "
+            "~/.keras/models, name a file of weights without the top (.weights.h5, or Keras' ..._no_top.h5), or random "
+            "to try it out"
         ) from error
     finally:
         keras.config.set_dtype_policy(policy)

@@ -19,6 +19,11 @@ from examples.nmt_attention.demonstrate.scoring import ScoredTranslation, score_
 _MAX_NAMED = 10
 
 
+def is_interactive(options: TranslateOptions) -> bool:
+    """Return whether a person types the sentences."""
+    return not options.sentences and not options.file and sys.stdin.isatty()
+
+
 def input_lines(options: TranslateOptions) -> Iterator[str]:
     """Yield what is to be translated, without line ends: arguments, else the file, else standard input.
 
@@ -30,8 +35,6 @@ def input_lines(options: TranslateOptions) -> Iterator[str]:
     elif options.file:
         yield from _lines_of(options.file, options.encoding)
     else:
-        if sys.stdin.isatty():
-            warn("a sentence a line, please; Ctrl-D ends")
         yield from _decoded(sys.stdin.buffer, "standard input", options.encoding)
 
 
@@ -74,7 +77,7 @@ def output_lines(
         UserError: the folder for the maps cannot be written, or has other files of their names.
     """
     maps = Outputs(options.attention, maker, options.overwrite) if options.attention else None
-    interactive = not options.sentences and not options.file and sys.stdin.isatty()
+    interactive = is_interactive(options)
     batch_size = 1 if interactive else options.batch_size
     sentences, numbers = iter(sentences), count(1)
     unknown: dict[str, None] = {}

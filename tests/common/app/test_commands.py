@@ -11,7 +11,7 @@ def test_metrics_are_printed_one_a_line_and_the_report_is_written_on_request(tmp
         options = SimpleNamespace(run=tmp_path, write=write, test_data=None)
         print_evaluation(metrics, options, lambda run: written.append(run.path) or run.path / "report.html")
     lines = capsys.readouterr().out.splitlines()
-    metrics = ["beam bleu 40.0000", "loss      1.5000"]
+    metrics = ["beam bleu 40.0000  higher is better", "loss      1.5000"]
     assert lines == [*metrics, *metrics, f"written: {run.evaluation}, {tmp_path / 'report.html'}"]
     assert written == [tmp_path]
 

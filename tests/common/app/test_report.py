@@ -85,14 +85,41 @@ def test_what_was_measured_comes_with_its_rule(tmp_path):
     run.write_evaluation("test", "mean of all", 1.0, {"loss": 1.23456})
     section = report.section_on_evaluation(run)
     assert "mean of all" in section.text and section.table == [("loss", "1.2346")]
-    assert dict(report.section_on_run(run).table)["trained"] == "1 epochs, 5 steps, 2 s"
+    assert dict(report.section_on_run(run).table)["trained"] == "1 epoch, 5 steps, 2 s"
 
 
 def test_a_page_says_in_short_what_was_trained(tmp_path):
     run = make_run(tmp_path)
-    assert report.summary_line(run).startswith("Trained on tiny: 1 epochs, 5 steps, 2 s; started 20")
+    assert report.summary_line(run).startswith("Trained on tiny: 1 epoch, 5 steps, 2 s; started 20")
     run.write_metrics([])
     assert "no epoch finished yet" in report.summary_line(run)
+
+
+def test_the_summary_says_which_epoch_is_used(tmp_path):
+    run = make_run(tmp_path)
+    losses = enumerate((3.0, 1.0, 2.0), start=1)
+    rows = [{"epoch": n, "step": n, "seconds": 2.0, "loss": 1.0, "val_loss": loss} for n, loss in losses]
+    run.write_metrics(rows)
+    assert "; the weights used are those after epoch 2, the best; started" in report.summary_line(run)
+    run.write_metrics(rows[:2])
+    assert "the best" not in report.summary_line(run)
+
+
+@pytest.mark.parametrize(
+    ("name", "direction"),
+    [
+        ("beam bleu_4", "higher"), ("frechet_distance", "lower"), ("frechet_floor", ""), ("greedy ter", "lower"),
+        ("windows_256_nats_per_char", "lower"), ("inception_score_of_real", ""), ("pointing_centre", ""),
+        ("pointing", "higher"),
+    ],
+)  # fmt: skip
+def test_a_metric_says_which_direction_is_better(name, direction):
+    assert report.better(name) == direction
+
+
+def test_classes_are_one_line():
+    metrics = {"bleu": {"beam": 1.0}, "frequencies": {"0": 0.25, "1": 0.75}}
+    assert report.flatten(metrics) == {"bleu beam": 1.0, "frequencies": "0: 0.25, 1: 0.75"}
 
 
 def test_a_report_leaves_out_what_is_not_there_and_ends_with_the_command(tmp_path):
