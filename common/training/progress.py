@@ -32,6 +32,7 @@ class ProgressBar:
             initial=first_step,
             unit="step",
             mininterval=0.2 if IS_INTERACTIVE else 15,
+            miniters=1,
             delay=0 if IS_INTERACTIVE else 15,
             file=None if IS_INTERACTIVE else _Lines(),
             dynamic_ncols=IS_INTERACTIVE,
