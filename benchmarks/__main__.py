@@ -26,6 +26,7 @@ PARTS = {  # name: whether it takes --data-dir
     "pipeline": True,
     "scaling": False,
     "devices": False,
+    "processors": True,
     "start_up": False,
 }
 PAGE = Path(__file__).parent / "RESULTS.md"

@@ -1,0 +1,84 @@
+"""The quick presets on this processor, and as on one with AVX2 only, in turns.
+
+python -m benchmarks.processors --data-dir DIR
+
+oneDNN, which multiplies for TensorFlow, leaves out AVX-512 and bfloat16 if ONEDNN_MAX_CPU_ISA=AVX2; --precision auto
+then chooses float32, as on such a processor.
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import tyro
+
+from benchmarks.measure import Table
+from common.training.run_directory import RunDirectory
+
+KINDS = {"this processor": {}, "AVX2 only": {"ONEDNN_MAX_CPU_ISA": "AVX2"}}
+STEPS = {"text_generation": 60, "dcgan": 300, "nmt_attention": 60, "image_captioning": 60}
+
+
+def seconds_of_epoch(example: str, kind: str, flags: list[str], folder: Path) -> float:
+    """Train two short epochs; return the seconds of the second, validation included."""
+    run = RunDirectory(folder / example / kind.replace(" ", "_"))
+    command = [
+        sys.executable,
+        "-m",
+        f"examples.{example}",
+        "train",
+        "--epochs",
+        "2",
+        "--run-dir",
+        str(run.path),
+        "--fresh",
+    ]
+    command += ["--steps-per-epoch", str(STEPS[example]), *flags]
+    subprocess.run(
+        command, env=os.environ | KINDS[kind], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True
+    )
+    first, second = run.read_metrics()
+    return second["seconds"] - first["seconds"]
+
+
+def main(
+    data_dir: Path | None = None,
+    encoder_weights: str = "imagenet",
+    turns: int = 2,
+    only: tuple[str, ...] = tuple(STEPS),
+) -> None:
+    """Measure in turns and save the table.
+
+    Args:
+        data_dir: the download cache.
+        encoder_weights: of the captioner.
+        turns: how often each is measured.
+        only: the examples.
+    """
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for example in only:
+            flags = ["--data-dir", str(data_dir)] if data_dir else []
+            flags += ["--encoder-weights", encoder_weights] if example == "image_captioning" else []
+            seconds: dict[str, list[float]] = {kind: [] for kind in KINDS}
+            for _ in range(turns):
+                for kind in KINDS:
+                    seconds[kind].append(seconds_of_epoch(example, kind, flags, Path(folder)))
+            here, other = (statistics.median(seconds[kind]) for kind in KINDS)
+            ratio = statistics.median(b / a for a, b in zip(*seconds.values(), strict=True))
+            rows.append([example, str(STEPS[example]), f"{here:.1f}", f"{other:.1f}", f"{ratio:.2f}"])
+            print(rows[-1], flush=True)
+    Table(
+        "The quick presets with and without AVX-512",
+        f"Seconds of an epoch of so many steps, validation included; the second of two, median of {turns} turns. On "
+        "this processor --precision auto chooses bfloat16 if it has avx512_bf16, with AVX2 only float32.",
+        ["example", "steps", *KINDS, "ratio"],
+        rows,
+    ).save()
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
