@@ -28,8 +28,10 @@ def generate(options: GenerateOptions) -> None:
     Raises:
         UserError: no prompt, or one with characters that are not in the vocabulary.
     """
+    import secrets
+
     from common.errors import UserError
-    from common.io.terminal import echo
+    from common.io.terminal import echo, warn
     from common.training.run_directory import RunDirectory
     from examples.text_generation.demo import Sampling, TextGenerator, read_prompt
 
@@ -39,7 +41,10 @@ def generate(options: GenerateOptions) -> None:
     prompt = prompt or Config.from_settings(run.read_config().settings).prompt
     if prompt is None:
         raise UserError(f"{run.path}: has no prompt of its own; give one with --prompt")
-    sampling = Sampling(options.temperature, options.top_k, options.top_p, options.seed)
+    seed = secrets.randbelow(10**6) if options.seed is None else options.seed
+    if options.seed is None and options.temperature > 0:
+        warn(f"seed {seed} (--seed {seed} writes the same again)")
+    sampling = Sampling(options.temperature, options.top_k, options.top_p, seed)
     if options.samples == 1:
         pieces = generator.stream(prompt, options.length, sampling)
         [first] = next(pieces)  # before anything is printed: characters may not be in the vocabulary

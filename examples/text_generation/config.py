@@ -139,8 +139,8 @@ class GenerateOptions(RunOptions):
     """Sample from the K likeliest characters only; 0: from all."""
     top_p: Annotated[float, Interval(gt=0, le=1)] = 1.0
     """Sample from the likeliest characters with this total probability; 1: from all."""
-    seed: Seed = 1
-    """The same seed generates the same text."""
+    seed: OrNone[Seed] = None
+    """The same seed generates the same text. [default: another one each time, which is printed]"""
     samples: Annotated[int, Interval(ge=1, le=10_000)] = 1
     """Number of continuations."""
 

@@ -38,10 +38,21 @@ def test_generate_writes_to_stdout_and_repeats_itself(trained, capsys, tmp_path)
         return capsys.readouterr().out
 
     assert output("--seed", 7) == output("--seed", 7) != output("--seed", 8)
-    assert len(output()) == len("MIRA:") + 50 + 1
     (tmp_path / "prompt.txt").write_text("The lamp")
-    assert output("--prompt-file", tmp_path / "prompt.txt") == output("--prompt", "The lamp")
+    seeded = "--seed", 1
+    assert output("--prompt-file", tmp_path / "prompt.txt", *seeded) == output("--prompt", "The lamp", *seeded)
     assert output("--samples", 2).startswith("--- 1 of 2 ---\nMIRA:")
+
+
+def test_without_a_seed_each_text_is_another_and_can_be_had_again(trained, capsys):
+    def generated(*flags):
+        assert command("generate", "--run", trained.path, "--length", 50, *flags) == 0
+        return capsys.readouterr()
+
+    one, other = generated(), generated()
+    assert len(one.out) == len("MIRA:") + 50 + 1 and one.out != other.out
+    flag = one.err.partition("(")[2].split()[:2]
+    assert generated(*flag).out == one.out and generated("--temperature", 0).err == ""
 
 
 def test_evaluate_and_export_say_what_they_wrote(trained, capsys, tmp_path):
