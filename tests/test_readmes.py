@@ -180,3 +180,12 @@ def leads_somewhere(page, link):
         return target.exists()
     headings = re.findall(r"^#+ (.*)$", target.read_text(encoding="utf-8"), re.MULTILINE)
     return heading in [re.sub(r"[^\w -]", "", text).strip().lower().replace(" ", "-") for text in headings]
+
+
+def test_what_the_index_names_is_defined_there():
+    page = ROOT / "docs" / "where.md"
+    entries = re.findall(r"\[`(\w+)`\]\(([^)]+)\)", page.read_text(encoding="utf-8"))
+    assert len(entries) > 60
+    for name, link in entries:
+        source = (page.parent / link).read_text(encoding="utf-8")
+        assert re.search(rf"^(class|def) {name}\b", source, re.MULTILINE), f"{link} does not define {name}"

@@ -155,7 +155,8 @@ def guess_encodings(raw: bytes) -> list[str]:
 def _looks_western(raw: bytes) -> bool:
     """Return whether the text is one in a western European language, in which few letters have accents."""
     share = sum(byte > 127 for byte in raw) / len(raw)
-    return share < _MAX_ACCENTS and all(sign.isprintable() for sign in raw.decode("cp1252", "ignore") if sign > "\x7f")
+    signs = {sign for sign in raw.decode("cp1252", "ignore") if sign > "\x7f"} - {"\xa0"}  # a no-break space
+    return share < _MAX_ACCENTS and all(map(str.isprintable, signs))
 
 
 def _advice(raw: bytes, start: int) -> str:

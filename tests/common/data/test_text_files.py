@@ -83,7 +83,14 @@ def test_utf_16_that_is_no_utf_8_is_recognised(tmp_path, encoding):
         read_text(tmp_path / "a.txt")
 
 
-@pytest.mark.parametrize("text", ["la niña ve el gato", "Der Bär läuft schnell über die lange Straße in die Stadt."])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "la niña ve el gato",
+        "Il dit\xa0: «\xa0oui\xa0» et puis il part avec elle pour toujours, sans un mot de plus.",
+        "Der Bär läuft schnell über die lange Straße in die Stadt.",
+    ],
+)
 def test_the_first_guess_for_few_accents_is_western(tmp_path, text):
     (tmp_path / "a.txt").write_bytes(text.encode("latin-1"))
     with pytest.raises(UserError, match=f'add --encoding cp1252 if "{text[:60]}" is right'):
