@@ -5,7 +5,7 @@ from typing import Self
 
 from tqdm.auto import tqdm
 
-from common.io.terminal import echo, one_line
+from common.io.terminal import echo, one_line, warn
 
 IS_INTERACTIVE = sys.stderr.isatty() or "ipykernel" in sys.modules  # a terminal or a notebook, not a log file
 
@@ -15,7 +15,7 @@ class _Lines:
 
     def write(self, text: str) -> None:
         if state := text.strip():
-            print(one_line(state), file=sys.stderr)
+            warn(state)
 
     def flush(self) -> None:
         sys.stderr.flush()
