@@ -42,8 +42,6 @@ def generate(options: GenerateOptions) -> None:
     if prompt is None:
         raise UserError(f"{run.path}: has no prompt of its own; give one with --prompt")
     seed = secrets.randbelow(10**6) if options.seed is None else options.seed
-    if options.seed is None and options.temperature > 0:
-        warn(f"seed {seed} (--seed {seed} writes the same again)")
     sampling = Sampling(options.temperature, options.top_k, options.top_p, seed)
     if options.samples == 1:
         pieces = generator.stream(prompt, options.length, sampling)
@@ -52,9 +50,12 @@ def generate(options: GenerateOptions) -> None:
         for [piece] in pieces:
             echo(piece, end="")
         echo()
-        return
-    for number, text in enumerate(generator.generate(prompt, options.length, sampling, options.samples), start=1):
-        echo(f"--- {number} of {options.samples} ---\n{prompt + text}")
+    else:
+        texts = generator.generate(prompt, options.length, sampling, options.samples)
+        for number, text in enumerate(texts, start=1):
+            echo(f"--- {number} of {options.samples} ---\n{prompt + text}")
+    if options.seed is None and options.temperature > 0:
+        warn(f"seed {seed} (--seed {seed} writes the same again)")
 
 
 def evaluate(options: EvaluateOptions) -> None:

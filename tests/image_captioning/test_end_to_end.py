@@ -43,6 +43,7 @@ def test_photos_of_ones_own_train_the_tiny_network_too(album, tmp_path):
     assert command("train", *flags, "--run-dir", tmp_path / "run", "--features-dir", tmp_path / "features") == 0
 
 
+@pytest.mark.nightly
 def test_captions_in_chinese_are_learnt_letter_by_letter(tmp_path, capsys):
     colours = {"红": "red", "蓝": "blue"}
     lines = []

@@ -58,7 +58,7 @@ def write(folder, name, content):
 BAD_TRAINING = {
     "missing file": (lambda folder: ["--data", folder / "none.tsv"], "no such file"),
     "empty file": (lambda folder: ["--data", write(folder, "e.tsv", b"")], "empty"),
-    "no tabs": (lambda folder: ["--data", write(folder, "n.tsv", b"a\nb\n")], "2 of 2 rows of --data"),
+    "no tabs": (lambda folder: ["--data", write(folder, "n.tsv", b"a\nb\n")], "n.tsv: no tab between"),
     "latin-1": (lambda folder: ["--data", write(folder, "l.tsv", b"a\tb\nn\xe9\tc\n")], "l.tsv: line 2, byte offset 5"),
     "a column that is not there": (lambda folder: ["--columns", "1,3"], "sentence 1: no column 3; sentence 2"),
     "columns that make no sense": (lambda folder: ["--columns", "2,2"], "--columns: expected two different columns"),

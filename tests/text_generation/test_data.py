@@ -121,6 +121,8 @@ def test_a_tfds_data_set_that_must_be_downloaded_is_refused_offline(tmp_path, mo
 
 
 def test_without_a_network_a_tfds_data_set_is_refused_at_once(tmp_path, monkeypatch):
+    monkeypatch.delenv("EAGER_EXAMPLES_OFFLINE", raising=False)
+
     def fail(url, timeout):
         raise requests.ConnectionError("no route")
 
