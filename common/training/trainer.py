@@ -390,7 +390,10 @@ class Trainer:
     def _log_to_tensorboard(self, logs: dict[str, float]) -> None:
         """Log metrics, learning rates, and the samples of the epoch that a callback has written, if any."""
         optimizers = {name: part for name, part in vars(self.model).items() if hasattr(part, "learning_rate")}
-        rates = {f"{name}/learning_rate": float(part.learning_rate) for name, part in optimizers.items()}
+        rates = {
+            f"{name}/learning_rate": float(tf.convert_to_tensor(part.learning_rate))  # one of the copies, if it has any
+            for name, part in optimizers.items()
+        }
         with self._tensorboard.as_default(step=self.state.step):
             for name, value in (logs | rates).items():
                 tf.summary.scalar(name, value)
