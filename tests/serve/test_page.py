@@ -126,10 +126,18 @@ def test_every_tab_works_without_a_word_on_the_console_or_to_another_host(browse
     visit.context.close()
 
 
+IS_OPAQUE = """() => [...document.querySelectorAll(".hint")].every(hint => {
+    for (let node = hint; node; node = node.parentElement) if (getComputedStyle(node).opacity !== "1") return false;
+    return true;
+})"""
+"""Whether no output fades in any more: Gradio shows a new one pale at first, which is no contrast to be judged."""
+
+
 @pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (1280, "light"), (1280, "dark")])
 def test_every_tab_passes_axe(browser, address, width, scheme):
     visit = Visit(browser, address, width, color_scheme=scheme)
     for _ in use_every_tab(visit):
+        visit.page.wait_for_function(IS_OPAQUE)
         violations = axe.Axe().run(visit.page).response["violations"]
         assert [(each["id"], each["nodes"][0]["html"]) for each in violations] == []
     visit.context.close()
