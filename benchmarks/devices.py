@@ -10,15 +10,12 @@ import json
 import os
 import socket
 import statistics
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import tyro
 
-from benchmarks.measure import Table
-from common.training.run_directory import RunDirectory
+from benchmarks.measure import Table, seconds_of_epoch
 
 WAYS = ("one device", "two logical devices", "two processes")
 TRAININGS = {
@@ -29,35 +26,9 @@ TRAININGS = {
 
 def run_training(example: str, way: str, flags: tuple[str, ...], folder: Path, steps: int) -> float:
     """Train two epochs of `steps` steps; return the seconds of the second one, validation included."""
-    run = RunDirectory(folder / way.replace(" ", "_"))
-    command = [
-        sys.executable,
-        "-m",
-        f"examples.{example}",
-        "train",
-        "--epochs",
-        "2",
-        "--steps-per-epoch",
-        str(steps),
-        "--precision",
-        "float32",
-    ]
-    command += [
-        *flags,
-        "--devices",
-        "cpu:2" if way == "two logical devices" else "cpu",
-        "--run-dir",
-        str(run.path),
-        "--fresh",
-    ]
-    processes = [
-        subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        for environment in environments(2 if way == "two processes" else 1)
-    ]
-    if any(process.wait() for process in processes):
-        raise SystemExit(f"{example}, {way}: failed; run {' '.join(command)}")
-    first, second = run.read_metrics()
-    return second["seconds"] - first["seconds"]
+    devices = "cpu:2" if way == "two logical devices" else "cpu"
+    flags = (*flags, "--precision", "float32", "--devices", devices)
+    return seconds_of_epoch(example, folder, steps, flags, environments(2 if way == "two processes" else 1))
 
 
 def environments(count: int) -> list[dict[str, str]]:

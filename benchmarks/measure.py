@@ -20,6 +20,7 @@ import keras
 import tensorflow as tf
 
 from common.training.hardware import describe_hardware
+from common.training.run_directory import RunDirectory
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -79,6 +80,29 @@ def alternate(ways: Mapping[str, Callable[[], object]], turns: int = 20) -> dict
 def ratio(seconds: Sequence[float], others: Sequence[float]) -> float:
     """Return how many times as fast the first is as the second: the median over turns."""
     return statistics.median(other / mine for mine, other in zip(seconds, others, strict=True))
+
+
+def seconds_of_epoch(
+    example: str, folder: Path, steps: int, flags: Sequence[str], environments: Sequence[Mapping[str, str]]
+) -> float:
+    """Train two epochs of `steps` steps by the command line; return the seconds of the second, validation included.
+
+    Args:
+        example: the name of the example.
+        folder: for the run, which is started afresh.
+        steps: of an epoch.
+        flags: of `train`.
+        environments: the variables of each of the processes that train together.
+    """
+    run = RunDirectory(folder / example)
+    command = [sys.executable, "-m", f"examples.{example}", "train", "--epochs", "2", "--steps-per-epoch", str(steps)]
+    command += [*flags, "--run-dir", str(run.path), "--fresh"]
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    processes = [subprocess.Popen(command, env=environment, **silent) for environment in environments]
+    if any([process.wait() for process in processes]):
+        raise SystemExit(f"failed: {' '.join(command)}")
+    first, second = run.read_metrics()
+    return second["seconds"] - first["seconds"]
 
 
 def product(dtype: tf.DType | str, rows: int = 6400, inner: int = 1024, columns: int = 3072) -> tuple[Callable, float]:

@@ -8,40 +8,15 @@ then chooses float32, as on such a processor.
 
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import tyro
 
-from benchmarks.measure import Table
-from common.training.run_directory import RunDirectory
+from benchmarks.measure import Table, seconds_of_epoch
 
 KINDS = {"this processor": {}, "AVX2 only": {"ONEDNN_MAX_CPU_ISA": "AVX2"}}
 STEPS = {"text_generation": 60, "dcgan": 300, "nmt_attention": 60, "image_captioning": 60}
-
-
-def seconds_of_epoch(example: str, kind: str, flags: list[str], folder: Path) -> float:
-    """Train two short epochs; return the seconds of the second, validation included."""
-    run = RunDirectory(folder / example / kind.replace(" ", "_"))
-    command = [
-        sys.executable,
-        "-m",
-        f"examples.{example}",
-        "train",
-        "--epochs",
-        "2",
-        "--run-dir",
-        str(run.path),
-        "--fresh",
-    ]
-    command += ["--steps-per-epoch", str(STEPS[example]), *flags]
-    subprocess.run(
-        command, env=os.environ | KINDS[kind], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True
-    )
-    first, second = run.read_metrics()
-    return second["seconds"] - first["seconds"]
 
 
 def main(
@@ -66,7 +41,8 @@ def main(
             seconds: dict[str, list[float]] = {kind: [] for kind in KINDS}
             for _ in range(turns):
                 for kind in KINDS:
-                    seconds[kind].append(seconds_of_epoch(example, kind, flags, Path(folder)))
+                    environment = os.environ | KINDS[kind]
+                    seconds[kind].append(seconds_of_epoch(example, Path(folder), STEPS[example], flags, [environment]))
             here, other = (statistics.median(seconds[kind]) for kind in KINDS)
             ratio = statistics.median(b / a for a, b in zip(*seconds.values(), strict=True))
             rows.append([example, str(STEPS[example]), f"{here:.1f}", f"{other:.1f}", f"{ratio:.2f}"])

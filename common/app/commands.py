@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from common.app.cli import EvaluateOptions, OutputOptions
-from common.app.report import better, flatten, format_value
+from common.app.report import direction, flatten, format_value
 from common.io.terminal import echo
 from common.training.run_directory import RunDirectory
 
@@ -17,8 +17,7 @@ def print_evaluation(
     values = flatten(metrics)
     width = max(map(len, values))
     for name, value in values.items():
-        sign = {"lower": "  lower is better", "higher": "  higher is better", "": ""}[better(name)]
-        echo(f"{name:<{width}} {format_value(value)}{sign}")
+        echo(f"{name:<{width}} {format_value(value)}  {direction(name)}".rstrip())
     if options.write:
         run = RunDirectory(options.run)
         written = run.test_data_evaluation if options.test_data else f"{run.evaluation}, {write_report(run)}"

@@ -172,7 +172,7 @@ def section_on_evaluation(run: RunDirectory) -> Section | None:
     if evaluation is None:
         return None
     table = [
-        (name.replace("_", " "), f"{format_value(value)}{_SIGNS[better(name)]}")
+        (name.replace("_", " "), f"{format_value(value)}  {direction(name)}".strip())
         for name, value in flatten(evaluation.metrics).items()
     ]
     return Section(f"Measured on the {evaluation.split} data", f"Rule: {evaluation.rule}.", table)
@@ -197,15 +197,14 @@ _LOWER_IS_BETTER = re.compile(r"(windows_\d+_)?(nats|bits)_per_\w+|perplexity|fr
 _HIGHER_IS_BETTER = re.compile(
     r"bleu(_\d)?|chrf|rouge_l|cider|exact_match|pointing|inception_score|classes_covered|accuracy"
 )
-_SIGNS = {"lower": " (lower is better)", "higher": " (higher is better)", "": ""}
 
 
-def better(name: str) -> str:
-    """Return "lower" or "higher", whichever is better of a metric of `flatten`; "" if neither is."""
+def direction(name: str) -> str:
+    """Return "lower is better" or "higher is better" of a metric of `flatten`; "" of one that has no direction."""
     metric = name.rpartition(" ")[2]
     if _LOWER_IS_BETTER.fullmatch(metric):
-        return "lower"
-    return "higher" if _HIGHER_IS_BETTER.fullmatch(metric) else ""
+        return "lower is better"
+    return "higher is better" if _HIGHER_IS_BETTER.fullmatch(metric) else ""
 
 
 def format_value(value: Any) -> str:
