@@ -172,7 +172,7 @@ def section_on_evaluation(run: RunDirectory) -> Section | None:
     if evaluation is None:
         return None
     table = [
-        (name.replace("_", " "), f"{format_value(value)}  {direction(name)}".strip())
+        (name.replace("_", " "), ", ".join(filter(None, (format_value(value), direction(name)))))
         for name, value in flatten(evaluation.metrics).items()
     ]
     return Section(f"Measured on the {evaluation.split} data", f"Rule: {evaluation.rule}.", table)
@@ -195,7 +195,7 @@ def flatten(metrics: Mapping[str, Any]) -> dict[str, Any]:
 
 _LOWER_IS_BETTER = re.compile(r"(windows_\d+_)?(nats|bits)_per_\w+|perplexity|frechet_distance|ter")
 _HIGHER_IS_BETTER = re.compile(
-    r"bleu(_\d)?|chrf|rouge_l|cider|exact_match|pointing|inception_score|classes_covered|accuracy"
+    r"bleu(_\w+)?|chrf|rouge_l|cider|exact_match|pointing|inception_score|classes_covered|accuracy"
 )
 
 

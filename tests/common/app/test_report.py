@@ -106,7 +106,8 @@ def test_the_summary_says_which_epoch_is_used(tmp_path):
 
 
 DIRECTIONS = {
-    "beam bleu_4": "higher is better", "frechet_distance": "lower is better", "frechet_floor": "",
+    "beam bleu_4": "higher is better", "greedy bleu_1_to_5_words": "higher is better",
+    "frechet_distance": "lower is better", "frechet_floor": "",
     "greedy ter": "lower is better", "windows_256_nats_per_char": "lower is better", "inception_score_of_real": "",
     "pointing_centre": "", "pointing": "higher is better",
 }  # fmt: skip

@@ -32,6 +32,14 @@ def test_only_the_number_of_epochs_may_grow(tmp_path):
     assert run.read_config() == config
 
 
+def test_a_forgotten_preset_is_named(tmp_path):
+    start(tmp_path, settings={"preset": "tiny", "units": 3})
+    with pytest.raises(UserError, match="to resume, add --preset tiny .only --epochs"):
+        start(tmp_path, settings={"preset": "quick", "units": 9})
+    with pytest.raises(UserError, match="to resume, use those .only --epochs"):
+        start(tmp_path, settings={"preset": "tiny", "units": 9})
+
+
 def test_runs_with_other_settings_or_data_have_another_identity(tmp_path):
     runs = [start(tmp_path / "a", {"units": 3}), start(tmp_path / "b", {"units": 4})]
     runs.append(start(tmp_path / "c", {"units": 3}, data={"sha256": "cd"}))

@@ -16,6 +16,15 @@ def test_a_learning_curve_is_drawn_with_and_without_validation(tmp_path):
         assert pixels.shape == (480, 840) and (pixels < 128).any()
 
 
+def test_the_curve_of_one_epoch_has_one_tick(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(figures, "save_figure", lambda figure, path: drawn.append(figure))
+    figures.learning_curve([{"epoch": 1, "loss": 2.0}], tmp_path / "one.png", "nats", ("guessing", 4.2))
+    [axes] = drawn[0].axes
+    low, high = axes.get_xlim()
+    assert [tick for tick in axes.get_xticks() if low <= tick <= high] == [1]
+
+
 def test_text_frames_have_one_size_and_stay_inside():
     texts = [("title", "a"), ("title", "many words\t" * 500 + "x" * 500 + "\n\n")]
     short, long = figures.text_frames(texts, prompt_length=20)
