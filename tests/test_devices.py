@@ -60,9 +60,10 @@ def test_two_devices_and_xla_give_the_losses_of_one(example):
     assert_same(found["xla"], found["one"], 1e-4)
 
 
-def test_two_processes_give_the_losses_of_one():
-    one = losses("text_generation", "one")["one"]
-    assert_same(losses("text_generation", "workers", workers=free_ports(2))["workers"], one, 1e-5)
+@pytest.mark.parametrize("example", some_nightly(example_names(), "dcgan", "image_captioning", "nmt_attention"))
+def test_two_processes_give_the_losses_of_one(example):
+    one = losses(example, "one")["one"]
+    assert_same(losses(example, "workers", workers=free_ports(2))["workers"], one, 1e-5)
 
 
 TRAIN = (
@@ -106,6 +107,19 @@ def test_a_killed_worker_is_named_and_all_resume(victim, tmp_path, uninterrupted
     assert [process.wait() for process in processes] == [0, 0]
     assert last_row(run) == pytest.approx(uninterrupted, rel=1e-5)
     assert (run / "report.html").exists()
+
+
+@pytest.mark.nightly
+def test_a_signal_to_one_worker_stops_all_and_all_resume(tmp_path, uninterrupted):
+    run, ports = tmp_path / "run", free_ports(2)
+    processes = [start(*TRAIN, run, workers=ports, index=index) for index in range(2)]
+    wait_for(lambda: [*run.glob("checkpoints/latest-*")], processes[1])
+    processes[1].send_signal(signal.SIGTERM)
+    assert [process.wait(timeout=60) for process in processes] == [128 + signal.SIGTERM] * 2
+    ports = free_ports(2)
+    processes = [start(*TRAIN, run, workers=ports, index=index) for index in range(2)]
+    assert [process.wait() for process in processes] == [0, 0]
+    assert last_row(run) == pytest.approx(uninterrupted, rel=1e-5)
 
 
 @pytest.mark.parametrize(
