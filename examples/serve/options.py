@@ -19,6 +19,7 @@ from common.io.terminal import echo, warn
 _PACKAGES = ("fastapi", "fastapi_offline", "uvicorn", "prometheus_client", "python_multipart")
 _GRADIO = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}  # read when it is imported
 _LOCAL = ("127.0.0.1", "localhost")
+_THIS_MACHINE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # what a browser here opens, for "all addresses"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +63,7 @@ def serve(options: ServeOptions) -> None:
     with tempfile.TemporaryDirectory(prefix="eager-examples-") as uploads, _listening_socket(options) as listener:
         application = _application(options, uploads)
         host, port = listener.getsockname()[:2]
+        host = _THIS_MACHINE.get(host, host)
         echo(f"open http://{f'[{host}]' if ':' in host else host}:{port}")
         config = uvicorn.Config(application, log_level="warning", access_log=False, timeout_graceful_shutdown=3)
         uvicorn.Server(config).run(sockets=[listener])

@@ -31,8 +31,10 @@ def test_values_out_of_range_are_refused(flags):
         ServeOptions(**flags)
 
 
-def test_the_command_serves_until_it_is_stopped_and_leaves_nothing(tmp_path):
-    command = [sys.executable, "-m", "examples", "serve", "--runs", str(tmp_path / "none"), "--port", "0"]
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_the_command_serves_until_it_is_stopped_and_leaves_nothing(host, tmp_path):
+    flags = ["--runs", str(tmp_path / "none"), "--port", "0", "--host", host]
+    command = [sys.executable, "-m", "examples", "serve", *flags]
     environment = os.environ | {"TMPDIR": str(tmp_path)}
     server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
     try:
