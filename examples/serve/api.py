@@ -60,6 +60,7 @@ def create_app(service: Service, requests_per_minute: int = 600, hosts: Sequence
     app.include_router(_router(service))
     app.exception_handler(Refused)(_refused)
     app.exception_handler(RequestValidationError)(_invalid)
+    app.exception_handler(400)(_unreadable)  # FastAPI's, for a body that it cannot decode
     app.exception_handler(Exception)(_unexpected)
 
     @app.get("/healthz")
@@ -85,6 +86,10 @@ async def _refused(_: Request, refusal: Refused) -> Response:
 
 async def _invalid(_: Request, error: RequestValidationError) -> Response:
     return refusal_response(schemas.refusal(error.errors()[0]))
+
+
+async def _unreadable(_: Request, _error: Exception) -> Response:
+    return refusal_response(Refused("The body cannot be read; send JSON in UTF-8, or a form with the photo."))
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:

@@ -51,7 +51,7 @@ def read_embeddings(example: str, model: Any, side: str) -> Embeddings:
     Raises:
         Refused: the example has no such vocabulary.
     """
-    if side not in SIDES.get(example, ()):
-        known = ", ".join(name for sides in SIDES.values() for name in sides)
-        raise Refused(f"This run has no vocabulary {side!r}; the sides are {known}.")
+    sides = SIDES[example]
+    if side not in sides:
+        raise Refused(f"A run of {example} has no vocabulary {side!r}; it has {' and '.join(sides)}.")
     return Embeddings(*model.embeddings()[side])

@@ -27,10 +27,15 @@ def refusal(error: Mapping[str, Any]) -> Refused:
     """Return the refusal of a request whose value pydantic found wrong; `error` is the first of its errors."""
     if error["type"] == "json_invalid":
         return Refused("The body is not valid JSON.")
+    if error["loc"] == ("body",) and error["type"] in ("missing", "model_attributes_type"):
+        return Refused("The body should be a JSON object, with the header Content-Type: application/json.")
     name = " ".join(str(part) for part in error["loc"] if part not in ("body", "query")).replace("_", " ")
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] in ("string_too_long", "too_long"):
-        return TooLarge(f"{name}: {message[:1].lower()}{message[1:]}, got {len(error['input']):,}.")
+        unit = "characters" if error["type"] == "string_too_long" else "items"
+        return TooLarge(
+            f"{name}: at most {error['ctx']['max_length']:,} {unit} are taken, got {len(error['input']):,}."
+        )
     if error["type"] == "string_too_short" and not error["input"].strip():
         return Refused(f"{name}: expected some text, got none.")
     return Refused(f"{name}: {message[:1].lower()}{message[1:]}." if name else f"{message}.")

@@ -87,14 +87,17 @@ TRANSLATE, GENERATE = "/v1/translate", "/v1/text/generate"
     [
         (TRANSLATE, {"sentences": ["a"], "beam": 11}, 422, "beam: input should be less than or equal to 10."),
         (TRANSLATE, {"sentences": ["a"], "beam": 1, "n_best": 2}, 422, "n_best should be at most beam, which is 1."),
-        (TRANSLATE, {"sentences": ["a" * 1001]}, 413, "sentences 0: string should have at most 1000 characters, got"),
-        (TRANSLATE, {"sentences": ["a"] * 33}, 413, "sentences: list should have at most 32 items"),
+        (TRANSLATE, {"sentences": ["a" * 1001]}, 413, "sentences 0: at most 1,000 characters are taken, got 1,001."),
+        (TRANSLATE, {"sentences": ["a"] * 33}, 413, "sentences: at most 32 items are taken, got 33."),
         (TRANSLATE, {"sentences": [" "]}, 422, "sentences 0: expected some text, got none."),
         (TRANSLATE, {"sentences": ["a" * 300_000]}, 413, "The request is too large; at most 0.25 MiB are taken."),
         (TRANSLATE, {"sentences": ["a"], "path": "/etc"}, 422, "path: extra inputs are not permitted."),
         (TRANSLATE, {"sentences": ["a"], "run": "../../etc"}, 422, "run: string should match pattern"),
         (TRANSLATE, {"sentences": ["a"], "run": "0" * 12}, 404, "no run of nmt_attention with this id"),
         (TRANSLATE, "{", 422, "The body is not valid JSON."),
+        (TRANSLATE, "[]", 422, "The body should be a JSON object, with the header Content-Type: application/json."),
+        (TRANSLATE, "", 422, "The body should be a JSON object"),
+        (TRANSLATE, '{"sentences": ["é"]}'.encode("latin1"), 422, "The body cannot be read; send JSON in UTF-8"),
         (GENERATE, {"prompt": "<script>"}, 422, "not in the vocabulary of the model: '<' '>'"),
         (GENERATE, {"prompt": "The ", "temperature": float("nan")}, 422, "temperature"),
         ("/v1/dcgan/images", {"latents": [[1.0], [1.0, 2.0]]}, 422, "different lengths"),
@@ -102,7 +105,7 @@ TRANSLATE, GENERATE = "/v1/translate", "/v1/text/generate"
     ],
 )
 def test_a_refusal_is_one_plain_sentence(client, path, body, status, sentence):
-    content = body if isinstance(body, str) else json.dumps(body)
+    content = body if isinstance(body, str | bytes) else json.dumps(body)
     answer = client.post(path, content=content, headers={"content-type": "application/json"})
     assert answer.status_code == status
     detail = answer.json()["detail"]

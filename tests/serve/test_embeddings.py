@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from examples.serve.embeddings import Embeddings
+from examples.serve.embeddings import Embeddings, read_embeddings
 from examples.serve.limits import Refused
 
 TABLE = Embeddings(["north", "north-east", "east", "south"], np.array([[0, 2], [1, 1], [3, 0], [0, -1]], np.float32))
@@ -16,6 +16,11 @@ def test_neighbours_have_the_smallest_angles_whatever_the_lengths():
 def test_an_unknown_symbol_is_refused_with_one_that_is_known():
     with pytest.raises(Refused, match="'up' is not in the vocabulary; it has 'south'"):
         TABLE.neighbours("up")
+
+
+def test_a_side_that_the_example_has_not_is_refused_with_those_it_has():
+    with pytest.raises(Refused, match="A run of nmt_attention has no vocabulary 'words'; it has source and target."):
+        read_embeddings("nmt_attention", None, "words")
 
 
 def test_the_map_keeps_the_distances_of_vectors_in_a_plane():
