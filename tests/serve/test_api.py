@@ -180,7 +180,38 @@ def test_the_description_loads_nothing_from_another_host(client, page):
     assert 'src="http' not in html and 'href="http' not in html and "googleapis" not in html
 
 
-# Batching.
+# Streams and batches.
+
+
+def test_a_client_that_leaves_in_the_middle_of_a_text_leaves_nothing_behind(service):
+    pieces, left = [], asyncio.Event()
+    body = iter([{"type": "http.request", "body": b'{"prompt": "The ", "length": 2000}', "more_body": False}])
+    scope = {"type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "method": "POST", "path": GENERATE}
+    scope |= {
+        "headers": [(b"host", b"127.0.0.1"), (b"content-type", b"application/json")],
+        "query_string": b"",
+        "client": ("127.0.0.1", 1),
+    }
+
+    async def receive():
+        for message in body:
+            return message
+        await left.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message):
+        pieces.extend(line for line in message.get("body", b"").splitlines())
+        if len(pieces) == 2:
+            left.set()
+
+    async def ask():
+        await create_app(service)(scope, receive, send)
+        async with asyncio.timeout(60):
+            while any(batcher.waiting for batcher in service.batchers.values()):
+                await asyncio.sleep(0.01)  # not for a fixed time: until nothing waits
+
+    asyncio.run(ask())
+    assert 2 <= len(pieces) < 10  # of 63
 
 
 def test_each_request_of_a_batch_gets_what_it_would_get_alone(service):
