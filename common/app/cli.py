@@ -75,7 +75,7 @@ class TrainOptions(Options):
     """The settings to start from; every other flag changes one of them.
     tiny: embedded data, no network, about a minute.
     quick: the real data on a laptop or in Colab, five to twenty minutes.
-    full: the real data and larger models, for a GPU; not measured yet."""
+    full: the real data and larger models, for a GPU, or for an hour or two of a processor."""
     data: str = "tiny"
     """The data set: a name, tfds:NAME from tensorflow-datasets, or a path to your own."""
     data_dir: OrNone[Path] = None
