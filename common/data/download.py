@@ -1,7 +1,8 @@
 """The verified download cache: `fetch` returns the published file, or raises and changes nothing.
 
 A file is downloaded under a temporary name, verified, flushed to disk and renamed. So the final path never holds a
-partial file, even if several processes download it at once, or one is killed.
+partial file, even if several processes download it at once, or one is killed. A download that breaks off starts again
+from the beginning, at most four times.
 """
 
 import contextlib

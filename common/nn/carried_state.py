@@ -43,7 +43,10 @@ class CarriedState(keras.layers.Layer):
         self.built = True
 
     def read(self, reset: tf.Tensor | bool) -> Any:
-        """Return the state, in the structure of `initial_state`; zeros where `reset`, bool [], is True."""
+        """Return the state, in the structure of `initial_state`.
+
+        All of it is zero if `reset`, bool [], is True, as at the start of an epoch.
+        """
         rows = [take_rows(tensor.value) for tensor in self.tensors]
         tensors = [tf.where(reset, tf.zeros_like(tensor), tensor) for tensor in rows]
         return self._with_structure(tensors)

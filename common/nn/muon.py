@@ -54,8 +54,8 @@ class Muon(LayerRates):
         Args:
             learning_rate: Adam's rate; Muon's steps have `rms_rate` times this as their root mean square.
             rms_rate: a number, or a function that is asked for it, a scalar, at every step.
-            every: Muon steps only once in so many steps, and so many times as far; in between, its momentum gathers the
-                gradients. Most of its time is saved, and what Adam updates still moves at every step.
+            every: with 4, Muon updates its matrices at every fourth training step, four times as far; in between, its
+                momentum gathers the gradients. Most of its time is saved. Adam updates the rest at every step.
             ns_steps: turns of the iteration of Newton and Schulz.
             momentum: of Muon, in Nesterov's form.
             exclude_layers: regular expressions for the paths of variables that Adam updates.

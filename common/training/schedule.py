@@ -9,8 +9,9 @@ import tensorflow as tf
 class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
     """Linear warm-up to `peak_rate`, then cosine decay (Loshchilov and Hutter 2017, arXiv:1608.03983).
 
-    `total_steps` is a variable: `Trainer` changes it once the number of steps that fit into the time is known. So is
-    `first_step`: a run that is extended after its end starts the schedule again there (a warm restart, same paper).
+    `total_steps` and `first_step` are variables. `Trainer` changes `total_steps` once it knows how many steps fit into
+    the time. A run that is extended after its end starts the schedule again at `first_step` (a warm restart, same
+    paper).
     """
 
     def __init__(self, peak_rate: float, total_steps: int, warmup_steps: int, end_fraction: float = 0.0):

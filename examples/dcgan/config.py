@@ -96,6 +96,7 @@ def format_size(height: int, width: int) -> int | str:
     return height if height == width else f"{height}x{width}"
 
 
+# The name of a further preset also goes into `TrainOptions.preset`.
 PRESETS = {
     "quick": Config(),
     "tiny": Config(preset="tiny", data="tiny", precision="float32", epochs=16, batch_size=32, ema_decay=0.99),

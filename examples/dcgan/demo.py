@@ -28,7 +28,7 @@ FRAMES_PER_SEGMENT = 24
 EARLY_SAMPLE_STEPS = [2**power for power in range(4, 13)]
 """16 to 4,096: steps of the first epoch after which a sample is drawn."""
 MAX_FRAMES = 60
-"""Of the GIF of the training, evenly spaced where there are more samples."""
+"""The GIF of the training has at most so many frames; of more samples, evenly spaced ones are drawn."""
 _MAX_BATCH = 256
 
 
@@ -195,6 +195,8 @@ def early_sample_path(run: RunDirectory, step: int) -> Path:
 
 def draw_training_gif(run: RunDirectory) -> None:
     """Draw the samples of a run of at least one epoch, in order, as `figures/training.gif`.
+
+    A frame is shown for 400 ms, the last one for four seconds.
 
     Raises:
         UserError: one of the samples is missing or damaged.

@@ -103,6 +103,7 @@ class Config(TrainOptions):
         return {name: getattr(self, name) for name in names.split()}
 
 
+# The name of a further preset also goes into `TrainOptions.preset`.
 PRESETS = {
     "quick": Config(),
     "tiny": Config(

@@ -131,6 +131,7 @@ class Config(TrainOptions):
         return {"columns": columns, "tokens": tokens} | settings
 
 
+# The name of a further preset also goes into `TrainOptions.preset`.
 PRESETS = {
     "quick": Config(steps_per_epoch=700),  # of 891: as many as ten minutes on 2 cores allow
     "tiny": Config(

@@ -35,8 +35,8 @@ from examples.nmt_attention.preprocess.tokenizer import (
 # Step 5: translate. Sentences are sorted by length, batched, and searched in compiled code. Each gets the translation
 # that it would get alone. The search for a single sentence is compiled by XLA. Then the tokens become text:
 #
-# - For a word outside the vocabulary the model predicts `<unknown>`. It is replaced by the source word of the greatest
-#   attention weight, so names are copied.
+# - A source word outside the vocabulary is read as `<unknown>`. Where the model predicts `<unknown>`, the source word
+#   of the greatest attention weight takes its place, so names are copied.
 # - The first letter is a capital, unless the source begins in lower case.
 def translate_ids(
     model: Translator, source: tf.Tensor, beam: int = 1, length_penalty: tf.Tensor | float = 1.0
@@ -61,7 +61,7 @@ class Translation:
 
     text: str
     score: float
-    """ln p / tokens ** length_penalty; 0 is certain"""
+    """ln p / tokens ** length_penalty; a score of 0 is certain"""
     tokens: list[str]
     """of the translation, without joiners"""
     source_tokens: list[str]

@@ -106,6 +106,7 @@ class Config(TrainOptions):
         return {name: getattr(self, name) for name in names}
 
 
+# The name of a further preset also goes into `TrainOptions.preset`.
 PRESETS = {
     "quick": Config(),
     "tiny": Config(
@@ -113,7 +114,7 @@ PRESETS = {
         units=192, dropout=0.5, learning_rate=5e-3, muon_rms_rate=0.57, warmup_steps=20, sample_length=200,
     ),
     "full": Config(
-        preset="full", epochs=12, units=1024, dropout=0.4,
+        preset="full", epochs=5, units=1024, dropout=0.4,
     ),
 }  # fmt: skip
 

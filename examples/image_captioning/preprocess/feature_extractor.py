@@ -34,12 +34,14 @@ class Network:
     make: Callable[..., keras.Model]
     image_size: int
     middle_layer: str
-    pool: int  # so many by so many cells of that layer are averaged to one; what is left is 1 or 2 to one of the last
+    pool: int  # 2: each 2 x 2 cells of that layer are averaged to one cell; 1: none are
 
 
 NETWORKS = {
-    "mobilenet_v2": Network(keras.applications.MobileNetV2, 224, "block_13_expand_relu", pool=1),  # 14 x 14, 7 x 7
-    "inception_v3": Network(keras.applications.InceptionV3, 299, "mixed7", pool=2),  # 8 x 8 cells both
+    "mobilenet_v2": Network(keras.applications.MobileNetV2, 224, "block_13_expand_relu", pool=1),
+    # 14 x 14 cells of 576 channels, and 7 x 7 of 1,280
+    "inception_v3": Network(keras.applications.InceptionV3, 299, "mixed7", pool=2),
+    # 8 x 8 cells of 768 channels, and 8 x 8 of 2,048
 }
 MAX_BYTES = 1 << 28  # of a file of weights; InceptionV3 has 87 MB
 
