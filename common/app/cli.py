@@ -118,7 +118,8 @@ class TrainOptions(Options):
     fresh: bool = False
     """Start again even if there is a run; the old one is moved aside, not deleted."""
     adaptable: tyro.conf.Suppress[tuple[str, ...]] = ()
-    """Those of `ADAPTABLE`, for the user's own data, and of `INHERITED`, with --init-from, that no flag sets."""
+    """Settings that no flag sets: those of `ADAPTABLE` are fitted to the user's own data, those of `INHERITED` come
+    from the run in --init-from."""
 
     def __post_init__(self):
         super().__post_init__()

@@ -58,10 +58,10 @@ def beam_search(
     """Search for the likeliest sequences, `beam` of them side by side; call it inside a `tf.function`.
 
     Each step extends every hypothesis by its likeliest symbols and keeps the best `beam` of all continuations. A
-    finished hypothesis is not extended and competes by its score. The first place is reserved for the greedy choice:
-    `beam=1` is greedy search, and a larger beam never returns a lower score than greedy search. Whenever a quarter of
-    the rows are finished, the batch is compacted to the others. A batch of one row keeps its static shape, so XLA can
-    compile the search.
+    finished hypothesis stays as it is and competes by its score with the extensions of the others. The first place is
+    reserved for the greedy choice: `beam=1` is greedy search, and a larger beam never returns a lower score than greedy
+    search. Whenever a quarter of the rows are finished, the batch is compacted to the others. A batch of one row keeps
+    its static shape, so XLA can compile the search.
 
     Args:
         step: one step of the model.

@@ -45,7 +45,7 @@ class CarriedState(keras.layers.Layer):
     def read(self, reset: tf.Tensor | bool) -> Any:
         """Return the state, in the structure of `initial_state`.
 
-        All of it is zero if `reset`, bool [], is True, as at the start of an epoch.
+        If `reset`, bool [], is True, it is zero. The caller sets it for the first batch of an epoch.
         """
         rows = [take_rows(tensor.value) for tensor in self.tensors]
         tensors = [tf.where(reset, tf.zeros_like(tensor), tensor) for tensor in rows]

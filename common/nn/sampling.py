@@ -87,7 +87,8 @@ def sample_sequence(
         logits: float32 [B, V], the model's prediction of the first symbol.
         state: the model's state that goes with them.
         uniforms: float32 [T, B], from `uniform_noise`.
-        length: int32 scalar, at most T; less where XLA compiles, which must know the size T of the result.
+        length: int32 scalar, at most T. XLA must know the size of its result, so there T is fixed and `length` may be
+            smaller.
         temperature: see `sample_categorical`; likewise `top_k`, `top_p`.
 
     Returns:

@@ -13,7 +13,7 @@ def resolve_precision(requested: str, run_path: Path, fresh: bool) -> str:
     """Return the precision to train with: "float32", "bfloat16" or "float16".
 
     Args:
-        requested: one of the three, or "auto". An existing run keeps its own; else the hardware decides.
+        requested: one of the three; or "auto" for that of the existing run, else the one that suits the hardware.
         run_path: the run directory.
         fresh: whether an existing run is moved aside.
     """

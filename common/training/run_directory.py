@@ -1,10 +1,14 @@
 """The run directory: all files of one training run, in one folder that can be moved, zipped and used elsewhere.
 
-config.json        settings, seed, versions, data, hardware        samples/   epoch_0001.txt or .png ...
-vocabulary*.json   if the data is text                             figures/   PNG and GIF
-checkpoints/       latest and best                                 evaluation.json   the metrics of `evaluate`
-metrics.csv        one row per epoch     tensorboard/              report.html       all of it on one page
+config.json                 settings, seed, versions, data, hardware
+vocabulary*.json            if the data is text
+checkpoints/                latest and best
+metrics.csv, tensorboard/   one row per epoch
+samples/                    epoch_0001.txt or .png ...
+figures/                    PNG and GIF
+evaluation.json             the metrics of `evaluate`
 evaluation_test_data.json   the metrics of `evaluate --test-data`
+report.html                 all of it on one page
 """
 
 import csv

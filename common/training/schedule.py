@@ -20,7 +20,7 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         Args:
             peak_rate: the highest rate.
             total_steps: the last step of the run; from then on, the rate is constant.
-            warmup_steps: the length of the warm-up, cut to half of `cycle_steps`.
+            warmup_steps: steps of the warm-up; at most half of `cycle_steps` are used.
             end_fraction: the last rate as a fraction of `peak_rate`.
         """
         self.peak_rate, self.warmup_steps, self.end_fraction = peak_rate, warmup_steps, end_fraction

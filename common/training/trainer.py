@@ -187,7 +187,7 @@ class Trainer:
             try:
                 with self._shutdown.deferred() if self.workers else contextlib.nullcontext():
                     self._train(train_data, validation_data, steps, progress)
-            except BaseException:
+            except BaseException:  # StopRequested, or TensorFlow's error in its place
                 if not self._shutdown.is_raised:
                     raise
                 self._save()
@@ -342,7 +342,7 @@ class Trainer:
 
         The latest checkpoint is written last. So a kill in between repeats the end of this epoch with the same result.
         """
-        state = replace(self.state)  # a copy: if a signal stops this method, the saved state is before it
+        state = replace(self.state)  # a copy: if a signal interrupts this method, the state from before it is saved
         logs = {name: total / state.batch_in_epoch for name, total in state.sums.items()} | validation_logs
         state.epoch, state.batch_in_epoch, state.sums = state.epoch + 1, 0, {}
         row = {"epoch": state.epoch, "step": state.step, "seconds": round(state.seconds, 2), **logs}
@@ -384,7 +384,7 @@ class Trainer:
             raise UserError(
                 f"{', '.join(wrong)} at step {state.step - steps_ago} (epoch {state.epoch + 1}, batch "
                 f"{state.batch_in_epoch - steps_ago}); training stopped, the last good checkpoint in "
-                f"{self.run.checkpoints} is kept; start again with a lower --learning-rate and --fresh"
+                f"{self.run.checkpoints} is kept; start again with a lower learning rate and --fresh"
             )
 
     def _log_to_tensorboard(self, logs: dict[str, float]) -> None:

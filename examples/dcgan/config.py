@@ -29,8 +29,9 @@ class Config(TrainOptions):
     INHERITED: ClassVar[tuple[str, ...]] = ("image_size", "channels", "base_channels", "latent_dim")
 
     data: str = "mnist"
-    """mnist, tiny (digits that the code draws), tfds:NAME (for instance tfds:fashion_mnist), or a folder of pictures.
-    Pictures are resized, after the borders that do not fit the proportions are cropped."""
+    """mnist, tiny (digits that the code draws, in colour with --channels 3), tfds:NAME (for instance
+    tfds:fashion_mnist), or a folder of pictures. Pictures are resized, after the borders that do not fit the
+    proportions are cropped."""
     max_skipped: Fraction = 0.1
     """Largest fraction of unreadable pictures in a folder; they are counted and left out."""
     image_size: OrNone[int | str] = None
@@ -48,7 +49,7 @@ class Config(TrainOptions):
     latent_dim: Width = 100
     """Length of the latent vector z that the generator maps to an image."""
     base_channels: Annotated[int, Interval(ge=1, le=1024)] = 32
-    """Channels of the largest hidden feature map; each smaller map has twice as many."""
+    """Channels of the hidden feature map with the largest height and width. Where these halve, the channels double."""
     generator_learning_rate: Positive = 1e-3
     """Adam's learning rate for the generator."""
     discriminator_learning_rate: Positive = 3e-4

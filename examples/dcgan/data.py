@@ -97,8 +97,9 @@ def load_images(
     """Return the images of a data set or a folder.
 
     Args:
-        name: "mnist", "tiny" (digits that the code draws), "tfds:NAME" for a data set of tensorflow-datasets with a
-            feature called "image", or the path of a folder of PNG, JPEG, WebP, GIF, BMP or TIFF files.
+        name: "mnist", "tiny" (digits that the code draws, in colour with 3 `channels`), "tfds:NAME" for a data set of
+            tensorflow-datasets with a feature called "image", or the path of a folder of PNG, JPEG, WebP, GIF, BMP or
+            TIFF files.
         image_size: "64x96" for H x W, or 64 for a square; None for that of the source if all its images are of one
             size, else 64.
         channels: 1 for grey, 3 for colour; None for those of the source.
@@ -113,7 +114,10 @@ def load_images(
         images, labels, held_out, held_out_labels = (read_idx(fetch(file, data_dir)) for file in MNIST)
         return _image_set(size or (28, 28), channels or 1, (images, labels), (held_out, held_out_labels))
     if name == "tiny":
-        return _image_set(size or (28, 28), channels or 1, draw_digits(2000, seed=1), draw_digits(1000, seed=2))
+        size, channels = size or (28, 28), channels or 1
+        side = min(max(28, *size), 64)
+        digits = (draw_digits(count, seed, side, in_colour=channels == 3) for count, seed in ((2000, 1), (1000, 2)))
+        return _image_set(size, channels, *digits)
     if name.startswith("tfds:"):
         return _load_from_tfds(name.removeprefix("tfds:"), size, channels, data_dir)
     if Path(name).is_dir():

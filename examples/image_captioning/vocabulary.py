@@ -1,9 +1,10 @@
 """Step 2: the special tokens, the words of a caption, and captions as ids and back.
 
 A caption becomes lower-case words, without punctuation at both ends of each word. In languages without spaces between
-words, such as Chinese, Japanese and Thai, each letter is a word. Words that occur fewer than `min_count` times, by
-default 5, become `<unk>`: a few examples are not enough to learn a word. A caption begins with `<start>`, the input
-from which the first word is predicted. It ends with `<end>`, so that the model learns when to stop.
+words, such as Chinese, Japanese and Thai, each letter is a word. Words that occur fewer than `min_count` times in the
+training captions, by default 5, become `<unk>`: a few examples are not enough to learn a word. A caption begins with
+`<start>`, the input from which the first word is predicted. It ends with `<end>`, so that the model learns when to
+stop.
 """
 
 import unicodedata

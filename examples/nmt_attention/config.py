@@ -54,7 +54,8 @@ class Config(TrainOptions):
     reverse: bool = False
     """Swap source and target."""
     held_out: Annotated[float, Interval(gt=0, lt=0.5)] = 0.02
-    """Fraction of the sentences for validation; as many again are for the test."""
+    """Fraction of the pairs for validation, and as large a fraction again for the test. Pairs that share a sentence
+    stay together."""
     max_tokens: Annotated[int, Interval(ge=1, le=10_000)] = 60
     """Longer training pairs are left out and counted; longer inputs to `translate` are truncated. A word counts as 5
     characters or 3 subwords."""

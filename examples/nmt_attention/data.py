@@ -89,7 +89,7 @@ def _load_from_tfds(name: str, data_dir: Path | None) -> list[list[str]]:
 
 Tokenizer = WordTokenizer | PieceTokenizer
 MAX_TEST_TOKENS = 10_000
-"""Longer pairs of test data are left out; the translator cuts sentences by the setting of its training."""
+"""Longer pairs of test data are left out; of the others, the translator reads the first `max_tokens` tokens."""
 MAX_UNKNOWN = 0.1
 """Fraction of unknown tokens in the validation pairs above which a line on stderr says what to do."""
 
