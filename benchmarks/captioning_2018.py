@@ -32,28 +32,32 @@ WORDS_OF_A_SEARCH = 12
 class Captioner2018(keras.Model):
     """Encoder and decoder of 2018: keys and logits of every word computed inside the loop over words."""
 
-    def __init__(self):
-        """Lay out the layers."""
+    def __init__(self, words: int = VOCABULARY):
+        """Lay out the layers for a vocabulary of so many words."""
         super().__init__()
         self.encoder = keras.layers.Dense(EMBEDDING, activation="relu")
-        self.embedding = keras.layers.Embedding(VOCABULARY, EMBEDDING)
+        self.embedding = keras.layers.Embedding(words, EMBEDDING)
         self.gru = keras.layers.GRU(UNITS, return_sequences=True, return_state=True)
         self.key, self.query, self.score = (keras.layers.Dense(width) for width in (UNITS, UNITS, 1))
-        self.mixed, self.logits = keras.layers.Dense(UNITS), keras.layers.Dense(VOCABULARY)
+        self.mixed, self.logits = keras.layers.Dense(UNITS), keras.layers.Dense(words)
+
+    def losses(self, features: tf.Tensor, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return the nll and the mask float32 [B, T - 1] of ids [B, T]: one turn of a Python loop for each word."""
+        values, state, losses = self.encoder(features), tf.zeros([tf.shape(ids)[0], UNITS]), []  # B L E, B U
+        for t in range(1, ids.shape[1]):
+            scores = self.score(tf.tanh(self.key(values) + self.query(state[:, None])))  # B L 1
+            context = tf.reduce_sum(tf.nn.softmax(scores, axis=1) * values, axis=1)  # B E
+            x = tf.concat([context[:, None], self.embedding(ids[:, t - 1])[:, None]], axis=-1)  # B 1 2E
+            output, state = self.gru(x)  # as published: without the state before
+            logits = self.logits(self.mixed(output[:, 0]))  # B V
+            losses.append(tf.nn.sparse_softmax_cross_entropy_with_logits(ids[:, t], logits))
+        return tf.stack(losses, axis=1), tf.cast(ids[:, 1:] != PAD, tf.float32)  # B T-1, B T-1
 
     def train_step(self, batch: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Learn from features [B, L, C] and ids [B, T], one turn of a Python loop for each word."""
-        features, ids = batch
+        """Learn from features [B, L, C] and ids [B, T]."""
         with tf.GradientTape() as tape:
-            values, state, loss = self.encoder(features), tf.zeros([ids.shape[0], UNITS]), 0.0  # B L E, B U
-            for t in range(1, ids.shape[1]):
-                scores = self.score(tf.tanh(self.key(values) + self.query(state[:, None])))  # B L 1
-                context = tf.reduce_sum(tf.nn.softmax(scores, axis=1) * values, axis=1)  # B E
-                x = tf.concat([context[:, None], self.embedding(ids[:, t - 1])[:, None]], axis=-1)  # B 1 2E
-                output, state = self.gru(x)  # as published: without the state before
-                logits = self.logits(self.mixed(output[:, 0]))  # B V
-                nll = tf.nn.sparse_softmax_cross_entropy_with_logits(ids[:, t], logits)  # B
-                loss += tf.reduce_mean(nll * tf.cast(ids[:, t] != PAD, tf.float32))
+            nll, mask = self.losses(*batch)
+            loss = tf.reduce_sum(tf.reduce_mean(nll * mask, axis=0))
         variables = self.trainable_variables
         self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
         return {"loss": loss}

@@ -44,9 +44,9 @@ class Table:
         lines += ["", f"![{self.title}]({self.figure})"] if self.figure else []
         return "\n".join([*lines, "", f"*{self.measured}*", ""])
 
-    def save(self) -> None:
-        """Print the table, and keep it as `results/PART.json`, named after the module that runs."""
-        part = Path(sys.modules["__main__"].__file__).stem
+    def save(self, part: str = "") -> None:
+        """Print the table, and keep it as `results/PART.json`, by default named after the module that runs."""
+        part = part or Path(sys.modules["__main__"].__file__).stem
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / f"{part}.json").write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
         print(self.markdown())

@@ -38,29 +38,34 @@ class Translator2018(keras.Model):
         self.key, self.query, self.score = (keras.layers.Dense(width) for width in (UNITS, UNITS, 1))
         self.logits = keras.layers.Dense(target_size)
 
+    def losses(self, source: tf.Tensor, target: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return the nll and the mask float32 [B, T] of target [B, T]: one turn of a Python loop for each word."""
+        values, state = self.encoder(self.source(source))  # B S U, B U
+        word, losses = tf.fill([source.shape[0]], START), []
+        for t in range(target.shape[1]):
+            scores = self.score(tf.tanh(self.key(values) + self.query(state[:, None])))  # B S 1
+            context = tf.reduce_sum(tf.nn.softmax(scores, axis=1) * values, axis=1)  # B U
+            x = tf.concat([context[:, None], self.target(word)[:, None]], axis=-1)  # B 1 *
+            output, state = self.decoder(x)  # as published: without the state before
+            logits = self.logits(output[:, 0])  # B V
+            losses.append(tf.nn.sparse_softmax_cross_entropy_with_logits(target[:, t], logits))
+            word = target[:, t]
+        return tf.stack(losses, axis=1), tf.cast(target != PAD, tf.float32)  # B T, B T
+
     def train_step(self, batch: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Learn from source [B, S] and target [B, T], one turn of a Python loop for each target word."""
-        source, target = batch
+        """Learn from source [B, S] and target [B, T]."""
         with tf.GradientTape() as tape:
-            values, state = self.encoder(self.source(source))  # B S U, B U
-            word, loss = tf.fill([source.shape[0]], START), 0.0
-            for t in range(target.shape[1]):
-                scores = self.score(tf.tanh(self.key(values) + self.query(state[:, None])))  # B S 1
-                context = tf.reduce_sum(tf.nn.softmax(scores, axis=1) * values, axis=1)  # B U
-                x = tf.concat([context[:, None], self.target(word)[:, None]], axis=-1)  # B 1 *
-                output, state = self.decoder(x)  # as published: without the state before
-                nll = tf.nn.sparse_softmax_cross_entropy_with_logits(target[:, t], self.logits(output[:, 0]))
-                loss += tf.reduce_mean(nll * tf.cast(target[:, t] != PAD, tf.float32))
-                word = target[:, t]
+            nll, mask = self.losses(*batch)
+            loss = tf.reduce_sum(tf.reduce_mean(nll * mask, axis=0))
         variables = self.trainable_variables
         self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
         return {"loss": loss}
 
 
-def padded_batches(pairs: EncodedPairs) -> tf.data.Dataset:
+def padded_batches(pairs: EncodedPairs, epoch: int = 0) -> tf.data.Dataset:
     """Return batches drawn at random, all padded to the longest sentences of the data."""
     longest = [int(length) for length in pairs.lengths.max(axis=0)]
-    order = epoch_order(len(pairs.lengths), seed=1, epoch=0)
+    order = epoch_order(len(pairs.lengths), seed=1, epoch=epoch)
     numbers = [order[start : start + BATCH_SIZE] for start in range(0, len(order) - BATCH_SIZE + 1, BATCH_SIZE)]
 
     def make_batch(numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -21,7 +21,7 @@ def save_model(
     maker: str,
     overwrite: bool = False,
 ) -> Path:
-    """Write a SavedModel, without gradients of its own operations, to `folder` and return the folder.
+    """Write a SavedModel for inference, without gradients, to `folder` and return the folder.
 
     Args:
         module: the owner of the variables that the signatures use.

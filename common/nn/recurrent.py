@@ -12,7 +12,7 @@ recurrent weights of that gate, and * is the elementwise product. From the gradi
 computes, by the chain rule, those of the previous state and of the gates, D = [da db ...]. Then dU is the sum of
 h^T D over all steps. With the steps stacked, that is a single product.
 
-Letters in shape comments: T time, B batch, E inputs, U units, G gates (3 of a GRU, 4 of an LSTM).
+Letters in shape comments: T time, B batch, E inputs, U units, G gates and candidate (3 blocks of a GRU, 4 of an LSTM).
 """
 
 from collections.abc import Callable

@@ -1,6 +1,7 @@
 """Recurrent layers one above the other, on the embeddings of symbols.
 
-Letters in shape comments: B batch, T time, U units, G gates (3 of a GRU, 4 of an LSTM), V vocabulary.
+Letters in shape comments: B batch, T time, U units, G gates and candidate (3 blocks of a GRU, 4 of an LSTM), V
+vocabulary.
 """
 
 from collections.abc import Callable

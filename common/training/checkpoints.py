@@ -1,10 +1,11 @@
 """Verified checkpoints for exact resume, with an older one as fallback.
 
-A checkpoint is one folder, `latest-00000550/` or `best-00000440/`, where the number is the step, or `epoch-00000005/`.
-All variables are in `variables.safetensors`. Their sha256 is in `state.json`; so are the counters and the history of
-`trainer.TrainingState` in a `latest` folder, the epoch and its value in a `best` folder. A folder is written under a
-temporary name, flushed to disk and renamed, so a folder with the final name is complete. The names alone
-determine the newest checkpoint, so there is no index file that could be damaged.
+A checkpoint is one folder of `checkpoints/` in the run directory: `latest-00000550/` or `best-00000440/`, where the
+number is the step, or `epoch-00000005/`, where it is the epoch. All variables are in `variables.safetensors`. Their
+sha256 is in `state.json`; so are the counters and the history of `trainer.TrainingState` in a `latest` folder, the
+epoch and its value in a `best` folder. A folder is written under a temporary name, flushed to disk and renamed, so a
+folder with the final name is complete. The names alone determine the newest checkpoint, so there is no index file that
+could be damaged.
 
 `tf.train.Checkpoint` is not used. It reads `[`, `]`, `*`, `?` and a backslash in the path of a run as a pattern, and a
 crafted file can end the process.

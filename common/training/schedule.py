@@ -55,7 +55,7 @@ class TimeBudget:
         self._end_times: list[float] = []  # of the steps so far, in seconds
 
     def steps_that_fit(self, now: float) -> int:
-        """Return the number of steps, at least 1, after the step that ended at `now`; 0 while it is still unknown."""
+        """Return the number of steps that fit after the step that ended at `now`; 0 while it is still unknown."""
         self._end_times.append(now)
         if len(self._end_times) < self._COMPILING_STEPS + self._MEASURED_STEPS:
             return 0

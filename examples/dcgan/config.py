@@ -99,7 +99,7 @@ def format_size(height: int, width: int) -> int | str:
 
 # The name of a further preset also goes into `TrainOptions.preset`.
 PRESETS = {
-    "quick": Config(),
+    "quick": Config(),  # the defaults above
     "tiny": Config(preset="tiny", data="tiny", precision="float32", epochs=16, batch_size=32, ema_decay=0.99),
     "full": Config(preset="full", epochs=100, base_channels=128),
 }

@@ -3,12 +3,12 @@
 #
 # A generative adversarial network (Goodfellow et al. 2014, arXiv:1406.2661) trains two networks against each other. The
 # **generator** G maps a latent vector z to an image. The **discriminator** D maps an image to the probability that it
-# is real. D learns to separate real images from generated ones, called *fake*, and G learns to make D fail:
+# is real. D learns to separate real images from generated ones, called *fake*; G learns to make D fail (equation 1):
 #
 # $$\min_G \max_D \; \mathbb{E}_x[\log D(x)] + \mathbb{E}_z[\log(1 - D(G(z)))]$$
 #
 # Radford et al. (2016, arXiv:1511.06434) found convolutional networks with which this training is stable. Letters in
-# shape comments: B batch, Z latent, H W C image, h w c feature map; numbers are those of grey 28 x 28 images.
+# shape comments: B batch, Z latent, H W C image, h w c feature map; numbers for grey 28 x 28 images and 32 channels.
 
 # %%
 """Step 3: the generator, the discriminator, their losses, and the training step with one tape for each network."""
@@ -29,23 +29,23 @@ from examples.dcgan.metrics.sample_metrics import diversity
 # %% [markdown]
 # ## Step 3: the two networks
 #
-# All kernels start at N(0, 0.02), as in the paper. They are 4 x 4 instead of 5 x 5: a size that the stride of 2 divides
-# avoids checkerboard patterns (Odena et al. 2016, distill.pub/2016/deconv-checkerboard).
-
+# The rules of the paper (section 3): strides instead of pooling; batch norm except at the output of G and the input of
+# D; no hidden dense layers; ReLU and a tanh output in G, LeakyReLU of slope 0.2 in D; weights from $N(0, 0.02^2)$. Its
+# kernels are 5 x 5, here 4 x 4: a size that the stride of 2 divides avoids checkerboard patterns (Odena et al. 2016).
 
 # %%
 normal = partial(keras.initializers.RandomNormal, stddev=0.02)  # every call gives an initializer with its own seed
 
 
 class Generator(keras.Model):
-    """Map latent vectors to images by transposed convolutions (Radford et al. 2016, figure 1).
+    """Map latent vectors to images by transposed (fractionally-strided) convolutions (Radford et al. 2016, figure 1).
 
-    In the paper, `image_size` is 64 and `base_channels` 128. Deviations: 4 x 4 kernels; feature maps cropped to size,
-    so that any image size works; momentum 0.9 of batch norm, because Keras' 0.99 lags behind in short runs.
+    In the paper, `image_size` is 64, `base_channels` 128, and z uniform. Deviations: z is normal; feature maps are
+    cropped, so that any image size works; batch norm has momentum 0.9, as Keras' 0.99 lags behind in short runs.
     """
 
     def __init__(self, image_size: Size, channels: int, base_channels: int):
-        """Create the layers for H, W = `image_size`; the largest hidden feature map has `base_channels` channels."""
+        """Create the layers for H, W = `image_size`; the largest hidden map (14 x 14) has `base_channels` channels."""
         super().__init__()
         (h, w), *self.sizes = reversed(feature_map_sizes(image_size))  # 4 x 4, then 7 x 7, 14 x 14, 28 x 28
         filters = [base_channels * 2**n for n in reversed(range(len(self.sizes)))]  # 128, 64, 32
@@ -71,7 +71,7 @@ class Discriminator(keras.Model):
         """Create the layers; the first has `base_channels` output channels, each further one twice as many."""
         super().__init__()
         filters = [base_channels * 2**n for n in range(len(feature_map_sizes(image_size)) - 1)]  # 32, 64, 128
-        self.input_layer = downsample(filters[0])  # 14 x 14 x 32, without batch norm as in the paper
+        self.input_layer = downsample(filters[0])  # 14 x 14 x 32, without batch norm
         self.downsample = [downsample(count, use_bias=False) for count in filters[1:]]  # 7 x 7 x 64, 4 x 4 x 128
         self.norms = [BatchNormalization(momentum=0.9) for _ in filters[1:]]
         self.flatten = keras.layers.Flatten()
@@ -98,14 +98,14 @@ def downsample(filters: int, **options) -> keras.layers.Layer:
 # %% [markdown]
 # ## The two losses
 #
-# D minimises the negative of the objective above. G would minimise $\log(1 - D(G(z)))$, but the gradient of this term
-# vanishes where D(G(z)) is near 0. So G minimises the *non-saturating* loss $-\log D(G(z))$ (Goodfellow et al.).
-# An untrained D gives about 0.5 for every image: the losses start near $2 \ln 2 = 1.386$ and $\ln 2 = 0.693$.
+# D minimises the negative of the objective. G would minimise $\log(1 - D(G(z)))$, but its gradient vanishes when D
+# rejects fakes confidently. So G minimises the *non-saturating* loss $-\log D(G(z))$ (Goodfellow et al., section 3). An
+# untrained D gives about 0.5 for every image: the losses start a little above $2 \ln 2 = 1.386$ and $\ln 2 = 0.693$.
 
 
 # %%
 def cross_entropy(label: float, logits: tf.Tensor) -> tf.Tensor:
-    """Return the mean of -y log D - (1 - y) log(1 - D) for the label y of all images."""
+    """Return the mean of -y log D - (1 - y) log(1 - D) with the same label y for all images."""
     return batch_mean(tf.nn.sigmoid_cross_entropy_with_logits(label * tf.ones_like(logits), logits))
 
 
@@ -125,9 +125,9 @@ def generator_loss(fake_logits: tf.Tensor) -> tf.Tensor:
 # %% [markdown]
 # ## Step 4: train
 #
-# Both tapes record the same forward pass. Each tape then gives the gradients of one loss with respect to the weights of
-# one network. The published images come from the **EMA generator**, whose weights are an exponential moving average of
-# the generator's (Karras et al. 2018, arXiv:1710.10196): both networks circle around an equilibrium.
+# Both tapes record the same forward pass, and each gives the gradients of one loss for the weights of one network. (In
+# Algorithm 1 of Goodfellow et al., D is updated first, then G with new z.) The published images come from the **EMA
+# generator**, a moving average of the generator's weights (Karras et al. 2018), which circle around an equilibrium.
 
 
 # %%

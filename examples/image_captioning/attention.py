@@ -1,16 +1,19 @@
 # %% [markdown]
 # ### Attention over the image
 #
-# Additive attention (Bahdanau et al. 2015, arXiv:1409.0473) compares the hidden state $h_t$ with every cell of the
-# location grid. The **query** is $Q h_t$, the **keys** are $K v_l$, and the context $z_t$ is a weighted mean:
+# *Soft* attention (Xu et al. 2015, section 4.2), here additive (Bahdanau et al. 2015, arXiv:1409.0473), compares the
+# hidden state $h_t$ with every cell of the location grid. The **query** is $Q h_t$, the **keys** are $K v_l$, and the
+# context $z_t$ is a weighted mean:
 #
 # $$e_{tl} = w^\top \tanh(K v_l + Q h_t) \qquad \alpha_{tl} = \mathrm{softmax}_l(e_{tl}) \qquad
 #   z_t = \sum_l \alpha_{tl} \, [v_l, u_{m(l)}]$$
 #
 # The gate of the context, $\beta_t$, is in the output layer (`DeepOutput` in `model.py`).
 #
-# The content grid may be coarser: its cell $m(l)$ contains cell $l$ and gets the weights of all cells in it. Letters in
-# shape comments: B captions, T words, L and M cells, C channels, A attention units, U units.
+# In the paper, one vector $a_l$ takes the place of both $v_l$ and $u_{m(l)}$. The content grid may be coarser: its cell
+# $m(l)$ contains cell $l$ and gets the sum of the weights of the cells in it. No gradient flows through these sums, so
+# only the location features train the weights. Letters in shape comments: B captions, T words, L and M cells, C
+# channels, A attention units, U units.
 
 # %%
 """Step 3: additive attention over the two grids of an image."""
@@ -51,7 +54,7 @@ class GridAttention(keras.layers.Layer):
         weights = tf.nn.softmax(tf.cast(energies, tf.float32))  # B T L
         fine = tf.cast(weights, hidden.dtype)  # B T L
         coarse = sum_cells(fine, image.content_values.shape[1])  # B T M
-        coarse = tf.stop_gradient(coarse)  # only location features train the weights
+        coarse = tf.stop_gradient(coarse)
         return tf.matmul(fine, image.location_features), tf.matmul(coarse, image.content_values), weights
 
 

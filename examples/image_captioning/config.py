@@ -105,7 +105,7 @@ class Config(TrainOptions):
 
 # The name of a further preset also goes into `TrainOptions.preset`.
 PRESETS = {
-    "quick": Config(),
+    "quick": Config(),  # the defaults above
     "tiny": Config(
         preset="tiny", data="tiny", precision="float32", encoder="tiny", encoder_weights="random", epochs=10,
         batch_size=32, min_count=1, embedding_dim=32, units=128, attention_units=64, dropout=0.1,

@@ -24,7 +24,7 @@ class FeatureGrids(keras.layers.Layer):
         """Map float16 [B, L C + M D] to location features [B, L, C] and content features [B, M, D]."""
         location, content = tf.split(stored, [math.prod(self.location_grid), math.prod(self.content_grid)], axis=-1)
         location = tf.cast(tf.reshape(location, [-1, *self.location_grid]), tf.float32)  # B L C
-        content = tf.reshape(content, [-1, *self.content_grid])  # B M D
-        # Every cell is scaled to a mean square of 1: classifiers have weak features at the border of an image.
+        # Every location cell is scaled to a mean square of 1: classifiers have weak features at the border of an image.
         location = math.sqrt(self.location_grid[1]) * tf.nn.l2_normalize(location, axis=-1)  # B L C
+        content = tf.reshape(content, [-1, *self.content_grid])  # B M D
         return tf.cast(location, self.compute_dtype), tf.cast(content, self.compute_dtype)

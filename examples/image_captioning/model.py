@@ -9,15 +9,17 @@
 #
 # $x_m$ are the content features of the image (see `feature_grids.py`). Attention gives weights $\alpha_{tl}$ and a
 # context $z_t$ (see `attention.py`). The **deep output layer** (equation 7) combines hidden state, image and previous
-# word. A gate $\beta_t$, one number, weighs the image (section 4.2.1): the *of* in *a couple of* does not need it.
+# word. A scalar gate $\beta_t$ scales the image (section 4.2.1); a word such as *of* in *a couple of* needs none.
 #
 # $$\beta_t = \sigma(b^\top h_t) \qquad
 #   p(y_t) = \mathrm{softmax}(L_o \tanh(L_h h_t + \beta_t (L_z z_t + L_g g) + L_y E y_{t-1}))$$
 #
-# Deviations. Attention and gate use $h_t$, as in Lu et al. 2017 (arXiv:1612.01887), and not $h_{t-1}$. So the context
-# does not enter the LSTM, and attention is computed for all words at once, after it. $L_g g$ is new: it describes the
-# image as a whole, so that attention is free to select single objects. The tanh keeps the sum bounded. Letters in
-# shape comments: B captions, T words, L and M cells, C and D channels, E embedding, U units, V vocabulary.
+# Deviations. Attention uses $h_t$, as in Lu et al. 2017 (arXiv:1612.01887), and not $h_{t-1}$; so does the gate. The
+# context does not enter the LSTM: the LSTM runs over all words first, then attention is computed for all at once. The
+# relu of $u_m$ and a mean feature for every word are of Lu et al. too; here $L_g g$ enters the output layer, where
+# $\beta_t$ scales it as well. It describes the image as a whole, so that attention is free to select single objects.
+# $L_y$ and the tanh, which keeps the sum bounded, are new. Biases are omitted. Letters in shape comments: B captions,
+# T words, L and M cells, C and D channels, E embedding, U units, V vocabulary.
 
 # %%
 """Step 3: the captioner, its loss, and the training and test step."""
@@ -63,10 +65,12 @@ class DeepOutput(keras.layers.Layer):
 
 
 # %% [markdown]
-# The **loss** is the cross-entropy of the words, with label smoothing. To it Xu et al. add the doubly stochastic term
-# (equation 14), which pushes the total attention on each cell towards 1:
+# The **loss** is the cross-entropy of the $N$ words of the batch. Xu et al. add the doubly stochastic term to it
+# (equation 14), which pushes the total attention on each cell towards 1. It is off by default ($\lambda = 0$).
 #
-# $$\mathcal{L} = -\frac{1}{T} \sum_t \ln p(y_t) + \lambda \sum_l \left(1 - \sum_t \alpha_{tl}\right)^2$$
+# $$\mathcal{L} = -\frac{1}{N} \sum_t \ln p(y_t) + \lambda \sum_l \left(1 - \sum_t \alpha_{tl}\right)^2$$
+#
+# Deviations: the first term is a mean over words (in the paper a sum), with label smoothing (Szegedy et al. 2016).
 
 
 # %%
@@ -109,7 +113,7 @@ class Captioner(keras.Model):
         return EncoderOutput(location_features, values, keys, mean_feature), state
 
     def embed(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Return the word vectors E y_{t-1} [B, T, E] of ids int32 [B, T]; in training with dropout of both."""
+        """Return word vectors E y_{t-1} [B, T, E] of ids int32 [B, T]; in training with word dropout and dropout."""
         inputs = self.token_dropout(inputs, training=training)  # B T
         return self.input_dropout(self.embedding(inputs), training=training)  # B T E
 

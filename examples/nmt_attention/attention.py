@@ -1,5 +1,5 @@
 # %%
-"""Step 3: additive attention as a Keras layer. Shapes: B batch, S source, A units, Q query, D values."""
+"""Step 3: additive attention as a Keras layer. Shapes: B batch, S source, U encoder, D decoder, A attention units."""
 
 import keras
 import tensorflow as tf
@@ -9,17 +9,19 @@ from common.nn.attention_gru import weighted_sum
 # %% [markdown]
 # ### Attention
 #
-# Attention compares the state $s$ of the decoder, the *query*, with the vector $h_j$ of each source word. The resulting
-# *energies* $e_j$ become *weights* $\alpha_j$, and the *context* $c$ is the weighted sum of the *values* $h_j$:
+# Attention, the *alignment model* of the paper, compares the previous state $s_{t-1}$ of the decoder, the *query*, with
+# the annotation $h_j$ of each source word. The resulting *energies* $e_{tj}$ become *weights* $\alpha_{tj}$, and the
+# *context* $c_t$ is the weighted sum of the *values* $h_j$ (A.1.2, equations 6 and 5):
 #
-# $$e_j = v^\top \tanh(W s + U h_j) \qquad \alpha_j = \frac{\exp e_j}{\sum_k \exp e_k} \qquad c = \sum_j \alpha_j h_j$$
+# $$e_{tj} = v^\top \tanh(W s_{t-1} + U h_j) \qquad \alpha_{tj} = \frac{\exp e_{tj}}{\sum_k \exp e_{tk}} \qquad
+#   c_t = \sum_j \alpha_{tj} h_j$$
 #
 # The *keys* $U h_j$ are the same for all queries. Padding gets the energy minus infinity, and so a weight of zero.
 
 
 # %%
 class BahdanauAttention(keras.layers.Layer):
-    """Additive attention (Bahdanau et al. 2015, arXiv:1409.0473, A.1.2), here with a bias beside U."""
+    """Additive attention (Bahdanau et al. 2015, arXiv:1409.0473, A.1.2)."""
 
     def __init__(self, units: int, **options):
         """Create W, U and v; `units` is A, the width in which query and keys are compared."""
@@ -29,16 +31,16 @@ class BahdanauAttention(keras.layers.Layer):
         self.energy = keras.layers.Dense(1, use_bias=False, name="energy")  # v
 
     def project_keys(self, values: tf.Tensor) -> tf.Tensor:
-        """Return the keys U h_j, [B, S, A], of values [B, S, D], once per sentence."""
+        """Return the keys U h_j, [B, S, A], of values [B, S, 2U], once per sentence."""
         return self.key_projection(values)
 
     def call(self, query: tf.Tensor, keys: tf.Tensor, values: tf.Tensor, mask: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        """Return the context [B, D] and the weights float32 [B, S].
+        """Return the context [B, 2U] and the weights float32 [B, S].
 
-        Takes a query [B, Q], keys [B, S, A] from `project_keys`, values [B, S, D], and a mask, bool [B, S], which is
+        Takes a query [B, D], keys [B, S, A] from `project_keys`, values [B, S, 2U], and a mask, bool [B, S], which is
         False for padding. Each row of the mask must have a True; otherwise its weights are NaN.
         """
         query = self.query_projection(query)[:, None]  # B 1 A
         energies = tf.cast(self.energy(tf.tanh(query + keys))[..., 0], tf.float32)  # B S
         weights = tf.nn.softmax(tf.where(mask, energies, -float("inf")))  # B S
-        return weighted_sum(weights, values), weights
+        return weighted_sum(weights, values), weights  # c_t B 2U, B S

@@ -57,15 +57,15 @@ class Config(TrainOptions):
     """Fraction of the pairs for validation, and as large a fraction again for the test. Pairs that share a sentence
     stay together."""
     max_tokens: Annotated[int, Interval(ge=1, le=10_000)] = 60
-    """Longer training pairs are left out and counted; longer inputs to `translate` are truncated. A word counts as 5
-    characters or 3 subwords."""
+    """Longer training pairs are left out and counted; longer inputs to `translate` are truncated. Of characters
+    5 times as many are allowed, of subwords 3 times."""
     max_skipped: Fraction = 0.05
     """Largest fraction of rows that are no pair of sentences; such rows are counted and left out."""
     tokens: OrNone[str] = None
     """What a sentence is cut into: words, characters or subwords; or two of them for source and target, such as
     words,characters. [default: characters for languages without spaces between words, else words]"""
     min_count: Count = 3
-    """Words, or characters, that occur less often in training are <unknown>; attention copies them from the source."""
+    """Words, or characters, that occur less often in training are <unk>; attention copies them from the source."""
     vocabulary_size: Annotated[int, Interval(ge=2, le=MAX_WIDTH)] = 4000
     """Subwords of each language at most, with --tokens subwords."""
     epochs: Count = 3
@@ -200,7 +200,7 @@ class TranslateOptions(RunOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateOptions(cli.EvaluateOptions):
-    """Translate held-out sentences and measure BLEU and chrF on raw text, greedy and with a beam."""
+    """Translate held-out sentences and measure BLEU, chrF and TER on raw text, greedy and with a beam."""
 
     split: Literal["test", "validation"] = "test"
     """Which held-out sentences: choose settings on validation, report the test."""

@@ -25,7 +25,7 @@ from examples.nmt_attention.preprocess.parallel_corpus import MAX_CHARACTERS_PER
 from examples.nmt_attention.preprocess.tokenizer import (
     END,
     PAD,
-    SPECIALS,
+    SPECIAL_TOKENS,
     START,
     UNKNOWN,
     clean,
@@ -35,7 +35,7 @@ from examples.nmt_attention.preprocess.tokenizer import (
 # Step 5: translate. Sentences are sorted by length, batched, and searched in compiled code. Each gets the translation
 # that it would get alone. The search for a single sentence is compiled by XLA. Then the tokens become text:
 #
-# - A source word outside the vocabulary is read as `<unknown>`. Where the model predicts `<unknown>`, the source word
+# - A source word outside the vocabulary is read as `<unk>`. Where the model predicts `<unk>`, the source word
 #   of the greatest attention weight takes its place, so names are copied.
 # - The first letter is a capital, unless the source begins in lower case.
 def translate_ids(
@@ -119,8 +119,8 @@ class SentenceTranslator:
         }
         return {
             side: (
-                tokenizer.labels(tokenizer.vocabulary.symbols)[len(SPECIALS) :],
-                part.embedding.embeddings.numpy()[len(SPECIALS) :],
+                tokenizer.labels(tokenizer.vocabulary.symbols)[len(SPECIAL_TOKENS) :],
+                part.embedding.embeddings.numpy()[len(SPECIAL_TOKENS) :],
             )
             for side, (tokenizer, part) in sides.items()
         }
@@ -209,7 +209,7 @@ class SentenceTranslator:
             ids, attention = ids[:-1], attention[:-1]
         target, source_labels = self.target_tokenizer, self.source_tokenizer.labels(source_tokens)
         tokens = [
-            target.vocabulary.symbols[id_] if id_ >= len(SPECIALS) else source_labels[j]
+            target.vocabulary.symbols[id_] if id_ >= len(SPECIAL_TOKENS) else source_labels[j]
             for id_, j in zip(ids, attention.argmax(axis=-1), strict=True)
         ]
         tokens = target.restore_case(tokens, source_tokens)

@@ -19,7 +19,7 @@ from examples.nmt_attention.preprocess.tokenizer import (
     END,
     JOINER_PATTERN,
     PAD,
-    SPECIALS,
+    SPECIAL_TOKENS,
     TOKENIZER_RULES,
     UNKNOWN,
 )
@@ -144,7 +144,7 @@ def _encode(tokens: tf.Tensor, table: _Table) -> tf.Tensor:
 def _output_tokens(ids: tf.Tensor, attention: tf.Tensor, source_tokens: tf.Tensor, table: _Table) -> tf.Tensor:
     """Return the tokens of translations, the unknown ones replaced by the source token of the greatest weight."""
     copied = tf.gather(source_tokens, tf.argmax(attention, axis=-1), batch_dims=1)  # B T
-    return tf.where(ids < len(SPECIALS), tf.strings.regex_replace(copied, "￭", ""), tf.gather(table.symbols, ids))
+    return tf.where(ids < len(SPECIAL_TOKENS), tf.strings.regex_replace(copied, "￭", ""), tf.gather(table.symbols, ids))
 
 
 def _capitalise_like(tokens: tf.Tensor, source_tokens: tf.Tensor) -> tf.Tensor:

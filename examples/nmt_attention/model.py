@@ -1,5 +1,7 @@
 # %% [markdown]
 # # Translation: the model
+#
+# After Bahdanau et al. 2015 (arXiv:1409.0473), whose sections are cited below. As there, the formulas omit biases.
 
 # %%
 """Step 3: encoder, decoder with attention, and the translator with its loss and its training step.
@@ -26,13 +28,13 @@ from examples.nmt_attention.preprocess.tokenizer import PAD, START
 # %% [markdown]
 # ### Encoder
 #
-# The encoder is a bidirectional GRU (Cho et al. 2014, arXiv:1406.1078). It computes a vector for each source word,
-# which joins the states of both directions: $h_j = [\overrightarrow{h}_j; \overleftarrow{h}_j]$.
+# The encoder is a bidirectional GRU (section 3.2). For each source word it computes an *annotation*, the concatenated
+# states of both directions: $h_j = [\overrightarrow{h}_j; \overleftarrow{h}_j]$.
 
 
 # %%
 class Encoder(keras.layers.Layer):
-    """Embedding, dropout and bidirectional GRU (Bahdanau et al. 2015, A.2.1)."""
+    """Embedding, dropout and bidirectional GRU (A.2.1), with the gates of Cho et al. 2014, arXiv:1406.1078."""
 
     def __init__(self, vocabulary_size: int, embedding_dim: int, units: int, dropout: float, gru: type = GRU):
         """Create the layers; `units` is U, and `gru` the class of both recurrent layers."""
@@ -43,7 +45,7 @@ class Encoder(keras.layers.Layer):
         self.backward_gru = gru(units, return_sequences=True, go_backwards=True, name="backward_gru")
 
     def call(self, source: tf.Tensor, mask: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Return the vectors h_j, [B, S, 2U], of source ids int32 [B, S] and their mask, bool [B, S]."""
+        """Return the annotations h_j, [B, S, 2U], of source ids int32 [B, S] and their mask, bool [B, S]."""
         x = self.dropout(self.embedding(source), training=training)  # B S E
         forward = self.forward_gru(x, mask=mask, training=training)  # B S U
         backward = self.backward_gru(x, mask=mask, training=training)  # B S U, the last word first
@@ -53,16 +55,20 @@ class Encoder(keras.layers.Layer):
 # %% [markdown]
 # ### Decoder
 #
-# The decoder starts from the mean source vector. Each step attends with the preceding state and updates it. The output
-# layer shares the embedding $E$ (Press and Wolf 2017, arXiv:1608.05859):
+# Step $t$ attends with the previous state $s_{t-1}$. Then the GRU computes $s_t$, and the output layer $p(y_t)$:
 #
 # $$s_0 = \tanh(W_0 \bar h) \qquad \alpha_t, c_t = \mathrm{attention}(s_{t-1}, h) \qquad
-#   s_t = \mathrm{GRU}([E y_{t-1}; c_t],\ s_{t-1}) \qquad p(y_t) = \mathrm{softmax}(E R\,[E y_{t-1}; s_t; c_t])$$
+#   s_t = \mathrm{GRU}([E y_{t-1}; c_t],\ s_{t-1}) \qquad
+#   p(y_t) = \mathrm{softmax}(E^\top R\,[E y_{t-1}; s_t; c_t] / \sqrt m)$$
+#
+# Deviations from A.2.2. $s_0$ comes from the mean annotation, not from the first backward state. The deep output is
+# linear, without maxout, reads $s_t$ as equation 4 says (A.2.2 has $s_{t-1}$), and ends in the embedding $E$, of width
+# $m$ (Press and Wolf 2017, arXiv:1608.05859). The GRU differs in details (see `common/nn/attention_gru.py`).
 
 
 # %%
 class Decoder(keras.layers.Layer):
-    """GRU with attention, linear read-out and tied output layer (after Bahdanau et al. 2015, A.2.2)."""
+    """GRU with attention, linear deep output and tied logits (after A.2.2)."""
 
     def __init__(self, vocabulary_size: int, embedding_dim: int, units: int, attention_units: int, dropout: float):
         """Create the layers; `units` is D, the width of the state."""
@@ -89,9 +95,9 @@ class Decoder(keras.layers.Layer):
         return AttentionMemory(values, keys, projected_values, mask)
 
     def next_state(self, x: tf.Tensor, state: tf.Tensor, memory: AttentionMemory) -> tuple[tf.Tensor, ...]:
-        """Return s_t [B, D], c_t [B, 2U] and the weights float32 [B, S] of a projected input [B, 3D] and s_{t-1}."""
+        """From a projected input [B, 3D] and s_{t-1}, return s_t [B, D], c_t [B, 2U] and the weights float32 [B, S]."""
         context, weights = self.attention(state, memory.keys, memory.values, memory.mask)
-        state = self.gru_cell(x, weights, memory.projected_values, state)  # B D
+        state = self.gru_cell(x, weights, memory.projected_values, state)  # B D; adds the products C c_t of the context
         return state, context, weights
 
     def call(
@@ -126,10 +132,10 @@ class Decoder(keras.layers.Layer):
 # %% [markdown]
 # ### Translator
 #
-# In training the decoder receives the correct preceding words (*teacher forcing*). The loss is the cross-entropy with
-# label smoothing $\epsilon$ (Szegedy et al. 2016, arXiv:1512.00567), over the target words without padding:
+# In training the decoder receives the correct previous words (*teacher forcing*). The loss is the cross-entropy with
+# label smoothing $\epsilon$ (Szegedy et al. 2016, arXiv:1512.00567), over the $N$ target words without padding:
 #
-# $$L = \frac{1}{N} \sum_t \Big[(1 - \epsilon)\,(-\ln p(y_t)) + \epsilon\, \frac{1}{V} \sum_v (-\ln p(v))\Big]$$
+# $$L = \frac{1}{N} \sum_t \Big[(1 - \epsilon)\,(-\ln p(y_t)) + \epsilon\, \frac{1}{V} \sum_v (-\ln p(y_t = v))\Big]$$
 
 
 # %%
@@ -137,17 +143,9 @@ class Translator(keras.Model):
     """Encoder and decoder, trained on batches of source int32 [B, S] and targets int32 [B, T], padded with PAD."""
 
     def __init__(
-        self,
-        source_size: int,
-        target_size: int,
-        embedding_dim: int,
-        encoder_units: int,
-        decoder_units: int,
-        attention_units: int,
-        dropout: float = 0.0,
-        label_smoothing: float = 0.0,
-        encoder_gru: type = GRU,
-    ):
+        self, source_size: int, target_size: int, embedding_dim: int, encoder_units: int, decoder_units: int,
+        attention_units: int, dropout: float = 0.0, label_smoothing: float = 0.0, encoder_gru: type = GRU,
+    ):  # fmt: skip
         """Create both parts; `source_size` and `target_size` are vocabulary sizes, for the others see `Config`."""
         super().__init__()
         self.encoder = Encoder(source_size, embedding_dim, encoder_units, dropout, encoder_gru)

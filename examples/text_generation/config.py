@@ -63,7 +63,7 @@ class Config(TrainOptions):
     """Adam's largest learning rate; 2e-3 was chosen with --optimizer adam."""
     muon_rms_rate: Positive = 0.18
     """Root mean square of the entries of Muon's step, in units of the learning rate; Adam's is about 0.2. The value is
-    for 942 steps, three epochs of Shakespeare; for N steps it is multiplied by sqrt(942 / N)."""
+    for 942 steps, three epochs of Shakespeare; a run of N steps multiplies it by sqrt(942 / N)."""
     warmup_steps: CountOrZero = 25
     """Steps over which the learning rate rises to its maximum; without them the training diverges."""
     learning_rate_floor: NotNegative = 0.03
@@ -108,7 +108,7 @@ class Config(TrainOptions):
 
 # The name of a further preset also goes into `TrainOptions.preset`.
 PRESETS = {
-    "quick": Config(),
+    "quick": Config(),  # the defaults above
     "tiny": Config(
         preset="tiny", data="tiny", precision="float32", epochs=20, batch_size=8, window=40, embedding_dim=64,
         units=192, dropout=0.5, learning_rate=5e-3, muon_rms_rate=0.57, warmup_steps=20, sample_length=200,

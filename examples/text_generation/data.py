@@ -147,7 +147,7 @@ def contiguous_batches(ids: np.ndarray, streams: int, window: int) -> tf.data.Da
     Every character but the first is a target exactly once.
 
     Args:
-        ids: int32 [characters], at least two.
+        ids: int32 [tokens], at least two.
         streams: B.
         window: T.
 
@@ -188,7 +188,7 @@ def independent_windows(ids: np.ndarray, streams: int, window: int) -> tf.data.D
     """Return batches of windows that each start from a zero state, as in most published results.
 
     Args:
-        ids: int32 [characters], at least two.
+        ids: int32 [tokens], at least two.
         streams: B, windows to a batch.
         window: T, the largest context of a prediction.
 

@@ -2,16 +2,17 @@
 # # Text generation: the model
 #
 # A **recurrent language model** processes a text one character at a time. At each step it updates a **hidden state**
-# $h_t$ from the embedding $E[x_t]$ of the character. From the state it predicts the next character:
+# $h_t$ from $h_{t-1}$ and the embedding $E[x_t]$ of the character. From $h_t$ it predicts the next character:
 #
 # $$h_t = \mathrm{GRU}(E[x_t],\ h_{t-1}) \qquad p(x_{t+1} \mid x_{\le t}) = \mathrm{softmax}(W h_t + b)$$
 #
-# The **GRU** (Cho et al. 2014, arXiv:1406.1078) has two gates with values from 0 to 1. The reset gate $r_t$ scales the
-# previous state in the candidate $\tilde h_t$. The update gate $z_t$ mixes the previous state with the candidate:
+# The **GRU** (Cho et al. 2014, arXiv:1406.1078, section 2.3) has two gates with values from 0 to 1. The update gate
+# $z_t$ mixes the previous state with a candidate $\tilde h_t$, in which the reset gate $r_t$ scales the previous state:
 #
-# $$\tilde h_t = \tanh\big(W_h E[x_t] + r_t \odot (U_h h_{t-1})\big) \qquad
-#   h_t = z_t \odot h_{t-1} + (1 - z_t) \odot \tilde h_t$$
+# $$r_t = \sigma(W_r E[x_t] + U_r h_{t-1}) \qquad \tilde h_t = \tanh\big(W_h E[x_t] + r_t \odot (U_h h_{t-1})\big)$$
+# $$z_t = \sigma(W_z E[x_t] + U_z h_{t-1}) \qquad h_t = z_t \odot h_{t-1} + (1 - z_t) \odot \tilde h_t$$
 #
+# Biases are omitted. Deviation: as in cuDNN, $r_t$ is applied after the product with $U_h$; in the paper, before it.
 # Letters in shape comments: B batch (text streams), T time (characters), U units, V vocabulary.
 
 # %%
@@ -30,7 +31,7 @@ from common.nn.recurrent_stack import Cell, RecurrentStack
 State = list[list[tf.Tensor]]
 """For each recurrent layer its state tensors, each [B, U]: h of a GRU; h and c of an LSTM."""
 Batch = tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]
-"""inputs int32 [B, T], targets int32 [B, T], mask bool [B, T], is_start bool []"""
+"""inputs int32 [B, T], targets int32 [B, T], mask bool [B, T], is_start bool []: True where the state starts at zero"""
 
 # %% [markdown]
 # ## Step 3: define the model
@@ -42,10 +43,7 @@ Batch = tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]
 
 # %%
 class CharRNN(keras.Model):
-    """Embedding, GRU or LSTM layers with dropout, logits.
-
-    As in cuDNN, and unlike Cho et al., the reset gate is applied after the recurrent product.
-    """
+    """Embedding, GRU or LSTM layers with dropout, logits."""
 
     def __init__(self, vocabulary_size: int, embedding_dim: int, units: int, layers=1, cell: Cell = "gru", dropout=0.0):
         """Create the layers; the arguments are the settings of the same names."""
@@ -64,7 +62,7 @@ class CharRNN(keras.Model):
             state: the state before the first character, from `initial_state` or an earlier call.
             training: whether dropout is applied.
         """
-        hidden, state = self.rnn(ids, state, embedding=self.embedding, training=training)  # B T U
+        hidden, state = self.rnn(ids, state, embedding=self.embedding, training=training)  # embeds first: B T U
         return self.logits(hidden), state  # B T V
 
     def make_decode_step(self) -> Callable[[tf.Tensor, State], tuple[tf.Tensor, State]]:
@@ -90,8 +88,8 @@ class CharRNN(keras.Model):
 
 
 # %% [markdown]
-# The loss is the **cross-entropy**: the mean negative log-likelihood (nll) $-\ln p(x_{t+1})$ of the next character, in
-# nats. Divided by $\ln 2$ it is in bits. Its exponential is the *perplexity*.
+# The loss is the **cross-entropy**: the negative log-likelihood (nll) $-\ln p(x_{t+1})$ of the next character, in nats,
+# averaged over all characters. Divided by $\ln 2$ it is in bits. Its exponential is the *perplexity*.
 
 
 # %%

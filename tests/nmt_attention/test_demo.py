@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from examples.nmt_attention.data import load_corpus
-from examples.nmt_attention.preprocess.tokenizer import SPECIALS, strip_joiners, tokenise
+from examples.nmt_attention.preprocess.tokenizer import SPECIAL_TOKENS, strip_joiners, tokenise
 
 SENTENCES = ["¿Dónde están las niñas?", "el gato viejo no ve la casa.", "Ve.", "La mujer quiere las manzanas rojas."]
 
@@ -46,17 +46,17 @@ def test_every_token_has_its_row_and_every_source_token_its_column(translator):
 def test_an_unknown_word_is_carried_over_from_where_the_model_looked(translator, monkeypatch):
     [[plain]] = translator.translate(["El gato ve la flor."])
     symbols = translator.target_tokenizer.vocabulary.symbols
-    flower, unknown = symbols.index("flower"), SPECIALS.index("<unknown>")
+    flower, unknown = symbols.index("flower"), SPECIAL_TOKENS.index("<unk>")
     table = translator.model.decoder.embedding.embeddings
     before = table.numpy()
     swapped = before.copy()
-    swapped[[flower, unknown]] = swapped[[unknown, flower]]  # now <unknown> is said where flower was
+    swapped[[flower, unknown]] = swapped[[unknown, flower]]  # now <unk> is said where flower was
     table.assign(swapped)
     [[carried]] = translator.translate(["El gato ve la Flórx."])
     [[copied]] = translator.translate(["El gato ve la flor."])
     table.assign(before)
     assert copied.text == plain.text.replace("flower", "flor")
-    assert "<unknown>" not in carried.text
+    assert "<unk>" not in carried.text
 
 
 def test_the_case_of_the_first_letter_follows_the_source(translator):

@@ -46,6 +46,8 @@ def sheet(
 ) -> Image.Image:
     """Return a sheet with the photo and, for each word, the photo with the attention of that word.
 
+    The number beside a word is the largest weight relative to uniform attention.
+
     Args:
         image: the photo.
         words: the words of the caption.

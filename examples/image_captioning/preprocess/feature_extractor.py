@@ -1,7 +1,7 @@
 """Frozen networks of keras.applications, and an extractor that passes on the pixels of drawn scenes.
 
-The image features come from a classifier of `keras.applications`. It is *frozen*, so the features of each photo are
-computed only once: two grids of vectors over the photo.
+The image features come from a classifier of `keras.applications`. It is *frozen*, so the features of each photo, two
+grids of vectors over it, are computed only once. `feature_store.py` keeps them in files under `--features-dir`.
 
 The last layer is best at *what* is there, but not at *where*: in MobileNetV2 a changed patch of 32 x 32 pixels
 changes nearly half of its 7 x 7 cells. A middle layer (`block_13_expand_relu`, 14 x 14 cells) is more precise. So

@@ -1,4 +1,4 @@
-"""Frozen features of photos in sharded float16 files: bounded memory, resumable, read back row by row.
+"""Frozen features of photos in sharded files: bounded memory, resumable, read back row by row.
 
 The features of all photos together may be far larger than memory: 64 cells of 2,048 numbers for each photo. They are
 computed shard by shard (256 photos), and a shard appears on disk by a rename once it is complete: after a kill only
@@ -57,7 +57,7 @@ class FeatureStore:
     def read(self, rows: np.ndarray) -> np.ndarray:
         """Return the features of the photos in `rows`, [len(rows), *shape].
 
-        Plain reads, not a memory map: of that every page touched would count as memory of this process.
+        Plain reads, not a memory map: every page of it that is touched would count as memory of this process.
 
         Raises:
             UserError: a file is shorter than it was when it was checked.
@@ -103,7 +103,7 @@ class FeatureStore:
 def extract_features(
     photos: Sequence[Photo], extractor: FeatureExtractor, features_dir: Path, skipped: SkippedExamples
 ) -> tuple[FeatureStore, list[int]]:
-    """Compute the features of photos with digests, except those that an earlier run has left.
+    """Compute and store the features of photos, except those that an earlier run has left.
 
     Args:
         photos: the photos; their order and contents are part of the key under which the features are kept.

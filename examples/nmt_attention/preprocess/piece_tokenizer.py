@@ -14,7 +14,7 @@ import numpy as np
 
 from common.data.pieces import SPACE, cut, learn_subwords
 from common.data.vocabulary import Vocabulary
-from examples.nmt_attention.preprocess.tokenizer import SPECIALS, UNKNOWN
+from examples.nmt_attention.preprocess.tokenizer import SPECIAL_TOKENS, UNKNOWN
 
 
 class PieceTokenizer:
@@ -25,7 +25,7 @@ class PieceTokenizer:
         self.vocabulary, self.kind = vocabulary, kind
         self.prefix = SPACE if kind == "subwords" else ""  # the first word of a sentence has the pieces of any other
         self.tokens_per_word = 5 if kind == "characters" else 3
-        self._pieces = frozenset(vocabulary.symbols[len(SPECIALS) :])
+        self._pieces = frozenset(vocabulary.symbols[len(SPECIAL_TOKENS) :])
         self.max_length = max(map(len, self._pieces), default=1)
 
     @classmethod
@@ -44,7 +44,7 @@ class PieceTokenizer:
         if kind == "subwords":
             learnt = learn_subwords(sentences, min(size, len(counts) + len(sentences) // 2))
             pieces = characters | {piece for piece in learnt if characters.issuperset(piece)}
-        return cls(Vocabulary([*SPECIALS, *sorted(pieces)]), kind)
+        return cls(Vocabulary([*SPECIAL_TOKENS, *sorted(pieces)]), kind)
 
     def __len__(self) -> int:
         """Return the number of tokens, V, the special ones included."""

@@ -1,7 +1,7 @@
 """Step 2, continued: sentences to tokens and back without loss, truecasing, and tokens to ids.
 
-A sentence is split into words and punctuation marks. A mark keeps on which side it **joins** its neighbour without a
-space, written as OpenNMT's joiner `￭`, so that the sentence can be restored exactly:
+A sentence is split into words and punctuation marks. A mark that touches its neighbour without a space gets OpenNMT's
+**joiner** `￭` on that side, so that the sentence can be restored exactly:
 
 ```
 ¿Está aquí?        ->  ¿￭  está  aquí  ￭?
@@ -25,7 +25,7 @@ from common.data.vocabulary import Vocabulary
 
 JOINER = "￭"
 PAD, UNKNOWN, START, END = range(4)
-SPECIALS = ["<pad>", "<unknown>", "<start>", "<end>"]  # no token looks like these: < and > are tokens of their own
+SPECIAL_TOKENS = ["<pad>", "<unk>", "<start>", "<end>"]  # no token looks like these: < and > are tokens of their own
 # Letters, vowel signs and accents, digits, and the joiners inside Persian and Hindi words.
 _LETTERS = "\\p{L}\\p{M}\\p{N}_\u200c\u200d"
 _WORD, _MARK = f"([{_LETTERS}])", f"([^{_LETTERS} ￭\ue000\ue001])"
@@ -45,7 +45,7 @@ _OWN_SIGNS = str.maketrans("￭▁\ue000\ue001", "■■■■")
 
 
 def clean(text: str) -> str:
-    """Return a sentence in Unicode NFC with single spaces between its parts: the form in which nothing is lost."""
+    """Return a sentence in Unicode NFC with single spaces; signs that are used here, such as the joiner, become ■."""
     return " ".join(normalise(text).translate(_OWN_SIGNS).split())
 
 
@@ -86,7 +86,7 @@ class WordTokenizer:
 
     @classmethod
     def build(cls, sentences: Sequence[str], min_count: int) -> "WordTokenizer":
-        """Return a tokenizer of the tokens that occur at least `min_count` times in `sentences`."""
+        """Return a tokenizer of the tokens that occur at least `min_count` times in `sentences`; others are <unk>."""
         tokenised = [tokenise(sentence) for sentence in sentences]
         firsts = [first_word(tokens) for tokens in tokenised]
         elsewhere = Counter(
@@ -101,7 +101,7 @@ class WordTokenizer:
                 lower = lower_first(tokens[first])
                 counts[lower if elsewhere[lower] >= elsewhere[tokens[first]] else tokens[first]] += 1
         ranked = sorted(counts, key=lambda token: (-counts[token], token))
-        return cls(Vocabulary([*SPECIALS, *(token for token in ranked if counts[token] >= min_count)]))
+        return cls(Vocabulary([*SPECIAL_TOKENS, *(token for token in ranked if counts[token] >= min_count)]))
 
     def __len__(self) -> int:
         return len(self.vocabulary)

@@ -7,7 +7,7 @@ from common.data.vocabulary import Vocabulary
 from examples.nmt_attention.data import build_tokenizer, load_tokenizer
 from examples.nmt_attention.download.toy_grammar import tiny_pairs
 from examples.nmt_attention.preprocess.piece_tokenizer import PieceTokenizer
-from examples.nmt_attention.preprocess.tokenizer import SPECIALS, UNKNOWN, clean
+from examples.nmt_attention.preprocess.tokenizer import SPECIAL_TOKENS, UNKNOWN, clean
 from tests.nmt_attention.preprocess.test_tokenizer import SENTENCES
 
 CHINESE = ["我喜欢猫。", "你看见苹果。", "他们 在 家。"] * 5
@@ -37,13 +37,13 @@ def test_frequent_words_are_one_subword_and_new_ones_are_several():
 
 def test_subwords_are_limited_in_number_and_length_and_the_same_each_time():
     tokenizer = build_tokenizer(SPANISH, "subwords", 1, 60)
-    assert len(tokenizer) <= 60 + len(SPECIALS) and tokenizer.max_length <= MAX_PIECE_LENGTH
+    assert len(tokenizer) <= 60 + len(SPECIAL_TOKENS) and tokenizer.max_length <= MAX_PIECE_LENGTH
     again = build_tokenizer(SPANISH, "subwords", 1, 60)
     assert again.vocabulary.symbols == tokenizer.vocabulary.symbols
 
 
 def test_the_longest_piece_is_taken():
-    tokenizer = PieceTokenizer(Vocabulary([*SPECIALS, "a", "b", "ab", "abab", "bab"]), "characters")
+    tokenizer = PieceTokenizer(Vocabulary([*SPECIAL_TOKENS, "a", "b", "ab", "abab", "bab"]), "characters")
     draw = random.Random(1)
     for _ in range(200):
         text = "".join(draw.choice("ab") for _ in range(draw.randrange(1, 12)))

@@ -5,7 +5,7 @@ import pytest
 from common.data.vocabulary import Vocabulary
 from examples.nmt_attention.preprocess import tokenizer
 from examples.nmt_attention.preprocess.tokenizer import (
-    SPECIALS,
+    SPECIAL_TOKENS,
     UNKNOWN,
     WordTokenizer,
     capitalise_like,
@@ -21,7 +21,7 @@ SENTENCES = [
     "¡¡Sí, claro!!",
     "I don't know... It's Tom's, isn't it?!",
     "rock'n'roll’s well-known x_y — 1,000.50 €",
-    '"\'Tis <unknown>," he said; (a) [b] {c} #1 & 50% a/b',
+    '"\'Tis <unk>," he said; (a) [b] {c} #1 & 50% a/b',
     "🙂🙂 日本語。 Ça va ? l’été",
     "'",
     "a",
@@ -71,10 +71,10 @@ def test_a_form_that_only_ever_stands_first_is_taken_in_lower_case(words):
 
 
 def test_rare_words_are_unknown_and_padding_comes_first(words):
-    assert words.vocabulary.symbols[:4] == SPECIALS
+    assert words.vocabulary.symbols[:4] == SPECIAL_TOKENS
     assert list(words.encode(["quiero", "nunca"]) == UNKNOWN) == [False, True]
     few = WordTokenizer.build(["a b", "c b", "d b"], min_count=2)
-    assert few.vocabulary.symbols == [*SPECIALS, "b"]
+    assert few.vocabulary.symbols == [*SPECIAL_TOKENS, "b"]
 
 
 def test_a_saved_vocabulary_keeps_the_case_of_words(words, tmp_path):
