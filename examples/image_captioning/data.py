@@ -11,7 +11,8 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -93,13 +94,22 @@ class PhotoSet:
     rows: np.ndarray
     """int64 [photos], the row of each in the store"""
     store: FeatureStore
+    mirrored: FeatureStore | None = None
+    """the features of the mirrored photos, if there are any"""
 
     def __len__(self) -> int:
         return len(self.photos)
 
-    def read(self, photos: np.ndarray) -> np.ndarray:
-        """Return the features of the photos of these indices: float16 [B, L C + M D], or pixels uint8 [B, S, S, 3]."""
-        return self.store.read(self.rows[photos])
+    def read(self, photos: np.ndarray, use_mirrored: np.ndarray | None = None) -> np.ndarray:
+        """Return the features of the photos of these indices: float16 [B, L C + M D], or pixels uint8 [B, S, S, 3].
+
+        Where `use_mirrored`, bool [B], is True, they are those of the mirrored photo.
+        """
+        rows = self.rows[photos]  # B
+        features = self.store.read(rows)
+        if use_mirrored is not None and use_mirrored.any():
+            features[use_mirrored] = self.mirrored.read(rows[use_mirrored])
+        return features
 
     def captions(self) -> list[list[list[str]]]:
         """Return the tokenised captions of each photo."""
@@ -112,8 +122,11 @@ def load_split(
     extractor: FeatureExtractor,
     features_dir: Path | None,
     max_skipped: float = 0.05,
+    mirror: bool = False,
 ) -> PhotoSet:
     """Return the photos of a split with their features, computed unless an earlier run has done so.
+
+    With `mirror`, the features of the mirrored photos are there as well.
 
     Raises:
         UserError: there are none, or more than the fraction `max_skipped` cannot be decoded.
@@ -122,9 +135,13 @@ def load_split(
     if not photos:
         raise UserError(f"no photo for {split}; use more photos, or say in captions.json which are for {split}")
     skipped = SkippedExamples()
-    store, rows = extract_features(photos, extractor, features_dir or derived_dir() / "features", skipped)
+    features_dir = features_dir or derived_dir() / "features"
+    store, rows = extract_features(photos, extractor, features_dir, skipped)
     skipped.report(len(photos), f"photos for {split}", max_skipped)
-    return PhotoSet([photos[row] for row in rows], np.array(rows), store)
+    mirrored = None
+    if mirror:
+        mirrored, _ = extract_features(photos, replace(extractor, mirror=True), features_dir, SkippedExamples())
+    return PhotoSet([photos[row] for row in rows], np.array(rows), store, mirrored)
 
 
 def data_fingerprint(photos: Sequence[Photo], extractor: FeatureExtractor) -> dict[str, Any]:
@@ -161,11 +178,15 @@ class CaptionBatches:
             mask bool [B, T]): inputs are <start> and the words, targets the words and <end>; the mask is False on
             padding.
         """
-        return batches_of(length_buckets(self.lengths, self.batch_size, seed, epoch), self._make_batch)
+        buckets = length_buckets(self.lengths, self.batch_size, seed, epoch)
+        return batches_of(buckets, partial(self._make_batch, epoch=epoch))
 
-    def _make_batch(self, examples: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+    def _make_batch(self, examples: tf.Tensor, epoch: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
         longest = tf.reduce_max(tf.gather(tf.constant(self.lengths), examples)) + 1
         ids = tf.gather(self._ids, examples)[:, :longest]  # B T+1
-        source = tf.numpy_function(self.photos.read, [tf.gather(self._numbers, examples)], self.photos.store.dtype)
+        photos = [tf.gather(self._numbers, examples)]
+        if self.photos.mirrored:  # a caption sees its photo as it is in one epoch and mirrored in the next
+            photos.append((tf.cast(examples, tf.int64) + epoch) % 2 == 1)
+        source = tf.numpy_function(self.photos.read, photos, self.photos.store.dtype)
         source.set_shape([None, *self.photos.store.shape])
         return source, ids[:, :-1], ids[:, 1:], ids[:, 1:] != PAD

@@ -56,8 +56,8 @@ def load_data(config: Config) -> Data:
     photos = load_photos(config.data, config.images, config.data_dir, config.encoding, config.max_skipped)
     extractor = load_extractor(config.encoder, config.encoder_weights)
     train, validation = (
-        load_split(photos, split, extractor, config.features_dir, config.max_skipped)
-        for split in ("train", "validation")
+        load_split(photos, split, extractor, config.features_dir, config.max_skipped, mirror=mirror)
+        for split, mirror in (("train", config.mirror), ("validation", False))
     )
     captions = [words for of_photo in train.captions() for words in of_photo]
     warn_of_cut_captions([len(words) for words in captions], config.max_length)

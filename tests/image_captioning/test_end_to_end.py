@@ -15,7 +15,7 @@ def command(*arguments):
 
 def test_photos_of_ones_own_go_through_a_frozen_network(album, tmp_path, capsys):
     small = ["--units", 16, "--embedding-dim", 8, "--attention-units", 8, "--epochs", 1, "--min-count", 1]
-    frozen = ["--encoder-weights", "random", "--features-dir", tmp_path / "features"]
+    frozen = ["--encoder-weights", "random", "--features-dir", tmp_path / "features", "--mirror"]
     run = RunDirectory(tmp_path / "run")
     assert command("train", "--data", album, "--run-dir", run.path, *small, *frozen) == 0
     assert "9 photos with 18 captions to train on, 3 photos to validate" in capsys.readouterr().out
@@ -25,7 +25,7 @@ def test_photos_of_ones_own_go_through_a_frozen_network(album, tmp_path, capsys)
         "samples/epoch_0001.png", "figures/learning_curve.png", "figures/training.gif", "figures/caption_1.png",
         "tensorboard/words_vectors.tsv",
     } <= names  # fmt: skip
-    assert len(list((tmp_path / "features").rglob("*.features"))) == 2
+    assert len(list((tmp_path / "features").rglob("*.features"))) == 3  # train, train mirrored, validation
 
     assert command("evaluate", "--run", run.path, "--features-dir", tmp_path / "features") == 0
     assert "beam bleu_4" in capsys.readouterr().out and "bleu 4" in run.report.read_text()

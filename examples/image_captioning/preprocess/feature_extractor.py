@@ -56,6 +56,8 @@ class FeatureExtractor:
     """maps images to the middle layer [B, R, R, C] and the last one [B, Q, Q, D]; its batch norm is fused"""
     base: keras.Model | None = None
     """the network as published, without its top"""
+    mirror: bool = False
+    """whether images are mirrored first, left to right"""
 
     @property
     def grids(self) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -82,7 +84,7 @@ class FeatureExtractor:
         for weight in self.network.get_weights() if self.network else ():
             digest.update(np.ascontiguousarray(weight))
         kept = "x".join(map(str, self.shape))
-        return f"{self.name}-{self.image_size}-{kept}-{digest.hexdigest()[:16]}"
+        return f"{self.name}-{self.image_size}-{kept}-{digest.hexdigest()[:16]}{'-mirrored' * self.mirror}"
 
     def __call__(self, pixels: tf.Tensor) -> tf.Tensor:
         """Map pixels, uint8 [B, S, S, 3], to features [B, *shape]; compiled."""
@@ -95,6 +97,7 @@ class FeatureExtractor:
 
     def extract(self, pixels: tf.Tensor) -> tf.Tensor:
         """Map pixels to features, for use inside another graph."""
+        pixels = tf.reverse(pixels, axis=[2]) if self.mirror else pixels  # B S S 3
         if self.network is None:
             return pixels
         layers = self.network(tf.cast(pixels, tf.float32) / 127.5 - 1, training=False)  # both networks want ±1

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -22,6 +24,13 @@ def test_what_is_kept_is_the_middle_layer_and_the_last_one_end_to_end(extractor)
     middle, last = keras.Model(extractor.base.input, outputs)(pixels / 127.5 - 1, training=False)
     flat = np.concatenate([np.reshape(layer, (2, -1)) for layer in (middle, last)], axis=1)
     np.testing.assert_allclose(kept, flat, atol=2e-3)
+
+
+def test_features_of_mirrored_images_have_a_key_of_their_own(extractor):
+    pixels = np.random.default_rng(1).integers(255, size=(2, 224, 224, 3), dtype=np.uint8)
+    mirrored = replace(extractor, mirror=True)
+    np.testing.assert_array_equal(mirrored(pixels), extractor(pixels[:, :, ::-1]))
+    assert mirrored.key != extractor.key
 
 
 def test_a_layer_too_fine_is_averaged():
