@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from types import ModuleType
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -87,6 +88,30 @@ def compiled(step: Callable, batches: tf.data.Dataset) -> Callable[[tuple], obje
     return lambda batch: [float(value) for value in graph(batch).values()]
 
 
+def of_example(
+    train: ModuleType,
+    config: Any,
+    model: keras.Model,
+    batches: Callable[[int], tf.data.Dataset],
+    held_out: tf.data.Dataset,
+) -> Learner:
+    """Return the model of an example with the optimizer and the schedule of its module `train`."""
+    schedule = train.build_schedule(config, ALL_STEPS)
+    model.compile(train.build_optimizer(config, schedule))
+    model.optimizer.build(model.trainable_variables)
+    step = compiled(model.train_step, batches(0))
+    return Learner(step, batches, lambda: trainer.evaluate(model, held_out)["loss"], schedule)
+
+
+def mean_nll(losses: Callable[[tuple], tuple[tf.Tensor, tf.Tensor]], held_out: tf.data.Dataset) -> float:
+    """Return the mean of the nll [B, T] where the mask is not 0; `losses` computes both for a batch."""
+    total, count = 0.0, 0.0
+    for batch in held_out:
+        nll, mask = losses(*batch)  # B T
+        total, count = total + float(tf.reduce_sum(nll * mask)), count + float(tf.reduce_sum(mask))
+    return total / count
+
+
 def text_generation(data_dir: Path | None) -> dict[str, Learner]:
     """Return the example and the public tutorial of character RNNs: nats per character of the validation text."""
     from examples.text_generation import train as here
@@ -96,15 +121,10 @@ def text_generation(data_dir: Path | None) -> dict[str, Learner]:
     config = PRESETS["quick"]
     corpus = load_corpus(config.data, config.window, **config.corpus(), data_dir=data_dir)
     trainer.set_seed_and_precision(config.seed, fast_precision().name)
-    schedule = here.build_schedule(config, ALL_STEPS)
     model = here.build_model(config, len(corpus.vocabulary))
-    model.compile(here.build_optimizer(config, schedule))
-    model.optimizer.build(model.trainable_variables)
     batches = partial(training_batches, corpus.train, config.batch_size, config.window, config.seed)
     validation = contiguous_batches(corpus.validation, VALIDATION_STREAMS, config.window)
-    mine = Learner(
-        compiled(model.train_step, batches(0)), batches, lambda: trainer.evaluate(model, validation)["loss"], schedule
-    )
+    mine = of_example(here, config, model, batches, validation)
     return {HERE: mine, "public tutorial": text_tutorial(corpus.train, corpus.validation, len(corpus.vocabulary))}
 
 
@@ -138,15 +158,9 @@ def nmt_attention(data_dir: Path | None) -> dict[str, Learner]:
     sizes = tuple(map(len, tokenizers))
     pairs, validation = (EncodedPairs(part, *tokenizers) for part in (corpus.train, corpus.validation))
     trainer.set_seed_and_precision(config.seed, fast_precision().name)
-    schedule = here.build_schedule(config, ALL_STEPS)
     model = here.build_model(config, *sizes)
-    model.compile(here.build_optimizer(config, schedule))
-    model.optimizer.build(model.trainable_variables)
     batches = partial(pairs.batches, config.batch_size, config.seed)
-    held_out = validation.batches(config.batch_size, seed=0, epoch=0)
-    mine = Learner(
-        compiled(model.train_step, batches(0)), batches, lambda: trainer.evaluate(model, held_out)["loss"], schedule
-    )
+    mine = of_example(here, config, model, batches, validation.batches(config.batch_size, seed=0, epoch=0))
     is_short = (pairs.lengths <= 20).all(axis=1)  # nearly all; the notebook has the 30,000 shortest
     short = EncodedPairs([pair for pair, keep in zip(corpus.train, is_short, strict=True) if keep], *tokenizers)
     return {HERE: mine, "notebook of 2018": translator_2018(short, validation, sizes)}
@@ -162,14 +176,11 @@ def translator_2018(pairs, validation, sizes: tuple[int, int]) -> Learner:
     step, losses = tf.function(model.train_step), tf.function(model.losses, reduce_retracing=True)
     held_out = padded_batches(validation)
 
-    def measure() -> float:
-        total, count = 0.0, 0.0
-        for source, target in held_out:
-            nll, mask = losses(source, target)  # B T
-            total, count = total + float(tf.reduce_sum(nll * mask)), count + float(tf.reduce_sum(mask))
-        return total / count
-
-    return Learner(lambda batch: float(step(batch)["loss"]), lambda epoch: padded_batches(pairs, epoch), measure)
+    return Learner(
+        lambda batch: float(step(batch)["loss"]),
+        lambda epoch: padded_batches(pairs, epoch),
+        lambda: mean_nll(losses, held_out),
+    )
 
 
 def dcgan(data_dir: Path | None) -> dict[str, Learner]:
@@ -209,14 +220,9 @@ def image_captioning(data_dir: Path | None, features_dir: Path | None, encoder_w
         CaptionBatches(photos, data.vocabulary, config.batch_size, config.max_length)
         for photos in (data.train, data.validation)
     )
-    schedule = here.build_schedule(config, ALL_STEPS)
     model = here.build_model(config, len(data.vocabulary), data.extractor)
-    model.compile(here.build_optimizer(config, schedule))
-    model.optimizer.build(model.trainable_variables)
     batches, held_out = partial(train, config.seed), validation(config.seed, 0)
-    mine = Learner(
-        compiled(model.train_step, batches(0)), batches, lambda: trainer.evaluate(model, held_out)["loss"], schedule
-    )
+    mine = of_example(here, config, model, batches, held_out)
     other = captioner_2018(batches, held_out, len(data.vocabulary), data.extractor.grids, config.max_length + 2)
     return {HERE: mine, "notebook of 2018": other}
 
@@ -241,14 +247,11 @@ def captioner_2018(batches, held_out: tf.data.Dataset, words: int, grids: tuple,
         tf.function(model.losses, reduce_retracing=True),
     )
 
-    def measure() -> float:
-        total, count = 0.0, 0.0
-        for features, ids in held_out.map(published):
-            nll, mask = losses(features, ids)  # B T
-            total, count = total + float(tf.reduce_sum(nll * mask)), count + float(tf.reduce_sum(mask))
-        return total / count
-
-    return Learner(lambda batch: float(step(batch)["loss"]), lambda epoch: batches(epoch).map(published), measure)
+    return Learner(
+        lambda batch: float(step(batch)["loss"]),
+        lambda epoch: batches(epoch).map(published),
+        lambda: mean_nll(losses, held_out.map(published)),
+    )
 
 
 UNITS = {

@@ -20,8 +20,8 @@ def apply_gradients(
     gradient of an embedding comes as (row, gradient) pairs, in which a frequent symbol occurs many times; converted to
     a dense tensor, the pairs of a row are summed, as the mathematics means.
 
-    With several replicas, the gradients of their shares are summed before `optimizer.apply_gradients`, which clips them
-    (`global_clipnorm`).
+    `optimizer.apply_gradients` clips the gradients, if it has a `global_clipnorm`. With several replicas, the gradients
+    of their shares are summed first.
     """
     scale = optimizer.scale_loss(tf.ones_like(loss))
     gradients = tape.gradient(loss, variables, output_gradients=scale)

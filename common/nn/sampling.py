@@ -52,7 +52,8 @@ def sample_categorical(
 
     Args:
         logits: float32 [B, V].
-        uniforms: float32 [B], in [0, 1): the cumulative probability of the symbol drawn (inverse transform sampling).
+        uniforms: float32 [B], in [0, 1): the first symbol is drawn whose cumulative probability exceeds it (inverse
+            transform sampling).
         temperature: float32 scalar; below 1 more repetitive, above 1 more random, 0: the likeliest.
         top_k: int32 scalar, see `filter_top_k_top_p`.
         top_p: float32 scalar, see `filter_top_k_top_p`.

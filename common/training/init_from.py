@@ -46,6 +46,7 @@ def inherit_settings(config: Options) -> Options:
     if RunDirectory(config.run_path).config.is_file() and not config.fresh:
         return config
     source = RunDirectory.open(Path(config.init_from), config.EXAMPLE).read_config()
+    # a setting that was left to the data stands with the data
     chosen_by_data = {name: source.data.get(name) for name in config.INHERITED if source.settings.get(name) is None}
     settings = config.from_settings(source.settings | chosen_by_data)
     inherited = {name: getattr(settings, name) for name in config.INHERITED}

@@ -51,8 +51,8 @@ class TrainingState:
     """The progress of training: the part of a checkpoint that is not a variable, as JSON values."""
 
     epochs: Count = 0  # the planned number, 0 before the first session
-    first_epoch: Count = 0  # where the current cycle of the schedule starts: 0, or where a finished run was extended
-    first_step: Count = 0  # the step at that place
+    first_epoch: Count = 0  # at which the current cycle of the schedule starts: 0, or where a finished run was extended
+    first_step: Count = 0  # the step at which it starts
     epoch: Count = 0  # finished epochs, validation included
     batch_in_epoch: Count = 0  # finished batches of the current epoch
     step: Count = 0  # finished batches of all epochs

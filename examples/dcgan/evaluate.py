@@ -101,7 +101,7 @@ def measure_classes(
     Returns:
         The metrics, and the rule by which they were measured.
     """
-    count = min(len(generated), len(images.held_out), len(images.train))
+    count = min(len(generated), len(images.held_out), len(images.train))  # the floor needs as many training images
     floor_indices = np.random.default_rng(EVALUATION_SEED).permutation(len(images.train))[:count]
     features, probabilities = classifier.features(generated[:count])
     real_features, real_probabilities = classifier.features(images.held_out[:count])

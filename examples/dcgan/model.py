@@ -38,7 +38,7 @@ normal = partial(keras.initializers.RandomNormal, stddev=0.02)  # every call giv
 
 
 class Generator(keras.Model):
-    """Map latent vectors to images by transposed (fractionally-strided) convolutions (Radford et al. 2016, figure 1).
+    """Map latents to images by transposed (fractionally-strided) convolutions (Radford et al. 2016, figure 1).
 
     In the paper, `image_size` is 64, `base_channels` 128, and z uniform. Deviations: z is normal; feature maps are
     cropped, so that any image size works; batch norm has momentum 0.9, as Keras' 0.99 lags behind in short runs.
@@ -151,7 +151,7 @@ class DCGAN(AdversarialModel):
 
     def train_step(self, real: tf.Tensor) -> dict[str, tf.Tensor]:
         """Run one training step on real images float32 [B, H, W, C] in [-1, 1]; return the metrics of the batch."""
-        z = self.sample_latents(tf.shape(real)[0])  # B Z
+        z = self.sample_latents(tf.shape(real)[0])  # B Z, N(0, 1), by AdversarialModel
         with tf.GradientTape() as tape_g, tf.GradientTape() as tape_d:
             fake = self.generator(z, training=True)  # B H W C
             real_logits = self.discriminator(real, training=True)  # B 1

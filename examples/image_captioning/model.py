@@ -70,7 +70,8 @@ class DeepOutput(keras.layers.Layer):
 #
 # $$\mathcal{L} = -\frac{1}{N} \sum_t \ln p(y_t) + \lambda \sum_l \left(1 - \sum_t \alpha_{tl}\right)^2$$
 #
-# Deviations: the first term is a mean over words (in the paper a sum), with label smoothing (Szegedy et al. 2016).
+# Deviations: the first term is a mean over words (in the paper a sum), with label smoothing (Szegedy et al. 2016). The
+# input words are the correct previous ones (*teacher forcing*).
 
 
 # %%

@@ -94,7 +94,7 @@ class Config(TrainOptions):
     """The optimizer of all matrices except embeddings; Adam updates the rest. With adam for all, use --learning-rate
     3e-3."""
     learning_rate: Positive = 2e-2
-    """Maximum of Adam's learning rate. Embeddings tolerate a much larger one than matrices."""
+    """Peak of the learning rate, of Adam and of Muon; embeddings, which Adam updates, tolerate a large one."""
     muon_rms_rate: Positive = 0.03
     """Root mean square of the entries of Muon's update, relative to the learning rate. Short runs need a larger one."""
     warmup_steps: CountOrZero = 200

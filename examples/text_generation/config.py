@@ -46,7 +46,8 @@ class Config(TrainOptions):
     batch_size: Width = 64
     """Contiguous text streams in a batch; each step processes the next window of every stream."""
     window: Width = 50
-    """Tokens per step and stream. Gradients flow back this far; the state is carried further."""
+    """Tokens per step and stream: the window of truncated back-propagation. The state goes on to the next window, the
+    gradients do not."""
     embedding_dim: Width = 256
     """Dimension of the embedding of a token."""
     cell: Literal["gru", "lstm"] = "gru"
@@ -60,7 +61,7 @@ class Config(TrainOptions):
     optimizer: Literal["muon", "adam"] = "muon"
     """Optimizer of the matrices of the recurrent layers; Muon needs fewer steps. All other weights use Adam."""
     learning_rate: Positive = 6e-3
-    """Adam's largest learning rate; 2e-3 was chosen with --optimizer adam."""
+    """Peak of the learning rate, of Adam and of Muon. With --optimizer adam use 2e-3."""
     muon_rms_rate: Positive = 0.18
     """Root mean square of the entries of Muon's step, in units of the learning rate; Adam's is about 0.2. The value is
     for 942 steps, three epochs of Shakespeare; a run of N steps multiplies it by sqrt(942 / N)."""

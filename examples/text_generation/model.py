@@ -101,8 +101,8 @@ def cross_entropy(logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
 # %% [markdown]
 # ## Step 4: train
 #
-# Each batch continues the texts of the previous batch, so its initial state is the final state of that batch. No
-# gradient flows into the previous batch (*truncated back-propagation through time*).
+# Each batch continues the texts of the previous one, so it starts from the state in which that one ended. The state is
+# read outside the tape: no gradient flows into the previous batch (*truncated back-propagation through time*).
 
 
 # %%

@@ -74,6 +74,9 @@ def strip_joiners(token: str) -> str:
 # frequent form: `quiero`, but still `Tom` and `I`. In the translation the first letter is a capital again, unless the
 # source starts in lower case. The vocabulary lists its tokens by falling frequency, so it decides which form is more
 # frequent.
+#
+# A tokenizer of yours needs the methods of this class, a branch in `build_tokenizer` and `load_tokenizer` of data.py,
+# and its name in `_KINDS` of config.py.
 class WordTokenizer:
     """The vocabulary of one language, with truecasing by the frequency of its tokens."""
 
