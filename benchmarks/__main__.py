@@ -40,8 +40,8 @@ else uses; what else ran is seen from the load below each table.
 
 
 def write_page() -> None:
-    """Write RESULTS.md from all tables saved."""
-    paths = [RESULTS / f"{part}.json" for part in PARTS]
+    """Write RESULTS.md from all tables saved, those of `benchmarks.learning_curves` last."""
+    paths = [*(RESULTS / f"{part}.json" for part in PARTS), *sorted(RESULTS.glob("learning_curves_*.json"))]
     tables = [Table(**json.loads(path.read_text(encoding="utf-8"))) for path in paths if path.exists()]
     rows = [
         ("goal", "measured", "wanted", "reached"),

@@ -73,9 +73,9 @@ class TrainOptions(Options):
 
     preset: Literal["tiny", "quick", "full"] = "quick"
     """The settings to start from; every other flag changes one of them.
-    tiny: embedded data, no network, about a minute.
+    tiny: embedded data, no network, one to three minutes.
     quick: the real data on a laptop or in Colab, five to twenty minutes.
-    full: the real data and larger models, for a GPU, or for an hour or two of a processor."""
+    full: the real data, larger models or more epochs: from a quarter of an hour to a bit more than an hour."""
     data: str = "tiny"
     """The data set: a name, tfds:NAME from tensorflow-datasets, or a path to your own."""
     data_dir: OrNone[Path] = None

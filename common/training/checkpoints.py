@@ -120,8 +120,8 @@ class Checkpoints:
 
         Args:
             folder: the folder of the checkpoints.
-            parts: variables by name, or a list of variables, such as those of an optimizer. A list must have the same
-                length in a checkpoint.
+            parts: variables by name, or a list of variables, such as those of an optimizer. A checkpoint
+                must hold as many variables of a list as the list has.
         """
         self.folder = Path(folder)
         self._numbered = [part for part, variables in parts.items() if not isinstance(variables, Mapping)]
@@ -136,7 +136,8 @@ class Checkpoints:
 
         Args:
             kind: "latest", "best" or "epoch".
-            step: the number of training steps so far; a checkpoint of this kind and step is replaced.
+            step: the number of training steps so far, for "epoch" of epochs; a checkpoint of this kind and step is
+                replaced.
             state: further state, as JSON values.
             keep: the number of checkpoints of this kind that remain.
 

@@ -28,7 +28,7 @@ from examples.text_generation.data import (
 from examples.text_generation.demo import build_model
 from examples.text_generation.model import TrainableCharRNN
 
-WINDOW = 256  # characters of context at most in the second rule, as others report it
+WINDOW = 256  # tokens of context at most in the second rule, as others report it
 
 
 def evaluate(options: EvaluateOptions, model_class: type[TrainableCharRNN] = TrainableCharRNN) -> dict[str, float]:
@@ -115,7 +115,7 @@ def per_character(metrics: dict[str, float], tokens: float) -> dict[str, float]:
 
 
 def measure(model: TrainableCharRNN, validation: np.ndarray, window: int) -> dict[str, float]:
-    """Return nats and bits per character and perplexity with the state carried, and nats on independent windows."""
+    """Return nats and bits per token and perplexity with the state carried, and nats on independent windows."""
     carried = trainer.evaluate(model, contiguous_batches(validation, VALIDATION_STREAMS, window))["loss"]
     windows = trainer.evaluate(model, independent_windows(validation, VALIDATION_STREAMS, WINDOW))["loss"]
     return {

@@ -1,4 +1,4 @@
-"""Frozen networks of keras.applications, and an extractor that passes on the pixels of drawn scenes.
+"""The features of an image: by a frozen network of keras.applications, or, of drawn scenes, the pixels themselves.
 
 The image features come from a classifier of `keras.applications`. It is *frozen*, so the features of each photo, two
 grids of vectors over it, are computed only once. `feature_store.py` keeps them in files under `--features-dir`.

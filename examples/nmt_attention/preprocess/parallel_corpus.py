@@ -33,7 +33,7 @@ def clean_pairs(
     Args:
         rows: the columns of each row; those not asked for are ignored.
         columns: the numbers, from 1, of the source column and the target column.
-        max_tokens: pairs with a side of more words are left out, however many they are.
+        max_tokens: pairs with a longer side are left out, see `_is_longer`; `max_skipped` does not count them.
         where: the name of the data in messages.
         place: the word for a row in messages, "line" for a file.
         first: the number of the first row in messages.
@@ -66,7 +66,7 @@ def clean_pairs(
 
 
 def _is_longer(text: str, max_tokens: int, kind: str) -> bool:
-    """Return whether a text has more than `max_tokens` words, or as many characters or subwords as they have."""
+    """Return whether a text has more than `max_tokens` words, or the characters or subwords of so many words."""
     if len(text) <= max_tokens:
         return False
     if len(text) > MAX_CHARACTERS_PER_TOKEN * max_tokens:
