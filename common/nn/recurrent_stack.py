@@ -23,8 +23,8 @@ class RecurrentStack(keras.layers.Layer):
 
         h_t = RNN(E[x_t], h_{t-1})        and for each further layer        h'_t = RNN(dropout(h_t), h'_{t-1})
 
-    The outputs of the last layer get dropout as well. There is none from one step to the next within a layer (Zaremba et
-    al. 2014, arXiv:1409.2329).
+    The outputs of the last layer get dropout as well. There is none from one step to the next within a layer (Zaremba
+    et al. 2014, arXiv:1409.2329).
 
     All inputs of the first layer are rows of the embedding E. So its V rows are projected to the gates once, W E + b,
     and not the B T inputs, if the layer is one of `common.nn.recurrent` and is fast. The results are the same.
