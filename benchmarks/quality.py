@@ -106,22 +106,21 @@ def read_run(path: Path) -> Record:
         round(rows[-1]["seconds"] / 60, 1),
         evaluation.metrics,
         evaluation.split,
-        f"{hardware['cores']} cores of {hardware['processor']} ({hardware.get('features', '')}), "
+        f"{hardware['cores']} core{'s' * (hardware['cores'] != '1')} of {hardware['processor']} "
+        f"({hardware.get('features', '')}), "
         f"TensorFlow {config.versions['tensorflow']}",
         config.created[:10],
     )
 
 
 def flags_of(example: str, settings: Mapping[str, Any]) -> str:
-    """Return the flags of `train` that give these settings, apart from seed, precision and paths."""
-    preset = PRESETS[example][settings["preset"]]
-    changed = {name: value for name, value in settings.items() if name not in NOT_NAMED}
-    flags = [
-        f"--{name.replace('_', '-')} {value}"
-        for name, value in changed.items()
-        if value != getattr(preset, name) and value is not None
-    ]
-    return " ".join([f"--preset {settings['preset']}", *sorted(flags)])
+    """Return the fewest flags of `train` that give these settings, apart from seed, precision and paths."""
+    named = {name: value for name, value in sorted(settings.items()) if name not in NOT_NAMED and value is not None}
+    commands = []
+    for name, preset in PRESETS[example].items():
+        changed = {flag: value for flag, value in named.items() if value != getattr(preset, flag)}
+        commands.append([f"--preset {name}", *(f"--{flag.replace('_', '-')} {changed[flag]}" for flag in changed)])
+    return " ".join(min(commands, key=len))
 
 
 def table(example: str, records: Iterable[Record]) -> str:

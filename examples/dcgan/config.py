@@ -17,7 +17,7 @@ class Config(TrainOptions):
     """Train a generator and a discriminator against each other, or resume the run found in --run-dir.
 
     - A first run, without network access: train --preset tiny
-    - Handwritten digits: train
+    - Handwritten digits, nine minutes on 2 cores: train; better, in less than an hour: train --preset full
     - Your own pictures: train --data my_pictures --image-size 64 --run-dir runs/mine
     """
 
@@ -101,7 +101,7 @@ def format_size(height: int, width: int) -> int | str:
 PRESETS = {
     "quick": Config(),  # the defaults above
     "tiny": Config(preset="tiny", data="tiny", precision="float32", epochs=16, batch_size=32, ema_decay=0.99),
-    "full": Config(preset="full", epochs=100, base_channels=128),
+    "full": Config(preset="full", epochs=20, base_channels=64),
 }
 
 
