@@ -133,6 +133,8 @@ def _expand(cell: NotebookNode) -> Iterator[NotebookNode]:
 def source_cells(module: str, names: list[str]) -> Iterator[NotebookNode]:
     """Yield the definitions of `names` in `module`, each below the markdown that stands above it in the module.
 
+    Markdown above the imports belongs to the first definition. The module's title is left out.
+
     Raises:
         ValueError: a name is not defined there.
     """
@@ -141,16 +143,19 @@ def source_cells(module: str, names: list[str]) -> Iterator[NotebookNode]:
     wanted = {*names}
     for part in jupytext.reads(text, fmt="py:percent").cells:
         if part.cell_type == "markdown":
+            part.source = re.sub(r"^# .*\n*", "", part.source)
             part.source = re.sub(r"^#", "##", part.source, flags=re.MULTILINE)  # below the lesson's own headings
             above.append(new_markdown_cell(part.source))
             continue
-        found = [(name, node) for node in ast.parse(part.source).body for name in _names(node) if name in wanted]
+        body = ast.parse(part.source).body
+        found = [(name, node) for node in body for name in _names(node) if name in wanted]
         if found:
             yield from above
             for code in _joined(piece for _, node in found for piece in _pieces(part.source.splitlines(), node)):
                 yield new_code_cell(code)
             wanted -= {name for name, _ in found}
-        above = []
+        if any(map(_names, body)):
+            above = []
     if wanted:
         raise ValueError(f"{module}: no definition of {', '.join(sorted(wanted))}")
 

@@ -27,11 +27,11 @@ from examples.dcgan.feature_maps import Size, feature_map_sizes
 from examples.dcgan.metrics.sample_metrics import diversity
 
 # %% [markdown]
-# ## Step 3: the two networks
+# ## The two networks
 #
 # The rules of the paper (section 3): strides instead of pooling; batch norm except at the output of G and the input of
-# D; no hidden dense layers; ReLU and a tanh output in G, LeakyReLU of slope 0.2 in D; weights from $N(0, 0.02^2)$. Its
-# kernels are 5 x 5, here 4 x 4: a size that the stride of 2 divides avoids checkerboard patterns (Odena et al. 2016).
+# D; no dense layer but the first of G and the last of D; ReLU and a tanh output in G, LeakyReLU of slope 0.2 in D;
+# weights from $N(0, 0.02^2)$. Kernels are 4 x 4, not 5 x 5, against checkerboard patterns (Odena et al. 2016).
 
 # %%
 normal = partial(keras.initializers.RandomNormal, stddev=0.02)  # every call gives an initializer with its own seed
@@ -60,7 +60,7 @@ class Generator(keras.Model):
         x = self.reshape(self.project(z))  # B 4 4 128
         for norm, layer, (h, w) in zip(self.norms, [*self.upsample, self.output_layer], self.sizes, strict=True):
             x = tf.nn.relu(norm(x, training=training))  # B h w c
-            x = layer(x)[:, :h, :w]  # B 7 7 64, B 14 14 32, B 28 28 1
+            x = layer(x)[:, :h, :w]  # doubled, and cropped if that is too large: B 7 7 64, B 14 14 32, B 28 28 1
         return tf.tanh(x)  # B H W C
 
 
@@ -100,7 +100,7 @@ def downsample(filters: int, **options) -> keras.layers.Layer:
 #
 # D minimises the negative of the objective. G would minimise $\log(1 - D(G(z)))$, but its gradient vanishes when D
 # rejects fakes confidently. So G minimises the *non-saturating* loss $-\log D(G(z))$ (Goodfellow et al., section 3). An
-# untrained D gives about 0.5 for every image: the losses start a little above $2 \ln 2 = 1.386$ and $\ln 2 = 0.693$.
+# untrained D gives about 0.5 for every image: the losses start near $2 \ln 2 = 1.386$ and $\ln 2 = 0.693$.
 
 
 # %%
@@ -123,7 +123,7 @@ def generator_loss(fake_logits: tf.Tensor) -> tf.Tensor:
 
 
 # %% [markdown]
-# ## Step 4: train
+# ## The training step
 #
 # Both tapes record the same forward pass, and each gives the gradients of one loss for the weights of one network. (In
 # Algorithm 1 of Goodfellow et al., D is updated first, then G with new z.) The published images come from the **EMA

@@ -20,7 +20,8 @@
 # ## Settings
 #
 # `tiny` are drawn digits, without a download. `quick` is MNIST, 60,000 handwritten digits: nine minutes on two
-# processor cores. All settings and their reasons are in `examples/dcgan/config.py`; any of them can be changed here.
+# processor cores; `full`, larger networks, takes less than an hour. All settings and their reasons are in
+# `examples/dcgan/config.py`; any of them can be changed here.
 
 # %%
 """The lesson of DCGAN; `make notebooks` composes the notebook from it."""
@@ -48,20 +49,23 @@ for real in training_batches(images.train, 32, config.seed, epoch=0).take(1):
     print(f"a batch: {real.shape}, {real.dtype.name}, from {real.numpy().min():.0f} to {real.numpy().max():.0f}")
 grid(to_bytes(real).numpy(), columns=16, scale=2)
 
+# %% [markdown]
+# ## Step 3: the model
+
 # %%
 from functools import partial
 
 import keras
 import tensorflow as tf
 
-from common.app.lesson import method_of
-from common.nn.adversarial import AdversarialModel
+from common.app.lesson import method_of  # continues a class in a later cell
+from common.nn.adversarial import AdversarialModel  # compile with two optimizers, build_weights, sample_latents
 from common.nn.batch_norm import BatchNormalization  # Keras', over the examples of all devices
-from common.nn.ema import ExponentialMovingAverage
-from common.nn.gradients import apply_gradients
+from common.nn.ema import ExponentialMovingAverage  # of a network's weights, over the training steps
+from common.nn.gradients import apply_gradients  # tape.gradient and optimizer.apply_gradients
 from common.nn.replicas import batch_mean  # tf.reduce_mean over the examples of all devices
 from examples.dcgan.feature_maps import Size, feature_map_sizes  # 28 x 28: 28, 14, 7, 4
-from examples.dcgan.metrics.sample_metrics import diversity
+from examples.dcgan.metrics.sample_metrics import diversity  # do the images of a batch differ? (see below)
 
 # %% tags=["source"]
 from examples.dcgan.model import Discriminator, Generator, downsample, normal, upsample
@@ -73,8 +77,7 @@ from examples.dcgan.model import cross_entropy, discriminator_loss, generator_lo
 # ### Check the untrained networks
 #
 # The discriminator gives a *logit* for each image; the sigmoid of the logit is the probability that the image is real.
-# Before training all probabilities are near 0.5. So the discriminator's loss is near $2 \ln 2 = 1.386$ and the
-# generator's near $\ln 2 = 0.693$. Check this whenever you change a network.
+# Both losses should be near the values above. Check this whenever you change a network.
 
 # %%
 _, *image_size, channels = images.train.shape
@@ -93,7 +96,9 @@ from examples.dcgan.model import DCGAN
 # ### Run one training step
 #
 # The tape gives the gradient of the loss with respect to each weight of the discriminator. No layer should have a norm
-# of nearly 0. The model then needs an optimizer for each network; after one step it returns the metrics of the batch.
+# of nearly 0, except the last bias, on which real and fake images pull in opposite directions. The model then needs an
+# optimizer for each network; after one step it returns the metrics of the batch. In training, batch norm uses the
+# batch, so the losses differ from those above.
 
 # %%
 with tf.GradientTape() as tape:
@@ -113,11 +118,12 @@ for name, value in model.train_step(real).items():
     print(f"{name:<20} {float(value):.3f}")
 
 # %% [markdown]
-# ## Train
+# ## Step 4: train
 #
 # `train` builds the model as above and runs all epochs. After each it prints both losses, the accuracy of the
-# discriminator on real and on fake images, and the diversity. The losses need not fall, because the networks are
-# opponents.
+# discriminator on real and on fake images, and the *diversity*: the mean distance of a generated image to the nearest
+# other one of its batch, relative to that of real images; 1 is ideal. The losses need not fall, because the networks
+# are opponents.
 
 # %%
 from IPython.display import Image as Picture
@@ -134,8 +140,8 @@ run = train(config, DCGAN)
 display(Picture(filename=run.figures / "training.gif"))
 
 # %% [markdown]
-# Losses, accuracies and diversity by epoch. Beyond the dotted lines the discriminator dominates (middle), or the images
-# repeat each other (right).
+# Losses, accuracies and diversity by epoch. Above the dotted line in the middle the discriminator dominates. Below that
+# on the right the images repeat each other, here in the first epochs.
 
 # %%
 display(Picture(filename=run.figures / "learning_curve.png"))
@@ -162,7 +168,8 @@ display(Picture(filename=run.figures / "interpolation.gif"))
 # `evaluate` trains a classifier of the same digits once, and compares its features of generated and real images. The
 # Frechet distance is small if both sets have the same distribution of features; the floor is that of two sets of real
 # images. The Inception score (Salimans et al. 2016, arXiv:1606.03498), here with this classifier instead of Inception,
-# is at most 10: every image then belongs clearly to one digit, and all digits are equally frequent.
+# is at most 10: every image then belongs clearly to one digit, and all digits are equally frequent. *Novelty* is the
+# mean distance to the nearest training image, relative to that of real images; 0 means copies.
 
 # %%
 from common.app.report import flatten, format_value
@@ -170,6 +177,10 @@ from examples.dcgan.evaluate import evaluate
 
 for name, value in flatten(evaluate(EvaluateOptions(run=run.path, data_dir=config.data_dir), DCGAN)).items():
     print(f"{name:<26} {format_value(value)}")
+
+# %% [markdown]
+# The frequency of each digit, and twelve generated images, each above the training image nearest to it: they are no
+# copies.
 
 # %%
 display(Picture(filename=run.figures / "classes.png"))
@@ -185,13 +196,14 @@ display(Picture(filename=run.figures / "nearest.png"))
 #    discriminator_learning_rate=1e-3, fresh=True)`. What happens to accuracies, losses and diversity?
 #
 #    <details><summary>Result</summary>Both accuracies reach 1.00. The discriminator's loss falls to about 0.03, the
-#    generator's rises to about 5, and diversity stays below 0.5. Adam with `beta_1=0.9` ends much the same.</details>
+#    generator's rises to about 5, and diversity stays below 0.5.</details>
 # 2. **Publish the raw generator**: in `DCGAN.call`, return `self.generator(z)`. How do the samples of successive epochs
 #    differ?
 #
 #    <details><summary>Result</summary>They change two to three times as much from epoch to epoch, because the two
 #    networks circle around the equilibrium.</details>
-# 3. **Latents unlike those of the training**: the next cell scales them by 0.3, 1 and 3. Which images suffer?
+# 3. **Latents unlike those of the training**: the next cell scales them by 0.3, 1 and 3 (one sheet each). Which images
+#    suffer?
 #
 #    <details><summary>Result</summary>Short latents give faint, almost black images; long ones give thick strokes with
 #    specks around them.</details>

@@ -1,5 +1,5 @@
 # %% [markdown]
-# ### Attention over the image
+# ## Attention over the image
 #
 # *Soft* attention (Xu et al. 2015, section 4.2), here additive (Bahdanau et al. 2015, arXiv:1409.0473), compares the
 # hidden state $h_t$ with every cell of the location grid. The **query** is $Q h_t$, the **keys** are $K v_l$, and the
@@ -41,9 +41,9 @@ class GridAttention(keras.layers.Layer):
     def __init__(self, units: int):
         """Create the layers; `units` is A."""
         super().__init__()
-        self.key_projection = keras.layers.Dense(units)  # K
-        self.query_projection = keras.layers.Dense(units, use_bias=False)  # Q
-        self.energy = keras.layers.Dense(1, use_bias=False)  # w
+        self.key_projection = keras.layers.Dense(units, name="key_projection")  # K
+        self.query_projection = keras.layers.Dense(units, use_bias=False, name="query_projection")  # Q
+        self.energy = keras.layers.Dense(1, use_bias=False, name="energy")  # w
 
     def call(self, hidden: tf.Tensor, image: EncoderOutput) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Return z_t in two parts, [B, T, C] and [B, T, U], and weights float32 [B, T, L] for h_t [B, T, U]."""

@@ -47,13 +47,13 @@ class DeepOutput(keras.layers.Layer):
     def __init__(self, vocabulary_size: int, units: int, dropout: float, gate_units: int = 1):
         """Create the layers; the gate has 1 unit as in the paper, or U."""
         super().__init__()
-        self.gate = keras.layers.Dense(gate_units, activation="sigmoid")  # b
-        self.hidden_projection = keras.layers.Dense(units, use_bias=False)  # L_h
-        self.context_projection = keras.layers.Dense(units, use_bias=False)  # L_z
-        self.mean_projection = keras.layers.Dense(units, use_bias=False)  # L_g
-        self.word_projection = keras.layers.Dense(units)  # L_y
+        self.gate = keras.layers.Dense(gate_units, activation="sigmoid", name="gate")  # b
+        self.hidden_projection = keras.layers.Dense(units, use_bias=False, name="hidden_projection")  # L_h
+        self.context_projection = keras.layers.Dense(units, use_bias=False, name="context_projection")  # L_z
+        self.mean_projection = keras.layers.Dense(units, use_bias=False, name="mean_projection")  # L_g
+        self.word_projection = keras.layers.Dense(units, name="word_projection")  # L_y
         small = keras.initializers.VarianceScaling(0.1, "fan_in")  # the loss of the untrained model is close to ln V
-        self.logits = keras.layers.Dense(vocabulary_size, kernel_initializer=small)  # L_o
+        self.logits = keras.layers.Dense(vocabulary_size, kernel_initializer=small, name="logits")  # L_o
         self.dropout = Dropout(dropout)
 
     def call(self, hidden, context, mean_feature, words, training: bool = False) -> tf.Tensor:
@@ -70,8 +70,8 @@ class DeepOutput(keras.layers.Layer):
 #
 # $$\mathcal{L} = -\frac{1}{N} \sum_t \ln p(y_t) + \lambda \sum_l \left(1 - \sum_t \alpha_{tl}\right)^2$$
 #
-# Deviations: the first term is a mean over words (in the paper a sum), with label smoothing (Szegedy et al. 2016). The
-# input words are the correct previous ones (*teacher forcing*).
+# Deviations: the first term is a mean over words (in the paper a sum), with label smoothing (Szegedy et al. 2016); the
+# second is a mean over captions. The input words are the correct previous ones (*teacher forcing*).
 
 
 # %%
@@ -94,8 +94,8 @@ class Captioner(keras.Model):
         self.label_smoothing, self.doubly_stochastic_weight = label_smoothing, doubly_stochastic_weight
         self.image_encoder = image_encoder
         self.attention = GridAttention(attention_units)
-        self.value_projection = keras.layers.Dense(units, activation="relu")  # U
-        self.initial_state = keras.layers.Dense(2 * units, activation="tanh")  # W
+        self.value_projection = keras.layers.Dense(units, activation="relu", name="value_projection")  # U
+        self.initial_state = keras.layers.Dense(2 * units, activation="tanh", name="initial_state")  # W
         unit_normal = keras.initializers.RandomNormal(stddev=1.0)
         self.embedding = keras.layers.Embedding(vocabulary_size, embedding_dim, unit_normal)  # E
         self.lstm = LSTM(units, return_sequences=True)

@@ -9,7 +9,7 @@
 # - BLEU and CIDEr, and whether attention points at what the words name. Good captions alone do not show that.
 #
 # There are five steps: download, preprocess, define the model, train it, use it. As it stands, the notebook trains on
-# scenes of coloured shapes that the code draws, in about two minutes. One word in *Settings* changes that to 8,000
+# scenes of coloured shapes that the code draws, in about a minute. One word in *Settings* changes that to 8,000
 # photos. Model, loss and training step stand here in full: change them, run the cell again, and train again.
 #
 # The paper: Xu et al. 2015, *Show, attend and tell* (arXiv:1502.03044). Attention itself comes from translation
@@ -19,8 +19,8 @@
 # ## Settings
 #
 # `tiny` are drawn scenes. `quick` is Flickr8k, 8,000 photos with five captions each: a download of 1.1 GB, and then
-# twenty minutes on two processor cores. All settings and their reasons are in `examples/image_captioning/config.py`;
-# any of them can be changed here.
+# twenty minutes on two processor cores; `full` also trains on mirrored photos, for twice as long. All settings and
+# their reasons are in `examples/image_captioning/config.py`; any of them can be changed here.
 
 # %%
 """The lesson of image captioning; `make notebooks` composes the notebook from it."""
@@ -65,8 +65,8 @@ for name, ids in (("inputs", inputs[0]), ("targets", targets[0])):
 # %% [markdown]
 # ## Step 3: the model
 #
-# Attention comes first. Shapes in comments: B captions, T words, L and M cells, C and D channels, E embedding, A
-# attention units, U units, V vocabulary.
+# Attention comes first. An image is two grids of features: the *location* features say where things are, the *content*
+# features what they are. For drawn scenes a small CNN computes both from one grid.
 
 # %%
 import math
@@ -103,10 +103,7 @@ from examples.image_captioning.model import Batch, DeepOutput, State
 
 # %% tags=["source"]
 from common.nn.losses import masked_mean, smoothed_cross_entropy
-from examples.image_captioning.model import doubly_stochastic_loss
-
-# %% tags=["source"]
-from examples.image_captioning.model import Captioner
+from examples.image_captioning.model import Captioner, doubly_stochastic_loss
 
 # %% tags=["source"]
 from examples.image_captioning.scene_captioner import AUXILIARY_LOSS_WEIGHT, SceneCaptioner, SmallConvNet
@@ -130,7 +127,7 @@ print(f"loss {masked_mean(nll, mask):.3f}, ln V {math.log(len(vocabulary)):.3f}"
 
 # %% [markdown]
 # Its caption is arbitrary, and its attention is nearly uniform. The number beside each word is the largest weight in
-# multiples of uniform attention.
+# multiples of uniform attention: at 1.2x a map says nothing, however bright it looks.
 
 # %%
 from IPython.display import Image, display
@@ -151,7 +148,7 @@ show(PhotoCaptioner(model, data.extractor, vocabulary, max_length=6), picture)
 # %% [markdown]
 # ### Run one training step
 #
-# These are the gradients of one batch, layer by layer. No norm should be zero or huge.
+# These are the gradients of one batch, layer by layer, without the auxiliary loss. No norm should be zero or huge.
 
 # %%
 with tf.GradientTape() as tape:
@@ -159,11 +156,11 @@ with tf.GradientTape() as tape:
     loss = masked_mean(smoothed_cross_entropy(logits, targets, config.label_smoothing)[0], mask)
 variables = [variable for variable in model.trainable_variables if "auxiliary" not in variable.path]
 for variable, gradient in zip(variables, tape.gradient(loss, variables), strict=True):
-    norm = 0.0 if gradient is None else float(tf.norm(tf.convert_to_tensor(gradient)))
-    print(f"{variable.path:<62} {norm:.4f}")
+    print(f"{variable.path:<62} {tf.norm(tf.convert_to_tensor(gradient)):.1e}")
 
 # %% [markdown]
-# `train_step` does the same and updates the weights. Repeated on a single batch, it must reduce the loss:
+# `train_step` also adds the auxiliary loss, and updates the weights. Repeated on a single batch, it must reduce the
+# loss:
 
 # %%
 from examples.image_captioning.train import build_optimizer, build_schedule, train
@@ -222,8 +219,8 @@ show(captioner, picture)
 
 # %% [markdown]
 # `PhotoCaptioner` uses beam search in compiled code. With `tiny` the model can caption shapes only, so draw a scene:
-# change colour, kind or place, and run the cell again. With photos, use
-# `read_image(Path("/content/mine.jpg")).convert("RGB")`.
+# change colour, kind or place (left, top, right, bottom, of 64 pixels), and run the cell again. Only the words for
+# shapes are expected to point. With photos, use `PIL.Image.open("/content/mine.jpg").convert("RGB")`.
 
 # %%
 from examples.image_captioning.download.toy_scenes import Scene, Shape
@@ -236,7 +233,7 @@ show(captioner, mine.draw())
 #
 # BLEU and CIDEr compare the captions with those that people wrote (here: with all true captions of the scene).
 # `pointing` is the fraction of the words that name a shape for which the largest attention weight lies on that shape;
-# `pointing chance` is what weights at random would reach.
+# `pointing_chance` is what weights at random would reach. The rule of every row is in `evaluation.json` of the run.
 
 # %%
 from common.app.report import flatten, format_value

@@ -1,5 +1,5 @@
 # %% [markdown]
-# ### The captioner of drawn scenes
+# ## The captioner of drawn scenes
 #
 # With drawn scenes the same network is trained from pixels, with a small CNN. They need three changes:
 #
@@ -69,7 +69,7 @@ class SceneCaptioner(Captioner):
         """Create the layers; `settings` are the other arguments of `Captioner`."""
         convolutions = SmallConvNet(image_size)
         super().__init__(vocabulary_size, convolutions, embedding_dim, units, gate_units=units, **settings)
-        self.auxiliary_logits = keras.layers.Dense(vocabulary_size)
+        self.auxiliary_logits = keras.layers.Dense(vocabulary_size, name="auxiliary_logits")
         self.auxiliary_logits.build([None, None, convolutions.channels + embedding_dim])
 
     def call(self, images: tf.Tensor, inputs: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:

@@ -7,7 +7,7 @@ import tensorflow as tf
 from common.nn.attention_gru import weighted_sum
 
 # %% [markdown]
-# ### Attention
+# ## Attention
 #
 # Attention, the *alignment model* of the paper, compares the previous state $s_{t-1}$ of the decoder, the *query*, with
 # the annotation $h_j$ of each source word. The resulting *energies* $e_{tj}$ become *weights* $\alpha_{tj}$, and the

@@ -26,7 +26,7 @@ from examples.nmt_attention.attention import BahdanauAttention
 from examples.nmt_attention.preprocess.tokenizer import PAD, START
 
 # %% [markdown]
-# ### Encoder
+# ## Encoder
 #
 # The encoder is a bidirectional GRU (section 3.2). For each source word it computes an *annotation*, the concatenated
 # states of both directions: $h_j = [\overrightarrow{h}_j; \overleftarrow{h}_j]$.
@@ -53,7 +53,7 @@ class Encoder(keras.layers.Layer):
 
 
 # %% [markdown]
-# ### Decoder
+# ## Decoder
 #
 # Step $t$ attends with the previous state $s_{t-1}$. Then the GRU computes $s_t$, and the output layer $p(y_t)$:
 #
@@ -63,7 +63,7 @@ class Encoder(keras.layers.Layer):
 #
 # Deviations from A.2.2. $s_0$ comes from the mean annotation, not from the first backward state. The deep output is
 # linear, without maxout, reads $s_t$ as equation 4 says (A.2.2 has $s_{t-1}$), and ends in the embedding $E$, of width
-# $m$ (Press and Wolf 2017, arXiv:1608.05859). The GRU differs in details (see `common/nn/attention_gru.py`).
+# $m$ (Press and Wolf 2017, arXiv:1608.05859). Its gates are those of Cho et al. (see `common/nn/attention_gru.py`).
 
 
 # %%
@@ -130,7 +130,7 @@ class Decoder(keras.layers.Layer):
 
 
 # %% [markdown]
-# ### Translator
+# ## Translator
 #
 # In training the decoder receives the correct previous words (*teacher forcing*). The loss is the cross-entropy with
 # label smoothing $\epsilon$ (Szegedy et al. 2016, arXiv:1512.00567), over the $N$ target words without padding:

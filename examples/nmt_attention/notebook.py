@@ -10,7 +10,7 @@
 # - BLEU, the usual metric of translations, on sentences that were held out.
 #
 # There are five steps: download, preprocess, define the model, train it, use it. As it stands, the notebook trains on
-# sentences that a small grammar generates, in about a minute. One word in *Settings* changes that to 118,964 pairs
+# sentences that a small grammar generates, in less than a minute. One word in *Settings* changes that to 118,964 pairs
 # written by people. Model, loss and training step stand here in full: change them, run the cell again, and train again.
 #
 # The paper: Bahdanau, Cho and Bengio 2015, *Neural machine translation by jointly learning to align and translate*
@@ -19,8 +19,9 @@
 # %% [markdown]
 # ## Settings
 #
-# `tiny` is the grammar, without a download. `quick` are the sentences of Tatoeba: ten minutes on two processor cores.
-# All settings and their reasons are in `examples/nmt_attention/config.py`; any of them can be changed here.
+# `tiny` is the grammar, without a download. `quick` are the sentences of Tatoeba: ten minutes on two processor cores;
+# `full`, a model three times as large, takes an hour. All settings and their reasons are in
+# `examples/nmt_attention/config.py`; any of them can be changed here.
 
 # %%
 """The lesson of translation; `make notebooks` composes the notebook from it."""
@@ -44,8 +45,8 @@ from examples.nmt_attention.preprocess.tokenizer import END, PAD, START, tokenis
 
 corpus = load_corpus(config.data, **config.corpus(), data_dir=config.data_dir)
 print(f"pairs: {len(corpus.train):,} to train, {len(corpus.validation):,} to validate, {len(corpus.test):,} to test")
-for sentence in corpus.train[0]:
-    print(f"{sentence} -> {tokenise(sentence)}")
+for text in corpus.train[0]:
+    print(f"{text} -> {tokenise(text)}")
 
 # %% [markdown]
 # Each token gets an id. A batch holds sentences of similar length. Shorter ones are padded with `<pad>`, and each
@@ -62,9 +63,9 @@ for ids, tokenizer in ((source, corpus.source_tokenizer), (targets, corpus.targe
 # %% [markdown]
 # ## Step 3: the model
 #
-# The **encoder** computes a vector for each source word. The **decoder** predicts one target word after the other.
-# **Attention** connects them, and comes first. Shapes in comments: B batch, S source, T target, E embedding, U encoder
-# units, D decoder units, A attention units, V vocabulary.
+# The **encoder** computes a vector, the *annotation*, for each source word. The **decoder** predicts one target word
+# after the other. **Attention** connects them, and comes first. Shapes in comments: B batch, S source, T target, E
+# embedding, U encoder units, D decoder units, A attention units, V vocabulary.
 
 # %%
 from collections.abc import Callable
@@ -86,8 +87,10 @@ from common.nn.tied_logits import TiedLogits  # logits x . e_v / sqrt(E) with th
 tf.get_logger().setLevel("ERROR")  # no warnings that a function is compiled for several models
 
 # %% tags=["source"]
-from common.nn.attention_gru import weighted_sum
 from examples.nmt_attention.attention import BahdanauAttention
+
+# %% tags=["source"]
+from common.nn.attention_gru import weighted_sum
 
 # %% [markdown]
 # Try the layer alone: two sentences, the second with two positions of padding, and a query for each. The layer is
@@ -107,7 +110,7 @@ from examples.nmt_attention.model import Encoder
 # %% [markdown]
 # ### The cell of the decoder
 #
-# The decoder is a GRU whose input is the preceding word and the context, $[E y_{t-1}; c_t]$. With $x = E y_{t-1}$,
+# The decoder is a GRU whose input is the previous word and the context, $[E y_{t-1}; c_t]$. With $x = E y_{t-1}$,
 # $s = s_{t-1}$ and $c = c_t$, the gates $z$ and $r$ and the candidate $n$ are
 #
 # $$z = \sigma(x W_z + c\, C_z + s\, U_z) \qquad r = \sigma(x W_r + c\, C_r + s\, U_r)$$
@@ -213,7 +216,7 @@ display(Image(filename=run.figures / "learning_curve.png"))
 # %% [markdown]
 # ## Step 5: translate
 #
-# In training the decoder receives the correct preceding words. To translate, it receives its own. **Greedy search**
+# In training the decoder receives the correct previous words. To translate, it receives its own. **Greedy search**
 # takes the most likely word at each step until `<end>`:
 
 # %%
@@ -235,7 +238,7 @@ def greedy(sentence):
         print(f"{word:<10} p {tf.nn.softmax(logits)[0, ids[-1]]:.3f}  attends to {tokens[tf.argmax(weights[0])]}")
 
 
-greedy(sentence)
+greedy("La niña pequeña pinta el árbol viejo.")
 
 # %% [markdown]
 # `SentenceTranslator` does the same for many sentences at once, in compiled code. The words of the grammar are *gato,
@@ -251,7 +254,8 @@ display(draw_attention(translation))
 # %% [markdown]
 # Spanish has the adjective after the noun, English before it. Therefore the large weights leave the diagonal there.
 #
-# **Beam search** keeps the most likely hypotheses at each step, here five. The score is the mean of $\ln p$ per token.
+# **Beam search** keeps the most likely hypotheses at each step, here five. The score is the mean of $\ln p$ per token;
+# below about $-0.5$ a hypothesis is poor.
 
 # %%
 [candidates] = translator.translate([sentence], beam=5)
@@ -264,6 +268,7 @@ for candidate in candidates:
 # BLEU compares the sequences of one to four words of a translation with those of the reference (Papineni et al. 2002);
 # chrF compares sequences of letters. Both are at most 100. The grammar knows the alignment, so the attention can be
 # measured, too: `alignment` is the fraction of content words for which the largest weight is on the right source word.
+# The rule of every row is in `evaluation.json` of the run.
 
 # %%
 from common.app.report import flatten, format_value
@@ -280,11 +285,11 @@ for name, value in flatten(evaluate(EvaluateOptions(run=run.path, data_dir=confi
 # are those of `tiny`.
 #
 # 1. **Remove the attention, keep the context**: in `BahdanauAttention.call`, write `0.0 * energies` in place of
-#    `energies` in the last `tf.where`. All words get the same weight. Which sentences suffer most?
+#    `energies` in `tf.where`. All words get the same weight. Which sentences suffer most?
 #
 #    <details><summary>Result</summary>The long ones. `val_loss` ends at 0.19 instead of 0.08, and 90 % of the greedy
 #    translations are exact instead of 100 %. BLEU remains 100 up to five words and falls to 94 for six to ten. All
-#    columns of a map are equally dark. With longer sentences the loss is greater.</details>
+#    columns of a map are equally dark. Real, longer sentences suffer more.</details>
 # 2. **Remove the mask**: there, use `energies` without `tf.where`. Does the loss show it? Print
 #    `translation.attention.sum(axis=1)` of a sentence, too.
 #

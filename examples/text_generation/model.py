@@ -28,17 +28,15 @@ from common.nn.gradients import apply_gradients
 from common.nn.losses import masked_mean
 from common.nn.recurrent_stack import Cell, RecurrentStack
 
-State = list[list[tf.Tensor]]
-"""For each recurrent layer its state tensors, each [B, U]: h of a GRU; h and c of an LSTM."""
-Batch = tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]
-"""inputs int32 [B, T], targets int32 [B, T], mask bool [B, T], is_start bool []: True where the state starts at zero"""
+State = list[list[tf.Tensor]]  # for each recurrent layer its state tensors, each B U: h of a GRU; h and c of an LSTM
+Batch = tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]  # inputs, targets, mask B T; is_start: the state is zero
 
 # %% [markdown]
-# ## Step 3: define the model
+# ## The network
 #
 # The embedding starts as N(0, 1). With Keras' default of ±0.05, all embeddings are nearly equal, and the gates cannot
 # tell characters apart at first. The output layer starts small. So all characters are nearly equally likely at first,
-# and the loss of the untrained model is close to $\ln V$: 4.17 for 65 characters.
+# and the loss of the untrained model is close to $\ln V$: 4.17 for Shakespeare's 65 characters.
 
 
 # %%
@@ -99,7 +97,7 @@ def cross_entropy(logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
 
 
 # %% [markdown]
-# ## Step 4: train
+# ## The training step
 #
 # Each batch continues the texts of the previous one, so it starts from the state in which that one ended. The state is
 # read outside the tape: no gradient flows into the previous batch (*truncated back-propagation through time*).

@@ -20,8 +20,8 @@
 # ## Settings
 #
 # `tiny` is the short play, without a download. `quick` is one megabyte of Shakespeare: five to ten minutes on two
-# processor cores. All settings and their reasons are in `examples/text_generation/config.py`; any of them can be
-# changed here.
+# processor cores; `full`, a larger model, takes a quarter of an hour. All settings and their reasons are in
+# `examples/text_generation/config.py`; any of them can be changed here.
 
 # %%
 """The lesson of text generation; `make notebooks` composes the notebook from it."""
@@ -51,7 +51,8 @@ print(f"{text!r} -> {vocabulary.encode(text)[:12]} ...")
 # %% [markdown]
 # The text is cut into B equally long streams, and a batch holds the next T characters of each. The targets are the
 # inputs one character later. Each stream of a batch continues that of the batch before, so that the state can be
-# carried on.
+# carried on; `is_start` says that the streams start. Each epoch starts at another random position of the text. The
+# mask is False where a stream has ended.
 
 # %%
 batches = training_batches(corpus.train, config.batch_size, config.window, config.seed, epoch=0)
@@ -97,8 +98,10 @@ _, [[layer_h]] = network(inputs[:, :1], [[h]])
 print(f"largest difference between equations and layer: {tf.reduce_max(abs(new_h - layer_h)):.1e}")
 
 # %% tags=["source"]
-from common.nn.losses import masked_mean
 from examples.text_generation.model import cross_entropy
+
+# %% tags=["source"]
+from common.nn.losses import masked_mean
 
 # %% tags=["source"]
 from examples.text_generation.model import TrainableCharRNN
@@ -154,7 +157,8 @@ print("losses of every fourth step:", *(f"{loss:.3f}" for loss in losses[::4]))
 # ## Step 4: train
 #
 # `train` builds a new model and runs all epochs. `loss` is measured on the training text with dropout, `val_loss` on
-# the validation text. If `val_loss` rises while `loss` falls, the model learns the text by heart.
+# the validation text. Where `val_loss` rises while `loss` falls, the model learns the text by heart. The best weights
+# are kept.
 
 # %%
 run = train(config, TrainableCharRNN, CharRNN)
@@ -175,7 +179,8 @@ display(Image(filename=run.figures / "learning_curve.png"))
 
 # %% [markdown]
 # Each character of this validation passage is shaded by its loss, $-\log_2 p$. Below it stand the three likeliest
-# characters. The first letters of words are hard to predict, the last ones easy.
+# characters. Words that stand in the training text are easy to predict. In new words, letters in the middle are hard,
+# too; after a training on Shakespeare, mostly the first letters are.
 
 # %%
 display(Image(filename=run.figures / "loss_heatmap.png"))
@@ -217,7 +222,8 @@ for temperature in (0.3, 0.8, 1.5):
 # ## Measure
 #
 # The loss on the validation text in nats and in bits, and the perplexity $e^{\mathrm{loss}}$: the number of equally
-# likely characters that would be as hard to predict. `windows_256` starts every 256 characters with a zero state.
+# likely characters that would be as hard to predict. `windows_256` starts every 256 characters with a zero
+# state. (For `tiny` it is the lower one: of so short a validation text, each stream has 20 characters.)
 
 # %%
 from common.app.report import flatten, format_value
@@ -242,16 +248,17 @@ for name, value in flatten(evaluate(EvaluateOptions(run=run.path, data_dir=confi
 #    losses of the first epochs.
 #
 #    <details><summary>Result</summary>Learning starts slowly: after the first epoch `val_loss` is 3.83 instead of
-#    3.31, and the best is 1.84 instead of 1.62. All embeddings are nearly equal at first.</details>
+#    3.30, and the best is 1.84 instead of 1.62. All embeddings are nearly equal at first.</details>
 # 3. **An LSTM**: `config = replace(PRESETS[PRESET], cell="lstm", fresh=True)`. Is it better than the GRU?
 #
-#    <details><summary>Result</summary>Not on so short a text: the best `val_loss` is 1.658. The LSTM has four gates
-#    instead of three, and so a third more recurrent weights.</details>
-# 4. **The loss of your own words**: run the next cell with another text. Which characters have the highest loss?
+#    <details><summary>Result</summary>Not on so short a text: the best `val_loss` is 1.658. An LSTM has three gates
+#    and a candidate where a GRU has two and one, and so a third more recurrent weights.</details>
+# 4. **The loss of your own words**: run the next cell with another text of the characters above. Which have the
+#    highest loss?
 
 # %%
 from examples.text_generation.demonstrate.loss_heatmap import character_losses, draw_loss_heatmap
 
-text = "".join(vocabulary.decode(corpus.validation[:200]))
-draw_loss_heatmap(character_losses(generator, text, context=100), run.figures / "mine.png")
+text = "OLD TOM:\nThe ship has come home with the tide.\n"
+draw_loss_heatmap(character_losses(generator, text, context=1), run.figures / "mine.png")
 display(Image(filename=run.figures / "mine.png"))

@@ -59,6 +59,7 @@ def character_losses(generator: TextGenerator, text: str, context: int) -> Chara
 
 # The drawing is a grid of cells, one for each character.
 CELL_WIDTH, CELL_HEIGHT, MARGIN, HEADER = 20, 84, 24, 100
+MIN_WIDTH = 900  # of the header
 SATURATED_BITS = 8.0  # the darkest shade; the uniform distribution over 65 characters has 6
 _SHADES = colormaps["Oranges"]
 
@@ -66,12 +67,13 @@ _SHADES = colormaps["Oranges"]
 def draw_loss_heatmap(losses: CharacterLosses, path: Path, columns: int = 64) -> None:
     """Draw a passage as a PNG, each character shaded by its nll, with the predictions below it."""
     cells = _lay_out(losses.text, columns)
-    lines = cells[-1][1] + 1
+    columns, lines = (max(numbers) + 1 for numbers in zip(*cells, strict=True))
     if is_right_to_left(losses.text):
         cells = [(columns - 1 - column, line) for column, line in cells]
     letters = {*losses.text, *(letter for predictions in losses.predictions for letter in predictions)}
     setters = Setters(*(Typesetter(letters, size, bold) for size, bold in ((22, False), (13, False), (13, True))))
-    image = Image.new("RGB", (2 * MARGIN + columns * CELL_WIDTH, HEADER + MARGIN + lines * CELL_HEIGHT), figures.PAPER)
+    width = max(MIN_WIDTH, 2 * MARGIN + columns * CELL_WIDTH)
+    image = Image.new("RGB", (width, HEADER + MARGIN + lines * CELL_HEIGHT), figures.PAPER)
     draw = ImageDraw.Draw(image)
     _draw_header(draw, float(losses.nll_bits.mean()))
     for cell, character, bits, predictions in zip(cells, losses.text, losses.nll_bits, losses.predictions, strict=True):
@@ -120,9 +122,9 @@ def _draw_cell(
 
 
 def _draw_header(draw: ImageDraw.ImageDraw, mean_bits: float) -> None:
-    title = f"Negative log-likelihood of a validation passage: {mean_bits:.2f} bits per character on average here"
+    title = f"Negative log-likelihood of each character: {mean_bits:.2f} bits on average here"
     Typesetter(title, 17, bold=True).draw(draw, (MARGIN, 18), title, figures.INK)
-    note = "Below each character the three likeliest; the correct one is blue."
+    note = "Below: the three likeliest; the correct one is blue."
     setter = Typesetter(note, 15)
     setter.draw(draw, (MARGIN, 58), "0 bits", figures.FAINT)
     left = MARGIN + 64
