@@ -9,7 +9,7 @@
 # - BLEU and CIDEr, and whether attention points at what the words name. Good captions alone do not show that.
 #
 # There are five steps: download, preprocess, define the model, train it, use it. As it stands, the notebook trains on
-# scenes of coloured shapes that the code draws, in about a minute. One word in *Settings* changes that to 8,000
+# scenes of coloured shapes that the code draws, in one or two minutes. One word in *Settings* changes that to 8,000
 # photos. Model, loss and training step stand here in full: change them, run the cell again, and train again.
 #
 # The paper: Xu et al. 2015, *Show, attend and tell* (arXiv:1502.03044). Attention itself comes from translation
