@@ -116,10 +116,15 @@ def machine() -> str:
     hardware = describe_hardware()
     gpus = f", {hardware['gpus']}" if "gpus" in hardware else ""
     return (
-        f"{hardware['cores']} cores of {hardware['processor']} ({hardware.get('features', '')}){gpus}, "
+        f"{cores(hardware)} of {hardware['processor']} ({hardware.get('features', '')}){gpus}, "
         f"{hardware.get('memory', '?')}, load {os.getloadavg()[0]:.1f}; Python {platform.python_version()}, "
         f"TensorFlow {tf.__version__}, Keras {keras.__version__}"
     )
+
+
+def cores(hardware: Mapping[str, str]) -> str:
+    """Return "1 core" or "2 cores" of a description of the hardware."""
+    return f"{hardware['cores']} core{'' if hardware['cores'] == '1' else 's'}"
 
 
 def peak_memory(module: str, way: str) -> float:

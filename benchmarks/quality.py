@@ -4,7 +4,8 @@ python -m benchmarks.quality RUN ...     add these run directories of `train` an
 python -m benchmarks.quality             only write the tables again
 
 What the tables need of each run is kept in results/quality.json. A run with the same settings, seed, precision and
-processor as one before takes its place. Runs that differ only in the seed share a row.
+processor as one before takes its place. Runs that differ only in the seed share a row; its
+minutes are the median.
 """
 
 import json
@@ -17,7 +18,7 @@ from typing import Any
 
 import tyro
 
-from benchmarks.measure import RESULTS
+from benchmarks.measure import RESULTS, cores
 from common.errors import UserError
 from common.training.run_directory import RunDirectory
 from examples.dcgan.config import PRESETS as DCGAN
@@ -55,8 +56,10 @@ COLUMNS: dict[str, dict[str, tuple[str, int]]] = {  # heading: path in the metri
         "beam CIDEr": ("beam.cider", 3),
     },
 }
-NOT_NAMED = {"preset", "seed", "precision", "data_dir", "encoder_weights", "features_dir", "prompt", "tokens"}
+NOT_NAMED = {"preset", "seed", "precision", "data_dir", "encoder_weights", "features_dir", "prompt"}
 """Settings that are no part of a row's command: they stand elsewhere in it, are paths, or are filled in."""
+FILLED_IN = ("tokens", "words,words")
+"""What nmt_attention fills in for languages with spaces."""
 
 
 @dataclass(frozen=True)
@@ -106,8 +109,7 @@ def read_run(path: Path) -> Record:
         round(rows[-1]["seconds"] / 60, 1),
         evaluation.metrics,
         evaluation.split,
-        f"{hardware['cores']} core{'s' * (hardware['cores'] != '1')} of {hardware['processor']} "
-        f"({hardware.get('features', '')}), "
+        f"{cores(hardware)} of {hardware['processor']} ({hardware.get('features', '')}), "
         f"TensorFlow {config.versions['tensorflow']}",
         config.created[:10],
     )
@@ -116,6 +118,7 @@ def read_run(path: Path) -> Record:
 def flags_of(example: str, settings: Mapping[str, Any]) -> str:
     """Return the fewest flags of `train` that give these settings, apart from seed, precision and paths."""
     named = {name: value for name, value in sorted(settings.items()) if name not in NOT_NAMED and value is not None}
+    named = dict(item for item in named.items() if item != FILLED_IN)
     commands = []
     for name, preset in PRESETS[example].items():
         changed = {flag: value for flag, value in named.items() if value != getattr(preset, flag)}
@@ -124,13 +127,15 @@ def flags_of(example: str, settings: Mapping[str, Any]) -> str:
 
 
 def table(example: str, records: Iterable[Record]) -> str:
-    """Return the table of an example: a row for each command, precision and machine, with mean and spread of seeds."""
+    """Return the table of an example: a row for each command, precision and machine, with the mean and the values of the seeds."""
     columns = COLUMNS[example]
     lines = [["`train`", "seeds", "steps", "minutes", *columns, "measured"]]
     lines.append(["---"] * len(lines[0]))
     groups: dict[tuple, list[Record]] = {}
     for record in sorted((record for record in records if record.example == example), key=lambda r: (*r.row, r.seed)):
         groups.setdefault(record.row, []).append(record)
+    if not groups:
+        return "No run is recorded yet; the figures above are older."
     for runs in groups.values():
         first = runs[0]
         lines.append([
@@ -138,13 +143,13 @@ def table(example: str, records: Iterable[Record]) -> str:
             ", ".join(str(run.seed) for run in runs),
             f"{first.steps:,}",
             f"{statistics.median(run.minutes for run in runs):.1f}",
-            *(spread([run.metric(path) for run in runs], digits) for path, digits in columns.values()),
+            *(mean_and_values([run.metric(path) for run in runs], digits) for path, digits in columns.values()),
             f"{max(run.date for run in runs)}, {first.machine}",
         ])  # fmt: skip
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def spread(values: Sequence[float], digits: int) -> str:
+def mean_and_values(values: Sequence[float], digits: int) -> str:
     """Return one value, or of several the mean with all of them in brackets."""
     if len(values) == 1:
         return f"{values[0]:.{digits}f}"

@@ -90,7 +90,7 @@ def write_index(folder: Path) -> Path:
         )
     lead = (
         "What each example makes of data that the code makes or carries, in a minute or so, without a network: "
-        "python -m examples demo. Real data takes ten minutes or more, and the pictures are better."
+        "python -m examples demo. Real data takes five to twenty minutes, and the pictures are better."
     )
     return report.write_page(folder / "index.html", "Eager examples", lead, sections)
 

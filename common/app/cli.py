@@ -73,7 +73,7 @@ class TrainOptions(Options):
 
     preset: Literal["tiny", "quick", "full"] = "quick"
     """The settings to start from; every other flag changes one of them.
-    tiny: embedded data, no network, one to three minutes.
+    tiny: embedded data, no network, about a minute or less.
     quick: the real data on a laptop or in Colab, five to twenty minutes.
     full: the real data, larger models or more epochs: from a quarter of an hour to a bit more than an hour."""
     data: str = "tiny"

@@ -19,7 +19,8 @@ class Config(TrainOptions):
     """Train a captioner with visual attention, or resume the run found in --run-dir.
 
     - Drawn scenes, nothing to download: train --preset tiny
-    - Flickr8k, 8,000 photos, twenty minutes on 2 cores: train; a little better, in 45: train --preset full
+    - Flickr8k, 8,000 photos, twenty minutes on 2 cores: train
+    - A little better with beam search, 45 minutes on one core: train --preset full
     - As many photos of MS-COCO as you like: train --data coco --images 10000 --run-dir runs/coco
     - Your own photos: train --data photos/ --run-dir runs/mine, where photos/ holds a captions.json, a list of
     {"image": "a.jpg", "captions": ["A dog."], "split": "train"}, or a captions.tsv, .csv or .txt of two columns, photo
@@ -52,8 +53,8 @@ class Config(TrainOptions):
     encoder_weights: str = "imagenet"
     """imagenet (downloaded by Keras), random, or the path of a weights file without the top. Not used by tiny."""
     mirror: bool = False
-    """Train on mirrored photos as well: against overfitting in a longer run. It takes twice the time and space of the
-    features. Captions that say left or right are then wrong for the mirrored photo."""
+    """Train on mirrored photos as well: against overfitting in a longer run. Features then take twice the time and
+    space. Captions that say left or right are wrong for the mirrored photo."""
     epochs: Count = 10
     """Passes over all captions; the learning rate falls to 0 over exactly these."""
     batch_size: Width = 64
