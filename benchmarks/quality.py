@@ -127,7 +127,7 @@ def flags_of(example: str, settings: Mapping[str, Any]) -> str:
 
 
 def table(example: str, records: Iterable[Record]) -> str:
-    """Return the table of an example: a row for each command, precision and machine, with the mean and the values of the seeds."""
+    """Return the table of an example: a row for each command, precision and machine, with the mean of its seeds."""
     columns = COLUMNS[example]
     lines = [["`train`", "seeds", "steps", "minutes", *columns, "measured"]]
     lines.append(["---"] * len(lines[0]))

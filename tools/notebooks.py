@@ -145,7 +145,7 @@ def source_cells(module: str, names: list[str]) -> Iterator[NotebookNode]:
         if part.cell_type == "markdown":
             part.source = re.sub(r"^# .*\n*", "", part.source)
             part.source = re.sub(r"^#", "##", part.source, flags=re.MULTILINE)  # below the lesson's own headings
-            above.append(new_markdown_cell(part.source))
+            above += [new_markdown_cell(part.source)] if part.source else []
             continue
         body = ast.parse(part.source).body
         found = [(name, node) for node in body for name in _names(node) if name in wanted]

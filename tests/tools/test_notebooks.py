@@ -63,31 +63,33 @@ def cells(tmp_path, monkeypatch):
 
 
 def test_a_definition_comes_with_the_first_line_of_its_docstrings(cells):
-    [code] = cells("Net")
+    _, code = cells("Net")
     assert '"""A net."""' in code and "Further" not in code and "Args" not in code
     assert "return x  # B T" in code and "helper" not in code
 
 
 def test_definitions_of_one_cell_share_one_as_far_as_they_fit(cells, monkeypatch):
-    assert len(cells("State", "helper")) == 1
+    assert len(cells("State", "helper")) == 2  # the markdown and one cell of code
     monkeypatch.setattr(notebooks, "MAX_LINES", 3)
-    assert cells("State", "helper") == ["State = list[int]", 'def helper(x):\n    """Return x."""\n    return x']
+    assert cells("State", "helper")[1:] == ["State = list[int]", 'def helper(x):\n    """Return x."""\n    return x']
 
 
 def test_a_long_class_goes_on_in_further_cells(cells, monkeypatch):
     monkeypatch.setattr(notebooks, "MAX_LINES", 7)
-    first, *rest = cells("Net")  # `super()` works only in a class
+    _, first, *rest = cells("Net")  # `super()` works only in a class
     assert [line.split("(")[0].strip() for line in first.splitlines() if "def" in line] == ["def __init__", "def build"]
     assert "@method_of(Net)\ndef call(self, x):" in rest[0] and "@method_of(Net)\n@property\ndef size" in rest[1]
     assert all(ast.parse(cell) for cell in (first, *rest))
 
 
 def test_markdown_above_a_definition_comes_along(tmp_path, monkeypatch):
-    (tmp_path / "toy_prose_of_lesson.py").write_text("# %% [markdown]\n# # Title\n\n# %%\nx = 1\n\n# %%\ny = 2\n")
+    head = "# %% [markdown]\n# # Title\n#\n# Why.\n\n# %%\nimport a\n\n"
+    prose = f"{head}# %% [markdown]\n# ## Part\n\n# %%\nx = 1\n\n# %%\ny = 2\n"
+    (tmp_path / "toy_prose_of_lesson.py").write_text(prose)
     monkeypatch.syspath_prepend(tmp_path)
     found = [*notebooks.source_cells("toy_prose_of_lesson", ["x", "y"])]
-    assert [cell.cell_type for cell in found] == ["markdown", "code", "code"]
-    assert found[0].source == "## Title"
+    assert [cell.source for cell in found] == ["Why.", "### Part", "x = 1", "y = 2"]  # that above the imports too
+    assert [cell.cell_type for cell in found] == ["markdown", "markdown", "code", "code"]
 
 
 def test_a_name_that_is_not_defined_is_refused(cells):
