@@ -315,7 +315,7 @@ def main(
     ]
     Table(
         f"Learning curves: {example}",
-        f"{UNITS[example].capitalize()} after so many minutes of training of each, in turns.",
+        f"{UNITS[example][0].upper()}{UNITS[example][1:]} after so many minutes of training of each, in turns.",
         ["minutes", *curves],
         rows,
         figure=f"results/{part}.png",
