@@ -115,7 +115,7 @@ def load_images(
         return _image_set(size or (28, 28), channels or 1, (images, labels), (held_out, held_out_labels))
     if name == "tiny":
         size, channels = size or (28, 28), channels or 1
-        side = min(max(28, *size), 64)
+        side = min(max(28, *size), 64)  # drawing more pixels takes long; other sizes are resized
         digits = (draw_digits(count, seed, side, in_colour=channels == 3) for count, seed in ((2000, 1), (1000, 2)))
         return _image_set(size, channels, *digits)
     if name.startswith("tfds:"):

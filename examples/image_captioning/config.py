@@ -95,6 +95,8 @@ class Config(TrainOptions):
         require_encoding(self.encoding)
         if self.init_from and self.embeddings:
             raise UserError("--init-from and --embeddings: expected one of them, got both")
+        if self.data == "tiny" and self.mirror:
+            raise UserError("--mirror: captions of drawn scenes say left and right; leave it out, or use photos")
         if self.data == "tiny" and self.encoder != "tiny":
             raise UserError("--data tiny: the scenes are for --encoder tiny; or use photos")
 

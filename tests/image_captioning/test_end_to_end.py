@@ -103,6 +103,7 @@ BAD_TRAINING = {
     "captions that are none": (lambda album: spoil(album, "captions.json", b"{"), "captions.json: no list of captions"),
     "too much dropout": (lambda album: ["--data", album, "--dropout", 1.0], "--dropout"),
     "no encoder weights": (lambda album: ["--data", album, "--encoder-weights", "no.h5"], "--encoder-weights no.h5"),
+    "mirrored scenes": (lambda album: ["--preset", "tiny", "--mirror"], "--mirror: captions of drawn scenes say left"),
     "scenes for a photo network": (lambda album: ["--data", "tiny"], "--data tiny: the scenes are for --encoder tiny"),
 }
 
