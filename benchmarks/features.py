@@ -19,7 +19,7 @@ from benchmarks.measure import Table, alternate, goal, product
 from common.data.skipped import SkippedExamples
 from common.training import trainer
 from examples.image_captioning.data import load_photos
-from examples.image_captioning.download.image_files import Photo, read_pixels
+from examples.image_captioning.download.image_files import Photo, resize
 from examples.image_captioning.preprocess.feature_extractor import FeatureExtractor, load_extractor
 from examples.image_captioning.preprocess.feature_store import BATCH, SHARD, extract_features
 
@@ -70,7 +70,7 @@ def main(data_dir: Path | None = None, data: str = "flickr8k", turns: int = 20) 
         ways[*way, "network"] = partial(extractor, pixels)
     for name in GOALS:
         size = extractors[name, "float32"].image_size
-        ways[name, "decode"] = lambda size=size: [read_pixels(photo, size) for photo in photos[:BATCH]]
+        ways[name, "decode"] = lambda size=size: [resize(photo.open(), size) for photo in photos[:BATCH]]
     limits = {precision: product(dtype) for precision, dtype in PRECISIONS.items()}
     seconds = alternate(ways | {precision: limit for precision, (limit, _) in limits.items()}, turns)
     rows, goals = [], []

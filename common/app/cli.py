@@ -139,11 +139,7 @@ class TrainOptions(Options):
         return replace(self, precision=resolve_precision(self.precision, self.run_path, self.fresh))
 
     def start_run(self, fingerprint: Mapping[str, Any]) -> "RunDirectory":
-        """Create the run directory, or open it to resume; see `RunDirectory.start`.
-
-        Args:
-            fingerprint: checksums and sizes, which identify the data, as JSON values.
-        """
+        """Create the run directory, or open it to resume; see `RunDirectory.start`, where `fingerprint` is `data`."""
         from common.training.run_directory import RunDirectory  # here because of pydantic, see below
 
         return RunDirectory.start(

@@ -10,7 +10,6 @@ import sys
 import textwrap
 from dataclasses import fields
 from itertools import pairwise
-from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import tyro
@@ -33,10 +32,7 @@ def _fill(line: str, width: int) -> str:
 def command_help(program: str, options: type, default: Any) -> str:
     """Return the usage of a command, the docstring of `options`, a dataclass, and a table of its flags.
 
-    Args:
-        program: the command line without flags.
-        options: the dataclass; the docstring of each field is the help text of its flag.
-        default: an instance with the default values; None for those of the dataclass.
+    The docstring of each field is the help text of its flag. `default` is an instance with the default values, or None.
     """
     output = plain_output()
     with contextlib.redirect_stdout(output), contextlib.suppress(SystemExit):
@@ -69,8 +65,7 @@ def with_help_texts(options: type) -> type:
 
 
 def _field_docstrings(cls: type) -> dict[str, str]:
-    source = ast.parse(Path(sys.modules[cls.__module__].__file__).read_text(encoding="utf-8"))
-    [definition] = [node for node in source.body if isinstance(node, ast.ClassDef) and node.name == cls.__name__]
+    [definition] = ast.parse(inspect.getsource(cls)).body
     return {
         field.target.id: " ".join(text.value.value.split())
         for field, text in pairwise(definition.body)

@@ -31,12 +31,9 @@ class Outputs:
     """
 
     def __init__(self, folder: Path, maker: str, overwrite: bool = False):
-        """Write into `folder`, which is created when necessary.
+        """Write into `folder`, which is created when necessary; `overwrite` replaces files of other programs too.
 
-        Args:
-            folder: the output folder.
-            maker: an identifier of the origin of the pictures, for instance the identity of a run.
-            overwrite: replace files that are not outputs of this program.
+        `maker` identifies the origin of the pictures, for instance the identity of a run.
         """
         self.folder, self.maker, self.overwrite = Path(folder), maker, overwrite
 

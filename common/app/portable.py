@@ -44,13 +44,7 @@ WRITERS: Mapping[str, Callable[[keras.Model, Path], None]] = {
 
 
 def write_portable(model: keras.Model, path: Path, form: str, overwrite: bool = False) -> Path:
-    """Write a model of Keras' own layers to a file, and return its path.
-
-    Args:
-        model: a functional model.
-        path: the file.
-        form: "keras", "tflite" or "onnx".
-        overwrite: replace another file.
+    """Write a functional model of Keras' own layers as "keras", "tflite" or "onnx" (`form`), and return the path.
 
     Raises:
         UserError: the path has another ending or is taken, or is not writable, or a package is missing.

@@ -7,7 +7,7 @@ import os
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -75,7 +75,7 @@ class Section:
     text: str = ""
     table: Sequence[tuple[str, str]] = ()
     pictures: Sequence[Picture] = ()
-    listings: Sequence[tuple[str, str]] = field(default=())
+    listings: Sequence[tuple[str, str]] = ()
     """(title, text) of passages in a monospaced font; the last is shown, earlier ones are folded."""
     links: Sequence[tuple[str, str]] = ()
     """(text, target)"""
@@ -104,13 +104,9 @@ def is_free_for_page(path: Path) -> bool:
 
 
 def write_report(run: RunDirectory, model: str, summary: str, sections: Sequence[Section | None]) -> Path:
-    """Write `report.html` of a run and return its path.
+    """Write `report.html` of a run and return its path; `model` is a name for the title, `summary` a sentence.
 
-    Args:
-        run: an existing run directory.
-        model: the name of the model, for the title.
-        summary: a sentence about the model.
-        sections: the sections so far; None and sections without content are left out. `section_on_run` is added.
+    None and sections without content are left out. `section_on_run` is added.
     """
     title = f"{model}: {_data_name(run)}"
     visible = [section for section in sections if section and section.has_content]

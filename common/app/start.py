@@ -16,12 +16,9 @@ from common.errors import UserError
 
 
 def start_tensorflow(devices: str = "auto", workers: Any = None, quiet: bool = True) -> Any:
-    """Import TensorFlow and set up the devices; return the `tf.distribute` strategy if there are several.
+    """Import TensorFlow and set up the devices of `--devices`, or of the `Workers` that train together.
 
-    Args:
-        devices: as the option `--devices`.
-        workers: the `Workers` that train together, if any.
-        quiet: hide what TensorFlow logs when it starts.
+    Return the `tf.distribute` strategy if there are several devices. `quiet` hides what TensorFlow logs when it starts.
 
     Raises:
         UserError: the version of TensorFlow or Keras is too old, or a device is missing.

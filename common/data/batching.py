@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 _PARALLEL_BATCHES = 2
+_SHORTEST = 8  # the shortest length that sequences are padded to
 
 
 def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
@@ -33,30 +34,28 @@ def length_buckets(lengths: np.ndarray, batch_size: int, seed: int, epoch: int) 
     return [batches[index] for index in epoch_order(len(batches), seed, epoch)]
 
 
-def without_autotuning(data: tf.data.Dataset, buffer_size: int = 2) -> tf.data.Dataset:
-    """Return the same batches with a prefetch of `buffer_size` and without autotuning, so that a stop is immediate.
+def without_autotuning(data: tf.data.Dataset) -> tf.data.Dataset:
+    """Return the same batches, two of them prefetched, without autotuning, so that a stop is immediate.
 
     To tune its parallelism, tf.data keeps a thread for each iterator. Deleting the iterator waits for that thread: up
     to a minute on a busy machine.
     """
     options = tf.data.Options()
     options.autotune.enabled = False
-    return data.prefetch(buffer_size).with_options(options)
+    return data.prefetch(2).with_options(options)
 
 
 def batches_of(indices: Sequence[np.ndarray], make_batch: Callable[[tf.Tensor], Any]) -> tf.data.Dataset:
     """Return a data set, of known length, of the batches that `make_batch` returns for the indices of each batch.
 
-    Args:
-        indices: the indices of the examples of each batch, as from `length_buckets`.
-        make_batch: maps indices, int64 [B], to a batch; compiled.
+    `make_batch` maps indices, int64 [B], such as those from `length_buckets`, to a batch. It is compiled.
     """
     ragged = tf.RaggedTensor.from_row_lengths(np.concatenate([*indices, []]).astype("int64"), [*map(len, indices)])
     return tf.data.Dataset.from_tensor_slices(ragged).map(make_batch, num_parallel_calls=_PARALLEL_BATCHES)
 
 
-def pad_to_buckets(data: tf.data.Dataset, shortest: int = 8) -> tf.data.Dataset:
-    """Return the batches with sequences padded by zeros to one of few lengths: `shortest` times a power of two.
+def pad_to_buckets(data: tf.data.Dataset) -> tf.data.Dataset:
+    """Return the batches with sequences padded by zeros to one of few lengths: `_SHORTEST` times a power of two.
 
     All axes of unknown length but the first, the batch, are padded to the same length. So zeros must mean padding: the
     id of the padding token, and False in a mask.
@@ -74,9 +73,9 @@ def pad_to_buckets(data: tf.data.Dataset, shortest: int = 8) -> tf.data.Dataset:
             if tensor.shape[axis] is None
         ]
         doublings = tf.math.ceil(
-            tf.math.log(tf.reduce_max(lengths) / shortest) / tf.math.log(tf.constant(2.0, tf.float64))
+            tf.math.log(tf.reduce_max(lengths) / _SHORTEST) / tf.math.log(tf.constant(2.0, tf.float64))
         )
-        bucket = shortest * 2 ** tf.maximum(tf.cast(doublings, tf.int32), 0)
+        bucket = _SHORTEST * 2 ** tf.maximum(tf.cast(doublings, tf.int32), 0)
         padded = tf.nest.pack_sequence_as(batch, [_pad_axes(tensor, bucket) for tensor in tensors])
         return padded if len(batch) > 1 else padded[0]
 

@@ -56,7 +56,7 @@ class Resource:
     licence: str
     sha256: str | None = None
     md5: str | None = None  # if the publisher gives no sha256
-    # Files in a zip or tar, each with its sha256, or None for any content. An archive that differs from the published
+    # Files in a zip, each with its sha256, or None for any content. An archive that differs from the published
     # one is accepted if it has all of them.
     members: Mapping[str, str | None] = field(default_factory=dict, hash=False)
 

@@ -18,15 +18,9 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".webp", ".gif", ".bmp",
 MAX_PIXELS = 50_000_000  # more than phones take; a PNG of a few hundred kilobytes can decode to far more
 MAX_SIDE = 30_000  # pixels; in an image one pixel wide, the rows cost far more memory than the pixels
 
-_FORMATS = (
-    "PNG",
-    "JPEG",
-    "WEBP",
-    "GIF",
-    "BMP",
-    "TIFF",
-)  # Pillow reads more; fewer parsers give attackers fewer targets
+_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")  # Pillow reads more; each parser is a target
 _DAMAGED = (OSError, SyntaxError, ValueError, ArithmeticError, LookupError, EOFError, zlib.error, MemoryError)
+_GAP = 2  # pixels around the images of a grid
 
 
 def image_paths(folder: Path) -> list[Path]:
@@ -62,11 +56,7 @@ def read_image(path: Path) -> Image.Image:
 
 
 def decode_image(content: bytes, name: str) -> Image.Image:
-    """Return the image in the bytes of a file, for instance of an upload; see `read_image`.
-
-    Args:
-        content: the bytes.
-        name: what error messages call it.
+    """Return the image in the bytes of a file, for instance of an upload, which error messages call `name`.
 
     Raises:
         UserError: as in `read_image`.
@@ -97,13 +87,7 @@ def _decode(path: Path | str, file: BinaryIO) -> Image.Image:
 
 
 def image_bytes(image: Image.Image, form: str, **options: object) -> bytes:
-    """Return an image as the bytes of a file.
-
-    Args:
-        image: the image.
-        form: "PNG", "GIF" or "JPEG".
-        options: the options of `Image.save` for this format.
-    """
+    """Return an image as the bytes of a file: "PNG", "GIF" or "JPEG", with the options of `Image.save` for it."""
     buffer = io.BytesIO()
     image.save(buffer, form, **options)
     return buffer.getvalue()
@@ -119,23 +103,19 @@ def crop(image: Image.Image, height: int, width: int) -> Image.Image:
     return ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
 
 
-def grid(pictures: Sequence[np.ndarray] | np.ndarray, columns: int, scale: int = 1, gap: int = 2) -> Image.Image:
-    """Return a sheet of images in rows.
+def grid(pictures: Sequence[np.ndarray] | np.ndarray, columns: int, scale: int = 1) -> Image.Image:
+    """Return a sheet of images, uint8 [N, H, W, C] where C is 1 (grey) or 3 (RGB), in rows of `columns`.
 
-    Args:
-        pictures: uint8 [N, H, W, C], where C is 1 (grey) or 3 (RGB).
-        columns: the number of images per row.
-        scale: the factor by which both sides of an image grow.
-        gap: white pixels around each image.
+    There are white gaps between them. Both sides of an image grow by the factor `scale`.
     """
     count, height, width, channels = np.shape(pictures)
     rows = -(-count // columns)  # rounded up
-    height, width = height * scale + gap, width * scale + gap
-    sheet = Image.new("L" if channels == 1 else "RGB", (columns * width + gap, rows * height + gap), "white")
+    height, width = height * scale + _GAP, width * scale + _GAP
+    sheet = Image.new("L" if channels == 1 else "RGB", (columns * width + _GAP, rows * height + _GAP), "white")
     for index, pixels in enumerate(pictures):
         row, column = divmod(index, columns)
         large = np.repeat(np.repeat(pixels, scale, axis=0), scale, axis=1)  # H W C
-        sheet.paste(from_pixels(large), (gap + column * width, gap + row * height))
+        sheet.paste(from_pixels(large), (_GAP + column * width, _GAP + row * height))
     return sheet
 
 

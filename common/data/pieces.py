@@ -20,12 +20,8 @@ def cut(text: str, pieces: Collection[str], max_length: int) -> list[str]:
     """Return `text` as a list of pieces, from left to right the longest that fits.
 
     Subwords of byte-pair encoding are cut in this way as well as by undoing the merges in order (Uzan et al. 2024,
-    arXiv:2403.01289), and a graph can do the same.
-
-    Args:
-        text: any text.
-        pieces: a character that is not among them is a piece of its own.
-        max_length: the length of the longest piece.
+    arXiv:2403.01289), and a graph can do the same. A character that is not among the `pieces`, of at most `max_length`
+    characters, is a piece of its own.
     """
     found, start = [], 0
     while start < len(text):
@@ -37,15 +33,10 @@ def cut(text: str, pieces: Collection[str], max_length: int) -> list[str]:
 
 
 def cut_in_graph(texts: tf.Tensor, is_piece: Callable[[tf.Tensor], tf.Tensor], max_length: int) -> tf.RaggedTensor:
-    """Return the pieces of texts, string [B, pieces], as `cut` does, in TensorFlow operations alone.
+    """Return the pieces of texts [B], string [B, pieces], as `cut` does, in TensorFlow operations alone.
 
     The length of the longest piece is computed for all positions at once. A scan over the positions then decides where
-    pieces start.
-
-    Args:
-        texts: string [B].
-        is_piece: maps strings of any shape to whether each is a piece, bool.
-        max_length: the length of the longest piece.
+    pieces start. `is_piece` maps strings of any shape to whether each is a piece, bool.
     """
     characters = tf.strings.unicode_split(texts, "UTF-8").to_tensor("")
     characters = tf.pad(characters, [[0, 0], [0, 1]], constant_values="")  # B N; so N is at least 1

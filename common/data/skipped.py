@@ -19,15 +19,10 @@ class SkippedExamples:
         self.reasons.append(one_line(" ".join(str(reason).split())))
 
     def report(self, total: int, what: str, max_skipped: float = 1.0) -> None:
-        """Warn how many of `total` are left out, and name the first three.
-
-        Args:
-            total: the number of examples, those left out included.
-            what: the examples, in the plural.
-            max_skipped: the largest fraction that may be left out.
+        """Warn how many of `total` examples are left out, and name the first three; `what` they are is a plural.
 
         Raises:
-            UserError: more are left out.
+            UserError: more than the fraction `max_skipped` are left out.
         """
         if not self.reasons:
             return

@@ -52,11 +52,7 @@ def read_text(path: Path, encoding: str | None = None) -> str:
     """Return the normalised text of a file, or of all `.txt` files in a folder and below, sorted by name.
 
     Hidden files and links in the folder are left out, and so are the header and the licence of Project Gutenberg's
-    books.
-
-    Args:
-        path: the file or the folder.
-        encoding: of the files; None for UTF-8, or what a byte order mark says.
+    books. For `encoding` see `decode`.
 
     Raises:
         UserError: as `read_text_file`; or there is no text.
@@ -90,13 +86,9 @@ def read_text_file(path: Path, encoding: str | None = None) -> str:
 
 
 def decode(raw: bytes, name: str, encoding: str | None = None, first_line: int = 1) -> str:
-    """Return the text of bytes.
+    """Return the text of the bytes of a file; without an `encoding`, it is UTF-8 or what a byte order mark says.
 
-    Args:
-        raw: the bytes.
-        name: of the file, for the error message.
-        encoding: None for UTF-8, or what a byte order mark says.
-        first_line: the number of the first line, for the error message.
+    The error message calls the file `name`, and its first line has the number `first_line`.
 
     Raises:
         UserError: the bytes are in another encoding.

@@ -69,13 +69,8 @@ def _without_foreign_code(connector: type) -> Iterator[None]:
 def load_splits(name: str, data_dir: Path | None, feature: str) -> list[tf.data.Dataset]:
     """Return the splits of a data set, in the order of `load`.
 
-    Args:
-        name: see `load`.
-        data_dir: see `load`.
-        feature: the name of a required feature, for instance "image".
-
     Raises:
-        UserError: as in `load`; or the examples do not have the feature.
+        UserError: as in `load`; or the examples do not have the `feature`, for instance "image".
     """
     splits = list(load(name, data_dir)[0].values())
     features = splits[0].element_spec if splits else {}

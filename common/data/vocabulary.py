@@ -38,11 +38,7 @@ class Vocabulary:
         return len(self.symbols)
 
     def encode(self, symbols: Iterable[str], unknown: int | None = None) -> np.ndarray:
-        """Return the ids of `symbols`, int32 [length]; a string is a sequence of characters.
-
-        Args:
-            symbols: the symbols.
-            unknown: the id of every symbol outside of the vocabulary.
+        """Return the ids of `symbols`, int32 [length]; `unknown` is the id of those outside of the vocabulary.
 
         Raises:
             UserError: a symbol is not in the vocabulary, and `unknown` is None; the message lists all of them.

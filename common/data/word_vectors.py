@@ -8,7 +8,7 @@ import gzip
 import io
 import itertools
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,37 +21,29 @@ _MAX_LINE_BYTES = 1 << 18
 
 
 def read_vectors(path: Path, words: Sequence[str], width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the vectors of `words`, float32 [V, E], and whether the file has each, bool [V].
+    """Return the vectors of `words`, float32 [V, E] where E is `width`, and whether the file has each, bool [V].
 
     A word that the file has only in lower case gets that vector. The vectors found are scaled to a root mean square of
-    1, as that of an embedding that starts as N(0, 1).
-
-    Args:
-        path: a text file, which may be compressed (`.gz`).
-        words: the words to look for.
-        width: E.
+    1, as that of an embedding that starts as N(0, 1). The file may be compressed (`.gz`).
 
     Raises:
         UserError: the file is missing, not in this form, or of another width.
     """
-    numbers: dict[str, list[int]] = {}
+    wanted = {*words, *map(str.lower, words)}
+    table: dict[str, np.ndarray] = {}
+    for word, vector in _lines(path, width, wanted):
+        table.setdefault(word, vector)
+    vectors, found = np.zeros([len(words), width], "float32"), np.zeros(len(words), bool)
     for number, word in enumerate(words):
-        numbers.setdefault(word, []).append(number)
-    in_lower_case: dict[str, list[int]] = {}
-    for number, word in enumerate(words):
-        in_lower_case.setdefault(word.lower(), []).append(number)
-    vectors, rank = np.zeros([len(words), width], "float32"), np.zeros(len(words), "int8")
-    for word, values in _lines(path, width, lambda word: word in numbers or word in in_lower_case):
-        for found, quality in ((numbers.get(word, []), 2), (in_lower_case.get(word, []), 1)):
-            better = [number for number in found if rank[number] < quality]
-            vectors[better], rank[better] = values, quality
-    found = rank > 0
+        vector = table.get(word, table.get(word.lower()))
+        if vector is not None:
+            vectors[number], found[number] = vector, True
     if found.any():
         vectors /= np.sqrt(np.mean(vectors[found] ** 2)) or 1.0
     return vectors, found
 
 
-def _lines(path: Path, width: int, is_wanted: Callable[[str], bool]) -> Iterator[tuple[str, np.ndarray]]:
+def _lines(path: Path, width: int, wanted: Collection[str]) -> Iterator[tuple[str, np.ndarray]]:
     """Yield each wanted word with its vector, float32 [E]."""
     with _opened(path) as file:
         for number in itertools.count(1):
@@ -67,7 +59,7 @@ def _lines(path: Path, width: int, is_wanted: Callable[[str], bool]) -> Iterator
                     _require_width(path, int(values[0]), width)
                     continue
                 _require_width(path, len(line.split()) - 1, width)
-            if not is_wanted(word):
+            if word not in wanted:
                 continue
             try:
                 vector = np.array(values, "float32")

@@ -108,9 +108,7 @@ def fsync(path: Path) -> None:
 def open_plain(path: Path, follow_links: bool = False) -> BinaryIO:
     """Open a plain file to read its bytes; never wait for a pipe or a device.
 
-    Args:
-        path: the file.
-        follow_links: True for a path that the user names; links in a run or in a folder of data are not followed.
+    `follow_links` is for a path that the user names; links in a run or in a folder of data are not followed.
 
     Raises:
         OSError: the file cannot be opened.

@@ -22,12 +22,7 @@ _MAX_BYTES = 1 << 20
 
 
 def checked(kind: type[T], values: Any, where: object) -> T:
-    """Return JSON values as an instance of `kind`.
-
-    Args:
-        kind: a type that pydantic can check: a dataclass, `list[str]`, a constrained type such as `Count`.
-        values: the values of a file.
-        where: the path of the file, for the error message.
+    """Return JSON values as an instance of `kind`, a type that pydantic can check; the error message says `where`.
 
     Raises:
         UserError: a value is of another type or out of its range, or a field is unknown.

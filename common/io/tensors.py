@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from common.errors import UserError
-from common.io.files import read_plain, write_atomically
+from common.io.files import read_plain
 
 
 def tensor_bytes(tensors: Mapping[str, np.ndarray]) -> bytes:
@@ -29,15 +29,6 @@ def tensors_from(content: bytes, path: Path) -> dict[str, np.ndarray]:
         return load(content)
     except (SafetensorError, LookupError, ValueError, TypeError) as error:
         raise UserError(f"{path}: not in the safetensors format ({error}); restore it from a copy") from error
-
-
-def write_tensors(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
-    """Write named arrays to a file, atomically.
-
-    Raises:
-        OSError: the file is not writable.
-    """
-    write_atomically(path, tensor_bytes(tensors))
 
 
 def read_tensors(path: Path, max_bytes: int) -> dict[str, np.ndarray]:

@@ -3,7 +3,6 @@
 import json
 import sys
 import unicodedata
-from typing import TextIO
 
 # Cc: control characters, which drive terminals. Cs: surrogates, which cannot be encoded. Format characters, such as the
 # non-joiner of Persian or the joiner of emoji, are part of the text and stay.
@@ -31,9 +30,9 @@ def _escape(character: str) -> str:
     return character.encode("unicode_escape").decode()
 
 
-def echo(text: object = "", end: str = "\n", file: TextIO | None = None) -> None:
+def echo(text: object = "", end: str = "\n") -> None:
     """Print `printable(text)` and flush; the examples print only with this function and `warn`."""
-    print(printable(str(text)), end=end, file=file, flush=True)
+    print(printable(str(text)), end=end, flush=True)
 
 
 def warn(text: object) -> None:

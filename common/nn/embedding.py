@@ -20,19 +20,10 @@ class CastAfterLookup(keras.layers.Embedding):
         return tf.cast(super().call(ids), self._output_dtype)
 
 
-def unit_normal_embedding(
-    vocabulary_size: int, width: int, name: str | None = None, cast_table: bool = False
-) -> keras.layers.Embedding:
-    """Return an embedding that starts as N(0, 1), with a float32 variable and outputs of the compute dtype.
+def unit_normal_embedding(vocabulary_size: int, width: int, name: str | None = None) -> CastAfterLookup:
+    """Return an embedding that starts as N(0, 1).
 
     With Keras' default of ±0.05 all vectors are nearly equal, and for many steps the gates cannot tell symbols apart.
-
-    Args:
-        vocabulary_size: the number of rows.
-        width: of a vector.
-        name: of the layer.
-        cast_table: return Keras' own layer, which casts the whole table before the lookup: for a small vocabulary.
     """
-    layer = keras.layers.Embedding if cast_table else CastAfterLookup
     normal = keras.initializers.RandomNormal(stddev=1.0)
-    return layer(vocabulary_size, width, embeddings_initializer=normal, name=name)
+    return CastAfterLookup(vocabulary_size, width, embeddings_initializer=normal, name=name)

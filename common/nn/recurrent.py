@@ -39,9 +39,8 @@ States = list[tf.Tensor]
 class Recurrent:
     """A mix-in that makes a recurrent layer of Keras fast on a CPU; see `GRU` and `LSTM`.
 
-    With arguments for which cuDNN has no kernel either (other activations, no bias, `reset_after=False`, recurrent
-    dropout, `unroll`), it is Keras' layer. In low precision the products are in that precision, but gates and state are
-    float32. Its gradient cannot be differentiated again, nor saved: a SavedModel of it needs
+    In low precision the products are in that precision, but gates and state are float32. Its gradient cannot be
+    differentiated again, nor saved: a SavedModel of it needs
     `tf.saved_model.SaveOptions(experimental_custom_gradients=False)`.
 
     On a GPU a layer may run by a fused kernel, see `common.nn.fused_kernel`. It is used if it passes a check, and only
@@ -58,24 +57,21 @@ class Recurrent:
     NUM_SAVED: ClassVar[int]
     """How many tensors of each step the backward pass needs."""
 
-    @property
-    def is_fast(self) -> bool:
-        """Whether calls take the path of this module."""
-        cell = self.cell
-        return (
-            cell.activation is keras.activations.tanh
-            and cell.recurrent_activation is keras.activations.sigmoid
-            and cell.use_bias
-            and getattr(cell, "reset_after", True)  # an LSTM has no such choice
-            and cell.implementation == 2
-            and not cell.recurrent_dropout
-            and not self.unroll
+    def __init__(self, units, *, return_sequences=False, return_state=False, go_backwards=False, name=None, dtype=None):
+        """Create the layer, with Keras' defaults of all arguments that it does not take."""
+        super().__init__(
+            units,
+            return_sequences=return_sequences,
+            return_state=return_state,
+            go_backwards=go_backwards,
+            name=name,
+            dtype=dtype,
         )
 
     @property
     def kernel(self) -> Kernel | None:
         """The fused kernel that calls use, None for the loop of this module."""
-        return checked_kernel(self) if self.is_fast else None
+        return checked_kernel(self)
 
     def project(self, x: tf.Tensor) -> tf.Tensor:
         """Return the gate inputs x W + b [..., GU] of inputs x [..., E], with the gates in the order of Keras."""
@@ -116,17 +112,13 @@ class Recurrent:
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
         """Do as `keras.layers.RNN.inner_loop`: return the last output, all outputs [B, T, U], and a list of states."""
-        if not self.is_fast:
-            return super().inner_loop(sequences, initial_state, mask, training)
-        if training and self.dropout:
-            sequences *= self.cell.get_dropout_mask(sequences[:, 0])[:, None]
         x = tf.transpose(sequences, [1, 0, 2])  # T B E
         mask = None if mask is None else tf.transpose(tf.cast(mask, bool))  # T B
         if self.go_backwards:
             x, mask = tf.reverse(x, [0]), None if mask is None else tf.reverse(mask, [0])
         outputs, state = self._run_kernel_or_loop(x, tf.nest.flatten(initial_state), mask)  # T B U
         if mask is not None:  # Keras repeats the previous output at masked steps, and returns zeros before the first
-            has_output = mask if self.zero_output_for_mask else tf.cumsum(tf.cast(mask, tf.int32)) > 0  # T B
+            has_output = tf.cumsum(tf.cast(mask, tf.int32)) > 0  # T B
             outputs = tf.where(has_output[..., None], outputs, tf.zeros_like(outputs))
         return outputs[-1], tf.transpose(outputs, [1, 0, 2]), state
 
@@ -161,9 +153,8 @@ class Recurrent:
         return kernel, [tf.cast(bias, _accumulation_dtype(kernel.dtype)) for bias in self._split_bias()[1]]
 
 
-@keras.saving.register_keras_serializable("eager_examples")  # so that Bidirectional and saved models find it
 class GRU(Recurrent, keras.layers.GRU):
-    """Drop-in for `keras.layers.GRU`: the same arguments, variables and results, faster on a CPU.
+    """`keras.layers.GRU` with fewer arguments: the same variables and results, faster on a CPU.
 
     Cho et al. 2014 (arXiv:1406.1078), with the reset gate after the recurrent product, as in cuDNN:
 
@@ -222,9 +213,8 @@ class GRU(Recurrent, keras.layers.GRU):
         return d_inputs, [tf.reduce_sum(tf.cast(dq, _accumulation_dtype(dq.dtype)), axis=[0, 1])]
 
 
-@keras.saving.register_keras_serializable("eager_examples")
 class LSTM(Recurrent, keras.layers.LSTM):
-    """Drop-in for `keras.layers.LSTM`: the same arguments, variables and results, faster on a CPU.
+    """`keras.layers.LSTM` with fewer arguments: the same variables and results, faster on a CPU.
 
     Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000; h is the hidden state, c the cell state:
 

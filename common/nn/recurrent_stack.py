@@ -27,17 +27,13 @@ class RecurrentStack(keras.layers.Layer):
     et al. 2014, arXiv:1409.2329).
 
     All inputs of the first layer are rows of the embedding E. So its V rows are projected to the gates once, W E + b,
-    and not the B T inputs, if the layer is one of `common.nn.recurrent` and is fast. The results are the same.
+    and not the B T inputs, unless the layer is one of Keras or runs by a fused kernel. The results are the same.
     """
 
     def __init__(self, units: int, layers: int = 1, cell: Cell = "gru", dropout: float = 0.0):
-        """Create the layers.
+        """Create L = `layers` layers, of U = `units` units each.
 
-        Args:
-            units: U.
-            layers: L, at least 1.
-            cell: the kind of the layers.
-            dropout: the fraction of the outputs of each layer that training sets to zero.
+        `dropout` is the fraction of the outputs of each layer that training sets to zero.
         """
         super().__init__()
         self.units = units
@@ -58,13 +54,9 @@ class RecurrentStack(keras.layers.Layer):
     def call(
         self, ids: tf.Tensor, state: list[States], embedding: keras.layers.Embedding, training: bool = False
     ) -> tuple[tf.Tensor, list[States]]:
-        """Return the outputs of the last layer [B, T, U] and the final state.
+        """Return the outputs of the last layer [B, T, U] and the final state, from ids int32 [B, T].
 
-        Args:
-            ids: int32 [B, T].
-            state: the state before the first symbol, as from `initial_state` or an earlier call.
-            embedding: E, built.
-            training: whether dropout is applied.
+        `state` is the state before the first symbol, as from `initial_state` or an earlier call; `embedding` is built.
         """
         x, layer_state = self._run_first_layer(ids, state[0], embedding, training)  # B T U, B U each
         x, new_state = self.dropout(x, training=training), [layer_state]
@@ -122,7 +114,7 @@ class RecurrentStack(keras.layers.Layer):
     def _is_fast(self) -> bool:
         """Whether the first layer takes projected inputs."""
         layer = self.rnn_layers[0]
-        return isinstance(layer, Recurrent) and layer.is_fast and layer.kernel is None
+        return isinstance(layer, Recurrent) and layer.kernel is None
 
     def _project_vocabulary(self, embedding: keras.layers.Embedding) -> tf.Tensor:
         """Return the gate inputs W E + b of every symbol, float32 [V, GU].

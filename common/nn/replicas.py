@@ -21,17 +21,11 @@ def replica_index() -> tf.Tensor | int:
 
 
 def sum_over_replicas(tensors):
-    """Return the sum of a tensor, or of each tensor of a nested structure, over all replicas."""
+    """Return the sum of a tensor, or of each tensor of a nested structure of one dtype, over all replicas."""
     context = tf.distribute.get_replica_context()
     if replica_count() == 1 or context is None:
         return tensors
-    flat = tf.nest.flatten(tensors)
-    for dtype in sorted({tensor.dtype.name for tensor in flat}):  # one message for all tensors of a dtype
-        places = [place for place, tensor in enumerate(flat) if tensor.dtype == dtype]
-        sums = context.all_reduce(tf.distribute.ReduceOp.SUM, [flat[place] for place in places])
-        for place, total in zip(places, sums, strict=True):
-            flat[place] = total
-    return tf.nest.pack_sequence_as(tensors, flat)
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, tensors)
 
 
 def batch_mean(values: tf.Tensor) -> tf.Tensor:

@@ -48,7 +48,7 @@ def uniform_noise(seed: tf.Tensor | int, rows: int, length: tf.Tensor | int) -> 
 def sample_categorical(
     logits: tf.Tensor, uniforms: tf.Tensor, temperature: tf.Tensor, top_k: tf.Tensor, top_p: tf.Tensor
 ) -> tf.Tensor:
-    """Draw one symbol a row from softmax(logits / temperature), restricted by `top_k` and `top_p`.
+    """Draw one symbol a row, int32 [B], from softmax(logits / temperature), restricted by `top_k` and `top_p`.
 
     Args:
         logits: float32 [B, V].
@@ -57,9 +57,6 @@ def sample_categorical(
         temperature: float32 scalar; below 1 more repetitive, above 1 more random, 0: the likeliest.
         top_k: int32 scalar, see `filter_top_k_top_p`.
         top_p: float32 scalar, see `filter_top_k_top_p`.
-
-    Returns:
-        ids, int32 [B].
     """
     scaled = logits / tf.maximum(temperature, 1e-6)  # B V
     is_restricted = (top_k > 0) | (top_p < 1)  # sorting takes longer than all the rest

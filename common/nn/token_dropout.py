@@ -14,12 +14,7 @@ class TokenDropout(keras.layers.Layer):
     """
 
     def __init__(self, rate: float, unknown: int):
-        """Create the layer.
-
-        Args:
-            rate: the probability that a token is replaced, from 0 to 1.
-            unknown: the id of the unknown token.
-        """
+        """Replace tokens with the probability `rate`, from 0 to 1; `unknown` is the id of the unknown token."""
         super().__init__()
         self.rate, self.unknown = rate, unknown
         self.seed_generator = ReplicaSeedGenerator() if rate else None  # saved with the weights

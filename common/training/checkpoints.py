@@ -118,10 +118,7 @@ class Checkpoints:
     def __init__(self, folder: Path, **parts: Mapping[str, tf.Variable] | Sequence[tf.Variable]):
         """Prepare to save and restore the variables in `parts`, for instance `training_variables(model)`.
 
-        Args:
-            folder: the folder of the checkpoints.
-            parts: variables by name, or a list of variables, such as those of an optimizer. A checkpoint
-                must hold as many variables of a list as the list has.
+        A part is variables by name, or a list, such as those of an optimizer, which a checkpoint must hold completely.
         """
         self.folder = Path(folder)
         self._numbered = [part for part, variables in parts.items() if not isinstance(variables, Mapping)]
@@ -176,26 +173,12 @@ class Checkpoints:
         Raises:
             UserError: there are checkpoints, but none is readable; or the newest does not fit the model.
         """
-        damaged: set[Path] = set()
-        while candidates := [p for kind in kinds for p in list_checkpoints(self.folder, kind) if p not in damaged]:
-            newest = candidates[0]
-            try:
-                tensors, state = read_checkpoint(newest, self._max_bytes())
-            except DamagedError as error:
-                damaged.add(newest)
-                _report_damage(newest, error, quarantine)
-            except UserError:
-                if newest.exists():  # else a running training has replaced it by a newer one
-                    raise
-            else:
-                self._assign(tensors, newest)
-                return state
-        if damaged or any(next(self.folder.glob(f"damaged-{kind}-*"), None) for kind in kinds):
-            raise UserError(
-                f"{self.folder}: no {' or '.join(kinds)} checkpoint there is intact; restore one from a copy, or "
-                "start again with --fresh (the old run is moved aside, not deleted)"
-            )
-        return None
+        found = _read_newest(self.folder, kinds, self._max_bytes(), quarantine)
+        if found is None:
+            return None
+        checkpoint, tensors, state = found
+        self._assign(tensors, checkpoint)
+        return state
 
     def restore_from(self, checkpoint: Path) -> dict[str, Any]:
         """Restore this checkpoint and no other; return its state.
@@ -253,10 +236,7 @@ KEPT = "epoch"
 def restore_weights(folder: Path, model: keras.Model, epoch: int | None = None) -> dict[str, Any]:
     """Restore the best weights into a built model, or the latest if there are no best ones; return the state.
 
-    Args:
-        folder: of the checkpoints.
-        model: built.
-        epoch: restore those after this epoch, which `KeepEpochs` has kept.
+    With `epoch`, restore those after this epoch, which `KeepEpochs` has kept.
 
     Raises:
         UserError: there is no checkpoint, or none is readable.
@@ -270,22 +250,48 @@ def restore_weights(folder: Path, model: keras.Model, epoch: int | None = None) 
         return checkpoints.restore_from(folder / f"{KEPT}-{epoch:08d}")
     state = checkpoints.restore("best", "latest")
     if state is None:
-        raise UserError(f"{folder}: no checkpoint yet; run the `train` command of this run again, it resumes there")
+        raise _no_checkpoint(folder)
     return state
 
 
 def read_best(folder: Path, max_bytes: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Return the variables and the state of the best checkpoint, or of the latest if there is no best one.
+    """Return the variables, of at most `max_bytes`, and the state that `restore_weights` restores.
 
     Raises:
-        UserError: there is no checkpoint, or it is damaged.
+        UserError: there is no checkpoint, or none is readable.
     """
-    for checkpoint in [*list_checkpoints(folder, "best"), *list_checkpoints(folder, "latest")]:
+    found = _read_newest(folder, ("best", "latest"), max_bytes)
+    if found is None:
+        raise _no_checkpoint(folder)
+    _, tensors, state = found
+    return tensors, state
+
+
+def _no_checkpoint(folder: Path) -> UserError:
+    return UserError(f"{folder}: no checkpoint yet; run the `train` command of this run again, it resumes there")
+
+
+def _read_newest(
+    folder: Path, kinds: Sequence[str], max_bytes: int, quarantine: bool = False
+) -> tuple[Path, dict[str, np.ndarray], dict[str, Any]] | None:
+    """Return the newest checkpoint that verifies, its variables and its state, as `Checkpoints.restore` chooses it."""
+    damaged: set[Path] = set()
+    while candidates := [path for kind in kinds for path in list_checkpoints(folder, kind) if path not in damaged]:
+        newest = candidates[0]
         try:
-            return read_checkpoint(checkpoint, max_bytes)
+            return newest, *read_checkpoint(newest, max_bytes)
         except DamagedError as error:
-            _report_damage(checkpoint, error, quarantine=False)
-    raise UserError(f"{folder}: no intact checkpoint; run the `train` command of this run again, it resumes there")
+            damaged.add(newest)
+            _report_damage(newest, error, quarantine)
+        except UserError:
+            if newest.exists():  # else a running training has replaced it by a newer one
+                raise
+    if damaged or any(next(folder.glob(f"damaged-{kind}-*"), None) for kind in kinds):
+        raise UserError(
+            f"{folder}: no {' or '.join(kinds)} checkpoint there is intact; restore one from a copy, or start again "
+            "with --fresh (the old run is moved aside, not deleted)"
+        )
+    return None
 
 
 def list_checkpoints(folder: Path, kind: str) -> list[Path]:
@@ -294,11 +300,7 @@ def list_checkpoints(folder: Path, kind: str) -> list[Path]:
 
 
 def read_checkpoint(checkpoint: Path, max_bytes: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Return the variables and the state in a checkpoint, after a check of every byte.
-
-    Args:
-        checkpoint: the folder.
-        max_bytes: the largest accepted size of the variables.
+    """Return the variables, of at most `max_bytes`, and the state in a checkpoint, after a check of every byte.
 
     Raises:
         DamagedError: the content does not match its digests.

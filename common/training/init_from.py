@@ -68,12 +68,8 @@ def init_from_run(
 ) -> None:
     """Assign to `model` the best weights of the run `config.init_from`, unless it is None or `run` has a checkpoint.
 
-    Args:
-        model: built. All its trainable weights are assigned, and of the other variables, such as the statistics of
-            batch norms, those that fit; but not the states of random generators.
-        config: the options of `train`.
-        run: the new run.
-        vocabularies: those of the new model, if it has any.
+    All trainable weights of the built model are assigned, and of the other variables, such as the statistics of batch
+    norms, those that fit; but not the states of random generators. `vocabularies` are those of the new model.
 
     Raises:
         UserError: the old run has no checkpoint, or its weights do not fit.
@@ -111,12 +107,8 @@ def init_from_vectors(
 ) -> None:
     """Start the rows of `embedding` at the vectors in a file, where it has one, and print how many words it covers.
 
-    Args:
-        embedding: built; row v belongs to `words[v]`.
-        file: see `read_vectors`. Nothing is done if it is None, or if `run` has a checkpoint.
-        run: the new run.
-        words: those of the vocabulary, as in ordinary text.
-        what: what the words are, for the message, for instance "source words".
+    Row v belongs to `words[v]`, as in ordinary text. Nothing is done if `file` is None, or if `run` has a checkpoint.
+    The message calls the words `what`, for instance "source words".
 
     Raises:
         UserError: as `read_vectors`.

@@ -4,7 +4,7 @@ import math
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from common.io.terminal import echo
+from common.io.terminal import echo, warn
 from common.training.run_directory import RunDirectory
 
 Options = TypeVar("Options", bound=Any)  # of `train`
@@ -60,3 +60,9 @@ def fit_plan(config: Options, examples: float, what: str, min_steps: int, min_ba
         f"preset are too few for {what} (--epochs and --batch-size choose others)"
     )
     return replace(config, batch_size=batch_size, epochs=epochs)
+
+
+def warn_if_few(count: int, minimum: int, what: str, consequence: str) -> None:
+    """Warn if `count`, the number of `what` in the user's training data, is below `minimum`."""
+    if count < minimum:
+        warn(f"warning: {count:,} {what} are few: {consequence}; bring {minimum:,} or more")

@@ -12,17 +12,12 @@ from common.training.run_directory import RunDirectory
 def resolve_precision(requested: str, run_path: Path, fresh: bool) -> str:
     """Return the precision to train with: "float32", "bfloat16" or "float16".
 
-    Args:
-        requested: one of the three; or "auto" for that of the existing run, else the one that suits the hardware.
-        run_path: the run directory.
-        fresh: whether an existing run is moved aside.
+    "auto" requests that of the existing run unless it is moved aside (`fresh`), else the one that suits the hardware.
     """
     run = RunDirectory(run_path)
     if requested == "auto" and run.config.exists() and not fresh:
         stored = run.read_config().settings.get("precision")
-        if stored in ("float32", "bfloat16", "float16"):
-            warn_if_slow(stored)
-            return stored
+        requested = stored if stored in ("float32", "bfloat16", "float16") else "auto"
     if requested != "auto":
         warn_if_slow(requested)
         return requested

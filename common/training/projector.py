@@ -14,12 +14,7 @@ MAX_SYMBOLS = 5000
 
 
 def write_projector(run: RunDirectory, embeddings: Mapping[str, tuple[Sequence[str], np.ndarray]]) -> None:
-    """Write embeddings beside the TensorBoard log of a run.
-
-    Args:
-        run: the run.
-        embeddings: symbols and vectors, float [V, E], by a name such as "words".
-    """
+    """Write embeddings by name, symbols and vectors float [V, E] of each, beside the TensorBoard log of a run."""
     entries = []
     for name, (symbols, vectors) in embeddings.items():
         table = io.StringIO()

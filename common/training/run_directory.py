@@ -29,12 +29,11 @@ from pydantic import ConfigDict, Field, with_config
 
 import common
 from common.errors import UserError
-from common.io.files import is_temporary, read_plain, remove_temporary_files, require_plain, write_atomically
+from common.io.files import is_temporary, read_plain, require_plain, write_atomically
 from common.io.lock import exclusive
 from common.io.records import Json, Line, Seconds, read_record
 from common.io.terminal import echo, one_line
 
-_MAX_CONFIG_BYTES = 1 << 20
 _MAX_METRICS_BYTES = 1 << 26
 _MAX_TEXT_BYTES = 1 << 24
 _MAX_COUNT = 10**12
@@ -163,14 +162,10 @@ class RunDirectory:
         return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
 
     def data_to_use(self, named: str | None, published: Collection[str]) -> str:
-        """Return the data set to use with this run: the one in `named`, else the training data.
+        """Return the data set to use with this run: the one that the user has `named`, else the training data.
 
-        A run may come from a stranger, and its settings may name any path. So a path, or a data set of
-        tensorflow-datasets, is taken from the settings only if this user trained the run on this machine.
-
-        Args:
-            named: the data set that the user names, if any.
-            published: the names of the built-in data sets.
+        A run may come from a stranger, and its settings may name any path. So what is not `published`, a path or a data
+        set of tensorflow-datasets, is taken from the settings only if this user trained the run on this machine.
 
         Raises:
             UserError: the user must name the data set.
@@ -212,10 +207,7 @@ class RunDirectory:
         write_atomically(self.metrics, table.getvalue())
 
     def read_metrics(self, *columns: str) -> list[dict[str, float]]:
-        """Return the rows of `metrics.csv`, [] if there is no such file yet.
-
-        Args:
-            columns: required columns, besides epoch, step and seconds.
+        """Return the rows of `metrics.csv`, which must have `columns`; [] if there is no such file yet.
 
         Raises:
             UserError: the file is unreadable or invalid.
@@ -252,10 +244,6 @@ class RunDirectory:
             UserError: the file is unreadable or invalid.
         """
         return read_record(self.evaluation, Evaluation) if self.evaluation.exists() else None
-
-    def remove_temporary_files(self) -> None:
-        """Delete partially written files left by killed processes; only for the process that trains here."""
-        remove_temporary_files(self.path)
 
     def _create(self, example: str, settings: Mapping[str, Any], data: Mapping[str, Any]) -> None:
         # Here because they import TensorFlow, which those who only read a run do not need.

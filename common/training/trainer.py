@@ -23,6 +23,7 @@ from pydantic import ConfigDict, with_config
 
 from common.data.batching import pad_to_buckets
 from common.errors import Interrupted, UserError
+from common.io.files import remove_temporary_files
 from common.io.lock import exclusive
 from common.io.records import Count, Line, Seconds, checked
 from common.io.terminal import echo
@@ -42,7 +43,7 @@ MAX_STEPS_TO_READ = 10
 READ_SECONDS = 0.5
 
 EpochData = Callable[[int], tf.data.Dataset]
-"""Maps an epoch, counted from 0, to its batches; every call returns the same batches in the same order."""
+"""Maps an epoch, counted from 0, to its batches, of known number; every call returns the same in the same order."""
 
 
 @with_config(ConfigDict(extra="forbid"))
@@ -66,12 +67,10 @@ class TrainingState:
 
 
 def set_seed_and_precision(seed: int, precision: str) -> None:
-    """Seed all random number generators and set the dtype policy of the layers; call it before building a model.
+    """Seed Python, NumPy, TensorFlow and Keras, and set the dtype policy; call it before building a model.
 
-    Args:
-        seed: for Python, NumPy, TensorFlow and Keras.
-        precision: "float32", "bfloat16" or "float16". The latter two keep weights and losses in float32. With float16,
-            `compile` also scales the loss.
+    `precision` is "float32", "bfloat16" or "float16". The latter two keep weights and losses in float32. With float16,
+    `compile` also scales the loss.
     """
     keras.utils.set_random_seed(seed)
     keras.config.set_dtype_policy("float32" if precision == "float32" else f"mixed_{precision}")
@@ -92,7 +91,6 @@ class Trainer:
         epochs: int,
         steps_per_epoch: int | None = None,
         patience: int | None = None,
-        monitor: str = "val_loss",
         callbacks: Sequence[keras.callbacks.Callback] = (),
         eager: bool = False,
         xla: bool | None = None,
@@ -109,8 +107,7 @@ class Trainer:
             epochs: the total number of epochs, earlier sessions included. If it is larger than in the last session, the
                 run is extended: a finished run starts its schedule again, an unfinished one stretches it.
             steps_per_epoch: the maximum number of batches per epoch.
-            patience: stop after this number of epochs without a better `monitor`.
-            monitor: the column of metrics.csv to minimise; "loss" if there is no validation.
+            patience: stop after this number of epochs without a better val_loss, or loss if there is no validation.
             callbacks: standard Keras callbacks. `on_train_batch_end` is called when the results of the step are read,
                 up to `MAX_STEPS_TO_READ` steps later. The state of callbacks is not saved: after a resume within an
                 epoch, `on_epoch_begin` of that epoch is called again.
@@ -125,8 +122,7 @@ class Trainer:
         """
         self.model, self.run = model, run
         self.epochs, self.steps_per_epoch = epochs, steps_per_epoch
-        self.patience, self.monitor = patience, monitor
-        self.eager, self.checkpoint_seconds = eager, checkpoint_seconds
+        self.patience, self.eager, self.checkpoint_seconds = patience, eager, checkpoint_seconds
         single_gpu = len(tf.config.list_logical_devices("GPU")) == 1 and not distribution.current_strategy()
         self.xla = single_gpu and not eager if xla is None else xla
         self.schedule = schedule
@@ -214,7 +210,7 @@ class Trainer:
         self._tensorboard.close()
 
     def _resume(self) -> None:
-        self.run.remove_temporary_files()
+        remove_temporary_files(self.run.path)  # left by killed processes
         state = self.checkpoints.restore("latest", quarantine=True)
         if state is None:
             return
@@ -257,12 +253,9 @@ class Trainer:
         return bool(self.workers.from_chief([np.array(is_late, "int32")])[0]) if self.workers else is_late
 
     def _count_steps(self, data: tf.data.Dataset) -> int:
-        available = int(data.cardinality())
-        if available == 0:
+        if not len(data):
             raise UserError("the data set has no batch; use more data or a smaller --batch-size")
-        if available < 0 and not self.steps_per_epoch:
-            raise UserError("the length of the data set is unknown; set the length of an epoch with --steps-per-epoch")
-        return min(self.steps_per_epoch or available, available) if available > 0 else self.steps_per_epoch
+        return min(self.steps_per_epoch or len(data), len(data))
 
     def _train_epoch(self, train_step: Callable, data: tf.data.Dataset, steps: int, progress: ProgressBar) -> None:
         """Run the remaining steps of the current epoch; return early at the end of training or of the time."""
@@ -347,7 +340,7 @@ class Trainer:
         state.epoch, state.batch_in_epoch, state.sums = state.epoch + 1, 0, {}
         row = {"epoch": state.epoch, "step": state.step, "seconds": round(state.seconds, 2), **logs}
         state.history = [*state.history, row]
-        monitored = logs.get(self.monitor, logs.get("loss", math.inf))
+        monitored = logs.get("val_loss", logs.get("loss", math.inf))
         if is_best := monitored < state.best:
             state.best, state.best_epoch = monitored, state.epoch
             with self._shutdown.deferred():
@@ -368,7 +361,7 @@ class Trainer:
         if self._is_done():
             return f"{state.total_steps} steps, the most that fit into the time"
         if self.patience and state.epoch - max(state.best_epoch, state.first_epoch) >= self.patience:
-            return f"no better {self.monitor} for {self.patience} epochs"
+            return f"no better val_loss for {self.patience} epochs"
         return "stopped by a callback" if self.model.stop_training else ""
 
     def _save(self) -> None:

@@ -2,6 +2,7 @@
 
 import keras
 import tensorflow as tf
+from packaging.version import Version
 
 from common.errors import UserError
 
@@ -17,13 +18,8 @@ def check() -> None:
     """Raise UserError if TensorFlow or Keras is older than the oldest version that is tested."""
     for name, installed in (("TensorFlow", tf.__version__), ("Keras", keras.__version__)):
         major, minor = OLDEST[name]
-        if _numbers(installed) < (major, minor):
+        if Version(installed).release < (major, minor):
             raise UserError(
                 f"{name} {installed} is too old, expected {major}.{minor} or later; run: "
                 "python -m pip install --upgrade -r requirements.txt"
             )
-
-
-def _numbers(version: str) -> tuple[int, int]:
-    major, minor = version.split(".")[:2]
-    return int(major), int(minor)

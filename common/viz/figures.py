@@ -18,16 +18,13 @@ from common.io.files import write_atomically
 from common.viz.fonts import Typesetter, families_for, is_right_to_left
 
 INK, FAINT, PAPER, ACCENT, SECOND = "#1f2430", "#6b7180", "#ffffff", "#c2410c", "#2563eb"
+_COLUMNS, _MAX_LINES = 64, 18  # of a frame of text: letters in a line, and lines
 
 
 def learning_curve(rows: Sequence[Mapping[str, float]], path: Path, unit: str, baseline: tuple[str, float]) -> None:
-    """Draw the training and validation loss against the epoch, and write a PNG.
+    """Draw the losses in `rows` of metrics.csv, at least one, against the epoch, and write a PNG.
 
-    Args:
-        rows: the rows of metrics.csv, at least one.
-        path: the PNG file to write.
-        unit: the unit of the losses, for the label of the axis.
-        baseline: name and value of a horizontal line, for instance the loss of a uniform distribution.
+    `unit` is that of the losses, `baseline` name and value of a line, for instance the loss of a uniform distribution.
     """
     figure = Figure(figsize=(7, 4), dpi=120, layout="constrained")
     axes = figure.subplots()
@@ -52,12 +49,7 @@ def learning_curve(rows: Sequence[Mapping[str, float]], path: Path, unit: str, b
 
 
 def compare_curves(curves: Mapping[str, Sequence[tuple[float, float]]], unit: str) -> Image.Image:
-    """Return a figure with the curves of several runs.
-
-    Args:
-        curves: for each run, by name, its points (epoch, loss).
-        unit: the label of the vertical axis.
-    """
+    """Return a figure with the curves of several runs: by name, points (epoch, loss) with the loss in `unit`."""
     figure = Figure(figsize=(7, 4), dpi=110, layout="constrained")
     axes = figure.subplots()
     for name, points in curves.items():
@@ -78,21 +70,15 @@ def save_figure(figure: Figure, path: Path) -> None:
     write_atomically(path, buffer.getvalue())
 
 
-def text_frames(
-    passages: Sequence[tuple[str, str]], prompt_length: int = 0, columns: int = 64, max_lines: int = 18
-) -> list[Image.Image]:
-    """Return a picture of each passage with its title, all of the same size.
+def text_frames(passages: Sequence[tuple[str, str]], prompt_length: int = 0) -> list[Image.Image]:
+    """Return a picture of each (title, text), all of the same size; what is too long is cut off.
 
-    Args:
-        passages: (title, text) pairs.
-        prompt_length: the length of the prompt at the start of each text, which is drawn in another colour.
-        columns: the number of characters per line, at which a text is wrapped.
-        max_lines: the maximum number of lines; the rest is cut off.
+    The prompt, the first `prompt_length` characters of each text, is drawn in another colour.
     """
-    wrapped = [_wrap(text, columns)[:max_lines] for _, text in passages]
+    wrapped = [_wrap(text)[:_MAX_LINES] for _, text in passages]
     letters = {letter for lines in wrapped for line in lines for letter in line}
     setter, line_height, margin = Typesetter(letters, 15), 22, 24
-    width = round(2 * margin + columns * setter.length("m"))
+    width = round(2 * margin + _COLUMNS * setter.length("m"))
     height = 2 * margin + (2 + max(map(len, wrapped))) * line_height
     frames = []
     for (title, _), lines in zip(passages, wrapped, strict=True):
@@ -123,8 +109,8 @@ def _draw_lines(
         y += line_height
 
 
-def _wrap(text: str, columns: int) -> list[str]:
-    columns = columns * len(text) // max(1, _width(text))  # fewer letters in a line where letters are wide
+def _wrap(text: str) -> list[str]:
+    columns = _COLUMNS * len(text) // max(1, _width(text))  # fewer letters in a line where letters are wide
     wrapper = textwrap.TextWrapper(max(1, columns), replace_whitespace=False, drop_whitespace=False)
     return [piece for line in text.expandtabs(4).splitlines() for piece in (wrapper.wrap(line) or [""])]
 
@@ -142,14 +128,9 @@ def titled(picture: Image.Image, title: str) -> Image.Image:
 def gif_bytes(
     frames: Sequence[Image.Image], frame_ms: int = 900, last_ms: int = 4000, colours: int = 64, comment: str = ""
 ) -> bytes:
-    """Return frames of one size as the bytes of an endless GIF.
+    """Return frames of one size, at least one, in RGB, as the bytes of an endless GIF.
 
-    Args:
-        frames: at least one frame, in RGB.
-        frame_ms: the duration of a frame, in milliseconds.
-        last_ms: the duration of the last frame, in milliseconds.
-        colours: the number of colours per frame, up to 256.
-        comment: a comment in the metadata.
+    A frame lasts `frame_ms` milliseconds, the last one `last_ms`, and has at most so many `colours`, up to 256.
     """
     durations = [frame_ms] * (len(frames) - 1) + [last_ms]
     # Maximum coverage keeps rare colours; the default method would average them away.
@@ -167,9 +148,8 @@ def save_gif(frames: Sequence[Image.Image], path: Path, **options: int) -> None:
 def attention_map(weights: np.ndarray, rows: Sequence[str], columns: Sequence[str], title: str = "") -> Image.Image:
     """Return a heat map of attention weights with a label for every row and column.
 
-    Columns in a script that is written from right to left are drawn from right to left.
-
-    Maps of the same labels have the same size, whatever their title, so that they can be frames of a GIF.
+    Columns in a script that is written from right to left are drawn from right to left. Maps of the same
+    labels have the same size, whatever their title, so that they can be frames of a GIF.
 
     Args:
         weights: attention weights from 0 (pale) to 1 (dark), float [rows, columns].

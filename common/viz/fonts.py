@@ -115,15 +115,10 @@ class Typesetter:
     def draw(
         self, draw: ImageDraw.ImageDraw, corner: tuple[float, float], text: str, fill: str, anchor: str = "la"
     ) -> None:
-        """Draw a line.
+        """Draw a line of text with its anchor at `corner` (x, y), in pixels.
 
-        Args:
-            draw: where to.
-            corner: the point (x, y) of the anchor, in pixels.
-            text: the line.
-            fill: its colour.
-            anchor: "l", "m" or "r" for the left end, the middle or the right end of the line, then "a" for the top of
-                its letters or "m" for their middle, as in Pillow.
+        The anchor is "l", "m" or "r" for the left end, the middle or the right end of the line, then "a" for the top of
+        its letters or "m" for their middle, as in Pillow.
         """
         x, y = corner
         x -= {"l": 0, "m": 0.5, "r": 1}[anchor[0]] * self.length(text)

@@ -29,6 +29,7 @@ def caption(options: CaptionOptions) -> None:
         UserError: a photo cannot be read, and the others have their captions by then; or other files are in the way.
     """
     from common.app.outputs import Outputs
+    from common.data.images import read_image
     from common.errors import UserError
     from common.io.terminal import echo, json_line
     from common.training.run_directory import RunDirectory
@@ -47,7 +48,9 @@ def caption(options: CaptionOptions) -> None:
             if options.reference is None:
                 image, caption = captioner.caption_file(path, search_options)
             else:
-                image, caption = captioner.score_file(path, options.reference, options.length_penalty)
+                image = read_image(path).convert("RGB")
+                features = captioner.encode_images([image])
+                [caption] = captioner.score(features, options.reference, options.length_penalty)
         except UserError as error:
             failures.append(str(error))
             continue

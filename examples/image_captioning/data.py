@@ -47,14 +47,7 @@ def load_photos(
     """Return the photos of the data set called `name`, each with its split, and print what is skipped.
 
     The splits are those of the data set: Flickr8k's lists, COCO's parts, the captions file of a folder (without splits
-    there, about one photo in ten validates), `TINY_SCENES`.
-
-    Args:
-        name: "flickr8k", "coco", "coco-val2017", "tiny", or the path of a folder of photos with a list of captions.
-        images: how many photos of COCO.
-        data_dir: the download cache; None for the default one.
-        encoding: of the list of captions; None for UTF-8, or what a byte order mark says.
-        max_skipped: the largest fraction of photos that may be missing or unreadable.
+    there, about one photo in ten validates), `TINY_SCENES`. The arguments are explained in `Config`.
 
     Raises:
         UserError: an unknown name, a failed download, or more photos that cannot be used.

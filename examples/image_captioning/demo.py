@@ -129,15 +129,6 @@ class PhotoCaptioner:
         image = read_image(path).convert("RGB")
         return image, self.caption_image(image, options)
 
-    def score_file(self, path: Path, caption: str, length_penalty: float) -> tuple[Image.Image, Caption]:
-        """Return the photo in a file, upright, and a given caption with its score; see `score`.
-
-        Raises:
-            UserError: it is no picture that can be read, or the caption has no word.
-        """
-        image = read_image(path).convert("RGB")
-        return image, self.score(self.encode_images([image]), caption, length_penalty)[0]
-
     def caption_image(self, image: Image.Image, options: BeamSearchOptions) -> Caption:
         """Return the caption of an image."""
         return self.caption(self.encode_images([image]), options)[0]
@@ -145,10 +136,8 @@ class PhotoCaptioner:
     def score(self, images: np.ndarray | tf.Tensor, caption: str, length_penalty: float = 0.7) -> list[Caption]:
         """Return a given caption for each of several photos, with its score and its attention.
 
-        Args:
-            images: as in `hypotheses`.
-            caption: raw text; unknown words become <unk>, and those after `max_length` are cut.
-            length_penalty: see `BeamSearchOptions`.
+        For `images` see `hypotheses`. Of `caption`, raw text, unknown words become <unk>, and those after `max_length`
+        are cut.
 
         Raises:
             UserError: the caption has no word.

@@ -17,7 +17,7 @@ from common.io.terminal import echo, warn
 from common.nn.adam import Adam
 from common.training import trainer
 from common.training.init_from import inherit_settings, init_from_run, init_from_vectors
-from common.training.plan import fit_plan, stored_plan
+from common.training.plan import fit_plan, stored_plan, warn_if_few
 from common.training.run_directory import RunDirectory
 from common.training.schedule import WarmupCosine
 from examples.image_captioning.config import Config
@@ -84,11 +84,8 @@ def plan_for_photos(config: Config, photos: PhotoSet) -> Config:
     """Return `config` with a plan for the training photos of the user, and warn if they are few."""
     captions = sum(map(len, photos.captions()))
     config = replace(config, min_count=planned_min_count(config, captions))
-    if len(photos) < MIN_PHOTOS:
-        warn(
-            f"warning: {len(photos):,} photos are few: captions will repeat those of the training, whatever the photo "
-            f"shows; bring {MIN_PHOTOS:,} or more"
-        )
+    consequence = "captions will repeat those of the training, whatever the photo shows"
+    warn_if_few(len(photos), MIN_PHOTOS, "photos", consequence)
     return fit_plan(config, captions, f"{captions:,} captions", MIN_STEPS)
 
 

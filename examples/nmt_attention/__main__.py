@@ -33,12 +33,7 @@ def translate(options: TranslateOptions) -> None:
     if text_io.is_interactive(options):
         warn("loading the model; a sentence a line, please; Ctrl-D ends")
     translator, sentences = SentenceTranslator.load(run), text_io.input_lines(options)
-    if options.reference or options.reference_file:
-        references = text_io.reference_lines(options)
-        lines = text_io.scored_lines(translator, sentences, references, options, run.identity)
-    else:
-        lines = text_io.output_lines(translator, sentences, options, run.identity)
-    for line in lines:
+    for line in text_io.output_lines(translator, sentences, text_io.reference_lines(options), options, run.identity):
         echo(line)
 
 

@@ -127,17 +127,8 @@ def load_corpus(
 ) -> Corpus:
     """Load the pairs called `name`, clean and split them, and build the tokenizers.
 
-    Args:
-        name: see `load_tables`; likewise `data_dir` and `encoding`.
-        columns: the numbers, from 1, or the names of the source and the target column.
-        held_out: see `split_pairs`; None for a fraction that fits the number of pairs.
-        max_tokens: see `clean_pairs`; likewise `max_skipped`.
-        min_count: tokens rarer than this in training are unknown; None for a number that fits that of the pairs.
-        data_dir: the download cache.
-        tokens: "words", "characters" or "subwords" for source and target; None to choose by the script.
-        vocabulary_size: the number of subwords of a language at most.
-        max_skipped: the largest fraction of rows that are no pair.
-        encoding: of the files.
+    The arguments are explained in `Config`; columns and tokens are those of source and target. None for `held_out` or
+    `min_count` chooses one that fits the number of pairs, None for `tokens` chooses by the script.
 
     Raises:
         UserError: as `load_tables`, `choose_columns` and `clean_pairs`; or a part of the split is empty.
@@ -179,10 +170,6 @@ def load_test_pairs(
     name: str, columns: tuple[str, str], max_skipped: float = 0.05, encoding: str | None = None
 ) -> list[Pair]:
     """Return all pairs of files of the user, repeated ones too, or those of the part `test` if there is one.
-
-    Args:
-        name: see `load_tables`; likewise `encoding`.
-        columns: see `load_corpus`; likewise `max_skipped`.
 
     Raises:
         UserError: as `load_corpus`; or there is no pair.

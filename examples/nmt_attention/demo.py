@@ -15,21 +15,15 @@ import tensorflow as tf
 
 from common.io.terminal import warn
 from common.nn.beam_search import Hypotheses, beam_search
+from common.nn.losses import smoothed_cross_entropy
 from common.training import trainer
 from common.training.checkpoints import restore_weights
 from common.training.run_directory import RunDirectory
 from examples.nmt_attention.config import Config
 from examples.nmt_attention.data import Tokenizer, load_tokenizer
-from examples.nmt_attention.model import Translator
+from examples.nmt_attention.model import Translator, shift_right
 from examples.nmt_attention.preprocess.parallel_corpus import MAX_CHARACTERS_PER_TOKEN
-from examples.nmt_attention.preprocess.tokenizer import (
-    END,
-    PAD,
-    SPECIAL_TOKENS,
-    START,
-    UNKNOWN,
-    clean,
-)
+from examples.nmt_attention.preprocess.tokenizer import END, PAD, SPECIAL_TOKENS, START, UNKNOWN, clean
 
 
 # Step 5: translate. Sentences are sorted by length, batched, and searched in compiled code. Each gets the translation
@@ -57,7 +51,7 @@ def translate_ids(
 
 @dataclass(frozen=True)
 class Translation:
-    """The translation of a sentence, with its attention weights."""
+    """The translation of a sentence, found or given, with its attention weights."""
 
     text: str
     score: float
@@ -68,6 +62,8 @@ class Translation:
     """likewise of the source"""
     attention: np.ndarray
     """float32 [tokens, source tokens]; each row adds up to 1"""
+    nll: np.ndarray | None = None
+    """of a given translation: float32 [tokens + 1], -ln p in nats of each token and of the end"""
 
 
 LENGTH_MULTIPLE = 16
@@ -80,11 +76,7 @@ class SentenceTranslator:
     def __init__(self, model: Translator, source_tokenizer: Tokenizer, target_tokenizer: Tokenizer, max_tokens: int):
         """Keep model and tokenizers; the search is compiled at the first use.
 
-        Args:
-            model: with trained weights.
-            source_tokenizer: of the source language.
-            target_tokenizer: of the target language.
-            max_tokens: longer sentences are cut; in words, each of which counts as several characters or subwords.
+        `max_tokens` is in words, each of which counts as several characters or subwords; longer sentences are cut.
         """
         self.model, self.source_tokenizer, self.target_tokenizer = model, source_tokenizer, target_tokenizer
         self.max_tokens = max_tokens * source_tokenizer.tokens_per_word
@@ -130,11 +122,8 @@ class SentenceTranslator:
     ) -> list[list[Translation]]:
         """Return for each sentence its `beam` best translations, the best first; none for one without any words.
 
-        Args:
-            sentences: raw text. Tokens beyond `max_tokens` are cut off, with a note on stderr.
-            beam: number of hypotheses; 1 is greedy search.
-            length_penalty: see `common.nn.beam_search.beam_search`.
-            batch_size: sentences translated together.
+        Sentences are raw text. Tokens beyond `max_tokens` are cut off, with a note on stderr. A `beam` of 1 is greedy
+        search; for `length_penalty` see `common.nn.beam_search.beam_search`.
         """
         tokenised = [self._tokens(sentence) for sentence in sentences]
         found: list[list[Translation]] = [[] for _ in sentences]
@@ -146,10 +135,43 @@ class SentenceTranslator:
                 found[i] = translations
         return found
 
+    def score(self, pairs: Sequence[tuple[str, str]]) -> list[Translation | None]:
+        """Return the given translation of each (source, translation), None if one of them has no words.
+
+        The decoder receives its tokens one after the other, as in training. The score is the mean of ln p over the
+        tokens and the end, as that of `translate` with a length penalty of 1. Both sides are raw text, and cut after as
+        many words.
+        """
+        tokenizers = self.source_tokenizer, self.target_tokenizer
+        max_words = self.max_tokens // self.source_tokenizer.tokens_per_word
+        tokenised = [
+            [
+                tokenizer.tokenise(clean(text))[: max_words * tokenizer.tokens_per_word]
+                for tokenizer, text in zip(tokenizers, pair, strict=True)
+            ]
+            for pair in pairs
+        ]
+        scored: list[Translation | None] = [None] * len(pairs)
+        indices = [i for i, pair in enumerate(tokenised) if all(pair)]
+        if not indices:
+            return scored
+        source, target = (
+            [tokenizer.encode(tokenised[i][side]) for i in indices] for side, tokenizer in enumerate(tokenizers)
+        )
+        source = keras.utils.pad_sequences(source, padding="post", value=PAD)  # B S
+        target = keras.utils.pad_sequences([[*ids, END] for ids in target], padding="post", value=PAD)  # B T
+        logits, attention = self.model(source, shift_right(tf.constant(target)))  # B T V, B T S
+        _, nll = smoothed_cross_entropy(logits, tf.constant(target), label_smoothing=0.0)  # B T
+        for i, losses, weights in zip(indices, nll.numpy(), attention.numpy(), strict=True):
+            source_tokens, tokens = (
+                tokenizer.labels(each) for tokenizer, each in zip(tokenizers, tokenised[i], strict=True)
+            )
+            losses, weights = losses[: len(tokens) + 1], weights[: len(tokens), : len(source_tokens)]
+            scored[i] = Translation(pairs[i][1], -float(losses.mean()), tokens, source_tokens, weights, losses)
+        return scored
+
     def _tokens(self, sentence: str) -> list[str]:
-        start = sentence[
-            : MAX_CHARACTERS_PER_TOKEN * (self.max_tokens + 1)
-        ]  # because a line of a megabyte takes half a minute
+        start = sentence[: MAX_CHARACTERS_PER_TOKEN * (self.max_tokens + 1)]  # a line of a megabyte takes half a minute
         tokens = self._tokens_of(clean(start))
         if len(tokens) > self.max_tokens:
             count = f"{len(tokens):,}{' or more' if len(start) < len(sentence) else ''}"

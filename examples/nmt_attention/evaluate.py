@@ -23,7 +23,6 @@ from common.training.run_directory import RunDirectory
 from examples.nmt_attention.config import Config, EvaluateOptions
 from examples.nmt_attention.data import EncodedPairs, load_corpus, load_test_pairs
 from examples.nmt_attention.demo import SentenceTranslator
-from examples.nmt_attention.demonstrate.attention_plots import reference_attention
 from examples.nmt_attention.download.toy_grammar import tiny_pairs
 from examples.nmt_attention.model import Translator
 from examples.nmt_attention.preprocess.parallel_corpus import Pair
@@ -57,7 +56,7 @@ def evaluate(
         translations = [best[0].text for best in translator.translate(sources, width, options.length_penalty)]
         metrics[name] = measure_text(sources, translations, references, bleu_tokenizer(references))
     if config.data == "tiny" and config.tokens == "words,words" and options.test_data is None:
-        metrics["alignment"] = measure_alignment(translator, pairs)
+        metrics["alignment"] = alignment_accuracy([each.attention for each in translator.score(pairs)], pairs)
     examples = format_samples(sources, translations, references)
     echo(examples)
     if options.write:
@@ -122,11 +121,7 @@ def measure_text(
 ) -> dict[str, float]:
     """Return BLEU, chrF and TER of all translations, BLEU by length of the source, and the fraction of exact matches.
 
-    Args:
-        sources: the sentences.
-        translations: those of the model.
-        references: those of the data.
-        tokenizer: sacrebleu's name of the tokenizer of BLEU.
+    `tokenizer` is sacrebleu's name of the tokenizer of BLEU.
     """
     metrics = {
         "bleu": _bleu(translations, references, tokenizer),
@@ -161,17 +156,11 @@ def format_samples(sources: Sequence[str], translations: Sequence[str], referenc
 
 # The grammar of the tiny data also gives the word alignment, so the attention itself can be measured. For each noun,
 # verb and adjective of a reference: is the largest weight on the source word that it translates?
-def measure_alignment(translator: SentenceTranslator, pairs: Sequence[Pair]) -> float:
-    """Return the fraction of the content words of tiny pairs whose largest weight is on the aligned word."""
-    attention = reference_attention(translator.model, pairs, translator.source_tokenizer, translator.target_tokenizer)
-    return alignment_accuracy(attention, pairs)
-
-
 def alignment_accuracy(attention: Sequence[np.ndarray], pairs: Sequence[Pair]) -> float:
     """Return the fraction of the links of the grammar at which the attention weights are the largest of their row.
 
     Args:
-        attention: the weights of each pair, [target tokens, source tokens].
+        attention: the weights for the reference of each pair, [target tokens, source tokens].
         pairs: sentences of the grammar, from Spanish to English or the reverse.
     """
     links = {frozenset((pair.spanish, pair.english)): pair for pair in tiny_pairs()}

@@ -11,18 +11,18 @@ from functools import partial
 import keras
 
 from common.data.pieces import SPACE
-from common.io.terminal import echo, warn
+from common.io.terminal import echo
 from common.nn.adam import Adam
 from common.nn.muon import Muon
 from common.training import trainer
-from common.training.init_from import WeightsOfSymbols, inherit_settings, init_from_run, init_from_vectors
-from common.training.plan import fit_plan, stored_plan
+from common.training.init_from import inherit_settings, init_from_run, init_from_vectors
+from common.training.plan import fit_plan, stored_plan, warn_if_few
 from common.training.projector import write_projector
 from common.training.run_directory import RunDirectory
 from common.training.schedule import WarmupCosine
 from common.viz import figures
 from examples.nmt_attention.config import Config
-from examples.nmt_attention.data import Corpus, EncodedPairs, Tokenizer, load_corpus
+from examples.nmt_attention.data import Corpus, EncodedPairs, load_corpus
 from examples.nmt_attention.demo import SentenceTranslator
 from examples.nmt_attention.demonstrate.attention_plots import (
     LOSS_UNIT,
@@ -66,7 +66,6 @@ def build_optimizer(config: Config, schedule: WarmupCosine) -> keras.optimizers.
         schedule,
         rms_rate=config.muon_rms_rate,
         every=4,
-        ns_steps=3,  # of the usual 5, as in text generation
         exclude_layers=["energy"],  # a single column, which has one direction anyway
         adam_beta_2=config.beta_2,
         global_clipnorm=config.clip_norm,
@@ -89,9 +88,11 @@ def train(config: Config, model_class: type[Translator] = Translator) -> RunDire
     config = replace(config, tokens=corpus.tokens, held_out=corpus.held_out, min_count=corpus.min_count)
     if config.adaptable:
         config = fit_plan(config, len(corpus.train), f"{len(corpus.train):,} pairs", MIN_STEPS)
-        warn_of_few_pairs(len(corpus.train))
+        consequence = "the model will know their words, and sentences much like them, and nothing else"
+        warn_if_few(len(corpus.train), MIN_PAIRS, "pairs", consequence)
     run = config.start_run(corpus.fingerprint)
-    save_vocabularies(run, corpus)
+    corpus.source_tokenizer.vocabulary.save(run.path / "vocabulary_source.json")
+    corpus.target_tokenizer.vocabulary.save(run.path / "vocabulary_target.json")
 
     train_pairs = EncodedPairs(corpus.train, corpus.source_tokenizer, corpus.target_tokenizer)
     validation_pairs = EncodedPairs(corpus.validation, corpus.source_tokenizer, corpus.target_tokenizer)
@@ -115,42 +116,20 @@ def train(config: Config, model_class: type[Translator] = Translator) -> RunDire
     return run
 
 
-def warn_of_few_pairs(count: int) -> None:
-    """Warn if the training pairs are too few to translate other sentences."""
-    if count < MIN_PAIRS:
-        warn(
-            f"warning: {count:,} pairs are few: the model will know their words, and sentences much like them, and "
-            f"nothing else; bring some thousands"
-        )
-
-
-def save_vocabularies(run: RunDirectory, corpus: Corpus) -> None:
-    """Write both vocabularies into the run directory."""
-    for side, tokenizer in (("source", corpus.source_tokenizer), ("target", corpus.target_tokenizer)):
-        tokenizer.vocabulary.save(run.path / f"vocabulary_{side}.json")
-
-
 def set_initial_weights(model: Translator, config: Config, corpus: Corpus, run: RunDirectory) -> None:
     """Start at the weights of another run, or at word vectors, if `config` names them."""
-    init_from_run(model, config, run, vocabularies(model, corpus))
-    for embedding, file, tokenizer, side in (
-        (model.encoder.embedding, config.source_embeddings, corpus.source_tokenizer, "source"),
-        (model.decoder.embedding, config.target_embeddings, corpus.target_tokenizer, "target"),
-    ):
-        init_from_vectors(embedding, file, run, plain_words(tokenizer), f"{side} {tokenizer.kind}")
-
-
-def plain_words(tokenizer: Tokenizer) -> list[str]:
-    """Return the tokens of a vocabulary without the signs of joiners and spaces."""
-    return [token.strip(JOINER + SPACE) for token in tokenizer.vocabulary.symbols]
-
-
-def vocabularies(model: Translator, corpus: Corpus) -> WeightsOfSymbols:
-    """Return both vocabularies with the weights that have a row for each token."""
-    return {
-        "vocabulary_source.json": (corpus.source_tokenizer.vocabulary, [(model.encoder.embedding.embeddings, 0)]),
-        "vocabulary_target.json": (corpus.target_tokenizer.vocabulary, [(model.decoder.embedding.embeddings, 0)]),
+    sides = (
+        ("source", corpus.source_tokenizer, model.encoder.embedding, config.source_embeddings),
+        ("target", corpus.target_tokenizer, model.decoder.embedding, config.target_embeddings),
+    )
+    of_tokens = {
+        f"vocabulary_{side}.json": (tokenizer.vocabulary, [(embedding.embeddings, 0)])
+        for side, tokenizer, embedding, _ in sides
     }
+    init_from_run(model, config, run, of_tokens)
+    for side, tokenizer, embedding, file in sides:
+        words = [token.strip(JOINER + SPACE) for token in tokenizer.vocabulary.symbols]
+        init_from_vectors(embedding, file, run, words, f"{side} {tokenizer.kind}")
 
 
 def print_summary(config: Config, corpus: Corpus, model: keras.Model) -> None:

@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from fastapi_offline import FastAPIOffline
 
 import common
-from common.io.terminal import one_line, warn
+from common.io.terminal import warn
 from examples.serve import schemas
 from examples.serve.limits import MAX_BEAM, MAX_UPLOAD, LimitRequests, RateLimit, Refused, RefuseOtherHosts
 from examples.serve.metrics import add_metrics
@@ -58,7 +58,6 @@ def create_app(service: Service, requests_per_minute: int = 600, hosts: Sequence
         lifespan=lifespan,
     )
     app.include_router(_router(service))
-    app.exception_handler(Refused)(_refused)
     app.exception_handler(RequestValidationError)(_invalid)
     app.exception_handler(400)(_unreadable)  # FastAPI's, for a body that it cannot decode
     app.exception_handler(Exception)(_unexpected)
@@ -69,27 +68,18 @@ def create_app(service: Service, requests_per_minute: int = 600, hosts: Sequence
         return {"status": "ok"}
 
     add_metrics(app, service)
-    app.add_middleware(LimitRequests, rate=RateLimit(requests_per_minute), respond=refusal_response)
+    app.add_middleware(LimitRequests, rate=RateLimit(requests_per_minute))
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts)
     app.add_middleware(RefuseOtherHosts)
     return app
 
 
-def refusal_response(refusal: Refused) -> JSONResponse:
-    """Return the response to a request that is refused."""
-    return JSONResponse({"detail": one_line(str(refusal))}, refusal.status)
-
-
-async def _refused(_: Request, refusal: Refused) -> Response:
-    return refusal_response(refusal)
-
-
 async def _invalid(_: Request, error: RequestValidationError) -> Response:
-    return refusal_response(schemas.refusal(error.errors()[0]))
+    return schemas.refusal(error.errors()[0]).response()
 
 
 async def _unreadable(_: Request, _error: Exception) -> Response:
-    return refusal_response(Refused("The body cannot be read; send JSON in UTF-8, or a form with the photo."))
+    return Refused("The body cannot be read; send JSON in UTF-8, or a form with the photo.").response()
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
@@ -180,4 +170,4 @@ async def _json_lines(first: str, rest: AsyncIterator[str]) -> AsyncIterator[str
         async for piece in rest:
             yield json.dumps({"text": piece}) + "\n"
     except Refused as refusal:  # the status is sent by then
-        yield json.dumps({"detail": str(refusal)}) + "\n"
+        yield json.dumps({"detail": refusal.detail}) + "\n"

@@ -4,9 +4,11 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from fastapi import HTTPException
+from fastapi.responses import JSONResponse
+
+from common.io.terminal import one_line
 
 MAX_TEXT = 2_000
 """Characters of a prompt, and of a continuation."""
@@ -22,34 +24,41 @@ MAX_BODY = 2**18
 _MAX_ADDRESSES = 10_000  # whose requests are counted; the one that asked longest ago is forgotten first
 
 
-class Refused(Exception):  # noqa: N818 (an answer, not an error of the server)
-    """A request that is not answered; `status` is the HTTP status, the message a plain sentence."""
+class Refused(HTTPException):
+    """A request that is not answered; `detail` is a plain sentence."""
 
-    status = 422
+    status_code = 422
+
+    def __init__(self, sentence: str):
+        super().__init__(self.status_code, one_line(sentence))
+
+    def response(self) -> JSONResponse:
+        """Return the response where FastAPI does not make it: in a middleware, or in place of another error."""
+        return JSONResponse({"detail": self.detail}, self.status_code)
 
 
 class UnknownRun(Refused):
     """The request names a run that is not in the list, or there is none of its example."""
 
-    status = 404
+    status_code = 404
 
 
 class TooLarge(Refused):
     """The request is larger than the service takes."""
 
-    status = 413
+    status_code = 413
 
 
 class Busy(Refused):
     """Too many requests, of all clients or of this one."""
 
-    status = 429
+    status_code = 429
 
 
 class Unusable(Refused):
     """The run cannot be loaded; the log of the server says why."""
 
-    status = 503
+    status_code = 503
 
 
 class RateLimit:
@@ -75,9 +84,9 @@ class RateLimit:
 class LimitRequests:
     """ASGI middleware that refuses bodies that are too large, and addresses that ask too often."""
 
-    def __init__(self, app: Callable[..., Awaitable[None]], rate: RateLimit, respond: Callable[[Refused], Any]):
-        """Wrap `app`; `respond` makes the response of a refusal."""
-        self.app, self.rate, self.respond = app, rate, respond
+    def __init__(self, app: Callable[..., Awaitable[None]], rate: RateLimit):
+        """Wrap `app`."""
+        self.app, self.rate = app, rate
 
     async def __call__(self, scope, receive, send) -> None:
         """Answer a request, or refuse it before its body is read to the end."""
@@ -86,11 +95,11 @@ class LimitRequests:
         address = scope["client"][0] if scope["client"] else ""
         if seconds := self.rate.wait_seconds(address):
             refusal = Busy(f"Too many requests from your address; try again in {seconds} s.")
-            return await self.respond(refusal)(scope, receive, send)
+            return await refusal.response()(scope, receive, send)
         is_upload = dict(scope["headers"]).get(b"content-type", b"").startswith(b"multipart/")
         limit = MAX_UPLOAD if is_upload else MAX_BODY
         if int(dict(scope["headers"]).get(b"content-length", b"0")) > limit:
-            return await self.respond(TooLarge(_too_large(limit)))(scope, receive, send)
+            return await _too_large(limit).response()(scope, receive, send)
         await self.app(scope, _counted(receive, limit), send)
 
 
@@ -124,11 +133,11 @@ def _counted(receive: Callable[[], Awaitable[dict]], limit: int) -> Callable[[],
         message = await receive()
         count += len(message.get("body", b""))
         if count > limit:
-            raise HTTPException(TooLarge.status, _too_large(limit))  # what FastAPI passes on while it reads a body
+            raise _too_large(limit)  # an HTTPException is what FastAPI passes on while it reads a body
         return message
 
     return receive_and_count
 
 
-def _too_large(limit: int) -> str:
-    return f"The request is too large; at most {limit / 2**20:g} MiB are taken."
+def _too_large(limit: int) -> TooLarge:
+    return TooLarge(f"The request is too large; at most {limit / 2**20:g} MiB are taken.")

@@ -5,6 +5,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,12 @@ _HEADLINES = {  # the metric of `evaluate` that says most, the first that a run 
     "dcgan": ("frechet_distance",),
     "nmt_attention": ("beam bleu",),
     "image_captioning": ("beam cider", "exact_match"),
+}
+_CLASSES = {  # in demo.py, each with `load`
+    "text_generation": "TextGenerator",
+    "dcgan": "ImageGenerator",
+    "nmt_attention": "SentenceTranslator",
+    "image_captioning": "PhotoCaptioner",
 }
 _MAX_LOADED = 8
 _SECONDS_BETWEEN_SCANS = 1.0
@@ -101,7 +108,7 @@ class RunRegistry:
         with self._lock:
             if run.id not in self._models:
                 try:
-                    self._models[run.id] = _LOADERS[run.example](run.directory)
+                    self._models[run.id] = _load(run)
                 except UserError as error:
                     warn(f"note: {error}")
                     raise Unusable(f"The run {run.name} cannot be loaded; the server's log says why.") from error
@@ -147,36 +154,6 @@ def _headline(directory: RunDirectory, example: str) -> str:
     return f"Validation loss {min(row['val_loss'] for row in rows):.3f}." if rows and "val_loss" in rows[0] else ""
 
 
-# TensorFlow is imported by the loaders, so that the list of runs is there before it.
-
-
-def _load_text(run: RunDirectory) -> Any:
-    from examples.text_generation.demo import TextGenerator
-
-    return TextGenerator.load(run)
-
-
-def _load_dcgan(run: RunDirectory) -> Any:
-    from examples.dcgan.demo import ImageGenerator
-
-    return ImageGenerator.load(run)
-
-
-def _load_translation(run: RunDirectory) -> Any:
-    from examples.nmt_attention.demo import SentenceTranslator
-
-    return SentenceTranslator.load(run)
-
-
-def _load_captioning(run: RunDirectory) -> Any:
-    from examples.image_captioning.demo import PhotoCaptioner
-
-    return PhotoCaptioner.load(run)
-
-
-_LOADERS: dict[str, Callable[[RunDirectory], Any]] = {
-    "text_generation": _load_text,
-    "dcgan": _load_dcgan,
-    "nmt_attention": _load_translation,
-    "image_captioning": _load_captioning,
-}
+def _load(run: ServedRun) -> Any:
+    """Return the model of a run. TensorFlow is imported here, so that the list of runs is there before it."""
+    return getattr(import_module(f"examples.{run.example}.demo"), _CLASSES[run.example]).load(run.directory)

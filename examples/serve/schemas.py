@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+import numpy as np
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from common.app.intervals import MAX_SEED
 from examples.serve.limits import (
@@ -20,7 +21,16 @@ RunId = Annotated[str, Field(pattern=r"^[0-9a-f]{12}$", description="from /v1/ru
 Sentence = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_SENTENCE)]
 Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]
 Latent = Annotated[list[Annotated[float, Field(ge=-100, le=100)]], Field(min_length=1, max_length=4096)]
-Rows = list[list[float]]
+
+
+def _rounded(array: np.ndarray) -> list:
+    """Return an array of any shape as lists of numbers with four decimals."""
+    return np.round(np.asarray(array, float), 4).tolist()
+
+
+Numbers = Annotated[list[float], BeforeValidator(_rounded)]
+Rows = Annotated[list[list[float]], BeforeValidator(_rounded)]
+Grids = Annotated[list[list[list[float]]], BeforeValidator(_rounded)]
 
 
 def refusal(error: Mapping[str, Any]) -> Refused:
@@ -44,6 +54,10 @@ def refusal(error: Mapping[str, Any]) -> Refused:
 class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
     run: RunId | None = None
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(from_attributes=True)  # made from what the model of an example returns
 
 
 class _BeamSearch(BaseModel):
@@ -85,23 +99,17 @@ class GenerateText(_Request):
     seed: int = Field(1, ge=0, le=MAX_SEED)
 
 
-class TextPiece(BaseModel):
-    """Some characters of a continuation: a line of the stream."""
-
-    text: str
-
-
 class MeasureText(_Request):
     """A text whose loss is measured."""
 
     text: Annotated[str, Field(min_length=2, max_length=MAX_TEXT)]
 
 
-class TextLosses(BaseModel):
+class TextLosses(_Answer):
     """The negative log-likelihood of each character but the first."""
 
     text: str
-    nll_bits: list[float]
+    nll_bits: Numbers
     predictions: list[list[str]] = Field(description="the likeliest three in place of each character")
     mean_bits: float
 
@@ -120,7 +128,7 @@ class Images(BaseModel):
     """Generated images and their latents."""
 
     images: list[str] = Field(description="PNG files as data URIs")
-    latents: Rows
+    latents: list[list[float]]
 
 
 class TranslateSentences(_Request, _BeamSearch):
@@ -130,7 +138,7 @@ class TranslateSentences(_Request, _BeamSearch):
     length_penalty: float = Field(1.0, ge=0, le=5)
 
 
-class TranslationOut(BaseModel):
+class TranslationOut(_Answer):
     """A translation with its attention weights."""
 
     text: str
@@ -153,23 +161,23 @@ class ScoreTranslation(_Request):
     translation: Sentence
 
 
-class TranslationScore(BaseModel):
+class TranslationScore(_Answer):
     """How likely the model finds a translation."""
 
     score: float = Field(description="mean ln p of the tokens and the end")
     tokens: list[str]
-    nll: list[float] = Field(description="-ln p in nats of each token and of the end")
+    nll: Numbers = Field(description="-ln p in nats of each token and of the end")
     source_tokens: list[str]
     attention: Rows
 
 
-class CaptionOut(BaseModel):
+class CaptionOut(_Answer):
     """A caption with the attention of each word."""
 
     text: str
     score: float = Field(description="ln p / words ** length_penalty")
     words: list[str]
-    attention: list[Rows] = Field(description="for each word a grid over the photo, which sums to 1")
+    attention: Grids = Field(description="for each word a grid over the photo, which sums to 1")
 
 
 class Captions(BaseModel):

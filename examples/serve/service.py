@@ -14,7 +14,7 @@ from examples.serve import embeddings, schemas
 from examples.serve.batcher import Batcher, padded
 from examples.serve.embeddings import Embeddings
 from examples.serve.limits import MAX_UPLOAD, Refused, TooLarge
-from examples.serve.registry import RunRegistry, ServedRun
+from examples.serve.registry import RunRegistry
 
 PIECE = 32
 """Characters of a piece of a stream."""
@@ -60,19 +60,19 @@ class Service:
                     await first_requests[example]()
 
     async def _first_text(self) -> None:
-        _, model = await self.load("text_generation", None)
+        model = await self.load("text_generation", None)
         async for _ in self.generate_text(schemas.GenerateText(prompt=model.vocabulary.symbols[-1], length=1)):
             pass
 
-    async def load(self, example: str, id_: str | None) -> tuple[ServedRun, Any]:
-        """Return the run with this id, by default the newest, and its model.
+    async def load(self, example: str, id_: str | None) -> Any:
+        """Return the model of the run with this id, by default the newest.
 
         Raises:
             UnknownRun: there is none.
             Unusable: it is damaged.
         """
         run = self.registry.choose(example, id_)
-        return run, self.registry.loaded(run) or await asyncio.to_thread(self.registry.model, run)
+        return self.registry.loaded(run) or await asyncio.to_thread(self.registry.model, run)
 
     async def generate_text(self, request: schemas.GenerateText) -> AsyncIterator[str]:
         """Yield the continuation of a prompt, `PIECE` characters at a time.
@@ -83,7 +83,7 @@ class Service:
             Refused: the prompt has characters that are not in the vocabulary; likewise in all functions here, what
                 cannot be answered.
         """
-        _, model = await self.load("text_generation", request.run)
+        model = await self.load("text_generation", request.run)
         _require_known(model, request.prompt)
         pieces = -(-request.length // PIECE)
         begin = (request.prompt, request.seed, pieces * PIECE)
@@ -96,26 +96,21 @@ class Service:
 
     async def measure_text(self, request: schemas.MeasureText) -> schemas.TextLosses:
         """Return the loss of each character of a text."""
-        _, model = await self.load("text_generation", request.run)
+        model = await self.load("text_generation", request.run)
         _require_known(model, request.text)
         losses = await self.batchers["text_loss"].submit((model,), request.text)
-        return schemas.TextLosses(
-            text=losses.text,
-            nll_bits=losses.nll_bits.astype(float).round(4).tolist(),
-            predictions=[list(each) for each in losses.predictions],
-            mean_bits=float(losses.nll_bits.mean()),
-        )
+        return schemas.TextLosses.model_validate(losses)
 
     async def latents(self, run_id: str | None, seed: int, count: int) -> np.ndarray:
         """Return the latents of a seed, float32 [count, Z]."""
-        _, model = await self.load("dcgan", run_id)
+        model = await self.load("dcgan", run_id)
         from examples.dcgan.demo import sample_latents
 
         return sample_latents(count, model.model.latent_dim, seed).numpy()
 
     async def pixels(self, run_id: str | None, latents: np.ndarray) -> np.ndarray:
         """Return the images uint8 [N, H, W, C] of latents float32 [N, Z]."""
-        _, model = await self.load("dcgan", run_id)
+        model = await self.load("dcgan", run_id)
         if latents.shape[1] != model.model.latent_dim:
             raise Refused(f"A latent of this run has {model.model.latent_dim} numbers, got {latents.shape[1]}.")
         return await self.batchers["images"].submit((model,), latents)
@@ -135,48 +130,33 @@ class Service:
 
     async def translate(self, request: schemas.TranslateSentences) -> schemas.Translations:
         """Return the n best translations of each sentence."""
-        _, model = await self.load("nmt_attention", request.run)
+        model = await self.load("nmt_attention", request.run)
         key = (model, request.beam, request.length_penalty)
         submit = self.batchers["translate"].submit
         found = await asyncio.gather(*(submit(key, sentence) for sentence in request.sentences))
-        return schemas.Translations(
-            translations=[[_translation(each) for each in beams[: request.n_best]] for beams in found]
-        )
+        return schemas.Translations(translations=[beams[: request.n_best] for beams in found])
 
     async def score(self, request: schemas.ScoreTranslation) -> schemas.TranslationScore:
         """Return how likely the model finds a translation."""
-        _, model = await self.load("nmt_attention", request.run)
+        model = await self.load("nmt_attention", request.run)
         pair = request.source, request.translation
         found = await self.batchers["score"].submit((model,), pair)
         if found is None:
             raise Refused("The source and the translation should each have at least one word.")
-        return schemas.TranslationScore(
-            score=found.score,
-            tokens=found.tokens,
-            nll=found.nll.astype(float).round(4).tolist(),
-            source_tokens=found.source_tokens,
-            attention=_rounded(found.attention),
-        )
+        return schemas.TranslationScore.model_validate(found)
 
     async def caption(
         self, image: Image.Image, run: str | None = None, beam: int = 3, n_best: int = 1, length_penalty: float = 0.7
     ) -> schemas.Captions:
         """Return the n best captions of an image."""
-        _, model = await self.load("image_captioning", run)
+        model = await self.load("image_captioning", run)
         key = (model, beam, length_penalty)
         found = await self.batchers["caption"].submit(key, image)
-        return schemas.Captions(
-            captions=[
-                schemas.CaptionOut(
-                    text=each.text, score=each.score, words=each.words, attention=_rounded(each.attention)
-                )
-                for each in found[:n_best]
-            ]
-        )
+        return schemas.Captions(captions=found[:n_best])
 
     async def embeddings(self, example: str, run: str | None, side: str) -> Embeddings:
         """Return the word vectors of a run."""
-        _, model = await self.load(example, run)
+        model = await self.load(example, run)
         return embeddings.read_embeddings(example, model, side)
 
 
@@ -234,10 +214,8 @@ def _translate(key: tuple, sentences: Sequence[str]) -> list[Any]:
 
 
 def _score(key: tuple, pairs: Sequence[tuple[str, str]]) -> list[Any]:
-    from examples.nmt_attention.demonstrate.scoring import score_translations
-
     [model] = key
-    return score_translations(model, padded(pairs))[: len(pairs)]
+    return model.score(padded(pairs))[: len(pairs)]
 
 
 def _caption(key: tuple, images: Sequence[Image.Image]) -> list[Any]:
@@ -253,17 +231,3 @@ def _require_known(model: Any, text: str) -> None:
         model.vocabulary.encode(text)
     except UserError as error:
         raise Refused(str(error)) from error
-
-
-def _translation(translation: Any) -> schemas.TranslationOut:
-    return schemas.TranslationOut(
-        text=translation.text,
-        score=translation.score,
-        tokens=translation.tokens,
-        source_tokens=translation.source_tokens,
-        attention=_rounded(translation.attention),
-    )
-
-
-def _rounded(weights: np.ndarray) -> list:
-    return np.round(weights.astype(float), 4).tolist()

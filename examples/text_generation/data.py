@@ -35,13 +35,7 @@ VALIDATION_STREAMS = 16  # few, because each starts from a zero state; one alone
 
 
 def load_text(name: str, data_dir: Path | None = None, encoding: str | None = None) -> str:
-    """Return the text called `name`.
-
-    Args:
-        name: "shakespeare", "tiny" (a short play that comes with the code), "tfds:NAME" for a data set of
-            tensorflow-datasets with a feature called "text", or the path of a file or a folder of `.txt` files.
-        data_dir: the download cache; None for the default one.
-        encoding: of a file or a folder; None for UTF-8, or what a byte order mark says.
+    """Return the text called `name`; the arguments are as in `Config`.
 
     Raises:
         UserError: the name is unknown, the file is missing, empty or of another encoding, or the download failed.
@@ -97,15 +91,7 @@ def load_corpus(
     tokens: str = "characters",
     vocabulary_size: int = 4000,
 ) -> Corpus:
-    """Return the ids of the text called `name`, split for training and validation.
-
-    Args:
-        name: see `load_text`; likewise `data_dir` and `encoding`.
-        window: T.
-        data_dir: the download cache.
-        encoding: of a file.
-        tokens: "characters", "words" or "subwords".
-        vocabulary_size: the number of words or subwords at most.
+    """Return the ids of the text called `name`, split for training and validation; the arguments are as in `Config`.
 
     Raises:
         UserError: as `load_text`; or the text is shorter than one window of training and two validation characters.
@@ -185,15 +171,9 @@ def training_batches(ids: np.ndarray, streams: int, window: int, seed: int, epoc
 
 
 def independent_windows(ids: np.ndarray, streams: int, window: int) -> tf.data.Dataset:
-    """Return batches of windows that each start from a zero state, as in most published results.
+    """Return batches of B windows that each start from a zero state, as in most published results.
 
-    Args:
-        ids: int32 [tokens], at least two.
-        streams: B, windows to a batch.
-        window: T, the largest context of a prediction.
-
-    Returns:
-        Batches as those of `contiguous_batches`, but every one with is_start True.
+    Arguments and batches are as those of `contiguous_batches`, but is_start is always True.
     """
     batches = -(-(len(ids) - 1) // (streams * window))  # rounded up
     inputs, targets, mask = (

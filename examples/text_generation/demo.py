@@ -46,6 +46,10 @@ class Sampling:
     top_p: float = 1.0
     seed: int = 1
 
+    def tensors(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Return temperature, float32, top_k, int32, and top_p, float32, for compiled code."""
+        return tf.constant(self.temperature, tf.float32), tf.constant(self.top_k), tf.constant(self.top_p, tf.float32)
+
 
 @dataclass(frozen=True)
 class Continuation:
@@ -114,15 +118,8 @@ class TextGenerator:
         for start in range(0, length, piece):
             count = min(piece, length - start)
             write, room = (self._write_one, MAX_PIECE) if samples == 1 else (self._write_many, count)
-            ids, logits, state = write(
-                logits,
-                state,
-                uniforms[start : start + room],
-                tf.constant(count),
-                tf.constant(sampling.temperature, tf.float32),
-                tf.constant(sampling.top_k),
-                tf.constant(sampling.top_p, tf.float32),
-            )
+            noise = uniforms[start : start + room]
+            ids, logits, state = write(logits, state, noise, tf.constant(count), *sampling.tensors())
             yield ["".join(self.vocabulary.decode(row)) for row in ids.numpy()[:, :count]]
 
     def read(self, prompt: str, samples: int = 1) -> Continuation:
@@ -149,15 +146,8 @@ class TextGenerator:
         logits, state = tf.nest.map_structure(
             lambda *rows: tf.concat(rows, axis=0), *((text.logits, text.state) for text in texts)
         )
-        ids, logits, state = self._write_many(
-            logits,
-            state,
-            uniforms,
-            tf.constant(len(uniforms)),
-            tf.constant(sampling.temperature, tf.float32),
-            tf.constant(sampling.top_k),
-            tf.constant(sampling.top_p, tf.float32),
-        )
+        length = tf.constant(len(uniforms))
+        ids, logits, state = self._write_many(logits, state, uniforms, length, *sampling.tensors())
         rows = [tf.nest.map_structure(lambda x, i=i: x[i : i + 1], (logits, state)) for i in range(len(texts))]
         written = ("".join(self.vocabulary.decode(row)) for row in ids.numpy())
         return [(text, Continuation(*row)) for text, row in zip(written, rows, strict=True)]

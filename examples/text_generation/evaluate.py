@@ -50,7 +50,7 @@ def evaluate(options: EvaluateOptions, model_class: type[TrainableCharRNN] = Tra
     restore_weights(run.checkpoints, model)
     text = "".join(vocabulary.decode(ids[1:]))
     characters = len(text)
-    metrics = per_character(measure(model, ids, config.window), (len(ids) - 1) / characters)
+    metrics = measure(model, ids, config.window, characters)
     metrics["bits_per_byte"] = metrics["bits_per_char"] * characters / len(text.encode())
     first = config.tokens.removesuffix("s")
     rule = (
@@ -104,23 +104,17 @@ def test_ids(options: EvaluateOptions, config: Config, vocabulary: PieceVocabula
     return ids
 
 
-def per_character(metrics: dict[str, float], tokens: float) -> dict[str, float]:
-    """Return metrics that were measured per token, per character; the perplexity stays per token.
+def measure(model: TrainableCharRNN, validation: np.ndarray, window: int, characters: int) -> dict[str, float]:
+    """Return nats and bits per character and perplexity per token with the state carried, nats on independent windows.
 
-    Args:
-        metrics: as `measure` returns them.
-        tokens: tokens per character.
+    `validation` are the ids of the text, int32 [tokens]; all but the first have so many `characters`.
     """
-    return {name: value if name == "perplexity" else value * tokens for name, value in metrics.items()}
-
-
-def measure(model: TrainableCharRNN, validation: np.ndarray, window: int) -> dict[str, float]:
-    """Return nats and bits per token and perplexity with the state carried, and nats on independent windows."""
+    tokens_per_char = (len(validation) - 1) / characters
     carried = trainer.evaluate(model, contiguous_batches(validation, VALIDATION_STREAMS, window))["loss"]
     windows = trainer.evaluate(model, independent_windows(validation, VALIDATION_STREAMS, WINDOW))["loss"]
     return {
-        "nats_per_char": carried,
-        "bits_per_char": carried / math.log(2),
+        "nats_per_char": carried * tokens_per_char,
+        "bits_per_char": carried / math.log(2) * tokens_per_char,
         "perplexity": math.exp(carried),
-        f"windows_{WINDOW}_nats_per_char": windows,
+        f"windows_{WINDOW}_nats_per_char": windows * tokens_per_char,
     }

@@ -11,12 +11,12 @@ from functools import partial
 import keras
 import tensorflow as tf
 
-from common.io.terminal import echo, warn
+from common.io.terminal import echo
 from common.nn.adam import Adam
 from common.nn.muon import Muon
 from common.training import trainer
 from common.training.init_from import inherit_settings, init_from_run
-from common.training.plan import fit_plan, stored_plan
+from common.training.plan import fit_plan, stored_plan, warn_if_few
 from common.training.projector import write_projector
 from common.training.run_directory import RunDirectory
 from common.training.schedule import WarmupCosine
@@ -67,7 +67,6 @@ def build_optimizer(config: Config, schedule: WarmupCosine) -> keras.optimizers.
         schedule,
         rms_rate=partial(muon_rms_rate, config, schedule),
         every=2,
-        ns_steps=3,  # instead of 5: cheaper, and as good in a short run
         exclude_layers=["logits"],  # each column belongs to one character
         adam_beta_2=config.beta_2,
         weight_decay=decay,
@@ -97,11 +96,8 @@ def train(
     if config.adaptable:
         count = len(corpus.train)
         config = fit_plan(config, count / config.window, f"{count:,} {config.tokens}", MIN_STEPS, min_batch_size=8)
-        if (characters := corpus.fingerprint["characters"]) < MIN_CHARACTERS:
-            warn(
-                f"warning: {characters:,} characters are few: the model will repeat their words and make no new "
-                f"sentences; bring {MIN_CHARACTERS:,} or more"
-            )
+        consequence = "the model will repeat their words and make no new sentences"
+        warn_if_few(corpus.fingerprint["characters"], MIN_CHARACTERS, "characters", consequence)
     corpus.vocabulary.encode(config.prompt)  # fail now, not after the first epoch
     run = config.start_run(corpus.fingerprint)
     corpus.vocabulary.save(run.vocabulary)

@@ -1,13 +1,11 @@
 """Group B: an archive appears whole and inside its target, or it is refused and nothing appears."""
 
 import errno
-import gzip
 import hashlib
 import os
 import random
 import shutil
 import stat
-import tarfile
 import time
 import zipfile
 from collections.abc import Callable
@@ -17,19 +15,7 @@ import pytest
 
 from common.data import archives
 from common.errors import UserError
-from tests.archive_files import (
-    CONTENT,
-    MANY,
-    WRITERS,
-    refusal,
-    snapshot,
-    special,
-    unpack,
-    write_special,
-    write_tar,
-    write_tar_gz,
-    write_zip,
-)
+from tests.archive_files import CONTENT, MANY, refusal, snapshot, unpack, write_special, write_zip
 from tests.downloads import start_process
 
 
@@ -70,112 +56,41 @@ NAMES = {
 }
 
 
-@WRITERS
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES.keys())
-def test_b01_name_that_is_not_plain(path, write, name):
-    message = refusal(write(path, [("good", b"good"), (name, b"bad"), ("good too", b"good")]))
+def test_b01_name_that_is_not_plain(path, name):
+    message = refusal(write_zip(path, [("good", b"good"), (name, b"bad"), ("good too", b"good")]))
     assert repr(name[:80]) in message
 
 
 def test_b01_name_with_nul(path):
     assert r"'a\x00b'" in refusal(write_zip(path, [("a\0b", b"bad")]))
-    info = special("x", tarfile.REGTYPE)
-    info.pax_headers = {"path": "a\0b"}
-    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as archive:
-        archive.addfile(info)
-    refusal(path)
 
 
-def test_b01_name_that_is_not_text(path):
-    refusal(write_special(path, special("\udcff", tarfile.REGTYPE)))
+@pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK])
+def test_b02_neither_links_nor_devices(path, kind):
+    assert "'link' is a link or a device" in refusal(write_special(path, "link", kind))
 
 
-LINKS = {
-    "symlink outside": [special("link", tarfile.SYMTYPE, "/etc"), special("link/x", tarfile.REGTYPE)],
-    "relative symlink": [special("link", tarfile.SYMTYPE, "../.."), special("link/x", tarfile.REGTYPE)],
-    "symlink inside": [special("a", tarfile.REGTYPE), special("link", tarfile.SYMTYPE, "a")],
-    "chain": [special("a", tarfile.SYMTYPE, "."), special("a/b", tarfile.SYMTYPE, ".."), special("a/b/x", b"0")],
-    "hard link outside": [special("link", tarfile.LNKTYPE, "../outside")],
-    "hard link by an outside name": [special("a", tarfile.REGTYPE), special("../x", tarfile.LNKTYPE, "a")],
-    "character device": [special("device", tarfile.CHRTYPE)],
-    "block device": [special("device", tarfile.BLKTYPE)],
-    "pipe": [special("pipe", tarfile.FIFOTYPE)],
-    "contiguous file": [special("file", tarfile.CONTTYPE)],
-    "path longer than the system's": [
-        *(special("/".join(["d" * 200] * depth), tarfile.DIRTYPE) for depth in range(1, 4)),
-        special("/".join(["d" * 200] * 3 + ["l"]), tarfile.SYMTYPE, "../" * 100),
-        special("/".join(["d" * 200] * 3 + ["l", "x"]), tarfile.REGTYPE),
-    ],
-}
-
-
-@pytest.mark.parametrize("infos", LINKS.values(), ids=LINKS.keys())
-def test_b02_neither_links_nor_devices(path, infos):
-    assert "is a link, a device" in refusal(write_special(path, *infos))
-
-
-@pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFCHR, stat.S_IFIFO])
-def test_b02_neither_links_nor_devices_in_zip(path, kind):
-    info = zipfile.ZipInfo("link")
-    info.create_system, info.external_attr = 3, (kind | 0o777) << 16
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("good", b"good")
-        archive.writestr(info, b"/etc/hostname")
-    assert "'link' is a link or a device" in refusal(path)
-
-
-def test_b03_no_sparse_file(path):
-    info = special("holes", tarfile.REGTYPE)
-    info.pax_headers = {"GNU.sparse.map": "0,1", "GNU.sparse.size": "1"}
-    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as archive:
-        archive.addfile(info)
-    assert "or a sparse file" in refusal(path)
-
-
+@pytest.mark.parametrize(("name", "kind"), [("f", stat.S_IFREG), ("d/", stat.S_IFDIR)])
 @pytest.mark.parametrize("mode", [0o4777, 0o000, 0o644])
-def test_b03_modes_are_plain(path, mode):
+def test_b03_modes_are_plain(path, name, kind, mode):
     before = os.umask(0o022)
     try:
-        target = unpack(write_special(path, special("d", tarfile.DIRTYPE, mode=mode), special("d/f", b"0", mode=mode)))
+        target = unpack(write_special(path, name, kind, mode))
     finally:
         os.umask(before)
-    modes = [stat.S_IMODE(entry.stat().st_mode) for entry in (target, target / "d", target / "d/f")]
-    assert modes == [0o755, 0o755, 0o644]
+    modes = [stat.S_IMODE(entry.stat().st_mode) for entry in (target, target / name)]
+    assert modes == [0o755, 0o755 if kind == stat.S_IFDIR else 0o644]
 
 
 def test_b04_every_truncation(path):
-    for write in (write_zip, write_tar_gz):
-        whole = write(path, MANY[:3]).read_bytes()
-        for length in [*range(0, len(whole), 701), len(whole) - 1]:
-            path.write_bytes(whole[:length])
-            assert "not a readable zip or tar" in refusal(path)
+    whole = write_zip(path, MANY[:3]).read_bytes()
+    for length in [*range(0, len(whole), 701), len(whole) - 1]:
+        path.write_bytes(whole[:length])
+        assert "not a readable zip" in refusal(path)
 
 
-@pytest.mark.parametrize("compress", [bytes, gzip.compress], ids=["tar", "tar.gz"])
-@pytest.mark.parametrize("members", [1, 10, 19])
-def test_b04_tar_cut_between_members(path, compress, members):
-    whole = write_tar(path, MANY).read_bytes()
-    path.write_bytes(compress(whole[: members * (512 + 3072)]))
-    refusal(path)
-
-
-def test_b04_tar_with_a_damaged_header_in_the_middle(path):
-    whole = bytearray(write_tar(path, MANY).read_bytes())
-    whole[10 * (512 + 3072)] ^= 1
-    path.write_bytes(whole)
-    refusal(path)
-
-
-def test_b04_tar_with_more_after_its_end(path):
-    path.write_bytes(write_tar(path, MANY).read_bytes() + b"hidden")
-    refusal(path)
-
-
-def test_b04_wrong_checksums(path):
-    whole = bytearray(write_tar_gz(path, MANY).read_bytes())
-    whole[-8] ^= 1  # in the CRC that ends every gzip file
-    path.write_bytes(whole)
-    refusal(path)
+def test_b04_wrong_checksum(path):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a", b"content")
     path.write_bytes(path.read_bytes().replace(b"content", b"contend"))
@@ -198,9 +113,8 @@ def test_b05_zip_name_that_is_not_unicode(path):
     refusal(path)
 
 
-@WRITERS
-def test_b05_archive_without_members(path, write):
-    refusal(write(path, []))
+def test_b05_archive_without_members(path):
+    refusal(write_zip(path, []))
 
 
 def test_b05_encrypted_zip(path):
@@ -213,19 +127,18 @@ def test_b05_encrypted_zip(path):
 
 def test_b05_random_damage_never_surfaces_as_anything_but_a_refusal(path):
     chance = random.Random(1)
-    for write in (write_zip, write_tar):
-        whole = write(path, MANY[:3]).read_bytes()
-        for _ in range(150):
-            damaged = bytearray(whole)
-            start = chance.choice([0, 0, len(whole) - 400, chance.randrange(len(whole))])
-            for _ in range(chance.randrange(1, 4)):
-                damaged[chance.randrange(start, min(start + 400, len(whole)))] = chance.randrange(256)
-            path.write_bytes(damaged)
-            try:
-                shutil.rmtree(unpack(path))
-            except UserError as error:
-                assert "\n" not in str(error)
-            assert os.listdir(path.parent) == ["archive"]
+    whole = write_zip(path, MANY[:3]).read_bytes()
+    for _ in range(150):
+        damaged = bytearray(whole)
+        start = chance.choice([0, 0, len(whole) - 400, chance.randrange(len(whole))])
+        for _ in range(chance.randrange(1, 4)):
+            damaged[chance.randrange(start, min(start + 400, len(whole)))] = chance.randrange(256)
+        path.write_bytes(damaged)
+        try:
+            shutil.rmtree(unpack(path))
+        except UserError as error:
+            assert "\n" not in str(error)
+        assert os.listdir(path.parent) == ["archive"]
 
 
 @pytest.fixture
@@ -242,33 +155,29 @@ def most_on_disk(monkeypatch) -> Callable[[], int]:
     return lambda: max(sizes)
 
 
-@WRITERS
-def test_b06_bomb(path, write, most_on_disk):
-    write(path, [("a", b"a"), ("bomb", bytes(30_000_000))])
+def test_b06_bomb(path, most_on_disk):
+    write_zip(path, [("a", b"a"), ("bomb", bytes(30_000_000))])
     assert "'bomb' exceeds the 2000000 bytes" in refusal(path, max_bytes=2_000_000)
     assert most_on_disk() < 2_200_000 + 4096 * 2
 
 
-@WRITERS
-def test_b06_budget_is_for_all_files_together(path, write):
-    write(path, [(f"{number}", bytes(1000)) for number in range(10)])
+def test_b06_budget_is_for_all_files_together(path):
+    write_zip(path, [(f"{number}", bytes(1000)) for number in range(10)])
     assert "'9' exceeds" in refusal(path, max_bytes=9999)
     unpack(path, max_bytes=10_000)
 
 
-@WRITERS
-def test_b06_too_many_members(path, write):
-    write(path, [(f"{number}", b"") for number in range(500)])
+def test_b06_too_many_members(path):
+    write_zip(path, [(f"{number}", b"") for number in range(500)])
     assert "exceeds the 499 files and folders" in refusal(path, max_members=499)
 
 
-@WRITERS
-def test_b12_folders_on_the_way_count_as_well(path, write, monkeypatch):
+def test_b12_folders_on_the_way_count_as_well(path, monkeypatch):
     """A few members in folders of their own would make thousands of folders."""
     made = []
     mkdir = Path.mkdir
     monkeypatch.setattr(Path, "mkdir", lambda self, *a, **k: (made.append(self), mkdir(self, *a, **k)))
-    write(path, [("/".join(f"{number}-{depth}" for depth in range(20)), b"") for number in range(50)])
+    write_zip(path, [("/".join(f"{number}-{depth}" for depth in range(20)), b"") for number in range(50)])
     assert "exceeds the 60 files and folders" in refusal(path, max_members=60)
     assert len(made) < 200  # of a thousand
     unpack(path, max_members=1000)
@@ -282,16 +191,6 @@ def test_b06_zip_header_that_lies_about_the_size(path, most_on_disk):
     path.write_bytes(content)
     refusal(path)
     assert most_on_disk() < 1_100_000
-
-
-@pytest.mark.parametrize("size", [b"77777777777", b"\xff" * 10 + b"\x00\x00"], ids=["huge", "negative"])
-@pytest.mark.parametrize("kind", [b"L", b"K", b"x", b"g"])
-def test_b06_tar_header_that_lies_about_the_size(path, kind, size):
-    block = bytearray(special("a", kind).tobuf())
-    block[124 : 124 + len(size)] = size
-    block[148:156] = b"%06o\0 " % (sum(block) - sum(block[148:156]) + 8 * 32)
-    path.write_bytes(gzip.compress(bytes(block) + bytes(3_000_000)))
-    assert "invalid size in a header" in refusal(path)
 
 
 def test_b07_parts_of_killed_runs_are_swept(path):
@@ -350,11 +249,10 @@ CLASHES = {
 }
 
 
-@WRITERS
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 @pytest.mark.parametrize("names", CLASHES.values(), ids=CLASHES.keys())
-def test_b10_names_that_clash(path, write, names):
-    assert "is a duplicate" in refusal(write(path, [(name, name.encode()) for name in names]))
+def test_b10_names_that_clash(path, names):
+    assert "is a duplicate" in refusal(write_zip(path, [(name, name.encode()) for name in names]))
 
 
 def test_b11_own_files_in_the_target_stay(path):

@@ -1,8 +1,13 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from examples.nmt_attention.data import load_corpus
+from examples.nmt_attention.config import PRESETS
+from examples.nmt_attention.data import build_tokenizer, load_corpus
+from examples.nmt_attention.demo import SentenceTranslator
 from examples.nmt_attention.preprocess.tokenizer import SPECIAL_TOKENS, strip_joiners, tokenise
+from examples.nmt_attention.train import build_model
 
 SENTENCES = ["¿Dónde están las niñas?", "el gato viejo no ve la casa.", "Ve.", "La mujer quiere las manzanas rojas."]
 
@@ -69,3 +74,49 @@ def test_nothing_stays_nothing_and_nothing_makes_it_crash(translator, capsys):
     found = translator.translate(odd, beam=2)
     assert found[0] == found[1] == [] and all(len(each) == 2 for each in found[2:])
     assert "cut after 60 of 300 tokens" in capsys.readouterr().err
+
+
+SOURCES = ["La mujer vieja pinta la casa roja.", "El gato ve la flor."]
+
+
+def test_the_score_of_the_model_s_own_translation_is_that_of_the_search(translator):
+    found = [best[0] for best in translator.translate(SOURCES)]
+    scored = translator.score([*zip(SOURCES, (each.text for each in found), strict=True)])
+    for one, best in zip(scored, found, strict=True):
+        assert one.tokens == best.tokens and one.source_tokens == best.source_tokens
+        np.testing.assert_allclose(one.score, best.score, atol=1e-4)
+        np.testing.assert_allclose(-one.nll.mean(), one.score, atol=1e-6)
+        np.testing.assert_allclose(one.attention, best.attention, atol=1e-4)
+
+
+def test_a_worse_translation_has_a_lower_score_and_the_wrong_word_is_where_it_is_lost(translator):
+    pairs = [(SOURCES[1], "The cat sees the flower."), (SOURCES[1], "The cat sees the house.")]
+    right, wrong = translator.score(pairs)
+    assert right.score > wrong.score
+    assert wrong.nll.argmax() == wrong.tokens.index("house")
+
+
+def test_what_has_no_words_has_no_score(translator):
+    assert translator.score([("", "The cat."), ("El gato.", " ")]) == [None, None]
+    assert translator.score([("", "a"), (SOURCES[1], "The cat.")])[0] is None
+
+
+def test_both_sides_are_cut_after_as_many_words():
+    pair = "el gato ve la flor", "the cat sees the flower"
+    tokenizers = build_tokenizer(pair[:1], "words", 1, 60), build_tokenizer(pair[1:], "characters", 1, 60)
+    model = build_model(PRESETS["tiny"], *map(len, tokenizers))
+    [scored] = SentenceTranslator(model, *tokenizers, max_tokens=3).score([pair])
+    assert scored.attention.shape == (len(scored.tokens), len(scored.source_tokens)) == (15, 3)
+
+
+@pytest.mark.parametrize("kind", ["characters", "subwords"])
+def test_pieces_are_scored_as_the_search_scores_them(kind):
+    pairs = [("el gato ve la flor", "the cat sees the flower"), ("la mujer pinta", "the woman paints")]
+    tokenizers = [build_tokenizer([pair[side] for pair in pairs], kind, 1, 60) for side in (0, 1)]
+    config = replace(PRESETS["tiny"], tokens=kind)
+    translator = SentenceTranslator(build_model(config, *map(len, tokenizers)), *tokenizers, max_tokens=20)
+    [[best], _] = translator.translate([source for source, _ in pairs])
+    [scored] = translator.score([(pairs[0][0], pairs[0][1])])
+    assert "".join(scored.tokens).strip("▁") == pairs[0][1].replace(" ", "▁")
+    assert scored.source_tokens == best.source_tokens and len(scored.nll) == len(scored.tokens) + 1
+    assert scored.attention.shape == (len(scored.tokens), len(scored.source_tokens))

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -19,8 +21,9 @@ def test_an_unknown_symbol_is_refused_with_one_that_is_known():
 
 
 def test_a_side_that_the_example_has_not_is_refused_with_those_it_has():
+    translator = SimpleNamespace(embeddings=lambda: {"source": None, "target": None})
     with pytest.raises(Refused, match="A run of nmt_attention has no vocabulary 'words'; it has source and target."):
-        read_embeddings("nmt_attention", None, "words")
+        read_embeddings("nmt_attention", translator, "words")
 
 
 def test_the_map_keeps_the_distances_of_vectors_in_a_plane():

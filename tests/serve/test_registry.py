@@ -60,7 +60,7 @@ def test_a_damaged_run_is_left_out_and_the_log_says_why(tmp_path, capsys):
 
 def test_a_model_is_loaded_once_and_only_when_needed(tmp_path, monkeypatch):
     loaded = []
-    monkeypatch.setitem(registry._LOADERS, "dcgan", lambda run: loaded.append(run) or object())
+    monkeypatch.setattr(registry, "_load", lambda run: loaded.append(run) or object())
     make_run(tmp_path / "one")
     found = RunRegistry(tmp_path)
     run = found.choose("dcgan")
@@ -69,7 +69,7 @@ def test_a_model_is_loaded_once_and_only_when_needed(tmp_path, monkeypatch):
 
 
 def test_only_the_models_used_last_are_kept(tmp_path, monkeypatch):
-    monkeypatch.setitem(registry._LOADERS, "dcgan", lambda run: object())
+    monkeypatch.setattr(registry, "_load", lambda run: object())
     monkeypatch.setattr(registry, "_MAX_LOADED", 2)
     for number in range(3):
         make_run(tmp_path / str(number), seed=number)
@@ -82,9 +82,9 @@ def test_only_the_models_used_last_are_kept(tmp_path, monkeypatch):
 
 def test_a_run_that_cannot_be_loaded_is_told_without_its_path(tmp_path, monkeypatch, capsys):
     def fail(run):
-        raise UserError(f"{run.path}: damaged")
+        raise UserError(f"{run.directory.path}: damaged")
 
-    monkeypatch.setitem(registry._LOADERS, "dcgan", fail)
+    monkeypatch.setattr(registry, "_load", fail)
     make_run(tmp_path / "one")
     found = RunRegistry(tmp_path)
     with pytest.raises(Unusable) as refused:

@@ -44,17 +44,10 @@ def overlay(image: Image.Image, grid: np.ndarray) -> Image.Image:
 def sheet(
     image: Image.Image, words: Sequence[str], grids: np.ndarray, title: str, width: int = 200, columns: int = 5
 ) -> Image.Image:
-    """Return a sheet with the photo and, for each word, the photo with the attention of that word.
+    """Return a sheet with the photo and, for each word of its caption, the photo with the attention of that word.
 
-    The number beside a word is the largest weight relative to uniform attention.
-
-    Args:
-        image: the photo.
-        words: the words of the caption.
-        grids: attention weights, float [words, rows, columns]; each grid sums to 1.
-        title: the title of the sheet.
-        width: the width of a panel, in pixels.
-        columns: the maximum number of panels per row.
+    The number beside a word is the largest weight relative to uniform attention. `grids` are the weights, float
+    [words, rows, columns]; each grid sums to 1. A panel is `width` pixels wide, and a row has at most `columns` panels.
     """
     image = image.convert("RGB").resize((width, max(1, round(width * image.height / image.width))))
     panels = [image, *(overlay(image, grid) for grid in grids)]
@@ -80,11 +73,7 @@ def sheet(
 def frames(image: Image.Image, words: Sequence[str], grids: np.ndarray, width: int = 360) -> list[Image.Image]:
     """Return a frame for each word, all of one size: the photo with attention, and the caption with the word in colour.
 
-    Args:
-        image: the photo.
-        words: the words of the caption.
-        grids: attention weights, float [words, rows, columns].
-        width: the width of a frame, in pixels.
+    `grids` are the weights, as in `sheet`; `width` is that of a frame, in pixels.
     """
     image = image.convert("RGB").resize((width, max(1, round(width * image.height / image.width))))
     positions, height = _lay_out(words, width)

@@ -1,8 +1,4 @@
-"""Sheets and GIFs of captions with their attention, for any photo and for a fixed few after every epoch.
-
-One sheet for each photo: the photo, and for each word of its caption the photo lit by the attention. The number
-beside the word is the peak of the attention, in multiples of uniform attention.
-"""
+"""Sheets and GIFs of captions with their attention, for any photo and for a fixed few after every epoch."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,20 +20,13 @@ from examples.image_captioning.demonstrate import attention_overlay
 from examples.image_captioning.preprocess.feature_extractor import FeatureExtractor
 
 NUM_SAMPLES = 6  # validation photos that are captioned after every epoch; the first of them is drawn
-
-
 SUFFIXES = (".png", ".gif")  # of the files that `draw_caption` writes
 
 
 def draw_caption(image: Image.Image, caption: Caption, outputs: Outputs, stem: str, source: object) -> list[Path]:
     """Draw a caption's attention as `STEM.png`, a sheet, and `STEM.gif`, word by word; return both paths.
 
-    Args:
-        image: the photo.
-        caption: its caption.
-        outputs: writes the files, whose names must be free.
-        stem: of their names.
-        source: what identifies the photo, for instance its path.
+    `outputs` writes the files, whose names must be free; `source` identifies the photo, for instance its path.
     """
     sheet = attention_overlay.sheet(image, caption.words, caption.attention, caption.text)
     written = [outputs.save_png(f"{stem}.png", sheet, source)]
@@ -86,11 +75,7 @@ def sample_photos(photos: PhotoSet) -> list[int]:
 def draw_figures(run: RunDirectory, photos: PhotoSet, uniform_nll: float, classes: Classes) -> None:
     """Draw learning curve, training GIF and the caption sheets of the run so far; nothing if no epoch is finished.
 
-    Args:
-        run: the run.
-        photos: the validation photos.
-        uniform_nll: the loss of a uniform distribution, in nats per word.
-        classes: of the models, see `PhotoCaptioner.load`.
+    `photos` are the validation photos; `uniform_nll` is the loss of a uniform distribution, in nats per word.
     """
     rows = run.read_metrics()
     if not rows:

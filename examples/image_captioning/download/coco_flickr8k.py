@@ -19,6 +19,7 @@ from common.data.text_files import read_text
 from common.errors import UserError
 from common.io.terminal import echo
 from examples.image_captioning.download.image_files import Photo, Split
+from examples.image_captioning.download.image_folder import coco_captions
 
 _FLICKR8K = "https://github.com/jbrownlee/Datasets/releases/download/Flickr8k/"
 FLICKR8K_PHOTOS = Resource(
@@ -148,11 +149,8 @@ def read_coco_captions(path: Path) -> dict[str, list[str]]:
         UserError: it is none.
     """
     try:
-        content = json.loads(read_text(path))
-        names = {image["id"]: str(image["file_name"]) for image in content["images"]}
-        captions: dict[str, list[str]] = {}
-        for annotation in content["annotations"]:
-            captions.setdefault(names[annotation["image_id"]], []).append(str(annotation["caption"]))
+        captions = coco_captions(json.loads(read_text(path)))
+        captions = {str(name): [*map(str, texts)] for name, texts in captions.items()}
     except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise UserError(f"{path}: not in the format of COCO's captions ({error!r}); download it again") from error
     outside = [name for name in captions if Path(name).name != name]

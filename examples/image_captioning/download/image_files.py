@@ -5,11 +5,12 @@ missing, cut off or no images. These are counted and left out. More than `--max-
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
@@ -57,31 +58,23 @@ class Photo:
             raise UserError(f"{self.source}: cannot be read ({error.strerror})") from error
 
 
-def read_pixels(photo: Photo, size: int) -> np.ndarray:
-    """Return the whole photo resized to a square, uint8 [size, size, 3]; a grid over it covers all of the photo.
-
-    Raises:
-        UserError: as `Photo.open`.
-    """
-    return resize(photo.open(), size)
-
-
 def resize(image: Image.Image, size: int) -> np.ndarray:
-    """Return an image resized to `size` x `size` pixels without regard to its proportions, uint8 [size, size, 3]."""
+    """Return the whole image resized to a square, uint8 [size, size, 3]; a grid over it covers all of the image."""
     return np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR))
+
+
+def or_error(function: Callable[[Photo], Any], photo: Photo) -> Any:
+    """Return `function(photo)`, or the `UserError` that it raises, so that a pool goes on with the other photos."""
+    try:
+        return function(photo)
+    except UserError as error:
+        return error
 
 
 def hash_photos(photos: Sequence[Photo], skipped: SkippedExamples) -> list[Photo]:
     """Return the photos whose files can be read, with the digests of their contents."""
-
-    def hash_photo(photo: Photo) -> Photo | UserError:
-        try:
-            return photo.with_digest()
-        except UserError as error:
-            return error
-
     with ThreadPoolExecutor() as pool:
-        results = list(pool.map(hash_photo, photos))
+        results = list(pool.map(partial(or_error, Photo.with_digest), photos))
     for error in results:
         if isinstance(error, UserError):
             skipped.add(error)

@@ -14,7 +14,7 @@ import csv
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -85,7 +85,7 @@ def _read_json(text: str, listing: Path) -> list[object]:
     try:
         entries = json.loads(text)
         if isinstance(entries, dict) and {"images", "annotations"} <= entries.keys():
-            entries = list(_read_coco(entries))
+            entries = list(_entries(coco_captions(entries)))
     except (ValueError, RecursionError, LookupError, TypeError) as error:
         raise UserError(f"{listing}: no list of captions ({error!r}); expected {_EXPECTED}") from error
     if not isinstance(entries, list):
@@ -96,12 +96,17 @@ def _read_json(text: str, listing: Path) -> list[object]:
 _EXPECTED = "a list of {image, captions, split}, or COCO's images and annotations"
 
 
-def _read_coco(content: dict[str, Any]) -> Iterator[object]:
+def coco_captions(content: dict[str, Any]) -> dict[str, list[str]]:
+    """Return the captions of each file name in `content` of COCO's format; neither is checked to be a text.
+
+    Raises:
+        LookupError, TypeError: it is none.
+    """
     names = {image["id"]: image["file_name"] for image in content["images"]}
     captions: dict[str, list[str]] = {}
     for annotation in content["annotations"]:
         captions.setdefault(names[annotation["image_id"]], []).append(annotation["caption"])
-    return _entries(captions)
+    return captions
 
 
 def _read_table(text: str, listing: Path) -> list[object]:

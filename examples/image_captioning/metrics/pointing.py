@@ -112,7 +112,6 @@ class PointingGame:
             counts = {
                 "named": 1,
                 "hits": _is_inside(*place, photo.boxes[category]),
-                "overlaps": _overlaps(photo, category, grid),
                 "chance": _share(photo, category),
                 "centre": _is_inside(width / 2, height / 2, photo.boxes[category]),
             }
@@ -123,8 +122,7 @@ class PointingGame:
     def results(self) -> dict[str, float | int]:
         """Return the shares of hits: `pointing`, and of the baselines `pointing_chance` and `pointing_centre`.
 
-        Also `pointing_overlap`, the milder question whether the cell of the greatest weight reaches into a box at all,
-        and `pointing_error`, the standard error of `pointing` less `pointing_centre`. What is pointed at in one photo
+        Also `pointing_error`, the standard error of `pointing` less `pointing_centre`. What is pointed at in one photo
         hits or misses together, so it is the photos that are taken to be drawn at random, not the words. The same as
         `pointing_difficult` and so on for the difficult objects, if any was named.
         """
@@ -135,7 +133,7 @@ class PointingGame:
 def _shares(name: str, by_photo: Mapping[str, Counter[str]]) -> dict[str, float | int]:
     counts = sum(by_photo.values(), Counter())
     named = max(1, counts["named"])
-    kinds = {name: "hits", f"{name}_overlap": "overlaps", f"{name}_chance": "chance", f"{name}_centre": "centre"}
+    kinds = {name: "hits", f"{name}_chance": "chance", f"{name}_centre": "centre"}
     shares = {kind: float(counts[key] / named) for kind, key in kinds.items()}
     lead = shares[name] - shares[f"{name}_centre"]
     residuals = [of["hits"] - of["centre"] - lead * of["named"] for of in by_photo.values()]
@@ -145,16 +143,6 @@ def _shares(name: str, by_photo: Mapping[str, Counter[str]]) -> dict[str, float 
 
 def _is_inside(x: float, y: float, boxes: Sequence[Box]) -> bool:
     return any(left <= x <= right and top <= y <= bottom for left, top, right, bottom in boxes)
-
-
-def _overlaps(photo: BoxedPhoto, category: str, grid: np.ndarray) -> bool:
-    """Say whether the cell of the greatest weight and a box of that category have something in common."""
-    row, column = np.unravel_index(np.argmax(grid), grid.shape)
-    wide, high = photo.size[0] / grid.shape[1], photo.size[1] / grid.shape[0]
-    return any(
-        left < (column + 1) * wide and right > column * wide and top < (row + 1) * high and bottom > row * high
-        for left, top, right, bottom in photo.boxes[category]
-    )
 
 
 def _share(photo: BoxedPhoto, category: str) -> float:

@@ -21,7 +21,8 @@ import tensorflow as tf
 
 from common.data.download import is_offline
 from common.errors import UserError
-from common.io.tensors import read_tensors, write_tensors
+from common.io.files import write_atomically
+from common.io.tensors import read_tensors, tensor_bytes
 from common.training.checkpoints import named_variables
 from examples.image_captioning.download.toy_scenes import SIZE
 from examples.image_captioning.preprocess.fuse_batch_norm import fuse_batch_norm
@@ -158,4 +159,5 @@ def _restore(network: keras.Model, path: Path) -> None:
 
 def write_weights(extractor: FeatureExtractor, path: Path) -> None:
     """Write the weights of an extractor's network as published, without its top, for `load_extractor`."""
-    write_tensors(path, {name: variable.numpy() for name, variable in named_variables(extractor.base).items()})
+    tensors = {name: variable.numpy() for name, variable in named_variables(extractor.base).items()}
+    write_atomically(path, tensor_bytes(tensors))

@@ -13,6 +13,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from common.errors import UserError
 from common.io.files import replacing, sha256_of, write_atomically
 from common.io.records import Count, Line, Sha256, read_record
 from common.io.terminal import echo
-from examples.image_captioning.download.image_files import Photo, fingerprint, read_pixels
+from examples.image_captioning.download.image_files import Photo, fingerprint, or_error, resize
 from examples.image_captioning.preprocess.feature_extractor import FeatureExtractor
 
 SHARD = 256  # photos
@@ -157,7 +158,8 @@ def _write_shard(
     digest = hashlib.sha256()
     path = store.path(shard)
     with replacing(path) as part, open(part, "xb") as file, ThreadPoolExecutor() as pool:
-        decoded = pool.map(lambda photo: _decode(photo, extractor.image_size), photos)  # while others are encoded
+        decode = partial(or_error, lambda photo: resize(photo.open(), extractor.image_size))
+        decoded = pool.map(decode, photos)  # while others are encoded
         for start in range(0, len(photos), BATCH):
             count = min(BATCH, len(photos) - start)
             pixels = np.zeros((count, extractor.image_size, extractor.image_size, 3), np.uint8)
@@ -173,13 +175,6 @@ def _write_shard(
         file.flush()
         notes = {"sha256": digest.hexdigest(), "faults": faults}
         write_atomically(_notes_path(path), json.dumps(notes))
-
-
-def _decode(photo: Photo, size: int) -> np.ndarray | UserError:
-    try:
-        return read_pixels(photo, size)
-    except UserError as error:
-        return error
 
 
 def _notes_path(shard: Path) -> Path:

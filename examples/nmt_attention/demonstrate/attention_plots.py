@@ -9,7 +9,6 @@ import json
 from collections.abc import Sequence
 
 import numpy as np
-import tensorflow as tf
 from PIL import Image
 
 from common.data.images import save_image
@@ -18,11 +17,9 @@ from common.io.files import write_atomically
 from common.training.run_directory import RunDirectory, read_listing
 from common.training.samples import SampleCallback, sample_path, sample_titles
 from common.viz import figures
-from examples.nmt_attention.data import Corpus, Tokenizer
+from examples.nmt_attention.data import Corpus
 from examples.nmt_attention.demo import SentenceTranslator, Translation
-from examples.nmt_attention.model import Translator, shift_right
 from examples.nmt_attention.preprocess.parallel_corpus import Pair
-from examples.nmt_attention.preprocess.tokenizer import PAD, clean
 
 LOSS_UNIT = "nats per token"
 _SPANISH = [  # the first two are those that readers of other tutorials know
@@ -37,20 +34,6 @@ def choose_samples(data: str, corpus: Corpus) -> list[Pair]:
     held_out = [by_length[len(by_length) * tenths // 10] for tenths in (5, 8, 9)]
     is_spanish = data == "spa-eng" and "¿" in "".join(source for source, _ in corpus.validation)
     return [*(_SPANISH if is_spanish else []), *held_out]
-
-
-def reference_attention(
-    model: Translator, pairs: Sequence[Pair], source_tokenizer: Tokenizer, target_tokenizer: Tokenizer
-) -> list[np.ndarray]:
-    """Return the attention weights of given translations, each float32 [target tokens, source tokens]."""
-    sources, targets = (
-        [tokenizer.encode(tokenizer.tokenise(clean(pair[side]))) for pair in pairs]
-        for side, tokenizer in enumerate((source_tokenizer, target_tokenizer))
-    )
-    source, target = (tf.ragged.constant(ids, tf.int32).to_tensor(PAD) for ids in (sources, targets))  # B S, B T
-    _, weights = model(source, shift_right(target))  # B T S
-    shapes = zip(map(len, targets), map(len, sources), strict=True)
-    return [each[:rows, :columns] for each, (rows, columns) in zip(weights.numpy(), shapes, strict=True)]
 
 
 class TranslationSamples(SampleCallback):
@@ -70,10 +53,9 @@ class TranslationSamples(SampleCallback):
         """Write the samples after `epoch` epochs."""
         found = self.translator.translate([source for source, _ in self.pairs])
         lines = [f"{source}\n  -> {best[0].text}\n" for (source, _), best in zip(self.pairs, found, strict=True)]
-        [attention] = reference_attention(self.model, self.pairs[:1], *self.tokenizers)
-        sides = zip(("source", "target"), self.tokenizers, self.pairs[0], strict=True)
-        labels = {side: tokenizer.labels(tokenizer.tokenise(clean(text))) for side, tokenizer, text in sides}
-        entry = labels | {"attention": attention.round(4).tolist()}
+        [reference] = self.translator.score(self.pairs[:1])
+        attention = reference.attention.round(4).tolist()
+        entry = {"source": reference.source_tokens, "target": reference.tokens, "attention": attention}
         write_atomically(sample_path(self.run, epoch, ".json"), json.dumps(entry, ensure_ascii=False))
         write_atomically(sample_path(self.run, epoch), "".join(lines))
 

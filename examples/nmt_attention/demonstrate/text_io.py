@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from itertools import chain, count, islice, zip_longest
+from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import BinaryIO
 
@@ -10,11 +10,9 @@ from common.app.outputs import Outputs
 from common.data.text_files import byte_order_mark, decode, normalise
 from common.errors import UserError
 from common.io.terminal import json_line, one_line, warn
-from common.viz.figures import attention_map
 from examples.nmt_attention.config import TranslateOptions
 from examples.nmt_attention.demo import SentenceTranslator, Translation
 from examples.nmt_attention.demonstrate.attention_plots import draw_attention
-from examples.nmt_attention.demonstrate.scoring import ScoredTranslation, score_translations
 
 _MAX_NAMED = 10
 
@@ -38,13 +36,15 @@ def input_lines(options: TranslateOptions) -> Iterator[str]:
         yield from _decoded(sys.stdin.buffer, "standard input", options.encoding)
 
 
-def reference_lines(options: TranslateOptions) -> Iterator[str]:
-    """Yield the given translation of each sentence, without line ends.
+def reference_lines(options: TranslateOptions) -> Iterator[str] | None:
+    """Return the given translations, a line for each sentence, without line ends; None if none are given.
 
     Raises:
         UserError: as `input_lines`.
     """
-    return iter([options.reference]) if options.reference else _lines_of(options.reference_file, options.encoding)
+    if options.reference:
+        return iter([options.reference])
+    return _lines_of(options.reference_file, options.encoding) if options.reference_file else None
 
 
 def _lines_of(path: Path, encoding: str | None) -> Iterator[str]:
@@ -66,37 +66,53 @@ def _decoded(file: BinaryIO, name: str, encoding: str | None) -> Iterator[str]:
 
 
 def output_lines(
-    translator: SentenceTranslator, sentences: Iterable[str], options: TranslateOptions, maker: str
+    translator: SentenceTranslator,
+    sentences: Iterable[str],
+    references: Iterable[str] | None,
+    options: TranslateOptions,
+    maker: str,
 ) -> Iterator[str]:
     """Yield the line or lines to write for each sentence, as soon as its batch is translated.
 
     An empty line stays one. With --n-best above 1 there are so many lines a sentence, each with score and tab before.
+    With `references` there is a line a sentence, the given translation in place of a search, likewise with its score.
     With --attention, heat maps are drawn by the way; `maker` is the identity of the run that they are made with.
 
     Raises:
-        UserError: the folder for the maps cannot be written, or has other files of their names.
+        UserError: the folder for the maps cannot be written, or has other files of their names; or there are more
+            sentences than `references`, or fewer.
     """
     maps = Outputs(options.attention, maker, options.overwrite) if options.attention else None
     interactive = is_interactive(options)
     batch_size = 1 if interactive else options.batch_size
-    sentences, numbers = iter(sentences), count(1)
+    inputs = enumerate(sentences if references is None else _pairs(sentences, references), start=1)
     unknown: dict[str, None] = {}
-    while batch := list(islice(sentences, batch_size)):
-        for sentence in batch:
-            unknown |= dict.fromkeys(translator.unknown_tokens(sentence))
-        if interactive:
-            _tell_unknown(unknown)
-            unknown = {}
-        batch_numbers = list(islice(numbers, len(batch)))
+    while batch := list(islice(inputs, batch_size)):
+        names, texts = [f"{number:04d}.png" for number, _ in batch], [text for _, text in batch]
         if maps:
-            for number, sentence in zip(batch_numbers, batch, strict=True):
-                maps.require_free([_map_name(number)], sentence)
-        found = translator.translate(batch, options.beam, options.length_penalty, batch_size)
-        for number, sentence, translations in zip(batch_numbers, batch, found, strict=True):
+            for name, text in zip(names, texts, strict=True):
+                maps.require_free([name], text)
+        if references is None:
+            unknown |= {token: None for sentence in texts for token in translator.unknown_tokens(sentence)}
+            if interactive:
+                _tell_unknown(unknown)
+                unknown = {}
+            found = translator.translate(texts, options.beam, options.length_penalty, batch_size)
+        else:
+            found = [[scored] if scored else [] for scored in translator.score(texts)]
+        for name, text, translations in zip(names, texts, found, strict=True):
             if maps and translations and translations[0].tokens:
-                maps.save_png(_map_name(number), draw_attention(translations[0]), sentence)
-            yield from _lines(sentence, translations[: options.n_best], options)
+                maps.save_png(name, draw_attention(translations[0]), text)
+            yield from _lines(text, translations[: options.n_best], options)
     _tell_unknown(unknown)
+
+
+def _pairs(sentences: Iterable[str], references: Iterable[str]) -> Iterator[tuple[str, str]]:
+    for number, pair in enumerate(zip_longest(sentences, references), start=1):
+        if None in pair:
+            more = "translations" if pair[0] is None else "sentences"
+            raise UserError(f"line {number}: there are more {more}; expected a translation for each sentence")
+        yield pair
 
 
 def _tell_unknown(tokens: Collection[str]) -> None:
@@ -107,66 +123,29 @@ def _tell_unknown(tokens: Collection[str]) -> None:
         warn(f"note: not in the vocabulary, so copied or left out: {named}{more}")
 
 
-def scored_lines(
-    translator: SentenceTranslator,
-    sentences: Iterable[str],
-    references: Iterable[str],
-    options: TranslateOptions,
-    maker: str,
-) -> Iterator[str]:
-    """Yield a line for each sentence: the score of its given translation, a tab, and the translation; or JSON.
-
-    The line of a pair without words is empty. For the maps see `output_lines`.
-
-    Raises:
-        UserError: as `output_lines`; or there are more sentences than translations, or fewer.
-    """
-    maps = Outputs(options.attention, maker, options.overwrite) if options.attention else None
-    pairs = zip_longest(sentences, references)
-    for first in count(1, options.batch_size):
-        batch = list(islice(pairs, options.batch_size))
-        if not batch:
-            return
-        for number, (source, reference) in enumerate(batch, first):
-            if source is None or reference is None:
-                more = "translations" if source is None else "sentences"
-                raise UserError(f"line {number}: there are more {more}; expected a translation for each sentence")
-            if maps:
-                maps.require_free([_map_name(number)], (source, reference))
-        for number, pair, scored in zip(count(first), batch, score_translations(translator, batch), strict=False):
-            if scored is None:
-                yield json_line({"source": pair[0], "reference": None}) if options.json else ""
-                continue
-            if maps:
-                picture = attention_map(scored.attention, scored.tokens, scored.source_tokens)
-                maps.save_png(_map_name(number), picture, pair)
-            if options.json:
-                nll = scored.nll.astype(float).round(4).tolist()
-                yield json_line({"source": pair[0], "reference": _entry(scored, pair[1]) | {"nll": nll}})
-            else:
-                yield f"{scored.score:.4f}\t{one_line(pair[1])}"
-
-
-def _lines(sentence: str, translations: Sequence[Translation], options: TranslateOptions) -> list[str]:
+def _lines(text: str | tuple[str, str], translations: Sequence[Translation], options: TranslateOptions) -> list[str]:
+    """Return the lines for a sentence and its translations, or for a pair, whose translation is the given one."""
+    is_given = isinstance(text, tuple)
     if options.json:
-        entries = [_entry(translation, translation.text) for translation in translations]
-        return [json_line({"source": sentence, "translations": entries})]
+        entries = [_entry(translation) for translation in translations]
+        if is_given:
+            return [json_line({"source": text[0], "reference": entries[0] if entries else None})]
+        return [json_line({"source": text, "translations": entries})]
     if not translations:
         return [""]
-    if options.n_best > 1:
+    if is_given or options.n_best > 1:
         return [f"{translation.score:.4f}\t{one_line(translation.text)}" for translation in translations]
     return [one_line(translations[0].text)]
 
 
-def _map_name(number: int) -> str:
-    return f"{number:04d}.png"
-
-
-def _entry(translation: Translation | ScoredTranslation, text: str) -> dict:
-    return {
-        "text": text,
+def _entry(translation: Translation) -> dict:
+    entry = {
+        "text": translation.text,
         "score": round(translation.score, 4),
         "tokens": translation.tokens,
         "source_tokens": translation.source_tokens,
         "attention": translation.attention.round(4).tolist(),
     }
+    if translation.nll is not None:
+        entry["nll"] = translation.nll.astype(float).round(4).tolist()
+    return entry

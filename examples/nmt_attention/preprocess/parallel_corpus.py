@@ -31,14 +31,11 @@ def clean_pairs(
     """Return the distinct valid pairs of `rows` in order; report on stderr what is left out.
 
     Args:
-        rows: the columns of each row; those not asked for are ignored.
+        rows: the columns of each row.
         columns: the numbers, from 1, of the source column and the target column.
         max_tokens: pairs with a longer side are left out, see `_is_longer`; `max_skipped` does not count them.
-        where: the name of the data in messages.
-        place: the word for a row in messages, "line" for a file.
-        first: the number of the first row in messages.
+        where: the name of the data in messages; `place` and `first` are those of `Table`.
         tokens: what the tokens of source and target are: "words", "characters" or "subwords".
-        max_skipped: the largest fraction of rows that are no pair.
         distinct: False to keep pairs that are there twice.
 
     Raises:
@@ -81,9 +78,7 @@ def _is_longer(text: str, max_tokens: int, kind: str) -> bool:
 def split_pairs(pairs: Sequence[Pair], held_out: float) -> tuple[list[Pair], list[Pair], list[Pair]]:
     """Return training, validation and test pairs, in their order; no source and no target stands in two of them.
 
-    Args:
-        pairs: all of them.
-        held_out: fraction of the components for validation; as many again are for the test.
+    `held_out` is the fraction of the components for validation; as many again are for the test.
     """
     parts: tuple[list[Pair], list[Pair], list[Pair]] = ([], [], [])
     for pair, name in zip(pairs, component_names(pairs), strict=True):

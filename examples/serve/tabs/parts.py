@@ -25,16 +25,20 @@ class Page:
     service: Service
     training: TinyTraining
 
+    def run_choices(self, example: str) -> list[tuple[str, str]]:
+        """Return name and id of each run of an example, for a menu."""
+        return [(f"{run.name} ({run.created})", run.id) for run in self.service.registry.runs(example)]
+
     def run_menu(self, example: str) -> gr.Dropdown:
         """Return a menu of the runs of an example, with a line on the chosen one; without runs, a button trains one."""
         registry = self.service.registry
-        menu = gr.Dropdown(label="Run", choices=_choices(self, example), interactive=True)
+        menu = gr.Dropdown(label="Run", choices=self.run_choices(example), interactive=True)
         about = gr.HTML(elem_classes="about")
         train = gr.Button(f"Train the tiny example (about a minute): {example}", visible=False)
 
         async def show() -> tuple[Any, Any]:
             registry.scan()
-            choices = _choices(self, example)
+            choices = self.run_choices(example)
             value = choices[0][1] if choices else None
             return gr.Dropdown(choices=choices, value=value), gr.Button(visible=not choices)
 
@@ -52,33 +56,19 @@ class Page:
         return menu
 
 
-def _choices(page: Page, example: str) -> list[tuple[str, str]]:
-    return [(f"{run.name} ({run.created})", run.id) for run in page.service.registry.runs(example)]
-
-
 def answer(handler: Callable[..., Any]) -> Callable[..., Any]:
-    """Return an asynchronous handler, or generator, of one HTML output that shows what is refused as a sentence."""
-    if inspect.isasyncgenfunction(handler):
-
-        @functools.wraps(handler)
-        async def stream(*values: Any) -> AsyncIterator[str]:
-            try:
-                async for piece in handler(*values):
-                    yield piece
-            except (Refused, ValidationError) as error:
-                yield widgets.message(_sentence(error), is_error=True)
-
-        return stream
+    """Return a handler, asynchronous or a generator, of one HTML output that shows what is refused as a sentence."""
 
     @functools.wraps(handler)
-    async def respond(*values: Any) -> str:
+    async def stream(*values: Any) -> AsyncIterator[str]:
         try:
-            return await handler(*values)
+            if inspect.isasyncgenfunction(handler):
+                async for piece in handler(*values):
+                    yield piece
+            else:
+                yield await handler(*values)
         except (Refused, ValidationError) as error:
-            return widgets.message(_sentence(error), is_error=True)
+            refusal = error if isinstance(error, Refused) else schemas.refusal(error.errors()[0])
+            yield widgets.message(refusal.detail, is_error=True)
 
-    return respond
-
-
-def _sentence(error: Refused | ValidationError) -> str:
-    return str(error if isinstance(error, Refused) else schemas.refusal(error.errors()[0]))
+    return stream

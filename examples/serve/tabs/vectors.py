@@ -15,7 +15,6 @@ _VOCABULARIES = [
 
 def build(page: Page) -> None:
     """Add the components."""
-    service = page.service
     vocabulary = gr.Dropdown(label="Vocabulary", choices=_VOCABULARIES, value=_VOCABULARIES[0][1])
     run = gr.Dropdown(label="Run", interactive=True, choices=[], elem_id="vectors-run")
     symbol = gr.Textbox(label="Word or character", value="casa", max_length=100)
@@ -23,13 +22,12 @@ def build(page: Page) -> None:
     output = gr.HTML()
 
     async def runs_of(vocabulary):
-        example = vocabulary.split()[0]
-        choices = [(f"{run.name} ({run.created})", run.id) for run in service.registry.runs(example)]
+        choices = page.run_choices(vocabulary.split()[0])
         return gr.Dropdown(choices=choices, value=choices[0][1] if choices else None)
 
     async def neighbours(vocabulary, run, symbol) -> str:
         example, side = vocabulary.split()
-        table = await service.embeddings(example, run, side)
+        table = await page.service.embeddings(example, run, side)
         near = table.neighbours(symbol)
         rows = [(name, f"{similarity:.3f}") for name, similarity in near]
         listing = widgets.table(rows, (f"Nearest to {symbol}", "Cosine similarity"))

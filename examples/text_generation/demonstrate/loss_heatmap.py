@@ -9,7 +9,6 @@ a high loss, their ends a low one.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -33,6 +32,11 @@ class CharacterLosses:
     predictions: Sequence[Sequence[str]]
     """For each character the likeliest three, the likeliest first."""
 
+    @property
+    def mean_bits(self) -> float:
+        """The mean of `nll_bits`."""
+        return float(self.nll_bits.mean())
+
 
 def choose_passage(text: str) -> tuple[str, int]:
     """Return a part of `text` (two characters or more) and how much of it is context, in whole lines if it has any."""
@@ -53,8 +57,8 @@ def character_losses(generator: TextGenerator, text: str, context: int) -> Chara
         lengths = [len(token) for token in tokens[1:]]
         nll_bits, predictions = np.repeat(nll_bits / lengths, lengths), [()] * sum(lengths)
         context = max(context, len(tokens[0]))
-        return CharacterLosses(text[context:], nll_bits[context - len(text) :], predictions[context - len(text) :])
-    return CharacterLosses(text[context:], nll_bits[context - 1 :], predictions[context - 1 :])
+    start = context - len(text)  # counted from the end
+    return CharacterLosses(text[context:], nll_bits[start:], predictions[start:])
 
 
 # The drawing is a grid of cells, one for each character.
@@ -71,11 +75,11 @@ def draw_loss_heatmap(losses: CharacterLosses, path: Path, columns: int = 64) ->
     if is_right_to_left(losses.text):
         cells = [(columns - 1 - column, line) for column, line in cells]
     letters = {*losses.text, *(letter for predictions in losses.predictions for letter in predictions)}
-    setters = Setters(*(Typesetter(letters, size, bold) for size, bold in ((22, False), (13, False), (13, True))))
+    setters = [Typesetter(letters, size, bold) for size, bold in ((22, False), (13, False), (13, True))]
     width = max(MIN_WIDTH, 2 * MARGIN + columns * CELL_WIDTH)
     image = Image.new("RGB", (width, HEADER + MARGIN + lines * CELL_HEIGHT), figures.PAPER)
     draw = ImageDraw.Draw(image)
-    _draw_header(draw, float(losses.nll_bits.mean()))
+    _draw_header(draw, losses.mean_bits)
     for cell, character, bits, predictions in zip(cells, losses.text, losses.nll_bits, losses.predictions, strict=True):
         _draw_cell(draw, setters, cell, character, float(bits), predictions)
     save_image(image, path)
@@ -92,32 +96,24 @@ def _lay_out(text: str, columns: int) -> list[tuple[int, int]]:
     return cells
 
 
-class Setters(NamedTuple):
-    """The typesetters of a character, of a prediction, and of the correct prediction."""
-
-    character: Typesetter
-    prediction: Typesetter
-    correct: Typesetter
-
-
 def _draw_cell(
     draw: ImageDraw.ImageDraw,
-    setters: Setters,
+    setters: Sequence[Typesetter],
     cell: tuple[int, int],
     character: str,
     bits: float,
     predictions: Sequence[str],
 ) -> None:
+    of_character, of_prediction, of_correct = setters
     x, y = MARGIN + cell[0] * CELL_WIDTH, HEADER + cell[1] * CELL_HEIGHT
     centre = x + CELL_WIDTH / 2
     draw.rectangle((x, y, x + CELL_WIDTH - 1, y + 31), fill=_shade(bits))
     is_dark = bits > 0.6 * SATURATED_BITS
     colour = figures.PAPER if is_dark else figures.INK
-    setters.character.draw(draw, (centre, y + 16), _visible(character, blank=" "), colour, anchor="mm")
+    of_character.draw(draw, (centre, y + 16), _visible(character, blank=" "), colour, anchor="mm")
     for rank, prediction in enumerate(predictions):
-        setter, colour = (setters.prediction, figures.FAINT)
-        if prediction == character:
-            setter, colour = (setters.correct, figures.SECOND)
+        is_correct = prediction == character
+        setter, colour = (of_correct, figures.SECOND) if is_correct else (of_prediction, figures.FAINT)
         setter.draw(draw, (centre, y + 40 + 14 * rank), _visible(prediction), colour, anchor="mm")
 
 

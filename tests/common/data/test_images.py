@@ -22,10 +22,10 @@ def test_images_are_found_in_folders_and_in_order(tmp_path):
 
 def test_a_grid_has_every_picture_in_its_place():
     pictures = np.arange(1, 6, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 3, 1), np.uint8)
-    sheet = np.asarray(grid(pictures, columns=3, scale=2, gap=1))
-    assert sheet.shape == (2 * 5 + 1, 3 * 7 + 1)
-    assert [[sheet[2 + 5 * row, 2 + 7 * column] for column in range(3)] for row in range(2)] == [[1, 2, 3], [4, 5, 255]]
-    assert sheet[0, 0] == sheet[5, 5] == 255
+    sheet = np.asarray(grid(pictures, columns=3, scale=2))
+    assert sheet.shape == (2 * 6 + 2, 3 * 8 + 2)
+    assert [[sheet[3 + 6 * row, 3 + 8 * column] for column in range(3)] for row in range(2)] == [[1, 2, 3], [4, 5, 255]]
+    assert sheet[0, 0] == sheet[6, 6] == 255
     assert images.from_pixels(np.zeros((2, 2, 3), np.uint8)).mode == "RGB"
 
 

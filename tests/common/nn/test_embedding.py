@@ -16,10 +16,9 @@ def policy(request):
     keras.config.set_dtype_policy("float32")
 
 
-@pytest.mark.parametrize("cast_table", [False, True])
-def test_it_is_an_embedding_of_the_compute_dtype(policy, cast_table):
+def test_it_is_an_embedding_of_the_compute_dtype(policy):
     keras.utils.set_random_seed(1)
-    layer = unit_normal_embedding(V, E, name="words", cast_table=cast_table)
+    layer = unit_normal_embedding(V, E, name="words")
     with tf.GradientTape() as tape:
         vectors = layer(IDS)
         total = tf.reduce_sum(tf.cast(vectors, tf.float32))
@@ -32,29 +31,26 @@ def test_it_is_an_embedding_of_the_compute_dtype(policy, cast_table):
 
 
 def test_it_starts_as_a_unit_normal_and_equals_keras_embedding():
-    def started(make):
+    def started(make, **options):
         keras.utils.set_random_seed(1)
-        layer = make()
+        layer = make(V, E, **options)
         layer(IDS)
         return layer.embeddings.numpy()
 
-    normal = keras.initializers.RandomNormal
-    plain = started(lambda: keras.layers.Embedding(V, E, embeddings_initializer=normal(stddev=1.0)))
-    for cast_table in (False, True):
-        np.testing.assert_array_equal(started(lambda c=cast_table: unit_normal_embedding(V, E, cast_table=c)), plain)
+    keras.utils.set_random_seed(1)
+    normal = keras.initializers.RandomNormal(stddev=1.0)
+    plain = started(keras.layers.Embedding, embeddings_initializer=normal)
+    np.testing.assert_array_equal(started(unit_normal_embedding), plain)
     assert abs(plain.mean()) < 0.1 and plain.std() == pytest.approx(1, abs=0.05)
 
 
-@pytest.mark.parametrize("cast_table", [False, True])
-def test_only_rows_that_are_looked_up_are_cast_unless_asked(cast_table):
+def test_only_rows_that_are_looked_up_are_cast():
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        layer = unit_normal_embedding(V, E, cast_table=cast_table)
+        layer = unit_normal_embedding(V, E)
         layer(IDS)
         graph = tf.function(layer).get_concrete_function(IDS).graph
     finally:
         keras.config.set_dtype_policy("float32")
-    cast_shapes = [
-        operation.inputs[0].shape.as_list() for operation in graph.get_operations() if operation.type == "Cast"
-    ]
-    assert ([V, E] in cast_shapes) == cast_table
+    casts = [operation for operation in graph.get_operations() if operation.type == "Cast"]
+    assert [V, E] not in [operation.inputs[0].shape.as_list() for operation in casts]

@@ -110,17 +110,6 @@ def test_a_file_that_cannot_be_replaced_stays_and_nothing_is_left(tmp_path, monk
     assert run.metrics.read_text() == "epoch\n1\n" and not any(map(is_temporary, tmp_path.iterdir()))
 
 
-def test_what_killed_processes_left_half_written_is_swept(tmp_path):
-    run = start(tmp_path)
-    halves = [temporary_path(run.metrics), temporary_path(run.samples / "epoch_0001.txt")]
-    for half in halves:
-        half.write_text("ha")
-    mine = run.path / ".mine.tmp"
-    mine.write_text("of the user")
-    run.remove_temporary_files()
-    assert not any(half.exists() for half in halves) and run.config.exists() and mine.exists()
-
-
 def test_two_files_of_data_are_found_again_from_another_folder(tmp_path, monkeypatch):
     (tmp_path / "a.de").touch()
     monkeypatch.chdir(tmp_path)

@@ -1,19 +1,14 @@
 import numpy as np
 from PIL import Image
 
-from examples.image_captioning.download.image_files import (
-    Photo,
-    fingerprint,
-    read_pixels,
-    split_by_name,
-)
+from examples.image_captioning.download.image_files import Photo, fingerprint, resize, split_by_name
 
 
 def test_a_photo_is_squeezed_whole(tmp_path):
     picture = np.zeros((10, 40, 3), np.uint8)
     picture[:, 20:] = 255
     Image.fromarray(picture).save(tmp_path / "x.png")
-    pixels = read_pixels(Photo("x", ["x"], "train", tmp_path / "x.png"), 16)
+    pixels = resize(Photo("x", ["x"], "train", tmp_path / "x.png").open(), 16)
     assert pixels.shape == (16, 16, 3) and (pixels[:, :7] == 0).all() and (pixels[:, 9:] == 255).all()
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from common.data.skipped import SkippedExamples
 from common.errors import UserError
-from examples.image_captioning.download.image_files import Photo, hash_photos, read_pixels
+from examples.image_captioning.download.image_files import Photo, hash_photos, resize
 from examples.image_captioning.preprocess import feature_store
 from examples.image_captioning.preprocess.feature_extractor import FeatureExtractor
 from examples.image_captioning.preprocess.feature_store import extract_features
@@ -54,7 +54,7 @@ def test_each_row_is_that_of_its_photo_in_any_order(tmp_path):
     store, rows = extract(photos, tmp_path)
     assert rows == list(range(7))
     order = np.array([6, 0, 3, 3, 5])
-    expected = [read_pixels(photos[row], 8).mean(axis=(0, 1)) for row in order]
+    expected = [resize(photos[row].open(), 8).mean(axis=(0, 1)) for row in order]
     np.testing.assert_allclose(store.read(order), expected, rtol=1e-3)
 
 
@@ -127,7 +127,8 @@ def test_bad_photos_are_named_left_out_and_remembered(tmp_path):
         assert rows == [0, 1, 6, 7]
         for name, reason in zip((*BAD, "bomb.png"), skipped.reasons, strict=True):
             assert name in reason
-        np.testing.assert_allclose(store.read(np.array([7])), [read_pixels(photos[7], 8).mean(axis=(0, 1))], rtol=1e-3)
+        expected = resize(photos[7].open(), 8).mean(axis=(0, 1))
+        np.testing.assert_allclose(store.read(np.array([7])), [expected], rtol=1e-3)
 
 
 def test_a_folder_that_cannot_be_written_is_an_error(tmp_path):
