@@ -58,6 +58,7 @@ VARIANTS: dict[str, tuple[Config, Callable]] = {
     "public tutorial": (replace(QUICK, batch_size=BATCH_SIZE), lambda config, images: PlainDCGAN()),
     "latest weights, no EMA": (replace(QUICK, ema_decay=0.0), build_model),
     "resize and convolution": (QUICK, build_with_resize),
+    "without R1 penalty": (replace(QUICK, r1_gamma=0.0), build_model),
     "beta_1 0.9": (replace(QUICK, beta_1=0.9), build_model),
     "learning rates 2e-4": (
         replace(QUICK, generator_learning_rate=2e-4, discriminator_learning_rate=2e-4),

@@ -86,6 +86,7 @@ def use_float64(trainer):
     import keras
     import tensorflow as tf
 
+    from common.nn.adversarial import AdversarialModel
     from examples.dcgan import demo, model
 
     def without_dtype(layer_class):
@@ -95,11 +96,12 @@ def use_float64(trainer):
         keras.utils.set_random_seed(seed)
         keras.config.set_dtype_policy("float64")
 
-    diversity = model.diversity
+    diversity, r1_penalty = model.diversity, AdversarialModel.r1_penalty
     if keras.layers.Dense.__name__ == "Dense":  # not patched yet
         keras.layers.Dense = without_dtype(keras.layers.Dense)
         keras.layers.Conv2DTranspose = without_dtype(keras.layers.Conv2DTranspose)
         model.diversity = lambda *images: diversity(*(tf.cast(each, tf.float32) for each in images))
+        AdversarialModel.r1_penalty = lambda self, real: r1_penalty(self, tf.cast(real, tf.float64))
     trainer.set_seed_and_precision = seed_in_float64
     demo.DrawSamples.on_train_batch_end = lambda self, *_, **__: None
 

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from common.nn.ema import ExponentialMovingAverage
+from common.nn.gradient_penalty import lazy_r1_penalty
 from common.nn.replicas import normal_rows
 
 
@@ -38,14 +39,22 @@ class AdversarialModel(keras.Model):
         """Return `count` latents z from N(0, 1), float32 [B, Z]."""
         return normal_rows(count, self.latent_dim, self.seed_generator)
 
+    def r1_penalty(self, real: tf.Tensor) -> tf.Tensor:
+        """Return the discriminator's gradient penalty of this step, see `gradient_penalty.lazy_r1_penalty`."""
+        return lazy_r1_penalty(self.discriminator, real, self.r1_gamma, self.discriminator_optimizer.iterations)
+
     def compile(
-        self, generator_optimizer: keras.optimizers.Optimizer, discriminator_optimizer: keras.optimizers.Optimizer
+        self,
+        generator_optimizer: keras.optimizers.Optimizer,
+        discriminator_optimizer: keras.optimizers.Optimizer,
+        r1_gamma: float = 0.0,
     ) -> None:
         """Set the optimizers and create their variables. Both networks must be built, see `build_weights`.
 
-        In float16, Keras adds loss scaling to each optimizer.
+        In float16, Keras adds loss scaling to each optimizer. `r1_gamma` is the weight of `r1_penalty`; 0: none.
         """
         super().compile(optimizer=None)
+        self.r1_gamma = r1_gamma
         self.generator.compile(generator_optimizer)
         self.discriminator.compile(discriminator_optimizer)
         self.generator_optimizer = self.generator.optimizer

@@ -8,7 +8,7 @@ from annotated_types import Interval
 
 from common.app import cli
 from common.app.cli import OrNone, OutputOptions, TrainOptions
-from common.app.intervals import MAX_SEED, Count, Fraction, Positive, Seed, Width
+from common.app.intervals import MAX_SEED, Count, Fraction, NotNegative, Positive, Seed, Width
 from common.errors import UserError
 
 
@@ -39,7 +39,7 @@ class Config(TrainOptions):
     [default: that of the data; 64 if its pictures differ in size, as in a folder]"""
     channels: OrNone[Literal[1, 3]] = None
     """1: grey; 3: colour. [default: that of the data]"""
-    epochs: Count = 14
+    epochs: Count = 13
     """Passes over the images."""
     keep_every: OrNone[Count] = None
     """Keep the weights after every so many epochs, for `generate --epoch`; late in a training a GAN may get worse.
@@ -58,6 +58,9 @@ class Config(TrainOptions):
     """Adam's decay of the mean gradient, as in the paper. With the usual 0.9 the two networks oscillate."""
     real_label: Annotated[float, Interval(gt=0.5, le=1)] = 1.0
     """Label of real images in the discriminator's loss. 0.9, one-sided label smoothing, makes it less confident."""
+    r1_gamma: OrNone[NotNegative] = None
+    """Weight of the penalty on the discriminator's gradient (R1, in every fourth step); 0: none. It keeps the
+    discriminator from dominating. [default: 1 for 64 x 64 pixels, and in proportion to them]"""
     ema_decay: Fraction = 0.999
     """Decay of the EMA of the generator's weights, an average over about 1 / (1 - this) steps; 0: no average."""
 
@@ -101,7 +104,7 @@ def format_size(height: int, width: int) -> int | str:
 PRESETS = {
     "quick": Config(),  # the defaults above
     "tiny": Config(preset="tiny", data="tiny", precision="float32", epochs=16, batch_size=32, ema_decay=0.99),
-    "full": Config(preset="full", epochs=20, base_channels=64),
+    "full": Config(preset="full", epochs=12, base_channels=64),
 }
 
 

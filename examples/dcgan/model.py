@@ -41,7 +41,7 @@ class Generator(keras.Model):
     """Map latents to images by transposed (fractionally-strided) convolutions (Radford et al. 2016, figure 1).
 
     In the paper, `image_size` is 64, `base_channels` 128, and z uniform. Deviations: z is normal; feature maps are
-    cropped, so that any image size works; batch norm has momentum 0.9, as Keras' 0.99 lags behind in short runs.
+    cropped to fit any image size; batch norm has momentum 0.9, as Keras' 0.99 lags behind in short runs.
     """
 
     def __init__(self, image_size: Size, channels: int, base_channels: int):
@@ -125,9 +125,9 @@ def generator_loss(fake_logits: tf.Tensor) -> tf.Tensor:
 # %% [markdown]
 # ## The training step
 #
-# Both tapes record the same forward pass, and each gives the gradients of one loss for the weights of one network. (In
-# Algorithm 1 of Goodfellow et al., D is updated first, then G with new z.) The published images come from the **EMA
-# generator**, a moving average of the generator's weights (Karras et al. 2018), which circle around an equilibrium.
+# Each tape gives the gradients of one loss for the weights of one network. (In Algorithm 1 of Goodfellow et al., D is
+# updated first.) The **R1** penalty, on D's gradient, keeps D from dominating (Mescheder et al. 2018). Published images
+# are the **EMA generator**'s: a moving average of G's weights, which circle an equilibrium (Karras et al. 2018).
 
 
 # %%
@@ -157,7 +157,7 @@ class DCGAN(AdversarialModel):
             real_logits = self.discriminator(real, training=True)  # B 1
             fake_logits = self.discriminator(fake, training=True)  # B 1
             loss_g = generator_loss(fake_logits)
-            loss_d = discriminator_loss(real_logits, fake_logits, self.real_label)
+            loss_d = discriminator_loss(real_logits, fake_logits, self.real_label) + self.r1_penalty(real)
         apply_gradients(self.generator_optimizer, tape_g, loss_g, self.generator.trainable_variables)
         apply_gradients(self.discriminator_optimizer, tape_d, loss_d, self.discriminator.trainable_variables)
         self.ema_generator.update(self.generator)

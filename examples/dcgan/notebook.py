@@ -59,7 +59,7 @@ import keras
 import tensorflow as tf
 
 from common.app.lesson import method_of  # continues a class in a later cell
-from common.nn.adversarial import AdversarialModel  # compile with two optimizers, build_weights, sample_latents
+from common.nn.adversarial import AdversarialModel  # compile, build_weights, sample_latents, r1_penalty
 from common.nn.batch_norm import BatchNormalization  # Keras', over the examples of all devices
 from common.nn.ema import ExponentialMovingAverage  # of a network's weights, over the training steps
 from common.nn.gradients import apply_gradients  # tape.gradient and optimizer.apply_gradients

@@ -20,6 +20,7 @@ from common.training.run_directory import RunDirectory
 from examples.dcgan.config import Config
 from examples.dcgan.data import ImageSet, load_images, training_batches
 from examples.dcgan.demo import DrawSamples, ImageGenerator, draw_training_gif, sheet
+from examples.dcgan.feature_maps import Size
 from examples.dcgan.metrics.diagnostics import WarnOfFailures, draw_training_curves
 from examples.dcgan.model import DCGAN
 
@@ -35,8 +36,17 @@ def build_model(config: Config, images: ImageSet, model_class: type[DCGAN] = DCG
     model.compile(
         keras.optimizers.Adam(config.generator_learning_rate, beta_1=config.beta_1),
         keras.optimizers.Adam(config.discriminator_learning_rate, beta_1=config.beta_1),
+        r1_gamma(config, tuple(size)),
     )
     return model
+
+
+def r1_gamma(config: Config, image_size: Size) -> float:
+    """Return the weight of the gradient penalty: that of `config`, or one in proportion to the pixels, H x W.
+
+    The squared norm of the gradient falls as the pixels grow in number (Karras et al. 2020, arXiv:2006.06676, C).
+    """
+    return math.prod(image_size) / 64**2 if config.r1_gamma is None else config.r1_gamma
 
 
 def train(config: Config, model_class: type[DCGAN] = DCGAN) -> RunDirectory:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from common.nn.gradient_penalty import INTERVAL, r1_penalty
 from common.training import trainer
 from common.training.checkpoints import Checkpoints, training_variables
 from examples.dcgan.data import to_unit_range, training_batches
@@ -13,11 +14,17 @@ from examples.dcgan.feature_maps import feature_map_sizes
 from examples.dcgan.model import DCGAN, discriminator_loss, generator_loss
 
 
-def build(image_size=28, channels=1, optimizer=lambda: keras.optimizers.Adam(2e-4, beta_1=0.5), precision="float32"):
+def build(
+    image_size=28,
+    channels=1,
+    optimizer=lambda: keras.optimizers.Adam(2e-4, beta_1=0.5),
+    precision="float32",
+    r1_gamma=0.0,
+):
     trainer.set_seed_and_precision(1, precision)
     size = image_size if isinstance(image_size, tuple) else (image_size, image_size)
     model = DCGAN(size, channels, base_channels=4, latent_dim=8, ema_decay=0.9, real_label=1.0).build_weights()
-    model.compile(optimizer(), optimizer())
+    model.compile(optimizer(), optimizer(), r1_gamma)
     return model
 
 
@@ -71,8 +78,9 @@ def test_an_untrained_discriminator_gives_probabilities_of_about_a_half():
     assert float(logs["discriminator_loss"]) == pytest.approx(2 * math.log(2), abs=0.2)
 
 
-def test_each_network_follows_the_gradient_of_its_own_loss_only():
-    model, rate = build(optimizer=lambda: keras.optimizers.SGD(0.1)), 0.1
+@pytest.mark.parametrize("r1_gamma", [0.0, 0.5])
+def test_each_network_follows_the_gradient_of_its_own_loss_only(r1_gamma):
+    model, rate = build(optimizer=lambda: keras.optimizers.SGD(0.1), r1_gamma=r1_gamma), 0.1
     real = images(6)
     seed = model.seed_generator.state.numpy()
     with tf.GradientTape(persistent=True) as tape:  # the textbook way: separate passes
@@ -80,6 +88,8 @@ def test_each_network_follows_the_gradient_of_its_own_loss_only():
         loss_g = tf.reduce_mean(-tf.math.log_sigmoid(model.discriminator(fake, training=True)))
         loss_d = tf.reduce_mean(-tf.math.log_sigmoid(model.discriminator(real, training=True)))
         loss_d += tf.reduce_mean(-tf.math.log_sigmoid(-model.discriminator(fake, training=True)))
+        if r1_gamma:
+            loss_d += INTERVAL * r1_gamma * r1_penalty(model.discriminator, real)
     expected = [
         (variable, variable.numpy() - rate * gradient.numpy())
         for network, loss in ((model.generator, loss_g), (model.discriminator, loss_d))

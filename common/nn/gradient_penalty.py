@@ -1,0 +1,50 @@
+"""The R1 gradient penalty, which keeps a discriminator from separating real from fake images too sharply."""
+
+import keras
+import tensorflow as tf
+
+from common.nn.batch_norm import on_whole_batch
+from common.nn.replicas import batch_mean, gather_rows, replica_count
+
+INTERVAL = 4
+"""Steps from one penalty to the next."""
+
+
+def r1_penalty(discriminator: keras.Model, real: tf.Tensor) -> tf.Tensor:
+    """Return 1/2 E[|grad D(x)|^2] over real images x, a scalar float32 (R1, Mescheder et al. 2018, equation 9).
+
+    D is the logit, arXiv:1801.04406. As batch norm sees the whole batch, the gradient is that of the sum of all logits.
+
+    Args:
+        discriminator: maps images to logits float32 [B, 1].
+        real: float32 [B, H, W, C].
+    """
+    with tf.GradientTape() as tape:
+        tape.watch(real)
+        logits = discriminator(real, training=True)  # B 1
+    gradients = tape.gradient(logits, real)  # B H W C
+    return batch_mean(tf.reduce_sum(gradients**2, axis=[1, 2, 3])) / 2
+
+
+def lazy_r1_penalty(discriminator: keras.Model, real: tf.Tensor, gamma: float, step: tf.Tensor) -> tf.Tensor:
+    """Return `gamma` times `r1_penalty` times `INTERVAL` if `step` is a multiple of `INTERVAL`, else 0.
+
+    The gradient of a gradient takes about as long as the rest of the step. In the mean over the steps, the lazy penalty
+    is the same as one in each step (lazy regularization, Karras et al. 2020, arXiv:1912.04958). With several replicas
+    it is computed in every step, and by each for the whole batch: TensorFlow allows no exchange between replicas in a
+    branch, and mixes them up in gradients of gradients.
+
+    Args:
+        discriminator: see `r1_penalty`; likewise `real`.
+        real: the images.
+        gamma: the weight, gamma in the paper; 0: no penalty.
+        step: int, of the optimizer.
+    """
+    none = tf.zeros([], real.dtype)
+    if not gamma:
+        return none
+    is_due = step % INTERVAL == 0
+    if replica_count() == 1:
+        return tf.cond(is_due, lambda: INTERVAL * gamma * r1_penalty(discriminator, real), lambda: none)
+    with on_whole_batch():
+        return tf.where(is_due, INTERVAL * gamma * r1_penalty(discriminator, gather_rows(real)), none)
