@@ -30,7 +30,7 @@ def failure_warnings(metrics: Mapping[str, float]) -> list[str]:
         warnings.append(
             f"the discriminator dominates: its accuracy is {metrics['real_accuracy']:.0%} on real and "
             f"{metrics['fake_accuracy']:.0%} on fake images, so the generator gets little gradient; if this lasts, try "
-            "a lower --discriminator-learning-rate, --real-label 0.9, or more data"
+            "a larger --r1-gamma, a lower --discriminator-learning-rate, or more data"
         )
     if metrics["diversity"] < COLLAPSE_DIVERSITY:
         warnings.append(
