@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from common.nn.batch_norm import on_whole_batch
-from common.nn.replicas import batch_mean, gather_rows, replica_count
+from common.nn.replicas import gather_rows, replica_count
 
 INTERVAL = 4
 """Steps from one penalty to the next."""
@@ -23,15 +23,15 @@ def r1_penalty(discriminator: keras.Model, real: tf.Tensor) -> tf.Tensor:
         tape.watch(real)
         logits = discriminator(real, training=True)  # B 1
     gradients = tape.gradient(logits, real)  # B H W C
-    return batch_mean(tf.reduce_sum(gradients**2, axis=[1, 2, 3])) / 2
+    return tf.reduce_mean(tf.reduce_sum(gradients**2, axis=[1, 2, 3])) / 2
 
 
 def lazy_r1_penalty(discriminator: keras.Model, real: tf.Tensor, gamma: float, step: tf.Tensor) -> tf.Tensor:
     """Return `gamma` times `r1_penalty` times `INTERVAL` if `step` is a multiple of `INTERVAL`, else 0.
 
-    The gradient of a gradient takes about as long as the rest of the step. In the mean over the steps, the lazy penalty
-    is the same as one in each step (lazy regularization, Karras et al. 2020, arXiv:1912.04958). With several replicas
-    it is computed in every step, and by each for the whole batch: TensorFlow allows no exchange between replicas in a
+    The gradient of a gradient takes about half as long as the rest of the step. In the mean over the steps, the lazy
+    penalty is the same as one in each step (lazy regularization, Karras et al. 2020, arXiv:1912.04958). Each of several
+    replicas computes it for the whole batch and returns its share: TensorFlow allows no exchange between replicas in a
     branch, and mixes them up in gradients of gradients.
 
     Args:
@@ -43,8 +43,6 @@ def lazy_r1_penalty(discriminator: keras.Model, real: tf.Tensor, gamma: float, s
     none = tf.zeros([], real.dtype)
     if not gamma:
         return none
-    is_due = step % INTERVAL == 0
-    if replica_count() == 1:
-        return tf.cond(is_due, lambda: INTERVAL * gamma * r1_penalty(discriminator, real), lambda: none)
+    whole, weight = gather_rows(real), INTERVAL * gamma / replica_count()
     with on_whole_batch():
-        return tf.where(is_due, INTERVAL * gamma * r1_penalty(discriminator, gather_rows(real)), none)
+        return tf.cond(step % INTERVAL == 0, lambda: weight * r1_penalty(discriminator, whole), lambda: none)

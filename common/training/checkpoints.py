@@ -288,8 +288,8 @@ def _read_newest(
                 raise
     if damaged or any(next(folder.glob(f"damaged-{kind}-*"), None) for kind in kinds):
         raise UserError(
-            f"{folder}: no {' or '.join(kinds)} checkpoint there is intact; restore one from a copy, or start again "
-            "with --fresh (the old run is moved aside, not deleted)"
+            f"{folder}: no {' or '.join(kinds)} checkpoint there is intact; restore one from a copy, or train "
+            "this run again with --fresh (the old run is moved aside, not deleted)"
         )
     return None
 

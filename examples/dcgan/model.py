@@ -110,10 +110,8 @@ def cross_entropy(label: float, logits: tf.Tensor) -> tf.Tensor:
 
 
 def discriminator_loss(real_logits: tf.Tensor, fake_logits: tf.Tensor, real_label: float = 1.0) -> tf.Tensor:
-    """Return the mean of -log D(x) - log(1 - D(G(z))), a scalar in nats, for logits float32 [B, 1].
-
-    A `real_label` below 1 is one-sided label smoothing (Salimans et al. 2016, arXiv:1606.03498).
-    """
+    """Return the mean of -log D(x) - log(1 - D(G(z))), a scalar in nats, for logits float32 [B, 1]."""
+    # A real_label below 1 is one-sided label smoothing (Salimans et al. 2016, arXiv:1606.03498).
     return cross_entropy(real_label, real_logits) + cross_entropy(0.0, fake_logits)
 
 
@@ -157,9 +155,10 @@ class DCGAN(AdversarialModel):
             real_logits = self.discriminator(real, training=True)  # B 1
             fake_logits = self.discriminator(fake, training=True)  # B 1
             loss_g = generator_loss(fake_logits)
-            loss_d = discriminator_loss(real_logits, fake_logits, self.real_label) + self.r1_penalty(real)
+            loss_d = discriminator_loss(real_logits, fake_logits, self.real_label)
+            penalized_loss_d = loss_d + self.r1_penalty(real)  # by AdversarialModel
         apply_gradients(self.generator_optimizer, tape_g, loss_g, self.generator.trainable_variables)
-        apply_gradients(self.discriminator_optimizer, tape_d, loss_d, self.discriminator.trainable_variables)
+        apply_gradients(self.discriminator_optimizer, tape_d, penalized_loss_d, self.discriminator.trainable_variables)
         self.ema_generator.update(self.generator)
         return {
             "generator_loss": loss_g,

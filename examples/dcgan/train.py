@@ -11,11 +11,11 @@ from functools import partial
 import keras
 
 from common.data.images import save_image
-from common.io.terminal import echo, warn
+from common.io.terminal import echo
 from common.training import trainer
 from common.training.init_from import inherit_settings, init_from_run
 from common.training.keep_epochs import KeepEpochs
-from common.training.plan import fit_plan, stored_plan
+from common.training.plan import fit_plan, stored_plan, warn_if_few
 from common.training.run_directory import RunDirectory
 from examples.dcgan.config import Config
 from examples.dcgan.data import ImageSet, load_images, training_batches
@@ -44,7 +44,8 @@ def build_model(config: Config, images: ImageSet, model_class: type[DCGAN] = DCG
 def r1_gamma(config: Config, image_size: Size) -> float:
     """Return the weight of the gradient penalty: that of `config`, or one in proportion to the pixels, H x W.
 
-    The squared norm of the gradient falls as the pixels grow in number (Karras et al. 2020, arXiv:2006.06676, C).
+    The squared norm of the gradient falls as the pixels grow in number (Karras et al. 2020, arXiv:2006.06676, C, where
+    the weight also falls as the batch grows).
     """
     return math.prod(image_size) / 64**2 if config.r1_gamma is None else config.r1_gamma
 
@@ -64,6 +65,7 @@ def train(config: Config, model_class: type[DCGAN] = DCGAN) -> RunDirectory:
     images = load_images(config.data, config.image_size, config.channels, config.data_dir, config.max_skipped)
     if config.adaptable:
         config = plan_for_pictures(config, len(images.train))
+    config = replace(config, r1_gamma=r1_gamma(config, images.train.shape[1:3]))
     run = config.start_run(images.fingerprint)
     model = build_model(config, images, model_class)
     init_from_run(model, config, run)
@@ -90,16 +92,12 @@ def plan_for_pictures(config: Config, count: int) -> Config:
     if "ema_decay" in config.adaptable:  # the EMA must forget the untrained generator
         steps = config.epochs * math.ceil(count / config.batch_size)
         config = replace(config, ema_decay=min(config.ema_decay, round(1 - 10 / max(20, steps), 4)))
-    if count < MIN_PICTURES:
-        warn(
-            f"warning: {count:,} pictures are few: expect blurred mixtures and copies of them; bring "
-            f"{MIN_PICTURES:,} or more"
-        )
+    warn_if_few(count, MIN_PICTURES, "pictures", "expect blurred mixtures and copies of them")
     return config
 
 
 def print_summary(config: Config, images: ImageSet, model: DCGAN) -> None:
-    """Print the number and shape of the images and the number of weights of both networks."""
+    """Print the number and shape of the images, the number of weights of both networks, and the penalty's weight."""
     count, height, width, channels = images.train.shape
 
     def weights(network: keras.Model) -> str:
@@ -107,7 +105,8 @@ def print_summary(config: Config, images: ImageSet, model: DCGAN) -> None:
 
     echo(
         f"{config.data}: {count:,} images of {height} x {width} {'in colour' if channels == 3 else 'in grey'}\n"
-        f"generator {weights(model.generator)}, discriminator {weights(model.discriminator)}"
+        f"generator {weights(model.generator)}, discriminator {weights(model.discriminator)}; "
+        f"weight of the gradient penalty R1 {model.r1_gamma:.3g}"
     )
 
 

@@ -61,7 +61,7 @@ def caption(options: CaptionOptions) -> None:
             score = "" if options.reference is None else f"score {caption.score:.4f}: "
             echo(f"{path}: {score}{caption.text}  ({drawn})")
     if failures:
-        raise UserError(f"{len(failures)} of the photos cannot be read: " + "; ".join(failures))
+        raise UserError(f"{len(failures)} of the photos have no caption: " + "; ".join(failures))
 
 
 def evaluate(options: EvaluateOptions) -> None:

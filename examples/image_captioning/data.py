@@ -50,7 +50,7 @@ def load_photos(
     there, about one photo in ten validates), `TINY_SCENES`. The arguments are explained in `Config`.
 
     Raises:
-        UserError: an unknown name, a failed download, or more photos that cannot be used.
+        UserError: an unknown name, a failed download, or more unusable photos than the fraction `max_skipped`.
     """
     skipped = SkippedExamples()
     if name == "tiny":

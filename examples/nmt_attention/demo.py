@@ -139,8 +139,8 @@ class SentenceTranslator:
         """Return the given translation of each (source, translation), None if one of them has no words.
 
         The decoder receives its tokens one after the other, as in training. The score is the mean of ln p over the
-        tokens and the end, as that of `translate` with a length penalty of 1. Both sides are raw text, and cut after as
-        many words.
+        tokens and the end, as that of `translate` with a length penalty of 1. Both sides are raw text; what
+        is beyond the `max_tokens` of the translator is cut.
         """
         tokenizers = self.source_tokenizer, self.target_tokenizer
         max_words = self.max_tokens // self.source_tokenizer.tokens_per_word

@@ -98,6 +98,8 @@ class Service:
         """Return the loss of each character of a text."""
         model = await self.load("text_generation", request.run)
         _require_known(model, request.text)
+        if len(model.vocabulary.encode(request.text)) < 2:
+            raise Refused("Losses start at the second token of a text, and this one has no second; write more.")
         losses = await self.batchers["text_loss"].submit((model,), request.text)
         return schemas.TextLosses.model_validate(losses)
 

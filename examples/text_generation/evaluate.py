@@ -107,7 +107,7 @@ def test_ids(options: EvaluateOptions, config: Config, vocabulary: PieceVocabula
 def measure(model: TrainableCharRNN, validation: np.ndarray, window: int, characters: int) -> dict[str, float]:
     """Return nats and bits per character and perplexity per token with the state carried, nats on independent windows.
 
-    `validation` are the ids of the text, int32 [tokens]; all but the first have so many `characters`.
+    `validation` are the ids of the text, int32 [tokens]; `characters` is the length of the text after the first.
     """
     tokens_per_char = (len(validation) - 1) / characters
     carried = trainer.evaluate(model, contiguous_batches(validation, VALIDATION_STREAMS, window))["loss"]

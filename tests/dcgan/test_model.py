@@ -88,11 +88,10 @@ def test_each_network_follows_the_gradient_of_its_own_loss_only(r1_gamma):
         loss_g = tf.reduce_mean(-tf.math.log_sigmoid(model.discriminator(fake, training=True)))
         loss_d = tf.reduce_mean(-tf.math.log_sigmoid(model.discriminator(real, training=True)))
         loss_d += tf.reduce_mean(-tf.math.log_sigmoid(-model.discriminator(fake, training=True)))
-        if r1_gamma:
-            loss_d += INTERVAL * r1_gamma * r1_penalty(model.discriminator, real)
+        penalized_loss_d = loss_d + INTERVAL * r1_gamma * r1_penalty(model.discriminator, real)
     expected = [
         (variable, variable.numpy() - rate * gradient.numpy())
-        for network, loss in ((model.generator, loss_g), (model.discriminator, loss_d))
+        for network, loss in ((model.generator, loss_g), (model.discriminator, penalized_loss_d))
         for variable, gradient in zip(
             network.trainable_variables, tape.gradient(loss, network.trainable_variables), strict=True
         )

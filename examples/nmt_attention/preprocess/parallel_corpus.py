@@ -39,7 +39,7 @@ def clean_pairs(
         distinct: False to keep pairs that are there twice.
 
     Raises:
-        UserError: more of the rows are no pair.
+        UserError: more than the fraction `max_skipped` of the rows are no pair.
     """
     pairs: list[Pair] = []
     skipped, too_long = SkippedExamples(), SkippedExamples()
