@@ -6,6 +6,7 @@ from common.app.cli import main
 from common.training.run_directory import RunDirectory
 from common.training.samples import sample_path
 from examples.dcgan.__main__ import COMMANDS
+from examples.dcgan.config import Config
 from tests.dcgan.tiny import FLAGS
 from tests.same_run import saved_variables
 
@@ -31,6 +32,18 @@ def test_training_leaves_a_complete_run_directory(tmp_path, capsys):
     } <= names  # fmt: skip
     output = capsys.readouterr().out
     assert "tiny: 2,000 images of 28 x 28 in grey" in output and "now try: python -m examples.dcgan evaluate" in output
+    assert "gradient penalty R1 0.191" in output
+    config = RunDirectory.open(tmp_path / "run", Config.EXAMPLE).read_config()
+    assert config.settings["r1_gamma"] == 28 * 28 / 64**2  # the number, in case the default changes
+
+
+def test_a_run_from_before_the_penalty_is_not_resumed_with_it(tmp_path, capsys):
+    run = RunDirectory(tmp_path / "run")
+    assert command("train", "--preset", "tiny", *FLAGS, "--r1-gamma", 0, "--run-dir", run.path) == 0
+    run.config.write_text(run.config.read_text().replace('"r1_gamma": 0.0,', ""))
+    assert command("train", "--preset", "tiny", *FLAGS, "--run-dir", run.path) == 2
+    assert "r1_gamma 0.0 there, None now" in capsys.readouterr().err
+    assert command("train", "--preset", "tiny", *FLAGS, "--r1-gamma", 0, "--run-dir", run.path) == 0
 
 
 def test_line_by_line_it_learns_the_same(tmp_path):
