@@ -124,8 +124,9 @@ def generator_loss(fake_logits: tf.Tensor) -> tf.Tensor:
 # ## The training step
 #
 # Each tape gives the gradients of one loss for the weights of one network. (In Algorithm 1 of Goodfellow et al., D is
-# updated first.) The **R1** penalty, on D's gradient, keeps D from dominating (Mescheder et al. 2018). Published images
-# are the **EMA generator**'s: a moving average of G's weights, which circle an equilibrium (Karras et al. 2018).
+# updated first.) **R1** penalises the gradient of D with respect to real images, and so keeps D from dominating
+# (Mescheder et al. 2018). The published images come from the **EMA generator**, which has a moving average of the
+# weights of G (Karras et al. 2018): the weights themselves circle around an equilibrium.
 
 
 # %%

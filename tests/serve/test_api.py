@@ -49,6 +49,13 @@ def test_the_losses_are_those_of_the_heat_map(client):
     np.testing.assert_allclose(measured["mean_bits"], np.mean(measured["nll_bits"]), atol=1e-3)
 
 
+def test_a_text_of_one_token_is_refused(client, service, monkeypatch):
+    vocabulary = service.registry.model(service.registry.choose("text_generation")).vocabulary
+    monkeypatch.setattr(type(vocabulary), "encode", lambda self, text: [1])  # as a word is in a run of words
+    answer = client.post("/v1/text/loss", json={"text": "The"})
+    assert answer.status_code == 422 and "no second" in answer.text
+
+
 def test_images_of_a_seed_are_those_of_its_latents(client):
     by_seed = client.post("/v1/dcgan/images", json={"seed": 3, "count": 3}).json()
     by_latents = client.post("/v1/dcgan/images", json={"latents": by_seed["latents"][1:]}).json()
