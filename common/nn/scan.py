@@ -6,9 +6,7 @@ from typing import Any
 import tensorflow as tf
 
 
-def scan_time(
-    step: Callable[[tf.Tensor, tf.Tensor], tuple], inputs: tf.Tensor, state: tf.Tensor, outputs_like: tuple
-) -> Any:
+def scan_time(step: Callable[[Any, tf.Tensor], tuple], inputs: Any, state: tf.Tensor, outputs_like: tuple) -> Any:
     """Return the results of `step` after each position, each [B, T, ...]: the states, then the outputs.
 
         s_t, o_t = step(x_t, s_{t-1})           for t = 1 ... T
@@ -17,13 +15,12 @@ def scan_time(
 
     Args:
         step: maps x_t [B, ...] and s_{t-1} [B, ...] to a tuple of s_t and the outputs of this step, each [B, ...].
-        inputs: x, [B, T, ...].
+        inputs: x, [B, T, ...]: a tensor, or a structure of tensors that `step` gets in the same structure.
         state: s_0, [B, ...].
         outputs_like: for each output of a step a tensor of its shape and dtype; the values are not used.
     """
-    results = tf.scan(
-        lambda before, x: step(x, before[0]), _swap_batch_and_time(inputs), (state, *map(tf.zeros_like, outputs_like))
-    )
+    inputs = tf.nest.map_structure(_swap_batch_and_time, inputs)  # T B ...
+    results = tf.scan(lambda before, x: step(x, before[0]), inputs, (state, *map(tf.zeros_like, outputs_like)))
     return tuple(map(_swap_batch_and_time, results))
 
 

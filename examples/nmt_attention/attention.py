@@ -1,5 +1,5 @@
 # %%
-"""Step 3: additive attention as a Keras layer. Shapes: B batch, S source, U encoder, D decoder, A attention units."""
+"""Step 3: additive attention as a Keras layer. Shapes: B batch, S source, U encoder, Q query, A attention units."""
 
 import keras
 import tensorflow as tf
@@ -9,11 +9,11 @@ from common.nn.attention_gru import weighted_sum
 # %% [markdown]
 # ## Attention
 #
-# Attention, the *alignment model* of the paper, compares the previous state $s_{t-1}$ of the decoder, the *query*, with
-# the annotation $h_j$ of each source word. The resulting *energies* $e_{tj}$ become *weights* $\alpha_{tj}$, and the
-# *context* $c_t$ is the weighted sum of the *values* $h_j$ (A.1.2, equations 6 and 5):
+# Attention, the *alignment model* of the paper, compares a *query* $q_t$ of the decoder with the annotation $h_j$ of
+# each source word. The resulting *energies* $e_{tj}$ become *weights* $\alpha_{tj}$, and the *context* $c_t$ is the
+# weighted sum of the *values* $h_j$ (A.1.2, equations 6 and 5):
 #
-# $$e_{tj} = v^\top \tanh(W s_{t-1} + U h_j) \qquad \alpha_{tj} = \frac{\exp e_{tj}}{\sum_k \exp e_{tk}} \qquad
+# $$e_{tj} = v^\top \tanh(W q_t + U h_j) \qquad \alpha_{tj} = \frac{\exp e_{tj}}{\sum_k \exp e_{tk}} \qquad
 #   c_t = \sum_j \alpha_{tj} h_j$$
 #
 # The *keys* $U h_j$ are the same for all queries. Padding gets the energy minus infinity, and so a weight of zero.
@@ -37,7 +37,7 @@ class BahdanauAttention(keras.layers.Layer):
     def call(self, query: tf.Tensor, keys: tf.Tensor, values: tf.Tensor, mask: tf.Tensor) -> tuple[tf.Tensor, ...]:
         """Return the context [B, 2U] and the weights float32 [B, S].
 
-        Takes a query [B, D], keys [B, S, A] from `project_keys`, values [B, S, 2U], and a mask, bool [B, S], which is
+        Takes a query [B, Q], keys [B, S, A] from `project_keys`, values [B, S, 2U], and a mask, bool [B, S], which is
         False for padding. Each row of the mask must have a True; otherwise its weights are NaN.
         """
         query = self.query_projection(query)[:, None]  # B 1 A

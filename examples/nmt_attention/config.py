@@ -93,9 +93,9 @@ class Config(TrainOptions):
     optimizer: Literal["muon", "adam"] = "muon"
     """The optimizer of all matrices except embeddings; Adam updates the rest. With adam for all, use --learning-rate
     3e-3."""
-    learning_rate: Positive = 2e-2
+    learning_rate: Positive = 4e-2
     """Peak of the learning rate, of Adam and of Muon; embeddings, which Adam updates, tolerate a large one."""
-    muon_rms_rate: Positive = 0.03
+    muon_rms_rate: Positive = 0.015
     """Root mean square of the entries of Muon's update, relative to the learning rate. Short runs need a larger one."""
     warmup_steps: CountOrZero = 200
     """Steps over which the learning rate rises to its maximum."""
@@ -134,15 +134,15 @@ class Config(TrainOptions):
 
 # The name of a further preset also goes into `TrainOptions.preset`.
 PRESETS = {
-    "quick": Config(steps_per_epoch=700),  # of 891: as many as ten minutes on 2 cores allow
+    "quick": Config(steps_per_epoch=800),  # of 891: as many as ten minutes on 2 cores allow
     "tiny": Config(
         preset="tiny", data="tiny", precision="float32", held_out=0.1, min_count=1, epochs=6, batch_size=32,
         embedding_dim=32, encoder_units=32, decoder_units=64, attention_units=32, dropout=0.1, learning_rate=5e-3,
         muon_rms_rate=0.6, warmup_steps=50,
     ),
     "full": Config(
-        preset="full", epochs=6, embedding_dim=512, encoder_units=512, decoder_units=1024, attention_units=512,
-        dropout=0.3, learning_rate=1e-2, min_count=2,
+        preset="full", epochs=4, embedding_dim=512, encoder_units=512, decoder_units=1024, attention_units=512,
+        dropout=0.3, learning_rate=3e-2, muon_rms_rate=0.01, min_count=2,
     ),
 }  # fmt: skip
 

@@ -65,7 +65,7 @@ for ids, tokenizer in ((source, corpus.source_tokenizer), (targets, corpus.targe
 #
 # The **encoder** computes a vector, the *annotation*, for each source word. The **decoder** predicts one target word
 # after the other. **Attention** connects them, and comes first. Shapes in comments: B batch, S source, T target, E
-# embedding, U encoder units, D decoder units, A attention units, V vocabulary.
+# embedding, U encoder units, D decoder units, Q query, A attention units, V vocabulary.
 
 # %%
 from collections.abc import Callable
@@ -99,7 +99,7 @@ from common.nn.attention_gru import weighted_sum
 # %%
 values = keras.random.normal([2, 5, 8], seed=1)  # B S 2U
 mask = tf.constant([[True, True, True, True, True], [True, True, True, False, False]])  # B S
-query = keras.random.normal([2, 4], seed=2)  # B D
+query = keras.random.normal([2, 4], seed=2)  # B Q
 attention = BahdanauAttention(units=16)
 context, weights = attention(query, attention.project_keys(values), values, mask)
 print(f"context {context.shape}, weights {weights.shape}:\n{weights.numpy().round(3)}")
@@ -295,10 +295,10 @@ for name, value in flatten(evaluate(EvaluateOptions(run=run.path, data_dir=confi
 #
 #    <details><summary>Result</summary>The loss does not: `val_loss` is 0.08 again, because batches of similar length
 #    have hardly any padding. But a single sentence is padded to 16 tokens, and the weights of its words then add up to
-#    0.69 to 0.99 instead of 1. The rest is on padding.</details>
+#    0.58 to 0.99 instead of 1. The rest is on padding.</details>
 # 3. **Read in one direction**: in `Encoder.call`, write `0.0 * backward` in place of `tf.reverse(backward, axis=[1])`.
 #    The translations may still be right. What happens to `alignment`?
 #
 #    <details><summary>Result</summary>All translations are exact, with a `val_loss` of 0.08. Yet `alignment` falls from
-#    0.99 to 0.81. A vector $h_j$ now depends on the words up to $j$ only. A later vector also contains the noun, so
+#    0.97 to 0.83. A vector $h_j$ now depends on the words up to $j$ only. A later vector also contains the noun, so
 #    the largest weight is often one word too far to the right.</details>

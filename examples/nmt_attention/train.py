@@ -51,7 +51,7 @@ def build_model(
 # runs at every fourth step and goes four times as far, which saves time. **Adam** updates embeddings and biases. Its
 # learning rate can be tuned for the embeddings alone, which tolerate a much larger one than the matrices.
 #
-# The learning rate rises to its peak (2e-2) over 200 steps, while the averages of the gradients are inaccurate. Then it
+# The learning rate rises to its peak (4e-2) over 200 steps, while the averages of the gradients are inaccurate. Then it
 # falls to zero along a cosine. The formula is in common/training/schedule.py, the numbers are in config.py.
 def build_schedule(config: Config, total_steps: int) -> WarmupCosine:
     """Return the learning rate of a run of `total_steps` steps."""

@@ -61,7 +61,8 @@ def numpy_logits(model, source, words):
     state, logits = np.tanh(dense(decoder.state_projection, values.mean(axis=0))), []
     for word in words:
         attention = decoder.attention
-        compared = np.tanh(dense(attention.query_projection, state) + dense(attention.key_projection, values))
+        query = np.concatenate([state, table[word]])
+        compared = np.tanh(dense(attention.query_projection, query) + dense(attention.key_projection, values))
         e = dense(attention.energy, compared)[:, 0]
         context = (np.exp(e) / np.exp(e).sum()) @ values
         cell = decoder.gru_cell

@@ -47,3 +47,10 @@ def test_batch_and_time_may_be_unknown_when_traced():
     states, before = scan(tf.ones([B, T, U]), tf.zeros([B, U]))
     np.testing.assert_array_equal(states[0, :, 0], np.arange(1, T + 1))
     np.testing.assert_array_equal(before[0, :, 0], np.arange(T))
+
+
+def test_the_inputs_may_be_several_tensors():
+    x, first = tf.constant(rng.normal(size=(B, T, U)), tf.float32), tf.zeros([B, U])
+    twice = scan_time(lambda pair, s: (pair[0] * s + pair[1], s), (x, x + 1), first, outputs_like=(first,))
+    once = scan_time(lambda x, s: (x * s + x + 1, s), x, first, outputs_like=(first,))
+    np.testing.assert_array_equal(twice[0], once[0])
