@@ -18,7 +18,7 @@ class Translator(nn.Module):
         self.source, self.target = nn.Embedding(source_size, embedding), nn.Embedding(target_size, embedding)
         self.encoder = nn.GRU(embedding, units // 2, bidirectional=True, batch_first=True)
         self.initial = nn.Linear(units, units)
-        self.key, self.query = nn.Linear(units, units), nn.Linear(units, units, bias=False)
+        self.key, self.query = nn.Linear(units, units), nn.Linear(units + embedding, units, bias=False)
         self.score = nn.Linear(units, 1, bias=False)
         self.cell = nn.GRUCell(embedding + units, units)
         self.readout = nn.Linear(embedding + 2 * units, embedding)
@@ -32,7 +32,8 @@ class Translator(nn.Module):
         state = torch.tanh(self.initial(values.sum(1) / lengths[:, None]))  # B U
         keys, embedded, outputs = self.key(values), self.target(words), []  # B S U, B T E
         for t in range(words.shape[1]):
-            scores = self.score(torch.tanh(keys + self.query(state)[:, None]))[..., 0]  # B S
+            query = self.query(torch.cat([state, embedded[:, t]], -1))  # B U
+            scores = self.score(torch.tanh(keys + query[:, None]))[..., 0]  # B S
             weights = scores.masked_fill(~mask, -torch.inf).softmax(-1)  # B S
             context = (weights[..., None].to(values.dtype) * values).sum(1)  # B U
             state = self.cell(torch.cat([embedded[:, t], context], -1), state)  # B U

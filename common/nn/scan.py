@@ -15,7 +15,7 @@ def scan_time(step: Callable[[Any, tf.Tensor], tuple], inputs: Any, state: tf.Te
 
     Args:
         step: maps x_t [B, ...] and s_{t-1} [B, ...] to a tuple of s_t and the outputs of this step, each [B, ...].
-        inputs: x, [B, T, ...]: a tensor, or a structure of tensors that `step` gets in the same structure.
+        inputs: x, [B, T, ...], or a tuple of such tensors; then `step` gets a tuple of their slices at t.
         state: s_0, [B, ...].
         outputs_like: for each output of a step a tensor of its shape and dtype; the values are not used.
     """

@@ -1,5 +1,5 @@
 # %%
-"""Step 3: additive attention as a Keras layer. Shapes: B batch, S source, U encoder, Q query, A attention units."""
+"""Step 3: additive attention as a Keras layer. B batch, S source, 2U width of the values, Q of queries, A of keys."""
 
 import keras
 import tensorflow as tf
@@ -9,7 +9,7 @@ from common.nn.attention_gru import weighted_sum
 # %% [markdown]
 # ## Attention
 #
-# Attention, the *alignment model* of the paper, compares a *query* $q_t$ of the decoder with the annotation $h_j$ of
+# Attention, the *alignment model* of the paper, compares a *query* $q_t$, there $s_{t-1}$, with the annotation $h_j$ of
 # each source word. The resulting *energies* $e_{tj}$ become *weights* $\alpha_{tj}$, and the *context* $c_t$ is the
 # weighted sum of the *values* $h_j$ (A.1.2, equations 6 and 5):
 #

@@ -55,16 +55,17 @@ class Encoder(keras.layers.Layer):
 # %% [markdown]
 # ## Decoder
 #
-# The *query* of step $t$ is the previous state and word. The GRU computes $s_t$, and the output layer $p(y_t)$:
+# At step $t$ the decoder knows its state $s_{t-1}$ and the word $y_{t-1}$ that it wrote last. Both together are the
+# *query* $q_t$ of the attention. Then the GRU computes $s_t$, and the output layer $p(y_t)$:
 #
-# $$s_0 = \tanh(W_0 \bar h) \qquad \alpha_t, c_t = \mathrm{attention}([s_{t-1}; E y_{t-1}], h) \qquad
-#   s_t = \mathrm{GRU}([E y_{t-1}; c_t],\ s_{t-1}) \qquad
+# $$s_0 = \tanh(W_0 \bar h) \qquad q_t = [s_{t-1}; E y_{t-1}] \qquad
+#   \alpha_t, c_t = \mathrm{attention}(q_t, h) \qquad s_t = \mathrm{GRU}([E y_{t-1}; c_t],\ s_{t-1}) \qquad
 #   p(y_t) = \mathrm{softmax}(E^\top R\,[E y_{t-1}; s_t; c_t] / \sqrt m)$$
 #
-# Deviations from A.2.2. In the paper the query is $s_{t-1}$, which has not read $y_{t-1}$; in Nematus (Sennrich et al.
-# 2017, arXiv:1703.04357) a GRU reads it first. $s_0$ comes from the mean annotation, not from the first backward state.
-# The deep output is linear, without maxout, reads $s_t$ as equation 4 says (A.2.2 has $s_{t-1}$), and ends in the
-# embedding $E$, of width $m$ (Press and Wolf 2017, arXiv:1608.05859). Gates: see `common/nn/attention_gru.py`.
+# Deviations from A.2.2. In the paper $q_t = s_{t-1}$, a state from before $y_{t-1}$ was chosen; in Nematus (Sennrich et
+# al. 2017, arXiv:1703.04357) a second GRU reads the word first. $s_0$ comes from the mean annotation, not the first
+# backward state. The deep output is linear, without maxout, reads $s_t$ as equation 4 says (A.2.2 has $s_{t-1}$), and
+# ends in the embedding $E$, of width $m$ (Press and Wolf 2017, arXiv:1608.05859). For the gates see `AttentionGRUCell`.
 
 
 # %%
@@ -96,18 +97,17 @@ class Decoder(keras.layers.Layer):
         return AttentionMemory(values, keys, projected_values, mask)
 
     def next_state(self, word: tf.Tensor, x: tf.Tensor, state: tf.Tensor, memory: AttentionMemory) -> tuple:
-        """From E y_{t-1} [B, E], its projection x [B, 3D], and s_{t-1}, return s_t [B, D], c_t, and weights [B, S]."""
+        """Return s_t [B, D], c_t [B, 2U] and the weights [B, S]; `word` is E y_{t-1}, `x` [B, 3D] its projection."""
         query = tf.concat([state, word], axis=-1)  # B D+E
         context, weights = self.attention(query, memory.keys, memory.values, memory.mask)
-        state = self.gru_cell(x, weights, memory.projected_values, state)  # B D; adds the products C c_t of the context
-        return state, context, weights
+        return self.gru_cell(x, weights, memory.projected_values, state), context, weights  # the cell adds C c_t
 
     def call(self, inputs: tf.Tensor, values: tf.Tensor, mask: tf.Tensor, training: bool = False) -> tuple:
         """Return logits float32 [B, T, V] and weights float32 [B, T, S] of inputs [B, T] and encoder outputs."""
         embedded = self.dropout(self.embedding(inputs), training=training)  # B T E
         memory = self.prepare_attention(values, mask)
         states, contexts, weights = scan_time(
-            lambda inputs, state: self.next_state(*inputs, state, memory),
+            lambda step_inputs, state: self.next_state(*step_inputs, state, memory),
             (embedded, self.gru_cell.project_inputs(embedded)),  # B T E, B T 3D
             self.initial_state(values, mask),  # B D
             outputs_like=(values[:, 0], tf.cast(mask, tf.float32)),  # B 2U, B S

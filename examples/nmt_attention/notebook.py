@@ -65,7 +65,7 @@ for ids, tokenizer in ((source, corpus.source_tokenizer), (targets, corpus.targe
 #
 # The **encoder** computes a vector, the *annotation*, for each source word. The **decoder** predicts one target word
 # after the other. **Attention** connects them, and comes first. Shapes in comments: B batch, S source, T target, E
-# embedding, U encoder units, D decoder units, Q query, A attention units, V vocabulary.
+# embedding, U encoder units, D decoder units, Q width of a query, A attention units, V vocabulary.
 
 # %%
 from collections.abc import Callable

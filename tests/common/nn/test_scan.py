@@ -50,7 +50,15 @@ def test_batch_and_time_may_be_unknown_when_traced():
 
 
 def test_the_inputs_may_be_several_tensors():
-    x, first = tf.constant(rng.normal(size=(B, T, U)), tf.float32), tf.zeros([B, U])
-    twice = scan_time(lambda pair, s: (pair[0] * s + pair[1], s), (x, x + 1), first, outputs_like=(first,))
-    once = scan_time(lambda x, s: (x * s + x + 1, s), x, first, outputs_like=(first,))
-    np.testing.assert_array_equal(twice[0], once[0])
+    x, y = (tf.constant(rng.normal(size=(B, T, U)), tf.float32) for _ in range(2))
+    with tf.GradientTape() as tape:
+        tape.watch([x, y])
+        states, before = scan_time(lambda pair, s: (s * pair[0] + pair[1], s), (x, y), x[:, 0], outputs_like=(x[:, 0],))
+    state = x[:, 0]
+    for t in range(T):
+        np.testing.assert_allclose(before[:, t], state, rtol=1e-6)
+        state = state * x[:, t] + y[:, t]
+        np.testing.assert_allclose(states[:, t], state, rtol=1e-6)
+    d_x, d_y = tape.gradient(states[:, -1], [x, y])
+    np.testing.assert_allclose(d_y[:, -2], x[:, -1], rtol=1e-6)
+    np.testing.assert_allclose(d_x[:, -1], states[:, -2], rtol=1e-6)
