@@ -54,11 +54,12 @@ def test_the_inputs_may_be_several_tensors():
     with tf.GradientTape() as tape:
         tape.watch([x, y])
         states, before = scan_time(lambda pair, s: (s * pair[0] + pair[1], s), (x, y), x[:, 0], outputs_like=(x[:, 0],))
+        last = states[:, -1]
     state = x[:, 0]
     for t in range(T):
         np.testing.assert_allclose(before[:, t], state, rtol=1e-6)
         state = state * x[:, t] + y[:, t]
         np.testing.assert_allclose(states[:, t], state, rtol=1e-6)
-    d_x, d_y = tape.gradient(states[:, -1], [x, y])
+    d_x, d_y = tape.gradient(last, [x, y])
     np.testing.assert_allclose(d_y[:, -2], x[:, -1], rtol=1e-6)
     np.testing.assert_allclose(d_x[:, -1], states[:, -2], rtol=1e-6)
