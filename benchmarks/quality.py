@@ -58,8 +58,8 @@ COLUMNS: dict[str, dict[str, tuple[str, int]]] = {  # heading: path in the metri
 }
 NOT_NAMED = {"preset", "seed", "precision", "data_dir", "encoder_weights", "features_dir", "prompt"}
 """Settings that are no part of a row's command: they stand elsewhere in it, are paths, or are filled in."""
-FILLED_IN = ("tokens", "words,words")
-"""What nmt_attention fills in for languages with spaces."""
+FILLED_IN = ("tokens", "words,words"), ("r1_gamma", 28 * 28 / 4096)
+"""What training fills in: nmt_attention for languages with spaces, dcgan for images of 28 x 28."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def read_run(path: Path) -> Record:
 def flags_of(example: str, settings: Mapping[str, Any]) -> str:
     """Return the fewest flags of `train` that give these settings, apart from seed, precision and paths."""
     named = {name: value for name, value in sorted(settings.items()) if name not in NOT_NAMED and value is not None}
-    named = dict(item for item in named.items() if item != FILLED_IN)
+    named = dict(item for item in named.items() if item not in FILLED_IN)
     commands = []
     for name, preset in PRESETS[example].items():
         changed = {flag: value for flag, value in named.items() if value != getattr(preset, flag)}

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from benchmarks import quality
-from benchmarks.quality import PAGES, PRESETS, read_records, read_run, table
+from benchmarks.quality import PAGES, PRESETS, flags_of, read_records, read_run, table
 from common.errors import UserError
 from common.training.run_directory import RunDirectory
 from examples.text_generation.config import PRESETS as TEXT
@@ -44,6 +44,12 @@ def test_a_run_that_is_measured_again_takes_the_place_of_the_earlier_one(tmp_pat
     quality.main((measured_run(tmp_path / "a", 1.5),))
     quality.main((measured_run(tmp_path / "b", 1.25),))
     assert [record.metrics["nats_per_char"] for record in read_records()] == [1.25]
+
+
+def test_what_training_fills_in_is_no_flag():
+    settings = PRESETS["dcgan"]["quick"].settings()
+    assert flags_of("dcgan", settings | {"r1_gamma": 28 * 28 / 4096}) == "--preset quick"
+    assert flags_of("dcgan", settings | {"r1_gamma": 0.5}) == "--preset quick --r1-gamma 0.5"
 
 
 def test_a_run_without_evaluation_is_an_error(tmp_path):

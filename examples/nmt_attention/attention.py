@@ -9,9 +9,9 @@ from common.nn.attention_gru import weighted_sum
 # %% [markdown]
 # ## Attention
 #
-# Attention, the *alignment model* of the paper, compares a *query* $q_t$, there $s_{t-1}$, with the annotation $h_j$ of
-# each source word. The resulting *energies* $e_{tj}$ become *weights* $\alpha_{tj}$, and the *context* $c_t$ is the
-# weighted sum of the *values* $h_j$ (A.1.2, equations 6 and 5):
+# Attention, the *alignment model* of the paper, compares a *query* $q_t$ (in the paper $s_{t-1}$) with the annotation
+# $h_j$ of each source word. The resulting *energies* $e_{tj}$ become *weights* $\alpha_{tj}$, and the *context* $c_t$
+# is the weighted sum of the *values* $h_j$ (A.1.2, equations 6 and 5):
 #
 # $$e_{tj} = v^\top \tanh(W q_t + U h_j) \qquad \alpha_{tj} = \frac{\exp e_{tj}}{\sum_k \exp e_{tk}} \qquad
 #   c_t = \sum_j \alpha_{tj} h_j$$

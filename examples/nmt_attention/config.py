@@ -22,7 +22,8 @@ class Config(TrainOptions):
     """Train a translation model with attention, or resume the run in --run-dir.
 
     - A short run, without a download: train --preset tiny
-    - Spanish to English, ten minutes on 2 cores: train; long sentences better, in 45: train --preset full
+    - Spanish to English, ten minutes on 2 cores: train
+    - A larger model, better at long sentences, 45 minutes: train --preset full
     - English to Spanish: train --reverse --run-dir runs/eng-spa
     - Your own pairs, with a tab between: train --data pairs.tsv --run-dir runs/mine
     - Two parallel files: train --data news.de,news.en --run-dir runs/mine

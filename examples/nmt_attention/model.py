@@ -100,7 +100,7 @@ class Decoder(keras.layers.Layer):
         """Return s_t [B, D], c_t [B, 2U] and the weights [B, S]; `word` is E y_{t-1}, `x` [B, 3D] its projection."""
         query = tf.concat([state, word], axis=-1)  # B D+E
         context, weights = self.attention(query, memory.keys, memory.values, memory.mask)
-        return self.gru_cell(x, weights, memory.projected_values, state), context, weights  # the cell adds C c_t
+        return self.gru_cell(x, weights, memory.projected_values, state), context, weights  # B D, B 2U, B S
 
     def call(self, inputs: tf.Tensor, values: tf.Tensor, mask: tf.Tensor, training: bool = False) -> tuple:
         """Return logits float32 [B, T, V] and weights float32 [B, T, S] of inputs [B, T] and encoder outputs."""
