@@ -1,8 +1,8 @@
 """Train the presets on this machine's GPU and compare them with a processor: python -m tools.gpu_check --out checked
 
-For each example, preset and precision: does training end with finite losses, is the metric of `evaluate` within 1 % of
-that on a processor, and how many steps are made a second? Writes `gpu_check.md` and `gpu_check.json` after every run;
-the same command goes on where it was stopped.
+For each example, preset and precision: does training end with finite losses, is the metric of `evaluate` as on a
+processor, how many minutes does all of it take, and how many steps a second does the last epoch make, when everything
+is compiled? Writes `gpu_check.md` and `gpu_check.json` after every run; the same command goes on where it was stopped.
 """
 
 import json
@@ -24,20 +24,22 @@ Example = Literal["text_generation", "dcgan", "nmt_attention", "image_captioning
 
 @dataclass(frozen=True)
 class Reference:
-    """A metric of `evaluate`, its value on a processor (docs/results), and whether a lower value is better."""
+    """A metric of `evaluate` and its value on a processor (docs/results)."""
 
     metric: tuple[str, ...]
     value: float
     is_loss: bool
+    """whether a lower value is better"""
+    tolerance: float
+    """the share of the value by which runs differ that round differently, or have another seed"""
 
 
 REFERENCES: dict[str, Reference] = {  # of the quick presets
-    "text_generation": Reference(("nats_per_char",), 1.417, True),
-    "dcgan": Reference(("frechet_distance",), 2.84, True),
-    "nmt_attention": Reference(("beam", "bleu"), 52.9, False),
-    "image_captioning": Reference(("beam", "cider"), 0.487, False),
+    "text_generation": Reference(("nats_per_char",), 1.417, True, 0.01),
+    "dcgan": Reference(("frechet_distance",), 2.84, True, 0.1),
+    "nmt_attention": Reference(("beam", "bleu"), 52.9, False, 0.01),
+    "image_captioning": Reference(("beam", "cider"), 0.487, False, 0.04),
 }
-TOLERANCE = 0.01
 
 
 def check(example: str, preset: str, precision: str, out: Path, flags: Sequence[str]) -> dict[str, str]:
@@ -54,12 +56,18 @@ def check(example: str, preset: str, precision: str, out: Path, flags: Sequence[
     }
     rows = run.read_metrics()
     if rows:
-        row |= {"steps": f"{rows[-1]['step']:.0f}", "steps a second": f"{rows[-1]['step'] / rows[-1]['seconds']:.1f}"}
+        row |= {"steps": f"{rows[-1]['step']:.0f}", "steps a second": f"{steps_a_second(rows):.1f}"}
     return row | {"metric": "", "result": error} if error else row | judge(example, preset, run)
 
 
+def steps_a_second(rows: Sequence[dict[str, float]]) -> float:
+    """Return the speed of the last epoch in `rows` of metrics.csv, validation included."""
+    before = rows[-2] if len(rows) > 1 else {"step": 0, "seconds": 0}
+    return (rows[-1]["step"] - before["step"]) / (rows[-1]["seconds"] - before["seconds"])
+
+
 def judge(example: str, preset: str, run: RunDirectory) -> dict[str, str]:
-    """Return the metric of an evaluated run, and whether it is within 1 % of the reference."""
+    """Return the metric of an evaluated run, and whether it is as good as the reference, up to its tolerance."""
     reference = REFERENCES[example]
     value = run.read_evaluation().metrics
     for name in reference.metric:
@@ -68,7 +76,7 @@ def judge(example: str, preset: str, run: RunDirectory) -> dict[str, str]:
     if preset != "quick":
         return {"metric": metric, "result": "finite; no reference"}
     worse = (value - reference.value) / reference.value * (1 if reference.is_loss else -1)
-    result = "as on a processor" if worse <= TOLERANCE else f"{worse:.1%} worse than on a processor"
+    result = "as on a processor" if worse <= reference.tolerance else f"{worse:.1%} worse than on a processor"
     return {"metric": f"{metric} (processor {reference.value:.4g})", "result": result}
 
 

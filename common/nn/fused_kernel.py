@@ -104,7 +104,8 @@ def cudnn(
 ) -> tuple[tf.Tensor, list[tf.Tensor]]:
     """Run a whole layer by cuDNN, with sequences of equal length; a `Kernel`.
 
-    cuDNN has the gates r, z, n of a GRU in another order, transposed matrices, and two biases of an LSTM.
+    cuDNN has the gates r, z, n of a GRU in another order, transposed matrices, and two biases of an LSTM. TensorFlow's
+    `CudnnRNNV2` would do without lengths, but it calls functions that cuDNN 9 no longer has.
     """
     kernel, recurrent_kernel, bias = (tf.cast(weight, x.dtype) for weight in weights)
     gates = 3 if kind == "gru" else 4
@@ -115,11 +116,12 @@ def cudnn(
     parameters = [tf.transpose(parts[gate]) for parts in matrices for gate in order]
     parameters += [parts[gate] for parts in biases for gate in order]
     h, *c = (tf.cast(tensor, x.dtype)[None] for tensor in state)  # 1 B U
-    outputs, h, final_c, _, _ = tf.raw_ops.CudnnRNNV2(
+    outputs, h, final_c, _, _ = tf.raw_ops.CudnnRNNV3(
         input=x,
         input_h=h,
         input_c=c[0] if c else tf.zeros_like(h),
         params=tf.concat([tf.reshape(parameter, [-1]) for parameter in parameters], axis=0),
+        sequence_lengths=tf.fill(tf.shape(x)[1:2], tf.shape(x)[0]),  # B
         rnn_mode=kind,
         is_training=True,
     )

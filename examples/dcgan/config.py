@@ -107,9 +107,11 @@ def format_size(height: int, width: int) -> int | str:
 # The name of a further preset also goes into `TrainOptions.preset`.
 PRESETS = {
     "quick": Config(),  # the defaults above
-    "tiny": Config(preset="tiny", data="tiny", precision="float32", epochs=16, batch_size=32, ema_decay=0.99),
+    "tiny": Config(
+        preset="tiny", data="tiny", precision="float32", xla=False, epochs=16, batch_size=32, ema_decay=0.99
+    ),
     "full": Config(preset="full", epochs=12, base_channels=64),
-}
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

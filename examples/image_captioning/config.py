@@ -113,7 +113,7 @@ class Config(TrainOptions):
 PRESETS = {
     "quick": Config(),  # the defaults above
     "tiny": Config(
-        preset="tiny", data="tiny", precision="float32", encoder="tiny", encoder_weights="random", epochs=10,
+        preset="tiny", data="tiny", precision="float32", xla=False, encoder="tiny", encoder_weights="random", epochs=10,
         batch_size=32, min_count=1, embedding_dim=32, units=128, attention_units=64, dropout=0.1,
         input_dropout=0.0, word_dropout=0.0, label_smoothing=0.0, learning_rate=3e-3, warmup_steps=50,
     ),

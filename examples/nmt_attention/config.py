@@ -137,7 +137,7 @@ class Config(TrainOptions):
 PRESETS = {
     "quick": Config(steps_per_epoch=800),  # of 891: as many as ten minutes on 2 cores allow
     "tiny": Config(
-        preset="tiny", data="tiny", precision="float32", held_out=0.1, min_count=1, epochs=6, batch_size=32,
+        preset="tiny", data="tiny", precision="float32", xla=False, held_out=0.1, min_count=1, epochs=6, batch_size=32,
         embedding_dim=32, encoder_units=32, decoder_units=64, attention_units=32, dropout=0.1, learning_rate=5e-3,
         muon_rms_rate=0.6, warmup_steps=50,
     ),

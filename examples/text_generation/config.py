@@ -111,8 +111,9 @@ class Config(TrainOptions):
 PRESETS = {
     "quick": Config(),  # the defaults above
     "tiny": Config(
-        preset="tiny", data="tiny", precision="float32", epochs=20, batch_size=8, window=40, embedding_dim=64,
-        units=192, dropout=0.5, learning_rate=5e-3, muon_rms_rate=0.57, warmup_steps=20, sample_length=200,
+        preset="tiny", data="tiny", precision="float32", xla=False, epochs=20, batch_size=8, window=40,
+        embedding_dim=64, units=192, dropout=0.5, learning_rate=5e-3, muon_rms_rate=0.57, warmup_steps=20,
+        sample_length=200,
     ),
     "full": Config(
         preset="full", epochs=5, units=1024, dropout=0.4,

@@ -1,0 +1,27 @@
+import json
+
+import pytest
+
+from common.training.run_directory import RunDirectory
+from tools.gpu_check import judge, steps_a_second
+
+
+@pytest.mark.parametrize(
+    ("example", "metrics", "result"),
+    [
+        ("text_generation", {"nats_per_char": 1.43}, "as on a processor"),
+        ("text_generation", {"nats_per_char": 1.45}, "2.3% worse than on a processor"),
+        ("nmt_attention", {"beam": {"bleu": 60.0}}, "as on a processor"),
+        ("nmt_attention", {"beam": {"bleu": 50.0}}, "5.5% worse than on a processor"),
+    ],
+)
+def test_judge(example, metrics, result, tmp_path):
+    evaluation = {"split": "test", "rule": "", "seconds": 1.0, "metrics": metrics}
+    (tmp_path / "evaluation.json").write_text(json.dumps(evaluation))
+    assert judge(example, "quick", RunDirectory(tmp_path))["result"] == result
+
+
+def test_the_speed_is_that_of_the_last_epoch():
+    """The first includes the time of compiling."""
+    assert steps_a_second([{"step": 100, "seconds": 60}, {"step": 200, "seconds": 70}]) == 10
+    assert steps_a_second([{"step": 100, "seconds": 50}]) == 2
