@@ -1,7 +1,5 @@
 import os
 import socket
-import subprocess
-import sys
 import time
 from types import SimpleNamespace
 
@@ -24,15 +22,6 @@ def one_cache_for_all(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(base / "xdg_cache"))
         yield
-
-
-@pytest.fixture(scope="session")
-def demo(tmp_path_factory):
-    """What `python -m examples demo` leaves: an index, and a whole run of each example."""
-    folder = tmp_path_factory.mktemp("demo")
-    command = [sys.executable, "-m", "examples", "demo", "--out", str(folder), "--steps-per-epoch", "6"]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return folder
 
 
 @pytest.fixture

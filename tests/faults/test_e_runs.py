@@ -17,6 +17,7 @@ from common.app.cli import Command, Options, main
 from common.training.run_directory import RunDirectory
 from examples.__main__ import example_names
 from tests.downloads import ROOT
+from tests.nightly import some_nightly
 from tests.toy import BATCHES, EPOCHS, build, fit, make_trainer, train_data, validation_data
 
 
@@ -137,7 +138,7 @@ def bare(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("example", example_names())
+@pytest.mark.parametrize("example", some_nightly(example_names(), "dcgan", "nmt_attention"))
 def test_a22_tiny_needs_no_connection(bare, example):
     done, run, seen = bare(example)
     assert done.returncode == 0, done.stderr
@@ -145,14 +146,14 @@ def test_a22_tiny_needs_no_connection(bare, example):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("example", example_names())
+@pytest.mark.parametrize("example", some_nightly(example_names(), "dcgan", "nmt_attention"))
 def test_e04_without_terminal_and_locale(bare, example):
     done, run, seen = bare(example)
     assert done.returncode == 0 and "Traceback" not in done.stderr and "epoch 1/1" in done.stdout
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("example", example_names())
+@pytest.mark.parametrize("example", some_nightly(example_names(), "dcgan", "nmt_attention"))
 def test_e05_nothing_is_written_but_where_it_should_be(bare, example):
     """Into the run and the cache. TensorFlow and matplotlib use the system's temporary folder, and clear it."""
     done, run, seen = bare(example)
