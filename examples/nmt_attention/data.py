@@ -118,7 +118,7 @@ def load_corpus(
     columns: tuple[str, str] = ("1", "2"),
     held_out: float | None = 0.02,
     max_tokens: int = 60,
-    min_count: int | None = 2,
+    min_count: int | None = 3,
     data_dir: Path | None = None,
     tokens: tuple[str, str] | None = None,
     vocabulary_size: int = 4000,
