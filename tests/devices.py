@@ -3,8 +3,8 @@
 The ways: one device, two logical devices, XLA, workers (those of TF_CONFIG). Prints a JSON object, for each way the
 results of every step, and the metrics of the validation at the end.
 
-Without dropout, and DCGAN in float64 throughout: adversarial training makes the rounding of float32 five times as large
-with every step, so that after 30 steps the losses of two equal trainings have nothing in common.
+Without dropout, and a smaller DCGAN in float64 throughout: adversarial training makes the rounding of float32 five
+times as large with every step, so that after 30 steps the losses of two equal trainings have nothing in common.
 """
 
 import importlib
@@ -17,7 +17,7 @@ from pathlib import Path
 from common.app.start import start_tensorflow
 from common.training.cluster import read_workers
 
-WITHOUT_DROPOUT = {
+SETTINGS = {  # no dropout, and a small DCGAN, because XLA is slow in float64
     "text_generation": {"dropout": 0.0},
     "nmt_attention": {"dropout": 0.0},
     "image_captioning": {"dropout": 0.0, "batch_size": 31},  # an odd number: one device has a row more than the other
@@ -72,7 +72,7 @@ def losses(example, steps, way, strategy):
     config = importlib.import_module(f"examples.{example}.config").PRESETS["tiny"]
     train = importlib.import_module(f"examples.{example}.train").train
     with tempfile.TemporaryDirectory() as folder, training_devices(strategy if way in ("two", "workers") else None):
-        settings = WITHOUT_DROPOUT[example] | {"epochs": steps // 5, "steps_per_epoch": 5, "xla": way == "xla"}
+        settings = SETTINGS[example] | {"epochs": steps // 5, "steps_per_epoch": 5, "xla": way == "xla"}
         try:
             train(replace(config, run_dir=Path(folder) / "run", **settings))
         except Stop as stop:

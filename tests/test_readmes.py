@@ -1,7 +1,6 @@
 """Every command of every README, run as it stands there, but on tiny data where it trains.
 
-Where a training differs from another only in its data, or in flags that have tests of their own, and nothing in the
-README uses its run, the command is parsed and not run.
+A training on data to be downloaded, whose run nothing else in the README uses, is parsed and not run.
 """
 
 import json

@@ -1,8 +1,9 @@
 """Train the presets on this machine's GPU and compare them with a processor: python -m tools.gpu_check --out checked
 
 For each example, preset and precision: does training end with finite losses, is the metric of `evaluate` as on a
-processor, how many minutes does all of it take, and how many steps a second does the last epoch make, when everything
-is compiled? Writes `gpu_check.md` and `gpu_check.json` after every run; the same command goes on where it was stopped.
+processor (of `quick`), how many minutes do both commands take, and how many steps a second does the last epoch make,
+when everything is compiled (with validation; empty if there was one epoch)? Writes `gpu_check.md` and `gpu_check.json`
+after every run; the same command goes on where it was stopped.
 """
 
 import json
@@ -56,14 +57,16 @@ def check(example: str, preset: str, precision: str, out: Path, flags: Sequence[
     }
     rows = run.read_metrics()
     if rows:
-        row |= {"steps": f"{rows[-1]['step']:.0f}", "steps a second": f"{steps_a_second(rows):.1f}"}
+        row |= {"steps": f"{rows[-1]['step']:.0f}", "steps a second": steps_a_second(rows)}
     return row | {"metric": "", "result": error} if error else row | judge(example, preset, run)
 
 
-def steps_a_second(rows: Sequence[dict[str, float]]) -> float:
-    """Return the speed of the last epoch in `rows` of metrics.csv, validation included."""
-    before = rows[-2] if len(rows) > 1 else {"step": 0, "seconds": 0}
-    return (rows[-1]["step"] - before["step"]) / (rows[-1]["seconds"] - before["seconds"])
+def steps_a_second(rows: Sequence[dict[str, float]]) -> str:
+    """Return the speed of the last epoch in `rows` of metrics.csv, validation included; "" if there is one epoch."""
+    if len(rows) < 2:
+        return ""  # XLA compiled in it
+    steps, seconds = (rows[-1][name] - rows[-2][name] for name in ("step", "seconds"))
+    return f"{steps / seconds:.1f}"
 
 
 def judge(example: str, preset: str, run: RunDirectory) -> dict[str, str]:

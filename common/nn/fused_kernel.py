@@ -1,9 +1,10 @@
 """A fused kernel for recurrent layers, such as cuDNN's on a GPU, used only where it computes what it should.
 
 cuDNN runs all steps of a layer in one call. But with a mask its results were found to be corrupt at random
-(github.com/tensorflow/tensorflow/issues/60192), and its GRU in bfloat16 returned gradients that were wrong by their own
-size. So it is never given a mask, and each kind of layer and dtype is checked once in a process: a small example must
-give the outputs and gradients of the loop in `common.nn.recurrent`. Otherwise that loop is used.
+(github.com/tensorflow/tensorflow/issues/60192), and in bfloat16 the gradients of Keras' GRU by cuDNN 9.19, on an H200,
+were wrong by their own size. So it is never given a mask, and each kind of layer and dtype is checked once in a
+process: a small example must give the outputs and gradients of the loop in `common.nn.recurrent`. Otherwise that loop
+is used.
 
 Letters in shape comments: T time, B batch, E inputs, U units, G gates.
 """

@@ -111,7 +111,7 @@ PRESETS = {
         preset="tiny", data="tiny", precision="float32", xla=False, epochs=16, batch_size=32, ema_decay=0.99
     ),
     "full": Config(preset="full", epochs=12, base_channels=64),
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ import tensorflow_datasets as tfds
 
 from common.errors import UserError
 from examples.nmt_attention import data
+from examples.nmt_attention.config import Config
 from examples.nmt_attention.data import EncodedPairs, load_corpus, load_tables
 from examples.nmt_attention.preprocess.tokenizer import END, PAD, WordTokenizer, detokenise
 
@@ -137,3 +138,8 @@ def test_unknown_names_list_the_known_ones_and_too_little_data_says_so(tmp_path)
         load_tables("tfds:no_such_set", tmp_path)
     with pytest.raises(UserError, match=r"2 pairs are too few to hold out 2% twice"):
         load_corpus(write(tmp_path / "x.tsv", ["a\tb", "c\td"]))
+
+
+def test_reverse_exchanges_the_columns():
+    assert Config(reverse=True, columns="de,en").corpus()["columns"] == ("en", "de")
+    assert Config(columns="de,en").corpus()["columns"] == ("de", "en")

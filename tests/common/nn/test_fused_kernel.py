@@ -121,16 +121,16 @@ def test_training_learns_with_a_faulty_kernel():
     assert losses() == expected and expected[-1] < expected[0]
 
 
-def nodes(function, *arguments):
+def operations(function, *arguments):
     graph = tf.function(function).get_concrete_function(*arguments).graph
     functions = graph.as_graph_def().library.function
-    return [*graph.as_graph_def().node, *(node for one in functions for node in one.node_def)]
+    return {node.op for node in graph.as_graph_def().node} | {node.op for one in functions for node in one.node_def}
 
 
 @both_cells
 @pytest.mark.parametrize("mask", MASKS)
 def test_cudnn_never_gets_a_mask(cell, mask, monkeypatch):
-    """Its lengths are all T, whatever the mask. A processor can trace the operation, though not run it."""
+    """A processor can trace the operation, though not run it."""
     monkeypatch.setattr(fused_kernel, "largest_difference", lambda kernel, layer: 0.0)
     install_kernel(fused_kernel.cudnn)
     layer = cell(4, return_sequences=True)
@@ -141,12 +141,27 @@ def test_cudnn_never_gets_a_mask(cell, mask, monkeypatch):
             loss = tf.reduce_sum(layer(x, mask=MASKS[mask]))
         return tape.gradient(loss, [weight.value for weight in layer.weights])
 
-    found = nodes(step, tf.zeros([3, 7, 5]))
-    kernels = [node for node in found if node.op == "CudnnRNNV3"]
-    assert bool(kernels) == (mask == "none" or cell is GRU)
-    assert any(node.op == "CudnnRNNBackpropV3" for node in found) == bool(kernels)
-    filled = {node.name for node in found if node.op == "Fill"}
-    assert all(node.input[4].split(":")[0] in filled for node in kernels), "sequence_lengths"
+    found = operations(step, tf.zeros([3, 7, 5]))
+    assert ("CudnnRNNV3" in found) == (mask == "none" or cell is GRU)
+    assert ("CudnnRNNBackpropV3" in found) == ("CudnnRNNV3" in found)
+
+
+@pytest.mark.parametrize("kind", ["gru", "lstm"])
+def test_cudnn_gets_the_full_length_of_every_sequence(kind, monkeypatch):
+    given = {}
+
+    def record(**arguments):
+        given.update(arguments)
+        return [tf.zeros([1, 3, 4])] * 5
+
+    monkeypatch.setattr(tf.raw_ops, "CudnnRNNV3", record)
+    gates = {"gru": 3, "lstm": 4}[kind]
+    bias = tf.zeros([2, 4 * gates] if kind == "gru" else [4 * gates])
+    weights = [tf.zeros([5, 4 * gates]), tf.zeros([4, 4 * gates]), bias]
+    state = [tf.zeros([3, 4])] * (gates - 2)
+    fused_kernel.cudnn(kind, tf.zeros([7, 3, 5]), state, weights)
+    assert given["sequence_lengths"].numpy().tolist() == [7, 7, 7]
+    assert given["params"].shape == [gates * (5 * 4 + 4 * 4 + 2 * 4)]
 
 
 def test_cudnn_fails_the_check_without_a_gpu():
