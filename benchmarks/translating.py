@@ -24,7 +24,7 @@ PLAIN, ONE, BATCHES = "plain, one at a time", "{}, one at a time", "{}, batches 
 
 def briefly_trained(corpus: Corpus) -> SentenceTranslator:
     """Return a translator of the `quick` preset after a few hundred steps: its sentences end where sentences do."""
-    config = PRESETS["quick"]
+    config = PRESETS["quick"].with_precision()
     trainer.set_seed_and_precision(config.seed, config.precision)
     sizes = len(corpus.source_tokenizer), len(corpus.target_tokenizer)
     model = build_model(config, *sizes)
