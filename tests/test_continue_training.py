@@ -57,7 +57,7 @@ def policy_as_before():
     keras.config.set_dtype_policy("float32")
 
 
-@pytest.fixture(scope="module", params=some_nightly(example_names(), "nmt_attention", "image_captioning"))
+@pytest.fixture(scope="module", params=some_nightly(example_names(), "dcgan", "nmt_attention", "image_captioning"))
 def trained(request, tmp_path_factory):
     """The name of an example, and a run of three steps."""
     path = tmp_path_factory.mktemp(request.param) / "source"

@@ -46,6 +46,7 @@ def test_a_run_from_before_the_penalty_is_not_resumed_with_it(tmp_path, capsys):
     assert command("train", "--preset", "tiny", *FLAGS, "--r1-gamma", 0, "--run-dir", run.path) == 0
 
 
+@pytest.mark.nightly
 def test_line_by_line_it_learns_the_same(tmp_path):
     def losses(name, *flags):
         flags = ["--preset", "tiny", *FLAGS, "--epochs", 1, "--run-dir", tmp_path / name, *flags]

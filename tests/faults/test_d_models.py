@@ -12,6 +12,7 @@ from common.training.run_directory import RunDirectory
 from examples.__main__ import example_names
 from examples.nmt_attention.demo import SentenceTranslator
 from examples.text_generation.demo import Sampling, TextGenerator
+from tests.nightly import some_nightly
 
 USE = {  # a verb of each example that uses a trained model, and what it takes
     "text_generation": ["generate", "--length", "5"],
@@ -87,7 +88,10 @@ def edit(path, change):
     path.write_text(json.dumps(value), encoding="utf-8")
 
 
-@pytest.mark.parametrize("example", ["text_generation", "nmt_attention", "image_captioning"])
+EXAMPLES_WITH_VOCABULARY = ["text_generation", "nmt_attention", "image_captioning"]
+
+
+@pytest.mark.parametrize("example", some_nightly(EXAMPLES_WITH_VOCABULARY, "nmt_attention", "image_captioning"))
 def test_d07_a_vocabulary_of_another_size_is_refused(tmp_path, capsys, command, barely_trained, example):
     run = RunDirectory(shutil.copytree(barely_trained(example).path, tmp_path / "run"))
     vocabulary = next(run.path.glob("vocabulary*.json"))

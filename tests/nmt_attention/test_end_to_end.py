@@ -19,6 +19,7 @@ def test_training_leaves_a_complete_run_directory(trained):
     } <= names  # fmt: skip
 
 
+@pytest.mark.nightly
 def test_line_by_line_it_learns_the_same(tmp_path):
     rows = "".join(f"{pair.english}\t{pair.spanish}\n" for pair in tiny_pairs(60))
     data = [
