@@ -107,7 +107,8 @@ class TrainOptions(Options):
     """Run line by line instead of compiled: slower, but print and breakpoints work inside the model."""
     xla: OrNone[bool] = None
     """Compile the training step with XLA, on a single device. A GPU then need not start thousands of small operations
-    one by one; compiling takes about a minute for each shape. [default: on a GPU, but not with --preset tiny]"""
+    one by one; compiling takes about a minute for each shape. Without this flag, it is compiled on a GPU, but not with
+    --preset tiny."""
     devices: str = "auto"
     """Where to train. auto: the first GPU, else the processor; cpu; gpu: all GPUs; gpu:0,1: these; cpu:2: the processor
     as two devices, for tests. Each device has an equal part of every batch. Several machines: set TF_CONFIG, see
