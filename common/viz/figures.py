@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from PIL import Image, ImageDraw
 
 from common.data.images import image_bytes
@@ -32,14 +32,16 @@ def learning_curve(rows: Sequence[Mapping[str, float]], path: Path, unit: str, b
     axes.plot(epochs, [row["loss"] for row in rows], "o-", color=SECOND, label="training")
     if "val_loss" in rows[0]:
         losses = [row["val_loss"] for row in rows]
-        axes.plot(epochs, losses, "o-", color=ACCENT, label="validation")
         best = min(range(len(losses)), key=losses.__getitem__)
-        axes.annotate(
-            f"best {losses[best]:.3f}", (epochs[best], losses[best]), xytext=(0, 10), textcoords="offset points",
-            ha="center", color=ACCENT,
-        )  # fmt: skip
+        label = f"validation (best {losses[best]:.3f} in epoch {epochs[best]:.0f})"
+        axes.plot(epochs, losses, "o-", color=ACCENT, label=label)
+        axes.plot(epochs[best], losses[best], "o", markersize=13, color=ACCENT, fillstyle="none")
     name, value = baseline
     axes.axhline(value, color=FAINT, linestyle=":", label=f"{name} ({value:.2f})")
+    axes.set_yscale("log")  # the baseline would leave little room for the curves
+    axes.yaxis.set_major_locator(LogLocator(subs=[1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8]))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("epoch")
     axes.set_ylabel(unit)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

@@ -6,6 +6,7 @@ from common.training.run_directory import RunDirectory
 from examples.dcgan.config import PRESETS
 from examples.dcgan.data import load_images
 from tests.dcgan.tiny import SETTINGS
+from tests.shared_folder import filled_once
 
 
 @pytest.fixture(scope="session")
@@ -13,8 +14,10 @@ def trained(tmp_path_factory):
     """A run of the tiny preset, three epochs long."""
     from examples.dcgan.train import train
 
-    path = tmp_path_factory.mktemp("runs") / "tiny"
-    return RunDirectory(train(replace(PRESETS["tiny"], run_dir=path, **SETTINGS)).path)
+    def fill(folder):
+        train(replace(PRESETS["tiny"], run_dir=folder, **SETTINGS))
+
+    return RunDirectory(filled_once(tmp_path_factory, "dcgan", fill))
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ import pytest
 
 from common.app.cli import main
 from common.training.run_directory import RunDirectory
+from tests.shared_folder import filled_once
 
 
 @pytest.fixture
@@ -23,12 +24,13 @@ def barely_trained(tmp_path_factory):
     runs = {}
 
     def train(example):
-        if example not in runs:
+        def fill(folder):
             verbs = import_module(f"examples.{example}.__main__").COMMANDS
-            run = RunDirectory(tmp_path_factory.mktemp("runs") / example)
-            flags = ["--preset", "tiny", "--epochs", "1", "--steps-per-epoch", "2", "--run-dir", str(run.path)]
+            flags = ["--preset", "tiny", "--epochs", "1", "--steps-per-epoch", "2", "--run-dir", str(folder)]
             assert main("prog", "", verbs, ["train", *flags]) == 0
-            runs[example] = run
+
+        if example not in runs:
+            runs[example] = RunDirectory(filled_once(tmp_path_factory, f"barely_{example}", fill))
         return runs[example]
 
     return train

@@ -8,6 +8,7 @@ from PIL import Image
 from common.training.run_directory import RunDirectory
 from examples.image_captioning.config import PRESETS
 from tests.image_captioning.tiny import SETTINGS
+from tests.shared_folder import filled_once
 
 
 @pytest.fixture(scope="session")
@@ -15,8 +16,10 @@ def trained(tmp_path_factory):
     """A run of the tiny preset, two short epochs long."""
     from examples.image_captioning.train import train
 
-    path = tmp_path_factory.mktemp("runs") / "tiny"
-    return RunDirectory(train(replace(PRESETS["tiny"], run_dir=path, **SETTINGS)).path)
+    def fill(folder):
+        train(replace(PRESETS["tiny"], run_dir=folder, **SETTINGS))
+
+    return RunDirectory(filled_once(tmp_path_factory, "image_captioning", fill))
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import pytest
 
 from common.training.run_directory import RunDirectory
 from examples.nmt_attention.config import PRESETS
+from tests.shared_folder import filled_once
 
 
 @pytest.fixture(scope="session")
@@ -11,8 +12,10 @@ def trained(tmp_path_factory):
     """A run of the tiny preset, whole: it takes seconds."""
     from examples.nmt_attention.train import train
 
-    path = tmp_path_factory.mktemp("runs") / "tiny"
-    return RunDirectory(train(replace(PRESETS["tiny"], run_dir=path)).path)
+    def fill(folder):
+        train(replace(PRESETS["tiny"], run_dir=folder))
+
+    return RunDirectory(filled_once(tmp_path_factory, "nmt_attention", fill))
 
 
 @pytest.fixture(scope="session")

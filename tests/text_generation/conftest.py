@@ -2,6 +2,7 @@ import pytest
 
 from common.training.run_directory import RunDirectory
 from examples.text_generation.config import PRESETS
+from tests.shared_folder import filled_once
 from tests.text_generation.tiny import SETTINGS
 
 
@@ -12,5 +13,7 @@ def trained(tmp_path_factory):
 
     from examples.text_generation.train import train
 
-    path = tmp_path_factory.mktemp("runs") / "tiny"
-    return RunDirectory(train(replace(PRESETS["tiny"], run_dir=path, **SETTINGS)).path)
+    def fill(folder):
+        train(replace(PRESETS["tiny"], run_dir=folder, **SETTINGS))
+
+    return RunDirectory(filled_once(tmp_path_factory, "text_generation", fill))

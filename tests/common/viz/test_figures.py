@@ -25,6 +25,17 @@ def test_the_curve_of_one_epoch_has_one_tick(tmp_path, monkeypatch):
     assert [tick for tick in axes.get_xticks() if low <= tick <= high] == [1]
 
 
+def test_the_legend_names_the_best_epoch_and_the_baseline(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(figures, "save_figure", lambda figure, path: drawn.append(figure))
+    rows = [
+        {"epoch": epoch, "loss": 1 / epoch, "val_loss": loss} for epoch, loss in ((1.0, 2), (2.0, 1.25), (3.0, 1.5))
+    ]
+    figures.learning_curve(rows, tmp_path / "three.png", "nats", ("guessing", 9.0))
+    labels = [text.get_text() for text in drawn[0].axes[0].get_legend().get_texts()]
+    assert labels == ["training", "validation (best 1.250 in epoch 2)", "guessing (9.00)"]
+
+
 def test_text_frames_have_one_size_and_stay_inside():
     texts = [("title", "a"), ("title", "many words\t" * 500 + "x" * 500 + "\n\n")]
     short, long = figures.text_frames(texts, prompt_length=20)
