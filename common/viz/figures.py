@@ -128,15 +128,25 @@ def titled(picture: Image.Image, title: str) -> Image.Image:
 
 
 def gif_bytes(
-    frames: Sequence[Image.Image], frame_ms: int = 900, last_ms: int = 4000, colours: int = 64, comment: str = ""
+    frames: Sequence[Image.Image],
+    frame_ms: int = 900,
+    last_ms: int = 4000,
+    colours: int = 64,
+    dither: bool = False,
+    comment: str = "",
 ) -> bytes:
     """Return frames of one size, at least one, in RGB, as the bytes of an endless GIF.
 
-    A frame lasts `frame_ms` milliseconds, the last one `last_ms`, and has at most so many `colours`, up to 256.
+    A frame lasts `frame_ms` milliseconds, the last one `last_ms`, and has at most so many `colours`, up to 256. Photos
+    need `dither`: without it, a sky has bands.
     """
     durations = [frame_ms] * (len(frames) - 1) + [last_ms]
-    # Maximum coverage keeps rare colours; the default method would average them away.
-    first, *rest = [frame.quantize(colours, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE) for frame in frames]
+    # Maximum coverage keeps rare colours, which the default method would average away; of photos it is slow.
+    method = Image.Quantize.FASTOCTREE if dither else Image.Quantize.MAXCOVERAGE
+    palettes = [frame.quantize(colours, method) for frame in frames]
+    if dither:
+        palettes = [frame.quantize(palette=palette) for frame, palette in zip(frames, palettes, strict=True)]
+    first, *rest = palettes
     return image_bytes(
         first, "GIF", save_all=True, append_images=rest, duration=durations, loop=0, optimize=True, comment=comment
     )
