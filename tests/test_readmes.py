@@ -209,6 +209,13 @@ def test_every_link_inside_the_repository_leads_somewhere(readme):
     assert not broken and (links or readme not in READMES)
 
 
+@pytest.mark.parametrize("readme", READMES[1:], ids=lambda path: path.parent.name)
+def test_every_picture_of_an_example_is_shown(readme):
+    pages = "".join(page.read_text(encoding="utf-8") for page in [*READMES, *ROOT.glob("docs/**/*.md")])
+    pictures = [path.name for path in readme.parent.glob("images/*")]
+    assert pictures and [name for name in pictures if f"images/{name}" not in pages] == []
+
+
 def leads_somewhere(page, link):
     """Return whether the file of a link exists, and the heading that it may name."""
     path, _, heading = link.partition("#")
