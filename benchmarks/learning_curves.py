@@ -115,7 +115,8 @@ def main(
     ]
     Table(
         f"Learning curves: {example}",
-        f"{UNITS[example][0].upper()}{UNITS[example][1:]} after so many minutes of training of each, in turns.",
+        f"{UNITS[example][0].upper()}{UNITS[example][1:]} after so many minutes of training of each, in turns; "
+        "here in the precision of --precision auto, the other in float32.",
         ["minutes", *curves],
         rows,
         figure=f"results/{part}.png",

@@ -60,7 +60,7 @@ class AttentionGRUCell(keras.layers.Layer):
 
     def project_inputs(self, x: tf.Tensor) -> tf.Tensor:
         """Return x W and its bias, [..., 3D], of inputs [..., E]."""
-        with keras.name_scope(self.name):
+        with keras.name_scope(self.name):  # outside of `call`; Muon finds the matrices by this path
             return self.input_projection(x)
 
     def project_context(self, values: tf.Tensor) -> tf.Tensor:

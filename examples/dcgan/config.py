@@ -120,7 +120,7 @@ class GenerateOptions(OutputOptions):
 
     - A sheet of 64: generate --run runs/dcgan/quick
     - A thousand files: generate --run runs/dcgan/quick --samples 1000 --files
-    - As it was after epoch 5: generate --run runs/dcgan/quick --epoch 5
+    - As it was after epoch 5 of a run with --keep-every 5: generate --run DIR --epoch 5
     - A GIF that interpolates between four seeds: generate --run runs/dcgan/quick --interpolate 1 2 3 4
     """
 

@@ -30,8 +30,8 @@ from examples.dcgan.metrics.sample_metrics import diversity
 # ## The two networks
 #
 # The rules of the paper (section 3): strides instead of pooling; batch norm except at the output of G and the input of
-# D; no dense layer but the first of G and the last of D; ReLU and a tanh output in G, LeakyReLU of slope 0.2 in D;
-# weights from $N(0, 0.02^2)$. Kernels are 4 x 4, not 5 x 5, against checkerboard patterns (Odena et al. 2016).
+# D; no dense layer but the first of G and the last of D; ReLU and a tanh output in G, LeakyReLU in D. From its section
+# 4: slope 0.2, weights from $N(0, 0.02^2)$. Kernels are 4 x 4, not 5 x 5, against checkerboards (Odena et al. 2016).
 
 # %%
 normal = partial(keras.initializers.RandomNormal, stddev=0.02)  # every call gives an initializer with its own seed
@@ -124,9 +124,9 @@ def generator_loss(fake_logits: tf.Tensor) -> tf.Tensor:
 # ## The training step
 #
 # Each tape gives the gradients of one loss for the weights of one network. (In Algorithm 1 of Goodfellow et al., D is
-# updated first.) **R1** penalises the gradient of D with respect to real images, and so keeps D from dominating
-# (Mescheder et al. 2018). The published images come from the **EMA generator**, which has a moving average of the
-# weights of G (Karras et al. 2018): the weights themselves circle around an equilibrium.
+# updated first.) **R1** keeps D from dominating: $\gamma/2\; \mathbb{E}_x |\nabla_x \mathrm{logit}\, D(x)|^2$ over real
+# images is added to its loss (Mescheder et al. 2018, equation 9), in every fourth step, four times as large. Published
+# images come from the **EMA generator**, the moving average of G (Karras et al. 2018), which circles around an optimum.
 
 
 # %%

@@ -143,8 +143,9 @@ run = train(config, DCGAN)
 display(Picture(filename=run.figures / "training.gif"))
 
 # %% [markdown]
-# Losses, accuracies and diversity by epoch. Above the dotted line in the middle the discriminator dominates. Below that
-# on the right the images repeat each other, here in the first epochs.
+# Losses, accuracies and diversity by epoch. Where both accuracies, in the middle, are above the dotted line, the
+# discriminator dominates. Where the diversity, on the right, is below its dotted line, the generated images repeat each
+# other, here in the first epochs.
 
 # %%
 display(Picture(filename=run.figures / "learning_curve.png"))
@@ -172,7 +173,8 @@ display(Picture(filename=run.figures / "interpolation.gif"))
 # Frechet distance is small if both sets have the same distribution of features; the floor is that of two sets of real
 # images. The Inception score (Salimans et al. 2016, arXiv:1606.03498), here with this classifier instead of Inception,
 # is at most 10: every image then belongs clearly to one digit, and all digits are equally frequent. *Novelty* is the
-# mean distance to the nearest training image, relative to that of real images; 0 means copies.
+# mean distance to the nearest training image, relative to that of real images; 0 means copies. *Diversity* is that of
+# the training, but among up to 1,000 images of the EMA generator.
 
 # %%
 from common.app.report import flatten, format_value
@@ -200,8 +202,8 @@ display(Picture(filename=run.figures / "nearest.png"))
 #
 #    <details><summary>Result</summary>Both accuracies stay above 0.95. The discriminator's loss falls to 0.2 and less,
 #    the generator's rises to 4 and more, and diversity stays below 0.5. With `r1_gamma=0.0` it is worse.</details>
-# 2. **Publish the raw generator**: in `DCGAN.call`, return `self.generator(z)`. How do the samples of successive epochs
-#    differ?
+# 2. **Publish the raw generator**: `config = replace(PRESETS[PRESET], ema_decay=0.0, fresh=True)`, so that the average
+#    is the latest weights. How do the samples of successive epochs differ?
 #
 #    <details><summary>Result</summary>They change two to three times as much from epoch to epoch, because the two
 #    networks circle around the equilibrium.</details>

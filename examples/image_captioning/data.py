@@ -3,8 +3,8 @@
 A captioner learns from photos with captions, several by different people for each photo. This module does the first
 two of the five steps: **download** photos and captions, and **preprocess** both into batches of features and ids.
 
-Letters in shape comments: B captions side by side (the batch), T words of a caption (time), L cells of the grid
-(locations), C channels of its features, V vocabulary.
+Letters in shape comments: B captions side by side (the batch), T words of a caption (time), L and M cells of the
+location and the content grid, C and D their channels (`feature_grids.py`), S side of an image in pixels.
 """
 
 import hashlib

@@ -42,7 +42,7 @@ from examples.image_captioning.vocabulary import (
 
 # Step 5: caption. **Greedy** search takes the likeliest word at each step. **Beam search** keeps several hypotheses: a
 # caption that starts with the second-best word may turn out likelier as a whole. It compares captions by
-# ln p / words ** 0.7; without the division, short captions would win.
+# ln p / length ** 0.7, where the length includes the end; without the division, short captions would win.
 NOT_GENERATED = (PAD, START, UNKNOWN)
 
 

@@ -18,8 +18,8 @@
 # context does not enter the LSTM: the LSTM runs over all words first, then attention is computed for all at once. The
 # relu of $u_m$ and a mean feature for every word are of Lu et al. too; here $L_g g$ enters the output layer, where
 # $\beta_t$ scales it as well. It describes the image as a whole, so that attention is free to select single objects.
-# $L_y$ and the tanh, which keeps the sum bounded, are new. Biases are omitted. Letters in shape comments: B captions,
-# T words, L and M cells, C and D channels, E embedding, U units, V vocabulary.
+# $L_y$ is new; the tanh, which keeps the sum bounded, is in the authors' code. Biases are omitted. Letters in shape
+# comments: B captions, T words, L and M cells, C and D channels, E embedding, U units, V vocabulary.
 
 # %%
 """Step 3: the captioner, its loss, and the training and test step."""

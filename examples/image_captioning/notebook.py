@@ -219,8 +219,9 @@ show(captioner, picture)
 
 # %% [markdown]
 # `PhotoCaptioner` uses beam search in compiled code. With `tiny` the model can caption shapes only, so draw a scene:
-# change colour, kind or place (left, top, right, bottom, of 64 pixels), and run the cell again. Only the words for
-# shapes are expected to point. With photos, use `PIL.Image.open("/content/mine.jpg").convert("RGB")`.
+# change colour, kind or place (left, top, right, bottom, of 64 pixels), and run the cell again. Attention is expected
+# to point at a shape only for the words that name shapes. With photos, use
+# `PIL.Image.open("/content/mine.jpg").convert("RGB")`.
 
 # %%
 from examples.image_captioning.download.toy_scenes import Scene, Shape
@@ -253,12 +254,12 @@ for name, value in flatten(evaluate(EvaluateOptions(run=run.path, data_dir=confi
 #    still point at the shapes?
 #
 #    <details><summary>Result</summary>Of the captions 89 % are exactly right instead of 95 %, and `pointing` falls
-#    from 0.98 to 0.80. A scene can be captioned from the mean feature, so the captions alone give attention little
+#    from 0.99 to 0.80. A scene can be captioned from the mean feature, so the captions alone give attention little
 #    reason to select a shape.</details>
 # 2. **The doubly stochastic loss of Xu et al.**: `config = replace(PRESETS[PRESET], doubly_stochastic_weight=1.0,
 #    fresh=True)`. It pushes the total attention on every cell towards 1. What happens to `pointing`?
 #
-#    <details><summary>Result</summary>It falls from 0.98 to 0.37: the attention of every word is spread over the
+#    <details><summary>Result</summary>It falls from 0.99 to 0.37: the attention of every word is spread over the
 #    image. Of the captions 86 % are exactly right.</details>
 # 3. **More shapes than in training**: the next cell draws three. What does the caption leave out?
 #

@@ -1,7 +1,7 @@
 # %% [markdown]
 # ## The captioner of drawn scenes
 #
-# With drawn scenes the same network is trained from pixels, with a small CNN. They need three changes:
+# For drawn scenes, a small CNN takes the place of the frozen one and is trained with the captioner. Three more changes:
 #
 # - The LSTM gets the mean feature $g$ with every word: the relation of two shapes depends on it.
 # - The gate $\beta_t$ has one value for each unit.
@@ -46,9 +46,9 @@ class SmallConvNet(keras.layers.Layer):
     def call(self, pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Map uint8 [B, S, S, 3] to location features [B, L, C] and content features [B, L, 3C].
 
-        Location features are multiplied by how far a shape covers the cell. Otherwise attention could select a cell
-        beside the shape, whose receptive field contains half of it. Content features are also multiplied by the
-        position of the cell, so that their mean contains where each feature is.
+        Location features are multiplied by the square of the part of the cell that a shape covers. Otherwise attention
+        could select a cell beside the shape, whose receptive field contains half of it. Content features are also
+        multiplied by the position of the cell, so that their mean contains where each feature is.
         """
         x = 1 - tf.cast(pixels, self.compute_dtype) / 255  # B S S 3; the background is nearly 0, like the padding
         saturation = tf.reduce_max(x, axis=-1, keepdims=True) - tf.reduce_min(x, axis=-1, keepdims=True)  # B S S 1

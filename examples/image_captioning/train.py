@@ -163,7 +163,7 @@ def print_summary(config: Config, data: Data, batches: CaptionBatches, model: ke
     weights = sum(math.prod(weight.shape) for weight in model.trainable_weights)
     echo(
         f"{config.data}: {len(data.train):,} photos with {len(batches.lengths):,} captions to train on, "
-        f"{len(data.validation):,} photos to validate, {len(data.vocabulary):,} words; guessing costs "
-        f"{math.log(len(data.vocabulary)):.3f} nats a word\n"
+        f"{len(data.validation):,} photos to validate, {len(data.vocabulary):,} words; uniform guess: "
+        f"a loss of {math.log(len(data.vocabulary)):.3f} nats a word\n"
         f"{config.encoder} and an LSTM of {config.units} with attention, {weights:,} weights to learn"
     )

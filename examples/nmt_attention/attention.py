@@ -13,10 +13,10 @@ from common.nn.attention_gru import weighted_sum
 # $h_j$ of each source word. The resulting *energies* $e_{tj}$ become *weights* $\alpha_{tj}$, and the *context* $c_t$
 # is the weighted sum of the *values* $h_j$ (A.1.2, equations 6 and 5):
 #
-# $$e_{tj} = v^\top \tanh(W q_t + U h_j) \qquad \alpha_{tj} = \frac{\exp e_{tj}}{\sum_k \exp e_{tk}} \qquad
+# $$e_{tj} = v_a^\top \tanh(W_a q_t + U_a h_j) \qquad \alpha_{tj} = \frac{\exp e_{tj}}{\sum_k \exp e_{tk}} \qquad
 #   c_t = \sum_j \alpha_{tj} h_j$$
 #
-# The *keys* $U h_j$ are the same for all queries. Padding gets the energy minus infinity, and so a weight of zero.
+# The *keys* $U_a h_j$ are the same for all queries. Padding gets the energy minus infinity, and so a weight of zero.
 
 
 # %%
@@ -24,14 +24,14 @@ class BahdanauAttention(keras.layers.Layer):
     """Additive attention (Bahdanau et al. 2015, arXiv:1409.0473, A.1.2)."""
 
     def __init__(self, units: int, **options):
-        """Create W, U and v; `units` is A, the width in which query and keys are compared."""
+        """Create W_a, U_a and v_a; `units` is A, the width in which query and keys are compared."""
         super().__init__(**options)
-        self.query_projection = keras.layers.Dense(units, use_bias=False, name="query_projection")  # W
-        self.key_projection = keras.layers.Dense(units, name="key_projection")  # U
-        self.energy = keras.layers.Dense(1, use_bias=False, name="energy")  # v
+        self.query_projection = keras.layers.Dense(units, use_bias=False, name="query_projection")  # W_a
+        self.key_projection = keras.layers.Dense(units, name="key_projection")  # U_a
+        self.energy = keras.layers.Dense(1, use_bias=False, name="energy")  # v_a
 
     def project_keys(self, values: tf.Tensor) -> tf.Tensor:
-        """Return the keys U h_j, [B, S, A], of values [B, S, 2U], once per sentence."""
+        """Return the keys U_a h_j, [B, S, A], of values [B, S, 2U], once per sentence."""
         return self.key_projection(values)
 
     def call(self, query: tf.Tensor, keys: tf.Tensor, values: tf.Tensor, mask: tf.Tensor) -> tuple[tf.Tensor, ...]:

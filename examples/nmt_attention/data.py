@@ -144,7 +144,7 @@ def load_corpus(
     }
     pairs = [pair for part in parts.values() for pair in part]
     if held_out is None:
-        held_out = round(min(0.1, max(0.02, 50 / max(1, len(pairs)))), 3)  # 50 pairs measure roughly
+        held_out = round(min(0.1, max(0.02, 50 / max(1, len(pairs)))), 3)  # about 50 pairs, for a rough measurement
     if min_count is None:
         min_count = 1 + (len(pairs) >= 5000) + (len(pairs) >= 20_000)
     train, validation, test = three_parts(parts, held_out)

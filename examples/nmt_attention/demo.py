@@ -37,7 +37,8 @@ def translate_ids(
 ) -> Hypotheses:
     """Return the `beam` best translations of each row of source ids int32 [B, S]; call it inside a `tf.function`.
 
-    A translation has at most twice as many tokens as its source, and ten more. See `beam_search`; A is S.
+    A translation has at most twice as many tokens as its source, and ten more. See `beam_search`; A is S, a weight for
+    each source token.
     """
     mask = source != PAD  # B S
     values = model.encoder(source, mask)  # B S 2U
@@ -55,7 +56,7 @@ class Translation:
 
     text: str
     score: float
-    """ln p / tokens ** length_penalty; a score of 0 is certain"""
+    """ln p / length ** length_penalty, where the length includes the end; a score of 0 is certain"""
     tokens: list[str]
     """of the translation, without joiners"""
     source_tokens: list[str]
@@ -120,7 +121,7 @@ class SentenceTranslator:
     def translate(
         self, sentences: Sequence[str], beam: int = 1, length_penalty: float = 1.0, batch_size: int = 128
     ) -> list[list[Translation]]:
-        """Return for each sentence its `beam` best translations, the best first; none for one without any words.
+        """Return for each sentence its `beam` best translations, the best first; none for an empty sentence.
 
         Sentences are raw text. Tokens beyond `max_tokens` are cut off, with a note on stderr. A `beam` of 1 is greedy
         search; for `length_penalty` see `common.nn.beam_search.beam_search`.
@@ -136,7 +137,7 @@ class SentenceTranslator:
         return found
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[Translation | None]:
-        """Return the given translation of each (source, translation), None if one of them has no words.
+        """Return the given translation of each (source, translation), None if one of the two is empty.
 
         The decoder receives its tokens one after the other, as in training. The score is the mean of ln p over the
         tokens and the end, as that of `translate` with a length penalty of 1. Both sides are raw text; what

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Translation: the model
 #
-# After Bahdanau et al. 2015 (arXiv:1409.0473), whose sections are cited below. As there, the formulas omit biases.
+# Sections and equations are those of Bahdanau et al. 2015 (arXiv:1409.0473). As there, the formulas omit biases.
 
 # %%
 """Step 3: encoder, decoder with attention, and the translator with its loss and its training step.
@@ -34,7 +34,7 @@ from examples.nmt_attention.preprocess.tokenizer import PAD, START
 
 # %%
 class Encoder(keras.layers.Layer):
-    """Embedding, dropout and bidirectional GRU (A.2.1), with the gates of Cho et al. 2014, arXiv:1406.1078."""
+    """Embedding, dropout and bidirectional GRU (A.2.1); its gates deviate as those of `AttentionGRUCell`."""
 
     def __init__(self, vocabulary_size: int, embedding_dim: int, units: int, dropout: float, gru: type = GRU):
         """Create the layers; `units` is U, and `gru` the class of both recurrent layers."""
@@ -62,10 +62,10 @@ class Encoder(keras.layers.Layer):
 #   \alpha_t, c_t = \mathrm{attention}(q_t, h) \qquad s_t = \mathrm{GRU}([E y_{t-1}; c_t],\ s_{t-1}) \qquad
 #   p(y_t) = \mathrm{softmax}(E^\top R\,[E y_{t-1}; s_t; c_t] / \sqrt m)$$
 #
-# Deviations from A.2.2. In the paper $q_t = s_{t-1}$, a state from before $y_{t-1}$ was chosen; in Nematus (Sennrich et
-# al. 2017, arXiv:1703.04357) a second GRU reads the word first. $s_0$ comes from the mean annotation, not the first
-# backward state. The deep output is linear, without maxout, reads $s_t$ as equation 4 says (A.2.2 has $s_{t-1}$), and
-# ends in the embedding $E$, of width $m$ (Press and Wolf 2017, arXiv:1608.05859). For the gates see `AttentionGRUCell`.
+# Deviations from A.2.2. In the paper $q_t = s_{t-1}$, from before $y_{t-1}$ was chosen; Nematus (Sennrich et al. 2017,
+# arXiv:1703.04357) has another GRU that reads $y_{t-1}$ before the attention. $s_0$ comes from the mean annotation, not
+# the first backward state. The deep output is linear, without maxout, reads $s_t$ as equation 4 says (A.2.2 has
+# $s_{t-1}$), and ends in $E$, of width $m$ (Press and Wolf 2017, arXiv:1608.05859). Gates: see `AttentionGRUCell`.
 
 
 # %%
@@ -80,7 +80,7 @@ class Decoder(keras.layers.Layer):
         self.state_projection = keras.layers.Dense(units, activation="tanh", name="state_projection")  # W_0
         self.attention = BahdanauAttention(attention_units, name="attention")
         self.gru_cell = AttentionGRUCell(units)
-        small = keras.initializers.VarianceScaling(0.25, "fan_in")
+        small = keras.initializers.VarianceScaling(0.25, "fan_in")  # the first loss is close to ln V
         self.readout = keras.layers.Dense(embedding_dim, kernel_initializer=small, name="readout")  # R
         self.output_logits = TiedLogits(self.embedding, name="output_logits")
 

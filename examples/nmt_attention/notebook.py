@@ -116,6 +116,7 @@ from examples.nmt_attention.model import Encoder
 # $$z = \sigma(x W_z + c\, C_z + s\, U_z) \qquad r = \sigma(x W_r + c\, C_r + s\, U_r)$$
 # $$n = \tanh(x W_n + c\, C_n + r (s\, U_n)) \qquad s_t = z s + (1 - z) n$$
 #
+# $z$ and $1 - z$ are exchanged, as in Cho et al. 2014, and $r$ is applied after the product with $U_n$, as in cuDNN.
 # The products $x W$ of all words are computed at once. The context is a weighted sum, so its product is the weighted
 # sum of the products: $c\, C = \sum_j \alpha_j (h_j C)$. All $h_j C$ are computed once per sentence.
 
@@ -254,8 +255,8 @@ display(draw_attention(translation))
 # %% [markdown]
 # Spanish has the adjective after the noun, English before it. Therefore the large weights leave the diagonal there.
 #
-# **Beam search** keeps the most likely hypotheses at each step, here five. The score is the mean of $\ln p$ per token;
-# below about $-0.5$ a hypothesis is poor.
+# **Beam search** keeps the most likely hypotheses at each step, here five. The score is the mean of $\ln p$ per token,
+# `<end>` included. With `tiny`, a hypothesis below about $-0.5$ is poor.
 
 # %%
 [candidates] = translator.translate([sentence], beam=5)
@@ -266,9 +267,9 @@ for candidate in candidates:
 # ## Measure
 #
 # BLEU compares the sequences of one to four words of a translation with those of the reference (Papineni et al. 2002);
-# chrF compares sequences of letters. Both are at most 100. The grammar knows the alignment, so the attention can be
-# measured, too: `alignment` is the fraction of content words for which the largest weight is on the right source word.
-# The rule of every row is in `evaluation.json` of the run.
+# chrF is an F-score of character n-grams (Popović 2015). Both are at most 100. The grammar knows the alignment, so the
+# attention can be measured, too: `alignment` is the fraction of content words for which the largest weight is on the
+# right source word. The rule of every row is in `evaluation.json` of the run.
 
 # %%
 from common.app.report import flatten, format_value

@@ -139,7 +139,7 @@ def print_summary(config: Config, corpus: Corpus, model: keras.Model) -> None:
         f"{config.data}: {len(corpus.train):,} pairs to train on, {len(corpus.validation):,} to validate, "
         f"{len(corpus.test):,} to test; {source_size:,} source {corpus.source_tokenizer.kind} and {target_size:,} "
         f"target {corpus.target_tokenizer.kind}; "
-        f"a uniform guess has a loss of {math.log(target_size):.3f} nats\n"
+        f"uniform guess: a loss of {math.log(target_size):.3f} nats\n"
         f"bidirectional GRU {config.encoder_units}, attention {config.attention_units}, GRU {config.decoder_units}, "
         f"{sum(math.prod(weight.shape) for weight in model.trainable_weights):,} weights"
     )

@@ -94,7 +94,8 @@ def load_corpus(
     """Return the ids of the text called `name`, split for training and validation; the arguments are as in `Config`.
 
     Raises:
-        UserError: as `load_text`; or the text is shorter than one window of training and two validation characters.
+        UserError: as `load_text`; or the training part has fewer than `window` + 1 tokens, or the validation part fewer
+            than 2.
     """
     text = load_text(name, data_dir, encoding)
     split = int(0.9 * len(text))
@@ -102,8 +103,8 @@ def load_corpus(
     train, validation = vocabulary.encode(text[:split]), vocabulary.encode(text[split:])
     if len(train) < window + 1 or len(validation) < 2:
         raise UserError(
-            f"--data {name}: {len(text)} characters are too few: the first 90 % must fill one window of {window} and "
-            f"one of the {tokens} more; use a longer text or a smaller --window"
+            f"--data {name}: {len(text)} characters are too few: the first 90 % must have more than {window} {tokens}, "
+            f"the last 10 % at least 2; use a longer text or a smaller --window"
         )
     fingerprint = {"characters": len(text), "sha256": hashlib.sha256(text.encode()).hexdigest()}
     prompt = {"tiny": "MIRA:", "shakespeare": "ROMEO:", "tfds:tiny_shakespeare": "ROMEO:"}.get(name)

@@ -47,13 +47,13 @@ class Sampling:
     seed: int = 1
 
     def tensors(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Return temperature, float32, top_k, int32, and top_p, float32, for compiled code."""
+        """Return the scalar tensors temperature (float32), top_k (int32) and top_p (float32)."""
         return tf.constant(self.temperature, tf.float32), tf.constant(self.top_k), tf.constant(self.top_p, tf.float32)
 
 
 @dataclass(frozen=True)
-class Continuation:
-    """Where the model stands after a text: its prediction of the next character, and its state."""
+class DecodingState:
+    """What the model needs to go on after a text: the logits of the next character and the recurrent state."""
 
     logits: tf.Tensor
     """float32 [B, V]"""
@@ -122,19 +122,19 @@ class TextGenerator:
             ids, logits, state = write(logits, state, noise, tf.constant(count), *sampling.tensors())
             yield ["".join(self.vocabulary.decode(row)) for row in ids.numpy()[:, :count]]
 
-    def read(self, prompt: str, samples: int = 1) -> Continuation:
-        """Return where the model stands after `prompt`, in `samples` rows.
+    def read(self, prompt: str, samples: int = 1) -> DecodingState:
+        """Return the decoding state after `prompt`, repeated in `samples` rows.
 
         Raises:
             UserError: the prompt has characters that are not in the vocabulary.
         """
         ids = tf.constant(self.vocabulary.encode(prompt)[None])  # 1 T
-        return Continuation(*self._read(ids, tf.constant(samples)))
+        return DecodingState(*self._read(ids, tf.constant(samples)))
 
     def write_together(
-        self, texts: Sequence[Continuation], uniforms: tf.Tensor, sampling: Sampling
-    ) -> list[tuple[str, Continuation]]:
-        """Return the next T characters of several texts, and where the model stands after each.
+        self, texts: Sequence[DecodingState], uniforms: tf.Tensor, sampling: Sampling
+    ) -> list[tuple[str, DecodingState]]:
+        """Return the next T characters of several texts, each with the decoding state after them.
 
         Each row gets the characters that it would get alone.
 
@@ -150,7 +150,7 @@ class TextGenerator:
         ids, logits, state = self._write_many(logits, state, uniforms, length, *sampling.tensors())
         rows = [tf.nest.map_structure(lambda x, i=i: x[i : i + 1], (logits, state)) for i in range(len(texts))]
         written = ("".join(self.vocabulary.decode(row)) for row in ids.numpy())
-        return [(text, Continuation(*row)) for text, row in zip(written, rows, strict=True)]
+        return [(text, DecodingState(*row)) for text, row in zip(written, rows, strict=True)]
 
     def _read_prompt(self, ids: tf.Tensor, samples: tf.Tensor):
         logits, state = self.model(ids, self.model.initial_state(1))  # 1 T V, state 1 U

@@ -2,7 +2,7 @@ r"""Step 5, continued: measure the trained model on the validation text.
 
 The measure of a language model is its mean negative log-likelihood (nll) on text that it was not trained on: **nats
 per character**, the mean of $-\ln p$, or **bits per character**, the same divided by $\ln 2$. Every validation
-character counts once. A prediction may use all that came before it, so the state is carried through. Others measure
+character counts once. A prediction may use all of its stream before it, so the state is carried through. Others measure
 on windows that each start from a zero state, which gives a slightly higher number, so that number is given as well.
 """
 

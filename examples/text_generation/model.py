@@ -99,8 +99,9 @@ def cross_entropy(logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
 # %% [markdown]
 # ## The training step
 #
-# Each batch continues the texts of the previous one, so it starts from the state in which that one ended. The state is
-# read outside the tape: no gradient flows into the previous batch (*truncated back-propagation through time*).
+# Each batch continues the texts of the previous one, so it starts from the state in which that one ended.
+# `CarriedState` stores the state as plain values, so no gradient flows into the previous batch (*truncated
+# back-propagation through time*).
 
 
 # %%
@@ -123,7 +124,7 @@ class TrainableCharRNN(CharRNN):
             loss = masked_mean(cross_entropy(logits, targets), mask)
         apply_gradients(self.optimizer, tape, loss, self.trainable_variables)
         self.train_state.write(state)
-        self.mean_loss.update_state(loss)
+        self.mean_loss.update_state(loss)  # for Keras' fit; Trainer averages what is returned
         return {"loss": loss}
 
     def test_step(self, batch: Batch) -> dict[str, tf.Tensor]:

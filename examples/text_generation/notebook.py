@@ -41,7 +41,7 @@ config = replace(PRESETS[PRESET], fresh=True)  # fresh: train anew whenever the 
 # %%
 from examples.text_generation.data import load_corpus, training_batches
 
-corpus = load_corpus(config.data, config.window, config.data_dir)
+corpus = load_corpus(config.data, config.window, config.data_dir, **config.corpus())
 vocabulary = corpus.vocabulary
 print(f"{len(corpus.train):,} characters to train, {len(corpus.validation):,} to validate")
 print(f"V = {len(vocabulary)}:", "".join(vocabulary.symbols).replace("\n", "↵"))
@@ -178,9 +178,9 @@ display(Image(filename=run.figures / "training.gif"))
 display(Image(filename=run.figures / "learning_curve.png"))
 
 # %% [markdown]
-# Each character of this validation passage is shaded by its loss, $-\log_2 p$. Below it stand the three likeliest
-# characters. Words that stand in the training text are easy to predict. In new words, letters in the middle are hard,
-# too; after a training on Shakespeare, mostly the first letters are.
+# Each character of this validation passage is shaded by its loss in bits, $-\log_2 p$. Below it stand the three
+# likeliest characters. Words of the training text are easy to predict. In new words even letters in the middle have a
+# high loss. After training on Shakespeare, mostly the first letters of words have a high loss.
 
 # %%
 display(Image(filename=run.figures / "loss_heatmap.png"))
@@ -223,7 +223,8 @@ for temperature in (0.3, 0.8, 1.5):
 #
 # The loss on the validation text in nats and in bits, and the perplexity $e^{\mathrm{loss}}$: the number of equally
 # likely characters that would be as hard to predict. `windows_256` starts every 256 characters with a zero
-# state. (For `tiny` it is the lower one: of so short a validation text, each stream has 20 characters.)
+# state. (For `tiny` it is the lower one: its short validation text fills eight streams of 40 characters and a part of
+# a ninth, so that a window of 256 gives more context.)
 
 # %%
 from common.app.report import flatten, format_value
@@ -242,8 +243,9 @@ for name, value in flatten(evaluate(EvaluateOptions(run=run.path, data_dir=confi
 # 1. **Drop the state between batches**: in `TrainableCharRNN.train_step`, replace `reset=is_start` by `reset=True`.
 #    Each window then starts without memory. How much does `val_loss` rise?
 #
-#    <details><summary>Result</summary>Hardly: the best `val_loss` is 1.624 instead of 1.623. In this play, nearly
-#    all that helps to predict a character stands in the 40 characters before it.</details>
+#    <details><summary>Result</summary>Hardly: the best `val_loss` is 1.624 instead of 1.623. `tiny` cannot show more:
+#    its validation text is one batch of windows of 40 characters, which all start from a zero state. With `quick`, a
+#    validation stream has 140 windows.</details>
 # 2. **Keras' initial embedding**: in `CharRNN.__init__`, delete `embeddings_initializer=unit_normal`. Compare the
 #    losses of the first epochs.
 #

@@ -66,8 +66,8 @@ def build_optimizer(config: Config, schedule: WarmupCosine) -> keras.optimizers.
     return Muon(
         schedule,
         rms_rate=partial(muon_rms_rate, config, schedule),
-        every=2,
-        exclude_layers=["logits"],  # each column belongs to one character
+        every=2,  # every second step, twice as far, to save time
+        exclude_layers=["logits"],  # for Adam, as the embedding: each column is the vector of one character
         adam_beta_2=config.beta_2,
         weight_decay=decay,
         global_clipnorm=config.clip_norm,
@@ -108,8 +108,8 @@ def train(
     schedule = build_schedule(config, config.epochs * steps_per_epoch)
     model.compile(build_optimizer(config, schedule))
     set_layer_rates(model, config, steps_per_epoch)
-    of_symbols = [(model.embedding.embeddings, 0), (model.logits.kernel, 1), (model.logits.bias, 0)]
-    init_from_run(model, config, run, {"vocabulary.json": (corpus.vocabulary, of_symbols)})
+    of_vocabulary = [(model.embedding.embeddings, 0), (model.logits.kernel, 1), (model.logits.bias, 0)]
+    init_from_run(model, config, run, {"vocabulary.json": (corpus.vocabulary, of_vocabulary)})
     print_summary(config, corpus, model)
     trainer.Trainer(
         model,
@@ -127,7 +127,7 @@ def print_summary(config: Config, corpus: Corpus, model: keras.Model) -> None:
     """Print the sizes of the data and of the model."""
     echo(
         f"{config.data}: {len(corpus.train):,} {config.tokens} to train on, {len(corpus.validation):,} to validate on, "
-        f"{len(corpus.vocabulary)} different; guessing costs {math.log(len(corpus.vocabulary)):.3f} nats\n"
+        f"{len(corpus.vocabulary)} different; uniform guess: a loss of {math.log(len(corpus.vocabulary)):.3f} nats\n"
         f"{config.layers} x {config.cell.upper()} {config.units}, "
         f"{sum(math.prod(weight.shape) for weight in model.trainable_weights):,} weights"
     )
@@ -138,8 +138,8 @@ def draw_figures(run: RunDirectory, config: Config, corpus: Corpus, network_clas
     rows = run.read_metrics()
     if not rows:
         return
-    guessing = ("guessing", math.log(len(corpus.vocabulary)))
-    figures.learning_curve(rows, run.figures / "learning_curve.png", config.loss_unit, guessing)
+    baseline = ("uniform guess", math.log(len(corpus.vocabulary)))
+    figures.learning_curve(rows, run.figures / "learning_curve.png", config.loss_unit, baseline)
     draw_training_gif(run, config)
     passage, context = choose_passage("".join(corpus.vocabulary.decode(corpus.validation[:1000]))[:1000])
     generator = TextGenerator.load(run, network_class)

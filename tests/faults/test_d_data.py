@@ -177,7 +177,7 @@ def test_d03_more_than_a_twentieth_is_an_error_unless_allowed(capsys):
 
 def test_d04_a_text_shorter_than_one_window_is_an_error(tmp_path):
     (tmp_path / "short.txt").write_text("too short for a window")
-    with pytest.raises(UserError, match="22 characters are too few.*window of 40"):
+    with pytest.raises(UserError, match="22 characters are too few.*more than 40"):
         text_data.load_corpus(str(tmp_path / "short.txt"), window=40)
 
 

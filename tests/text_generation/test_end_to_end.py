@@ -19,7 +19,10 @@ def test_training_leaves_a_complete_run_directory(tmp_path, capsys):
         "tensorboard/characters_vectors.tsv",
     } <= names  # fmt: skip
     output = capsys.readouterr().out
-    assert "guessing costs 3.932 nats" in output and "now try: python -m examples.text_generation generate" in output
+    assert (
+        "uniform guess: a loss of 3.932 nats" in output
+        and "now try: python -m examples.text_generation generate" in output
+    )
 
 
 def test_line_by_line_it_learns_the_same(tmp_path):

@@ -81,7 +81,7 @@ def draw_figures(run: RunDirectory, photos: PhotoSet, uniform_nll: float, classe
     rows = run.read_metrics()
     if not rows:
         return
-    figures.learning_curve(rows, run.figures / "learning_curve.png", "nats per word", ("uniform", uniform_nll))
+    figures.learning_curve(rows, run.figures / "learning_curve.png", "nats per word", ("uniform guess", uniform_nll))
     sheets = [read_image(sample_path(run, int(epoch), ".png")) for epoch in (0, *(row["epoch"] for row in rows))]
     figures.save_gif(_to_one_size(sheets), run.figures / "training.gif", frame_ms=1500, **PHOTO)
     captioner, samples = PhotoCaptioner.load(run, classes), sample_photos(photos)

@@ -1,9 +1,8 @@
 """BLEU-1 to 4, ROUGE-L and CIDEr, by the scorers of pycocoevalcap that need no Java.
 
-No caption is *the* right one, so each is compared with all that people said about the photo. **BLEU** asks how many
-of its words, pairs, triples and quadruples stand in one of theirs (and punishes the too short); **ROUGE-L** asks for
-the longest common run of words; **CIDEr** weighs the runs of words by how telling they are: "a man" is in every
-caption.
+A photo has several reference captions, and a caption is compared with all of them. **BLEU-n** is the precision of its
+n-grams of up to n words, with a penalty for short captions. **ROUGE-L** measures the longest common subsequence of
+words. **CIDEr** compares n-grams weighted by TF-IDF: "a man" is in many captions and counts little.
 """
 
 import contextlib
