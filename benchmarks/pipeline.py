@@ -133,8 +133,8 @@ def main(data_dir: Path | None = None, turns: int = 20) -> None:
     Table(
         "Input pipeline",
         f"Seconds of a training step of the `quick` presets, medians of {turns} turns of {STEPS} steps: on "
-        f"{STEPS} batches that the pipeline prepares again and again, and on the same batches kept in memory, in float32. "
-        "Slower by: the median of the ratios of single turns.",
+        f"{STEPS} batches that the pipeline prepares again and again, and on the same batches kept in memory, in "
+        "float32. Slower by: the median of the ratios of single turns.",
         ["example", "pipeline", "memory", "slower by"],
         rows,
         goals=[goal("steps slower for the input pipeline, the worst example", max(slower), most=0.05, form=".1%")],

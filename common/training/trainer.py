@@ -142,7 +142,8 @@ class Trainer:
 
         Raises:
             Interrupted: SIGTERM, SIGINT or SIGHUP arrived; everything up to that step is saved.
-            UserError: the loss is not finite, there is no batch, the disk is full, or another process trains there.
+            UserError: the loss is not finite, there is no batch or no known number of them, the disk is full, or
+                another process trains there.
         """
         with exclusive(self.run.lock):
             history = self._fit(train_data, validation_data)
@@ -253,9 +254,19 @@ class Trainer:
         return bool(self.workers.from_chief([np.array(is_late, "int32")])[0]) if self.workers else is_late
 
     def _count_steps(self, data: tf.data.Dataset) -> int:
-        if not len(data):
+        count = int(data.cardinality())
+        if count == tf.data.UNKNOWN_CARDINALITY:
+            raise UserError(
+                "the data set does not know how many batches it has; tell it with "
+                "data.apply(tf.data.experimental.assert_cardinality(COUNT))"
+            )
+        if count == tf.data.INFINITE_CARDINALITY:
+            if self.steps_per_epoch is None:
+                raise UserError("the data set never ends; set steps_per_epoch")
+            return self.steps_per_epoch
+        if not count:
             raise UserError("the data set has no batch; use more data or a smaller --batch-size")
-        return min(self.steps_per_epoch or len(data), len(data))
+        return min(self.steps_per_epoch or count, count)
 
     def _train_epoch(self, train_step: Callable, data: tf.data.Dataset, steps: int, progress: ProgressBar) -> None:
         """Run the remaining steps of the current epoch; return early at the end of training or of the time."""

@@ -297,6 +297,32 @@ def test_a_data_set_without_a_batch_is_an_error(tmp_path):
         make_trainer(tmp_path, build()).fit(lambda epoch: train_data(epoch).take(0))
 
 
+def unknown(data):
+    return data.filter(lambda *batch: True)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (unknown, "how many batches it has; tell it with.*assert_cardinality"),
+        (lambda data: data.repeat(), "never ends"),
+    ],
+)
+def test_a_data_set_of_no_known_length_is_an_error_that_says_what_to_do(tmp_path, change, message):
+    with pytest.raises(UserError, match=message):
+        make_trainer(tmp_path, build()).fit(lambda epoch: change(train_data(epoch)))
+
+
+def test_what_these_errors_say_helps(tmp_path):
+    told = make_trainer(tmp_path / "told", build(), epochs=1).fit(
+        lambda epoch: unknown(train_data(epoch)).apply(tf.data.experimental.assert_cardinality(BATCHES))
+    )
+    endless = make_trainer(tmp_path / "endless", build(), epochs=1, steps_per_epoch=BATCHES).fit(
+        lambda epoch: train_data(epoch).repeat()
+    )
+    assert told[0]["step"] == endless[0]["step"] == BATCHES and told[0]["loss"] == endless[0]["loss"]
+
+
 def test_the_same_model_trains_with_fit():
     model = build()
     history = model.fit(train_data(0), validation_data=validation_data(), epochs=4, verbose=0).history
