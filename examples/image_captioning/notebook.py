@@ -254,12 +254,12 @@ for name, value in flatten(evaluate(EvaluateOptions(run=run.path, data_dir=confi
 #    still point at the shapes?
 #
 #    <details><summary>Result</summary>Of the captions 89 % are exactly right instead of 95 %, and `pointing` falls
-#    from 0.99 to 0.80. A scene can be captioned from the mean feature, so the captions alone give attention little
+#    from 0.98 to 0.80. A scene can be captioned from the mean feature, so the captions alone give attention little
 #    reason to select a shape.</details>
 # 2. **The doubly stochastic loss of Xu et al.**: `config = replace(PRESETS[PRESET], doubly_stochastic_weight=1.0,
 #    fresh=True)`. It pushes the total attention on every cell towards 1. What happens to `pointing`?
 #
-#    <details><summary>Result</summary>It falls from 0.99 to 0.37: the attention of every word is spread over the
+#    <details><summary>Result</summary>It falls from 0.98 to 0.37: the attention of every word is spread over the
 #    image. Of the captions 86 % are exactly right.</details>
 # 3. **More shapes than in training**: the next cell draws three. What does the caption leave out?
 #
