@@ -53,9 +53,8 @@ class Config(TrainOptions):
     encoder_weights: str = "imagenet"
     """imagenet (downloaded by Keras), random, or the path of a weights file without the top. Not used by tiny."""
     mirror: bool = False
-    """Use the mean features of a photo and its mirror image, which have less noise, and train on mirrored photos as
-    well, against overfitting in a longer run. Features then take twice the time. Captions that say left or right are
-    wrong for the mirrored photo."""
+    """Train on mirrored photos as well: against overfitting in a longer run. Features then take twice the time and
+    space. Captions that say left or right are wrong for the mirrored photo."""
     epochs: Count = 10
     """Passes over all captions; the learning rate falls to 0 over exactly these."""
     batch_size: Width = 64

@@ -10,8 +10,8 @@ location and the content grid, C and D their channels (`feature_grids.py`), S si
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -87,8 +87,8 @@ class PhotoSet:
     rows: np.ndarray
     """int64 [photos], the row of each in the store"""
     store: FeatureStore
-    mirror: Callable[[np.ndarray], np.ndarray] | None = None
-    """maps features to those of the mirrored photos, if training is to see these as well"""
+    mirrored: FeatureStore | None = None
+    """the features of the mirrored photos, if there are any"""
 
     def __len__(self) -> int:
         return len(self.photos)
@@ -98,9 +98,10 @@ class PhotoSet:
 
         Where `use_mirrored`, bool [B], is True, they are those of the mirrored photo.
         """
-        features = self.store.read(self.rows[photos])
+        rows = self.rows[photos]  # B
+        features = self.store.read(rows)
         if use_mirrored is not None and use_mirrored.any():
-            features[use_mirrored] = self.mirror(features[use_mirrored])
+            features[use_mirrored] = self.mirrored.read(rows[use_mirrored])
         return features
 
     def captions(self) -> list[list[list[str]]]:
@@ -118,7 +119,7 @@ def load_split(
 ) -> PhotoSet:
     """Return the photos of a split with their features, computed unless an earlier run has done so.
 
-    With `mirror`, batches for training also show the mirrored photos.
+    With `mirror`, the features of the mirrored photos are there as well.
 
     Raises:
         UserError: there are none, or more than the fraction `max_skipped` cannot be decoded.
@@ -130,8 +131,10 @@ def load_split(
     features_dir = features_dir or derived_dir() / "features"
     store, rows = extract_features(photos, extractor, features_dir, skipped)
     skipped.report(len(photos), f"photos for {split}", max_skipped)
-    mirror_features = extractor.mirror_features if mirror else None
-    return PhotoSet([photos[row] for row in rows], np.array(rows), store, mirror_features)
+    mirrored = None
+    if mirror:
+        mirrored, _ = extract_features(photos, replace(extractor, mirror=True), features_dir, SkippedExamples())
+    return PhotoSet([photos[row] for row in rows], np.array(rows), store, mirrored)
 
 
 def data_fingerprint(photos: Sequence[Photo], extractor: FeatureExtractor) -> dict[str, Any]:
@@ -175,7 +178,7 @@ class CaptionBatches:
         longest = tf.reduce_max(tf.gather(tf.constant(self.lengths), examples)) + 1
         ids = tf.gather(self._ids, examples)[:, :longest]  # B T+1
         photos = [tf.gather(self._numbers, examples)]
-        if self.photos.mirror:  # a caption sees its photo as it is in one epoch and mirrored in the next
+        if self.photos.mirrored:  # a caption sees its photo as it is in one epoch and mirrored in the next
             photos.append((tf.cast(examples, tf.int64) + epoch) % 2 == 1)
         source = tf.numpy_function(self.photos.read, photos, self.photos.store.dtype)
         source.set_shape([None, *self.photos.store.shape])

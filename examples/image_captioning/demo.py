@@ -110,7 +110,7 @@ class PhotoCaptioner:
         config = Config.from_settings(run.read_config().settings)
         trainer.set_seed_and_precision(config.seed, config.precision)
         vocabulary = Vocabulary.load(run.vocabulary)
-        extractor = load_extractor(config.encoder, str(encoder_weights_path(run)), config.mirror)
+        extractor = load_extractor(config.encoder, str(encoder_weights_path(run)))
         model = build_model(config, len(vocabulary), extractor, classes)
         restore_weights(run.checkpoints, model)
         return cls(model, extractor, vocabulary, config.max_length)

@@ -54,7 +54,7 @@ def load_data(config: Config) -> Data:
         UserError: as `load_photos`, `load_extractor` and `load_split`.
     """
     photos = load_photos(config.data, config.images, config.data_dir, config.encoding, config.max_skipped)
-    extractor = load_extractor(config.encoder, config.encoder_weights, config.mirror)
+    extractor = load_extractor(config.encoder, config.encoder_weights)
     train, validation = (
         load_split(photos, split, extractor, config.features_dir, config.max_skipped, mirror=mirror)
         for split, mirror in (("train", config.mirror), ("validation", False))

@@ -25,7 +25,7 @@ def test_photos_of_ones_own_go_through_a_frozen_network(album, tmp_path, capsys)
         "samples/epoch_0001.png", "figures/learning_curve.png", "figures/training.gif", "figures/caption_1.png",
         "tensorboard/words_vectors.tsv",
     } <= names  # fmt: skip
-    assert len(list((tmp_path / "features").rglob("*.features"))) == 2  # train, validation
+    assert len(list((tmp_path / "features").rglob("*.features"))) == 3  # train, train mirrored, validation
 
     assert command("evaluate", "--run", run.path, "--features-dir", tmp_path / "features") == 0
     assert "beam bleu_4" in capsys.readouterr().out and "bleu 4" in run.report.read_text()

@@ -58,7 +58,7 @@ class FeatureExtractor:
     base: keras.Model | None = None
     """the network as published, without its top"""
     mirror: bool = False
-    """whether the features are means over the image and its mirror image, which costs a second pass"""
+    """whether images are mirrored first, left to right"""
 
     @property
     def grids(self) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -98,43 +98,27 @@ class FeatureExtractor:
 
     def extract(self, pixels: tf.Tensor) -> tf.Tensor:
         """Map pixels to features, for use inside another graph."""
+        pixels = tf.reverse(pixels, axis=[2]) if self.mirror else pixels  # B S S 3
         if self.network is None:
             return pixels
-        images = tf.cast(pixels, tf.float32) / 127.5 - 1  # B S S 3; both networks want ±1
-        layers = self.network(images, training=False)  # B R R C, B Q Q D
-        if self.mirror:
-            of_mirrored = self.network(tf.reverse(images, axis=[2]), training=False)
-            layers = [(x + tf.reverse(y, axis=[2])) / 2 for x, y in zip(layers, of_mirrored, strict=True)]
+        layers = self.network(tf.cast(pixels, tf.float32) / 127.5 - 1, training=False)  # both networks want ±1
         flat = [tf.reshape(layer, [-1, math.prod(layer.shape[1:])]) for layer in layers]  # B LC, B MD
         return tf.cast(tf.concat(flat, axis=-1), tf.float16)  # B LC+MD
 
-    def mirror_features(self, features: np.ndarray) -> np.ndarray:
-        """Map features of images, [B, *shape], to those of the mirrored images, exactly if `mirror` is set."""
-        if self.network is None:
-            return features[:, :, ::-1]
-        flipped, start = [], 0
-        for cells, channels in self.grids:
-            side, end = math.isqrt(cells), start + cells * channels
-            grid = features[:, start:end].reshape(-1, side, side, channels)
-            flipped.append(grid[:, :, ::-1].reshape(len(features), -1))
-            start = end
-        return np.concatenate(flipped, axis=1)
 
-
-def load_extractor(name: str, weights: str, mirror: bool = False) -> FeatureExtractor:
+def load_extractor(name: str, weights: str) -> FeatureExtractor:
     """Return the extractor called `name`.
 
     Args:
         name: "mobilenet_v2", "inception_v3", or "tiny": pixels, for the network in the model.
         weights: "imagenet", "random", or the path of a weights file without the top: of Keras (.h5), or as a run keeps
             it (.safetensors).
-        mirror: see `FeatureExtractor`.
 
     Raises:
         UserError: the weights cannot be had, or do not fit.
     """
     if name == "tiny":
-        return FeatureExtractor(name, SIZE, mirror=mirror)
+        return FeatureExtractor(name, SIZE)
     recipe = NETWORKS[name]
     size = recipe.image_size
     if weights == "imagenet" and is_offline():
@@ -163,7 +147,7 @@ def load_extractor(name: str, weights: str, mirror: bool = False) -> FeatureExtr
     finally:
         keras.config.set_dtype_policy(policy)
     network.trainable = False
-    return FeatureExtractor(name, size, network, whole, mirror)
+    return FeatureExtractor(name, size, network, whole)
 
 
 def _restore(network: keras.Model, path: Path) -> None:
