@@ -39,7 +39,10 @@ def learning_curve(rows: Sequence[Mapping[str, float]], path: Path, unit: str, b
     name, value = baseline
     axes.axhline(value, color=FAINT, linestyle=":", label=f"{name} ({value:.2f})")
     axes.set_yscale("log")  # the baseline would leave little room for the curves
-    axes.yaxis.set_major_locator(LogLocator(subs=[1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8]))
+    low, high = axes.get_ylim()
+    axes.yaxis.set_major_locator(
+        LogLocator(subs=[1, 2, 5] if high > 10 * low else [1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8])
+    )
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("epoch")
