@@ -142,7 +142,7 @@ class Trainer:
 
         Raises:
             Interrupted: SIGTERM, SIGINT or SIGHUP arrived; everything up to that step is saved.
-            UserError: the loss is not finite, there is no batch or no known number of them, the disk is full, or
+            UserError: the loss is not finite, the data has no batch or does not know how many, the disk is full, or
                 another process trains there.
         """
         with exclusive(self.run.lock):

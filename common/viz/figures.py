@@ -141,15 +141,15 @@ def gif_bytes(
     """Return frames of one size, at least one, in RGB, as the bytes of an endless GIF.
 
     A frame lasts `frame_ms` milliseconds, the last one `last_ms`, and has at most so many `colours`, up to 256. Photos
-    need `dither`: without it, a sky has bands.
+    and attention that fades need `dither`: without it, a sky has bands.
     """
     durations = [frame_ms] * (len(frames) - 1) + [last_ms]
     # Maximum coverage keeps rare colours, which the default method would average away; of photos it is slow.
     method = Image.Quantize.FASTOCTREE if dither else Image.Quantize.MAXCOVERAGE
-    palettes = [frame.quantize(colours, method) for frame in frames]
-    if dither:
-        palettes = [frame.quantize(palette=palette) for frame, palette in zip(frames, palettes, strict=True)]
-    first, *rest = palettes
+    reduced = [frame.quantize(colours, method) for frame in frames]
+    if dither:  # again, with the palette of the frame: only then Pillow dithers
+        reduced = [frame.quantize(palette=palette) for frame, palette in zip(frames, reduced, strict=True)]
+    first, *rest = reduced
     return image_bytes(
         first, "GIF", save_all=True, append_images=rest, duration=durations, loop=0, optimize=True, comment=comment
     )

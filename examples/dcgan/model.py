@@ -123,10 +123,10 @@ def generator_loss(fake_logits: tf.Tensor) -> tf.Tensor:
 # %% [markdown]
 # ## The training step
 #
-# Each tape gives the gradients of one loss for the weights of one network. (In Algorithm 1 of Goodfellow et al., D is
-# updated first.) **R1** keeps D from dominating: $\gamma/2\; \mathbb{E}_x |\nabla_x \mathrm{logit}\, D(x)|^2$ over real
-# images is added to its loss (Mescheder et al. 2018, equation 9), in every fourth step, four times as large. Published
-# images come from the **EMA generator**, the moving average of G (Karras et al. 2018), which circles around an optimum.
+# Each tape gives the gradients of one loss for one network. (Goodfellow et al. update D first.) **R1** keeps D from
+# dominating: it adds $\gamma/2\; \mathbb{E}_x |\nabla_x \mathrm{logit}\, D(x)|^2$ over real images to its loss
+# (Mescheder et al. 2018, equation 9), in every fourth step, four times as large. The weights of G circle around an
+# equilibrium. Images are published from the **EMA generator**, which has their moving average (Karras et al. 2018).
 
 
 # %%

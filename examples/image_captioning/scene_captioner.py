@@ -1,7 +1,7 @@
 # %% [markdown]
 # ## The captioner of drawn scenes
 #
-# For drawn scenes, a small CNN takes the place of the frozen one and is trained with the captioner. Three more changes:
+# For drawn scenes, a small CNN, trained with the captioner, replaces the frozen one. There are three more changes:
 #
 # - The LSTM gets the mean feature $g$ with every word: the relation of two shapes depends on it.
 # - The gate $\beta_t$ has one value for each unit.

@@ -20,7 +20,7 @@ from examples.image_captioning.demonstrate import attention_overlay
 from examples.image_captioning.preprocess.feature_extractor import FeatureExtractor
 
 NUM_SAMPLES = 6  # validation photos that are captioned after every epoch; the first of them is drawn
-PHOTO = {"colours": 128, "dither": True}  # of a GIF
+GIF_OPTIONS = {"colours": 128, "dither": True}  # attention fades smoothly, on photos and on drawn scenes
 SUFFIXES = (".png", ".gif")  # of the files that `draw_caption` writes
 
 
@@ -33,7 +33,7 @@ def draw_caption(image: Image.Image, caption: Caption, outputs: Outputs, stem: s
     written = [outputs.save_png(f"{stem}.png", sheet, source)]
     if caption.words:
         frames = attention_overlay.frames(image, caption.words, caption.attention)
-        written.append(outputs.save_gif(f"{stem}.gif", frames, source, frame_ms=700, last_ms=2500, **PHOTO))
+        written.append(outputs.save_gif(f"{stem}.gif", frames, source, frame_ms=700, last_ms=2500, **GIF_OPTIONS))
     return written
 
 
@@ -83,7 +83,7 @@ def draw_figures(run: RunDirectory, photos: PhotoSet, uniform_nll: float, classe
         return
     figures.learning_curve(rows, run.figures / "learning_curve.png", "nats per word", ("uniform guess", uniform_nll))
     sheets = [read_image(sample_path(run, int(epoch), ".png")) for epoch in (0, *(row["epoch"] for row in rows))]
-    figures.save_gif(_to_one_size(sheets), run.figures / "training.gif", frame_ms=1500, **PHOTO)
+    figures.save_gif(_to_one_size(sheets), run.figures / "training.gif", frame_ms=1500, **GIF_OPTIONS)
     captioner, samples = PhotoCaptioner.load(run, classes), sample_photos(photos)
     write_projector(run, captioner.embeddings())
     outputs = Outputs(run.figures, maker="train", overwrite=True)
