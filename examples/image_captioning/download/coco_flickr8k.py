@@ -7,6 +7,7 @@ photos that are asked for.
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -99,21 +100,19 @@ def load_coco(images: int, data_dir: Path | None = None, only_val: bool = False)
     """
     folder = cache_dir(data_dir) / "coco"
     if only_val:
-        photos = _coco_photos(folder, "val2017", "train", images)
-        step = 10 if len(photos) >= 10 else 2
-        return [
-            Photo(p.name, p.captions, "train" if i % step else "validation", p.source) for i, p in enumerate(photos)
-        ]
-    return _coco_photos(folder, "train2017", "train", images) + _coco_photos(
-        folder, "val2017", "validation", max(1, images // 10)
-    )
+        step = 10 if images >= 10 else 2
+        return _coco_photos(folder, "val2017", images, lambda number: "train" if number % step else "validation")
+    training = _coco_photos(folder, "train2017", images, lambda _: "train")
+    return training + _coco_photos(folder, "val2017", max(1, images // 10), lambda _: "validation")
 
 
-def _coco_photos(folder: Path, part: str, split: Split, images: int) -> list[Photo]:
+def _coco_photos(folder: Path, part: str, images: int, split_of: Callable[[int], Split]) -> list[Photo]:
+    """Return `images` photos of a part of COCO, downloaded; `split_of` maps the number of each to its split."""
     captions = read_coco_captions(_annotations(folder, f"captions_{part}.json"))
-    names = map(str, np.random.default_rng(1).permutation(sorted(captions)))
+    names = [*map(str, np.random.default_rng(1).permutation(sorted(captions)))]
     there = {entry.name for entry in os.scandir(folder / part)} if (folder / part).is_dir() else set()
-    chosen = sorted(names, key=lambda name: name not in there)[:images]  # stable: those there first
+    kept = set(sorted(names, key=lambda name: name not in there)[:images])  # those there first
+    chosen = [name for name in names if name in kept]  # the same order whatever was there
     failed = download_many(
         {folder / part / name: f"{COCO_PHOTOS}{part}/{name}" for name in chosen}, read_image, f"{part} photos"
     )
@@ -123,12 +122,15 @@ def _coco_photos(folder: Path, part: str, split: Split, images: int) -> list[Pho
             f"no photo of {part} can be had: {reason}; put photos into {folder / part}, or check the network"
         )
     if failed:
-        echo(f"coco: {len(failed):,} of {len(chosen):,} photos of {part} cannot be had; the same command tries again")
+        echo(
+            f"coco: {len(failed):,} of {len(chosen):,} photos of {part} cannot be had; the same command tries again, "
+            "with --fresh once training has begun without them"
+        )
         for path, reason in list(failed.items())[:10]:
             echo(f"  {path.name}: {reason}")
     return [
-        Photo(name, captions[name], split, folder / part / name)
-        for name in chosen
+        Photo(name, captions[name], split_of(number), folder / part / name)
+        for number, name in enumerate(chosen)
         if folder / part / name not in failed
     ]
 

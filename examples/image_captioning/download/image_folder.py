@@ -3,30 +3,31 @@
 The list is one of these:
 
 - `captions.json`: `[{"image": "photos/0001.jpg", "captions": ["A dog on a beach.", "A wet dog."], "split": "train"}]`
-- `captions.tsv`, `.csv` or `.txt`: photo and caption in each line, as many lines for a photo as there are captions,
-  with or without a header; `0001.jpg#0`, as Flickr's files have it, is the photo `0001.jpg`
+- `captions.tsv`, `.csv` or `.txt`: a table as in `caption_table.py`
 - the annotations of COCO: `{"images": [{"id", "file_name"}], "annotations": [{"image_id", "caption"}]}`
 
-Where no split is given, about one photo in ten validates.
+A photo may have several entries. Where no split is given, about one photo in ten validates.
 """
 
-import csv
 import json
 import os
-import re
+import unicodedata
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from common.data.images import SUFFIXES
 from common.data.skipped import SkippedExamples
 from common.data.text_files import read_text_file
 from common.errors import UserError
-from examples.image_captioning.download.image_files import Photo, Split, split_by_name
+from examples.image_captioning.download.caption_table import SPLIT_NAMES, read_table
+from examples.image_captioning.download.image_files import Photo, split_by_name
 
-LISTINGS = ("captions.json", "captions.tsv", "captions.csv", "captions.txt", "*captions*.json", "*.token*")
-"""Names of lists of captions, the first that is found in a folder, or in a folder in it, is used."""
-_SUFFIX = re.compile(r"#\w+$")  # the number of the caption, in Flickr's files
+LISTINGS = (
+    *("captions.json", "captions.tsv", "captions.csv", "captions.txt", "results.csv", "Flickr8k.token.txt"),
+    *("*captions*.json", "*.token*"),
+)
+"""Names of lists of captions. The first that is found in a folder, or in a folder in it, is used."""
 
 
 def load_folder(path: Path, skipped: SkippedExamples, encoding: str | None = None) -> list[Photo]:
@@ -45,15 +46,17 @@ def load_folder(path: Path, skipped: SkippedExamples, encoding: str | None = Non
     text = read_text_file(listing, encoding)
     if not text.strip():
         raise UserError(f"{listing}: empty, expected photos and captions")
-    entries = _read_json(text, listing) if listing.suffix == ".json" else _read_table(text, listing)
+    entries = _read_json(text, listing) if listing.suffix == ".json" else read_table(text, listing)
     photos: dict[str, Photo] = {}
     folder = _folder_of_photos(folder, entries)
     for number, entry in enumerate(entries, start=1):
         try:
             photo = _photo(entry, folder)
-            if photo.name in photos:
-                raise UserError(f"{photo.name}: listed twice")
-            photos[photo.name] = photo
+            known = photos.setdefault(photo.name, photo)
+            if known.split != photo.split:
+                raise UserError(f"{photo.name}: listed for {known.split} and for {photo.split}")
+            if known is not photo:
+                photos[photo.name] = replace(known, captions=[*known.captions, *photo.captions])
         except UserError as error:
             skipped.add(f"{listing.name}: entry {number}: {error}")
     if not photos:
@@ -63,9 +66,13 @@ def load_folder(path: Path, skipped: SkippedExamples, encoding: str | None = Non
 
 def _find_listing(folder: Path) -> Path:
     for pattern in (*LISTINGS, *(f"*/{name}" for name in LISTINGS)):
-        for path in sorted(folder.glob(pattern)):
-            if path.is_file():
-                return path
+        found = [path for path in sorted(folder.glob(pattern)) if path.is_file() and not path.is_symlink()]
+        found = [path for path in found if not path.name.startswith(".")]
+        if len(found) > 1:
+            names = ", ".join(str(path.relative_to(folder)) for path in found[:5])
+            raise UserError(f"{folder}: several lists of captions ({names}); name one of them with --data")
+        if found:
+            return found[0]
     raise UserError(
         f"{folder}: expected a captions.json, captions.tsv, captions.csv or captions.txt in it; write one "
         "(train --help shows how), or name the list itself"
@@ -109,29 +116,6 @@ def coco_captions(content: dict[str, Any]) -> dict[str, list[str]]:
     return captions
 
 
-def _read_table(text: str, listing: Path) -> list[object]:
-    lines = [line for line in text.split("\n") if line.strip()]
-    delimiter = next((mark for mark in "\t|," if mark in lines[0]), "\t")
-    rows = [line.partition(delimiter)[::2] for line in lines]
-    if delimiter == ",":  # as in Kaggle's Flickr8k, where a caption with a comma may or may not be quoted
-        try:
-            rows = [(row[0], ",".join(row[1:])) for row in csv.reader(lines) if row]
-        except csv.Error as error:
-            raise UserError(f"{listing}: no CSV ({error}); write it anew, or as TSV") from error
-    if len(rows) > 1 and rows[0][1] and not _has_image_suffix(rows[0][0]) and _has_image_suffix(rows[1][0]):
-        rows = rows[1:]  # without the header
-    captions: dict[str, list[str]] = {}
-    for image, caption in rows:
-        number, mark, rest = caption.partition(delimiter)
-        caption = rest if mark and number.strip().isdecimal() else caption  # Flickr30k's table numbers the captions
-        captions.setdefault(_SUFFIX.sub("", image.strip()), []).extend([caption.strip()] if caption else [])
-    return list(_entries(captions))
-
-
-def _has_image_suffix(name: str) -> bool:
-    return Path(_SUFFIX.sub("", name.strip())).suffix.lower() in SUFFIXES
-
-
 def _entries(captions: dict[str, list[str]]) -> Iterable[object]:
     return ({"image": image, "captions": texts} for image, texts in captions.items())
 
@@ -140,7 +124,7 @@ def _photo(entry: object, folder: Path) -> Photo:
     name = entry.get("image") if isinstance(entry, dict) else None
     if not isinstance(name, str) or not name:
         raise UserError(f"expected {{image, captions, split}}, got {json.dumps(entry)[:80]}")
-    captions = entry.get("captions")
+    captions = entry.get("captions", entry.get("caption"))
     if isinstance(captions, str):
         captions = [captions]
     if not isinstance(captions, list) or not all(isinstance(caption, str) for caption in captions):
@@ -148,16 +132,16 @@ def _photo(entry: object, folder: Path) -> Photo:
     captions = [caption for caption in captions if caption.strip()]
     if not captions:
         raise UserError(f"{name}: no caption")
-    path = folder / name
+    path, decomposed = folder / name, folder / unicodedata.normalize("NFD", name)  # as macOS writes accents
     try:
         "".join([name, *captions]).encode()
+        path = decomposed if decomposed.exists() and not path.exists() else path
         is_inside = path.resolve().is_relative_to(folder.resolve())
     except (OSError, ValueError, RuntimeError) as error:
         raise UserError(f"{name!r}: no name or caption that can be written ({error})") from error
     if not is_inside:
         raise UserError(f"{name}: leads out of {folder}, where nothing is read")
-    split = entry.get("split") or split_by_name(name)
-    split = "validation" if split in ("val", "dev") else split
-    if split not in get_args(Split):
+    split = str(entry.get("split") or split_by_name(name))
+    if split not in SPLIT_NAMES:
         raise UserError(f"{name}: expected the split train, validation or test, got {split!r}")
-    return Photo(name, captions, split, path)
+    return Photo(name, captions, SPLIT_NAMES[split], path)

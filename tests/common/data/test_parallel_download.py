@@ -83,6 +83,17 @@ def test_a_part_left_by_a_kill_goes_when_its_file_is_complete(tmp_path, photo):
     assert not stale.exists() and other.exists()
 
 
+def test_a_photo_that_another_process_completes_is_no_failure(tmp_path, photo):
+    path = tmp_path / "a.jpg"
+
+    def check(part):  # meanwhile the other process finishes, and removes the temporary file as left over
+        path.write_bytes(photo)
+        part.unlink()
+
+    with FaultServer(photo) as server:
+        assert download_many({path: server.url("ok")}, check) == {} and path.read_bytes() == photo
+
+
 def test_more_than_a_photo_ever_has_is_cut_off(tmp_path, photo, monkeypatch):
     monkeypatch.setattr(parallel_download, "_MAX_BYTES", 1000)
     with FaultServer(photo) as server:

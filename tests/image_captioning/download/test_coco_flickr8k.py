@@ -63,6 +63,29 @@ def test_coco_takes_the_photos_that_are_there_first(tmp_path):
     assert {photo.split for photo in photos} == {"train", "validation"} and len(photos[0].captions) == 5
 
 
+@pytest.mark.parametrize("only_val", [True, False])
+def test_order_and_splits_do_not_depend_on_which_photos_were_there_before(tmp_path, monkeypatch, only_val):
+    for part in ("val2017", "train2017"):
+        write_coco(tmp_path, part)
+
+    def load(failing=()):
+        def fetch(urls, check, label):
+            failed = {path: "404" for path in urls if path.name in failing}
+            for path in urls.keys() - failed:
+                write_photo(path)
+            return failed
+
+        monkeypatch.setattr(coco_flickr8k, "download_many", fetch)
+        return [(photo.name, photo.split) for photo in load_coco(12, tmp_path, only_val)]
+
+    whole = load()
+    for path in (tmp_path / "coco").glob("*2017/00[05].jpg"):
+        path.unlink()
+    part = load(failing={"000.jpg", "005.jpg"})
+    assert len(part) < len(whole) and part == [photo for photo in whole if photo in part]
+    assert load() == whole
+
+
 def test_coco_photos_are_fetched_and_a_second_run_fetches_only_the_missing(tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("EAGER_EXAMPLES_OFFLINE")
     write_coco(tmp_path, count=3)

@@ -91,6 +91,38 @@ def test_a_list_in_another_encoding_is_read_if_it_is_named(tmp_path):
     assert photo.captions == ["一只狗在海边跑，旁边没有人。"]
 
 
+def test_a_photo_of_several_entries_has_all_their_captions(tmp_path):
+    entries = [{"image": "a.jpg", "caption": "One."}, {"image": "a.jpg", "caption": "Two."}]
+    [photo], bad = load(tmp_path, entries)
+    assert not bad and photo.captions == ["One.", "Two."]
+    split = [entry | {"split": part} for entry, part in zip(entries, ("train", "test"), strict=True)]
+    [photo], bad = load(tmp_path, split)
+    assert photo.captions == ["One."] and bad == ["captions.json: entry 2: a.jpg: listed for train and for test"]
+
+
+def test_several_lists_are_refused_unless_one_of_them_is_known_by_its_name(tmp_path):
+    for name in ("a.lemma.token.txt", "b.token.txt", ".hidden.token"):
+        (tmp_path / name).write_text("a.jpg#0\tA dog\n")
+    with pytest.raises(UserError, match=r"several lists of captions \(a.lemma.token.txt, b.token.txt\); name one"):
+        load_folder(tmp_path, SkippedExamples())
+    (tmp_path / "Flickr8k.token.txt").write_text("a.jpg#0\tA cat\n")
+    assert load_folder(tmp_path, SkippedExamples())[0].captions == ["A cat"]
+
+
+def test_a_list_that_is_a_link_is_not_read(tmp_path):
+    (tmp_path / "private").write_text("a.jpg\tA dog\n")
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "captions.tsv").symlink_to(tmp_path / "private")
+    with pytest.raises(UserError, match="expected a captions.json"):
+        load_folder(tmp_path / "photos", SkippedExamples())
+
+
+def test_a_photo_whose_name_is_decomposed_on_the_disk_is_found(tmp_path):
+    (tmp_path / "caf\u0065\u0301.jpg").write_bytes(b"")
+    [photo], _ = load(tmp_path, [{"image": "caf\u00e9.jpg", "captions": ["x"]}])
+    assert photo.name == "caf\u00e9.jpg" and photo.source.is_file()
+
+
 def test_a_folder_without_a_list_is_an_error(tmp_path):
     with pytest.raises(UserError, match="expected a captions.json, captions.tsv"):
         load_folder(tmp_path, SkippedExamples())

@@ -1,0 +1,100 @@
+"""Captions from a table, with or without a header: a row for each caption, or a row a photo with several captions.
+
+Without a header the first column is the photo. A column of whole numbers after it, and a last column of nothing but
+train, validation and test, are the caption's number and the split; the rest is captions. A header names its columns:
+the photo (image, photo, file ...), `split`, and captions (caption, comment, text ...).
+"""
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from common.data.images import SUFFIXES
+from common.errors import UserError
+from examples.image_captioning.download.image_files import Split
+
+SPLIT_NAMES: dict[str, Split] = {
+    "train": "train",
+    "val": "validation",
+    "dev": "validation",
+    "validation": "validation",
+    "test": "test",
+}
+_DELIMITERS = "\t|;,"
+_IMAGE = re.compile("image|photo|picture|file|path")
+_CAPTION = re.compile("caption|comment|description|sentence|text")
+_NUMBER_OF_CAPTION = re.compile(r"#\w+$")  # in Flickr's files, `0001.jpg#0` is a caption of the photo `0001.jpg`
+
+
+def read_table(text: str, listing: Path) -> list[dict]:
+    """Return an entry {"image", "captions", "split"} for each photo of a table.
+
+    Raises:
+        UserError: it is no CSV, or no column has captions.
+    """
+    rows, delimiter = _split_rows(text, listing)
+    if _has_header(rows):
+        names, rows = [name.strip().casefold() for name in rows[0]], rows[1:]
+    else:
+        names = _infer_names(rows, delimiter)
+    columns = range(len(names))
+    image = next((column for column in columns if _IMAGE.match(names[column])), 0)
+    split = names.index("split") if "split" in names else None
+    whole = [row for row in rows if len(row) == len(names)]
+    numbers = [column for column in columns if whole and all(row[column].strip().isdecimal() for row in whole)]
+    texts = [column for column in columns if column not in (image, split, *numbers)]
+    texts = [column for column in texts if _CAPTION.match(names[column])] or texts
+    if not texts:
+        raise UserError(f"{listing}: no column of captions among {', '.join(names)}; call it caption")
+    captions: dict[tuple[str, str | None], list[str]] = {}
+    for row in rows:
+        row = _join_cut_caption(row, texts[0], len(names), delimiter)
+        photo = _NUMBER_OF_CAPTION.sub("", row[image]), None if split is None else row[split]
+        captions.setdefault(photo, []).extend(row[column] for column in texts if row[column])
+    return [{"image": image, "captions": texts, "split": split} for (image, split), texts in captions.items()]
+
+
+def _split_rows(text: str, listing: Path) -> tuple[list[list[str]], str]:
+    """Return the cells of the rows that are not blank, and the delimiter: the one that comes first in the first row."""
+    head = text.lstrip("\n").partition("\n")[0]
+    delimiter = min((mark for mark in _DELIMITERS if mark in head), key=head.index, default="\t")
+    try:
+        # Quotes count in CSV. In a list of lines with tabs or bars, a caption may begin with one.
+        rows = (
+            (line.split(delimiter) for line in text.split("\n"))
+            if delimiter in "\t|"
+            else csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        )
+        return [row for row in rows if any(map(str.strip, row))], delimiter
+    except csv.Error as error:
+        raise UserError(f"{listing}: no CSV ({error}); write it anew, or as TSV") from error
+
+
+def _has_header(rows: Sequence[Sequence[str]]) -> bool:
+    """Return whether the first row names the columns: no cell of it names a picture, and one of the second does."""
+    return len(rows) > 1 and len(rows[0]) > 1 and not any(map(_is_image, rows[0])) and any(map(_is_image, rows[1]))
+
+
+def _is_image(cell: str) -> bool:
+    return Path(_NUMBER_OF_CAPTION.sub("", cell.strip())).suffix.lower() in SUFFIXES
+
+
+def _infer_names(rows: Sequence[Sequence[str]], delimiter: str) -> list[str]:
+    """Return the names of the columns of a table without a header.
+
+    With commas or semicolons there is one caption a row, because it may hold them without quotes.
+    """
+    most = max(map(len, rows))
+    number = ["number"] * all(len(row) > 2 and row[1].strip().isdecimal() for row in rows)
+    split = ["split"] * all(len(row) > 2 and row[-1].strip() in SPLIT_NAMES for row in rows)
+    captions = most - 1 - len(number) - len(split) if delimiter in "\t|" else 1
+    return ["image", *number, *["caption"] * max(1, captions), *split]
+
+
+def _join_cut_caption(row: Sequence[str], caption: int, columns: int, delimiter: str) -> list[str]:
+    """Return a row with so many `columns`; a caption with delimiters in it was cut into several cells."""
+    end = len(row) - (columns - caption - 1)
+    row = [*row[:caption], delimiter.join(row[caption:end]), *row[end:]] if len(row) > columns else row
+    return [*map(str.strip, row), *[""] * (columns - len(row))]
