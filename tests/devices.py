@@ -103,7 +103,7 @@ def use_float64(trainer):
         model.diversity = lambda *images: diversity(*(tf.cast(each, tf.float32) for each in images))
         AdversarialModel.r1_penalty = lambda self, real: r1_penalty(self, tf.cast(real, tf.float64))
     trainer.set_seed_and_precision = seed_in_float64
-    demo.DrawSamples.on_train_batch_end = lambda self, *_, **__: None
+    demo.DrawSamples.on_train_batch_begin = lambda self, *_, **__: None
 
 
 if __name__ == "__main__":

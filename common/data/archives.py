@@ -6,6 +6,7 @@ device or a name outside of the target is refused as a whole: no data set needs 
 
 import contextlib
 import hashlib
+import lzma
 import os
 import stat
 import unicodedata
@@ -18,7 +19,7 @@ from common.errors import UserError
 from common.io.files import delete, leftover_temporary_paths, temporary_path
 
 _CHUNK = 1 << 15  # bytes
-_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, OSError)
+_DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, RuntimeError, OSError)
 _MAX_BYTES, _MAX_MEMBERS = 1 << 32, 1 << 20  # of an archive of which only digests are wanted
 _MAX_DEPTH = 32  # nested folders
 _DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("COM", "LPT") for n in range(1, 10))}  # of Windows

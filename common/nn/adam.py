@@ -21,6 +21,7 @@ class Adam(LayerRates, keras.optimizers.Adam):
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
         """Step one variable."""
         learning_rate = self.rate_of(variable, learning_rate)
+        self.decay_weights(variable, learning_rate)
         if self.amsgrad:  # for which TensorFlow has no kernel
             super().update_step(gradient, variable, learning_rate)
             return

@@ -28,5 +28,11 @@ def apply_gradients(
     gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
     if replica_count() > 1:
         gradients = sum_over_replicas(gradients)
-        optimizer._all_reduce_sum_gradients = list  # Keras would sum them once more, after clipping
+        # Keras would sum them once more, after clipping.
+        inner_optimizer(optimizer)._all_reduce_sum_gradients = list
     optimizer.apply_gradients(zip(gradients, variables, strict=True))
+
+
+def inner_optimizer(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """Return the optimizer without the loss scaling that Keras wraps around it in float16."""
+    return getattr(optimizer, "inner_optimizer", optimizer)

@@ -14,7 +14,7 @@ import tensorflow as tf
 class LayerRates(keras.optimizers.Optimizer):
     """An optimizer, mixed into another class, whose learning rate can differ between layers."""
 
-    layer_numbers: dict[int, int] | None = None  # by the id of a backend variable; None: one rate for all
+    layer_numbers: dict[str, int] | None = None  # by the key of a variable, equal on all devices; None: one rate
 
     def set_layer_rates(
         self, layers: Sequence[keras.layers.Layer], factor: float = 1.0, steps_per_layer: int = 0
@@ -27,7 +27,7 @@ class LayerRates(keras.optimizers.Optimizer):
             steps_per_layer: layer number n, from 0, is frozen until step n times this; 0: none is.
         """
         self.layer_numbers = {
-            id(weight.value): n for n, layer in enumerate(layers) for weight in layer.trainable_variables
+            self._var_key(weight): n for n, layer in enumerate(layers) for weight in layer.trainable_variables
         }
         self.factor, self.steps_per_layer = factor, steps_per_layer
 
@@ -35,15 +35,15 @@ class LayerRates(keras.optimizers.Optimizer):
         """Return the learning rate of a variable at this step; 0 while it is frozen."""
         if self.layer_numbers is None:
             return learning_rate
-        n = self.layer_numbers[id(variable.value if isinstance(variable, keras.Variable) else variable)]
+        n = self.layer_numbers[self._var_key(variable)]
         is_free = tf.cast(self.iterations, tf.int64) >= n * self.steps_per_layer
         return learning_rate * self.factor**-n * tf.cast(is_free, learning_rate.dtype)
 
     def _apply_weight_decay(self, variables: Sequence[keras.Variable]) -> None:
-        if self.layer_numbers is None or not self.weight_decay:
+        if self.layer_numbers is None:
             super()._apply_weight_decay(variables)
-            return
-        for variable in variables:
-            if self._use_weight_decay(variable):
-                rate = self.rate_of(variable, tf.cast(self.learning_rate, variable.dtype))
-                variable.assign(variable - variable * (self.weight_decay * rate))
+
+    def decay_weights(self, variable: keras.Variable | tf.Variable, rate: tf.Tensor) -> None:
+        """Decay a variable in its step if the layers have rates of their own; else Keras decays all of them before."""
+        if self.layer_numbers is not None and self.weight_decay and self._use_weight_decay(variable):
+            self.assign_sub(variable, variable * (self.weight_decay * rate))

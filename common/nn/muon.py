@@ -82,6 +82,7 @@ class Muon(LayerRates):
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
         """Step one variable: Adam's step or Muon's."""
         learning_rate = self.rate_of(variable, learning_rate)
+        self.decay_weights(variable, learning_rate)
         index = self._get_variable_index(variable)
         momentum, velocity = self._momentums[index], self.adam_velocities[index]
         if velocity is not None:

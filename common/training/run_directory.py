@@ -281,7 +281,8 @@ class RunDirectory:
             return
         config["settings"]["epochs"] = now
         config["extensions"].append(f"{time.strftime('%Y-%m-%d %H:%M:%S')}: {now} epochs instead of {before}")
-        self._write_config(config)
+        with exclusive(self.lock):  # else the settings of a run would change while another process trains it
+            self._write_config(config)
 
     def check_same(
         self, example: str, settings: Mapping[str, Any], data: Mapping[str, Any], defaults: Mapping[str, Any]

@@ -34,7 +34,9 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
 
     def __call__(self, step: tf.Tensor) -> tf.Tensor:
         """Return the learning rate, float32, at `step`, counted from 0."""
-        step, total = tf.cast(tf.cast(step, tf.int64) - self.first_step, tf.float32), self.cycle_steps
+        # In float16 an optimizer skips steps whose gradients overflow, and lags behind the steps that Trainer counts.
+        step = tf.maximum(tf.cast(step, tf.int64) - self.first_step, 0)
+        step, total = tf.cast(step, tf.float32), self.cycle_steps
         warmup = tf.minimum(float(self.warmup_steps), total // 2)
         rise = tf.minimum((step + 1) / tf.maximum(warmup, 1), 1)
         decayed = tf.clip_by_value((step - warmup) / tf.maximum(total - warmup, 1), 0, 1)

@@ -17,8 +17,8 @@ class StopRequested(BaseException):
 class GracefulShutdown:
     """A `with` block that the first SIGTERM, SIGINT or SIGHUP ends by raising StopRequested.
 
-    A `deferred` block is finished first. A second signal has its default effect. Ignored signals stay ignored, for
-    instance SIGHUP under `nohup`.
+    A `deferred` block is finished first. A second signal, of any kind here, has its default effect. Ignored signals
+    stay ignored, for instance SIGHUP under `nohup`.
     """
 
     def __init__(self):
@@ -56,7 +56,8 @@ class GracefulShutdown:
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         self.received = number
-        signal.signal(number, signal.SIG_DFL)
+        for each in self._handlers:
+            signal.signal(each, signal.SIG_DFL)
         self._raise_if_due()
 
     def _raise_if_due(self) -> None:

@@ -180,9 +180,12 @@ class Trainer:
             self.deadline = math.inf
         is_shown = not self.workers or self.workers.is_chief
         planned = self.state.total_steps or all_steps
-        with self._shutdown, ProgressBar(self.epochs, planned, self.state.step, is_shown) as progress:
+        with self._shutdown:
             try:
-                with self._shutdown.deferred() if self.workers else contextlib.nullcontext():
+                with (
+                    ProgressBar(self.epochs, planned, self.state.step, is_shown) as progress,
+                    self._shutdown.deferred() if self.workers else contextlib.nullcontext(),
+                ):
                     self._train(train_data, validation_data, steps, progress)
             except BaseException:  # StopRequested, or TensorFlow's error in its place
                 if not self._shutdown.is_raised:
@@ -378,6 +381,7 @@ class Trainer:
     def _save(self) -> None:
         with self._shutdown.deferred():
             self._read_results()
+            self._check_weights()
             self.checkpoints.save("latest", self.state.step, asdict(self.state))
             self._saved_at = time.monotonic()
 
@@ -385,11 +389,22 @@ class Trainer:
         wrong = [f"{name} is {value}" for name, value in logs.items() if not math.isfinite(value)]
         if wrong:
             state = self.state
-            raise UserError(
+            raise self._diverged(
                 f"{', '.join(wrong)} at step {state.step - steps_ago} (epoch {state.epoch + 1}, batch "
-                f"{state.batch_in_epoch - steps_ago}); training stopped, the last good checkpoint in "
-                f"{self.run.checkpoints} is kept; start again with a lower learning rate and --fresh"
+                f"{state.batch_in_epoch - steps_ago})"
             )
+
+    def _check_weights(self) -> None:
+        """Raise UserError if a weight is not finite: the loss of the last step was still computed without it."""
+        for weight in self.model.trainable_variables:
+            if not tf.reduce_all(tf.math.is_finite(tf.convert_to_tensor(weight))):
+                raise self._diverged(f"{weight.path} is not finite after step {self.state.step}")
+
+    def _diverged(self, what: str) -> UserError:
+        return UserError(
+            f"{what}; training stopped, the last good checkpoint in {self.run.checkpoints} is kept; start again with a "
+            "lower learning rate and --fresh"
+        )
 
     def _log_to_tensorboard(self, logs: dict[str, float]) -> None:
         """Log metrics, learning rates, and the samples of the epoch that a callback has written, if any."""

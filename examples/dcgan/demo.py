@@ -179,10 +179,10 @@ class DrawSamples(SampleCallback):
         """Store the number of the epoch, which Keras counts from 0."""
         self.epoch = epoch
 
-    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Draw a sample after some steps of the first epoch."""
-        if self.epoch == 0 and batch + 1 in EARLY_SAMPLE_STEPS:
-            self._draw(early_sample_path(self.run, batch + 1))
+    def on_train_batch_begin(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """Draw a sample after some steps of the first epoch: `batch` of them, counted from 0, are done."""
+        if self.epoch == 0 and batch in EARLY_SAMPLE_STEPS:
+            self._draw(early_sample_path(self.run, batch))
 
     def _draw(self, path: Path) -> None:
         save_image(sheet(self.generator.sample(16, self.seed)), path)

@@ -182,9 +182,10 @@ class SentenceTranslator:
     def _tokens_of(self, text: str) -> list[str]:
         """Return the tokens of a clean sentence; one in capitals is read in lower case if more words are known then."""
         tokens = self.source_tokenizer.tokenise(text)
-        if text.isupper() and self.source_tokenizer.kind == "words":
-            first = re.search(r"\w", text).start()
-            lower = self.source_tokenizer.tokenise(text[: first + 1] + text[first + 1 :].lower())
+        first_letter = re.search(r"\w", text)  # none in signs such as Ⓐ, which Python calls capitals
+        if first_letter and text.isupper() and self.source_tokenizer.kind == "words":
+            rest = first_letter.end()
+            lower = self.source_tokenizer.tokenise(text[:rest] + text[rest:].lower())
             if len(self._unknown(lower)) < len(self._unknown(tokens)):
                 return lower
         return tokens

@@ -139,7 +139,8 @@ def _router(service: Service) -> APIRouter:
         """Caption a photo."""
         if n_best > beam:
             raise Refused(f"n_best should be at most beam, which is {beam}.")
-        image = read_upload(await photo.read(MAX_UPLOAD + 1), PurePath(photo.filename or "the photo").name)
+        name = PurePath(photo.filename or "the photo").name
+        image = await asyncio.to_thread(read_upload, await photo.read(MAX_UPLOAD + 1), name)
         return await service.caption(image, run, beam, n_best, length_penalty)
 
     @router.get("/vectors/neighbours")

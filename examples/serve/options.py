@@ -45,7 +45,7 @@ class ServeOptions(Options):
 
 
 def serve(options: ServeOptions) -> None:
-    """Serve until SIGINT or SIGTERM.
+    """Serve until SIGINT, SIGTERM or SIGHUP.
 
     Raises:
         UserError: a package is missing, or the address cannot be used.
@@ -60,6 +60,8 @@ def serve(options: ServeOptions) -> None:
     if options.host not in _LOCAL:
         warn(f"note: {options.host} may be reached by others on the network; there is no password")
     signal.signal(signal.SIGTERM, _stop)  # uvicorn shuts down and then raises the signal again
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # the terminal was closed: as SIGTERM, so that uploads go
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
     with tempfile.TemporaryDirectory(prefix="eager-examples-") as uploads, _listening_socket(options) as listener:
         application = _application(options, uploads)
         host, port = listener.getsockname()[:2]

@@ -51,6 +51,13 @@ class ServedRun:
     """what it was trained on, for how long, and its headline metric"""
     created: str
     directory: RunDirectory
+    changed: int
+    """when the report was written, in nanoseconds: a run that was trained on has other weights"""
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """The key of its model."""
+        return self.id, self.changed
 
 
 def runs_folder(folder: Path, demo: Path = Path("demo")) -> Path:
@@ -67,7 +74,7 @@ class RunRegistry:
         self._next_scan = -float("inf")
         self._state: object = None
         self._runs: list[ServedRun] = []
-        self._models: OrderedDict[str, Any] = OrderedDict()
+        self._models: OrderedDict[tuple[str, int], Any] = OrderedDict()
         self._lock = threading.Lock()  # Keras' precision policy is global, so models are built one at a time
 
     def runs(self, example: str | None = None) -> list[ServedRun]:
@@ -81,7 +88,7 @@ class RunRegistry:
         """Read the folder now."""
         state = [(path, path.stat().st_mtime_ns) for path in _run_paths(self.folder)]
         if state != self._state:
-            found = {run.id: run for path, _ in state if (run := self._describe(path))}
+            found = {run.id: run for path, changed in state if (run := self._describe(path, changed))}
             self._runs = sorted(found.values(), key=lambda run: (run.created, run.name), reverse=True)
             self._state = state
 
@@ -106,22 +113,22 @@ class RunRegistry:
             Unusable: the run is damaged.
         """
         with self._lock:
-            if run.id not in self._models:
+            if run.key not in self._models:
                 try:
-                    self._models[run.id] = _load(run)
+                    self._models[run.key] = _load(run)
                 except UserError as error:
                     warn(f"note: {error}")
                     raise Unusable(f"The run {run.name} cannot be loaded; the server's log says why.") from error
                 if len(self._models) > _MAX_LOADED:
                     self._models.popitem(last=False)
-            self._models.move_to_end(run.id)
-            return self._models[run.id]
+            self._models.move_to_end(run.key)
+            return self._models[run.key]
 
     def loaded(self, run: ServedRun) -> Any | None:
         """Return the model of a run if it is loaded, without waiting for one that is being loaded."""
-        return self._models.get(run.id)
+        return self._models.get(run.key)
 
-    def _describe(self, report: Path) -> ServedRun | None:
+    def _describe(self, report: Path, changed: int) -> ServedRun | None:
         directory = RunDirectory(report.parent)
         try:
             config = directory.read_config()
@@ -130,9 +137,8 @@ class RunRegistry:
             RunDirectory.open(directory.path, config.example)
             name = one_line(directory.path.relative_to(self.folder).as_posix())
             summary = f"{summary_line(directory)} {_headline(directory, config.example)}".strip()
-            return ServedRun(
-                directory.identity[:12], name, config.example, one_line(summary), config.created, directory
-            )
+            id_ = directory.identity[:12]
+            return ServedRun(id_, name, config.example, one_line(summary), config.created, directory, changed)
         except UserError as error:
             warn(f"note: not served: {error}")
             return None

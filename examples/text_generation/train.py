@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from common.io.terminal import echo
 from common.nn.adam import Adam
+from common.nn.gradients import inner_optimizer
 from common.nn.muon import Muon
 from common.training import trainer
 from common.training.init_from import inherit_settings, init_from_run
@@ -55,7 +56,7 @@ def set_layer_rates(model: CharRNN, config: Config, steps_per_epoch: int) -> Non
     if config.rate_factor != 1 or config.gradual_unfreezing:
         layers = [model.logits, *reversed(model.rnn.rnn_layers), model.embedding]
         steps_per_layer = steps_per_epoch if config.gradual_unfreezing else 0
-        model.optimizer.set_layer_rates(layers, config.rate_factor, steps_per_layer)
+        inner_optimizer(model.optimizer).set_layer_rates(layers, config.rate_factor, steps_per_layer)
 
 
 def build_optimizer(config: Config, schedule: WarmupCosine) -> keras.optimizers.Optimizer:

@@ -7,6 +7,7 @@ from PIL import Image
 
 from common.app.outputs import Outputs
 from common.errors import UserError
+from common.training import trainer
 from common.training.run_directory import RunDirectory
 from examples.dcgan.config import PRESETS
 from examples.dcgan.demo import (
@@ -97,6 +98,14 @@ def test_more_samples_are_drawn_in_the_first_epoch(early):
     names = [path.name for path in sorted(early.samples.iterdir())]
     steps = ["epoch_0000_step_0016.png", "epoch_0000_step_0032.png"]
     assert names == ["epoch_0000.png", *steps, "epoch_0001.png", "epoch_0002.png"]
+
+
+def test_the_early_samples_do_not_depend_on_when_results_are_read(early, tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer, "MAX_STEPS_TO_READ", 1)
+    settings = SETTINGS | {"epochs": 1, "steps_per_epoch": 18}
+    train(replace(PRESETS["tiny"], run_dir=tmp_path / "run", **settings))
+    name = "epoch_0000_step_0016.png"
+    assert (tmp_path / "run" / "samples" / name).read_bytes() == (early.samples / name).read_bytes()
 
 
 def test_the_gif_has_the_samples_of_this_run_in_order_and_no_other(early):

@@ -125,6 +125,15 @@ def test_b05_encrypted_zip(path):
     refusal(path)
 
 
+def test_b05_damaged_lzma(path):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("a", b"text " * 100)
+    content = path.read_bytes()
+    properties = content.index(b"a\t\x04\x05\x00") + 5  # after the name, the version and the length
+    path.write_bytes(content[:properties] + b"\xff" * 5 + content[properties + 5 :])
+    refusal(path)
+
+
 def test_b05_random_damage_never_surfaces_as_anything_but_a_refusal(path):
     chance = random.Random(1)
     whole = write_zip(path, MANY[:3]).read_bytes()

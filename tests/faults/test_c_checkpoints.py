@@ -202,6 +202,23 @@ def test_c15_a_finished_run_is_left_alone(tmp_path, capsys):
     assert "nothing left to do" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("checkpoint_seconds", [0, 1e9])
+def test_c16_weights_that_are_no_numbers_are_not_saved_though_the_loss_before_them_was_one(
+    tmp_path, checkpoint_seconds
+):
+    class Poison(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if batch == BATCHES - 1:
+                self.model.out.bias.assign([np.inf])
+
+    trainer = make_trainer(tmp_path, build(), Poison(), checkpoint_seconds=checkpoint_seconds)
+    with pytest.raises(UserError, match=rf"/bias is not finite after step {BATCHES}; training stopped, the last good"):
+        trainer.fit(train_data)
+    model = build()
+    kept = checkpoints.Checkpoints(tmp_path / "checkpoints", **checkpoints.training_variables(model))
+    assert (kept.restore("latest") or {"step": 0})["step"] < BATCHES and np.isfinite(model.out.bias.numpy()).all()
+
+
 def test_c16_a_loss_that_is_no_number_stops_training_and_keeps_the_last_good_checkpoint(tmp_path):
     class Poison(keras.callbacks.Callback):
         def on_train_batch_begin(self, batch, logs=None):

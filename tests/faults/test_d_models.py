@@ -115,6 +115,7 @@ def test_d07_a_config_that_makes_no_sense_is_refused(tmp_path, capsys, command, 
 ODD = {
     "unseen": "Ωmega ≠ ñandú",
     "emoji": "🙂👩‍👩‍👧",
+    "signs that Python calls capitals": "🅱️ Ⓐ",
     "right to left": "\u202eשלום",
     "control characters": "a\x07\x08\x1b[31mred\x1b[0m",
     "very long": "el gato " * 12_500,

@@ -31,18 +31,21 @@ def test_values_out_of_range_are_refused(flags):
         ServeOptions(**flags)
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
-def test_the_command_serves_until_it_is_stopped_and_leaves_nothing(host, tmp_path):
+@pytest.mark.parametrize(("host", "signum"), [("127.0.0.1", signal.SIGTERM), ("0.0.0.0", signal.SIGHUP)])
+def test_the_command_serves_until_it_is_stopped_and_leaves_nothing(host, signum, tmp_path):
     flags = ["--runs", str(tmp_path / "none"), "--port", "0", "--host", host]
     command = [sys.executable, "-m", "examples", "serve", *flags]
     environment = os.environ | {"TMPDIR": str(tmp_path)}
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    server = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # ignored where the tests run below `nohup`
+    )  # fmt: skip
     try:
         address = server.stdout.readline().split()[-1]
         assert address.startswith("http://127.0.0.1:")
         assert urllib.request.urlopen(f"{address}/healthz", timeout=60).read() == b'{"status":"ok"}'
         assert urllib.request.urlopen(address, timeout=60).status == 200  # the page, or without Gradio the description
-        server.send_signal(signal.SIGTERM)
+        server.send_signal(signum)
         _, errors = server.communicate(timeout=60)
     finally:
         server.kill()

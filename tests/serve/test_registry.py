@@ -1,4 +1,5 @@
 import json
+import os
 
 import pytest
 
@@ -66,6 +67,18 @@ def test_a_model_is_loaded_once_and_only_when_needed(tmp_path, monkeypatch):
     run = found.choose("dcgan")
     assert found.loaded(run) is None
     assert found.model(run) is found.model(run) is found.loaded(run) and len(loaded) == 1
+
+
+def test_a_run_that_was_trained_on_is_loaded_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(registry, "_load", lambda run: object())
+    run, other = make_run(tmp_path / "one"), make_run(tmp_path / "two", seed=2)
+    found = RunRegistry(tmp_path)
+    before = [found.model(served) for served in found.runs()]
+    os.utime(run.report, ns=(1, 1))
+    found.scan()
+    after = [found.model(served) for served in found.runs()]
+    names = [served.name for served in found.runs()]
+    assert [one is two for one, two in zip(before, after, strict=True)] == [name == other.path.name for name in names]
 
 
 def test_only_the_models_used_last_are_kept(tmp_path, monkeypatch):

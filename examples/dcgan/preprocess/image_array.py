@@ -6,6 +6,7 @@ that a training takes little memory however many pictures there are. The file ha
 
 import hashlib
 import math
+import os
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -16,6 +17,7 @@ import tensorflow as tf
 from PIL import Image
 
 from common.data.images import crop
+from common.errors import UserError
 
 MAX_BYTES_IN_MEMORY = 1 << 29
 _BLOCK = 4096
@@ -50,7 +52,20 @@ def _allocate(shape: tuple[int, ...]) -> np.ndarray:
     folder = Path(platformdirs.user_cache_dir("eager-examples"))
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder) as file:  # stays as long as the array
+        _reserve(file.fileno(), math.prod(shape), folder)
         return np.memmap(file, np.uint8, "w+", shape=shape)
+
+
+def _reserve(descriptor: int, size: int, folder: Path) -> None:
+    """Reserve space for a file of `size` bytes: a full disk would kill the process when the array is written."""
+    try:
+        if hasattr(os, "posix_fallocate"):  # not on macOS
+            os.posix_fallocate(descriptor, 0, size)
+    except OSError as error:
+        raise UserError(
+            f"{folder}: no room for {size / 1e6:,.0f} MB of pictures ({error.strerror}); free some space, or set "
+            "XDG_CACHE_HOME to a folder with more"
+        ) from error
 
 
 def sha256_of(images: np.ndarray) -> str:

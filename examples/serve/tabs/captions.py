@@ -1,5 +1,6 @@
 """Captions: a photo, its captions, and where the model attended at each word."""
 
+import asyncio
 import secrets
 from pathlib import Path
 
@@ -28,7 +29,8 @@ def build(page: Page) -> None:
     async def caption_photo(run, path, beam) -> str:
         if not path:
             return widgets.message("Choose a photo first.", is_error=True)
-        image = read_upload(read_plain(Path(path), MAX_UPLOAD + 1), Path(path).name)
+        content = read_plain(Path(path), MAX_UPLOAD + 1)
+        image = await asyncio.to_thread(read_upload, content, Path(path).name)
         return await _show(run, image, beam)
 
     async def caption_scene(run, beam) -> str:

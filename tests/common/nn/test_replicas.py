@@ -10,6 +10,8 @@ import pytest
 import tensorflow as tf
 
 from common.nn import replicas
+from common.nn.adam import Adam
+from common.nn.muon import Muon
 
 ROWS = 5  # an odd number: the second replica has one more
 x = np.random.default_rng(0).normal(size=(ROWS, 3)).astype("float32")
@@ -76,9 +78,14 @@ def computed(strategy):
 
 
 @pytest.fixture(scope="module")
-def one_and_two():
+def outputs():
     done = subprocess.run([sys.executable, "-m", __name__], capture_output=True, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture
+def one_and_two(outputs):
+    return outputs["computed"]
 
 
 def test_two_replicas_compute_what_one_computes(one_and_two):
@@ -109,8 +116,51 @@ def test_every_row_belongs_to_one_replica(count, number, monkeypatch):
     assert max(lengths) - min(lengths) <= 1
 
 
+OPTIMIZERS = {
+    "adam": lambda: Adam(0.1, weight_decay=0.1),
+    "muon": lambda: Muon(0.1, weight_decay=0.1),
+    "float16": lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1), 2.0**10),
+}
+
+
+def stepped(strategy, name):
+    """Return the weights of two layers after a step of an optimizer, as lists."""
+    from common.nn.gradients import apply_gradients
+    from common.nn.losses import masked_mean
+    from common.training.devices import training_devices
+
+    with training_devices(strategy):
+        keras.utils.set_random_seed(1)
+        layers = [keras.layers.Dense(4), keras.layers.Dense(2)]
+        for layer, width in zip(layers, (3, 4), strict=True):
+            layer.build([None, width])
+        optimizer = OPTIMIZERS[name]()
+        if name != "float16":
+            optimizer.set_layer_rates(layers[::-1], factor=2.6)
+        variables = [variable for layer in layers for variable in layer.trainable_variables]
+        optimizer.build(variables)
+
+        def step():
+            rows = replicas.take_rows(tf.constant(x))
+            with tf.GradientTape() as tape:
+                outputs = layers[1](layers[0](rows))
+                loss = masked_mean(outputs**2, tf.ones_like(outputs) > 0)
+            apply_gradients(optimizer, tape, loss, variables)
+
+        tf.function(lambda: strategy.run(step) if strategy else step())()
+        return [np.array(layer.kernel).tolist() for layer in layers]
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_layers_with_rates_of_their_own_and_scaled_losses_step_as_on_one_device(outputs, name):
+    for one, two in zip(*outputs["steps"][name], strict=True):
+        np.testing.assert_allclose(two, one, rtol=1e-4, atol=1e-6)
+
+
 if __name__ == "__main__":
     from common.training.devices import set_up_devices
 
     both = set_up_devices("cpu:2")
-    print(json.dumps([computed(None), computed(both)]))
+    ways = (None, both)
+    steps = {name: [stepped(way, name) for way in ways] for name in OPTIMIZERS}
+    print(json.dumps({"computed": [computed(way) for way in ways], "steps": steps}))

@@ -5,6 +5,7 @@ import pytest
 
 from common.errors import UserError
 from common.io.files import is_temporary, temporary_path
+from common.io.lock import exclusive
 from common.training.run_directory import RunDirectory
 
 
@@ -30,6 +31,13 @@ def test_only_the_number_of_epochs_may_grow(tmp_path):
     with pytest.raises(UserError, match=r"\(units 3 there, 4 now\)"):
         start(tmp_path / "run", settings={"units": 4, "epochs": 9})
     assert run.read_config() == config
+
+
+def test_the_settings_of_a_run_that_another_process_trains_do_not_change(tmp_path):
+    run = start(tmp_path / "run", settings={"units": 3, "epochs": 2})
+    with exclusive(run.lock), pytest.raises(UserError, match="is training there"):
+        start(tmp_path / "run", settings={"units": 3, "epochs": 5})
+    assert run.read_config().settings["epochs"] == 2 and not run.read_config().extensions
 
 
 def test_a_forgotten_preset_is_named(tmp_path):

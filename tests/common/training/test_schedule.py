@@ -38,6 +38,12 @@ def test_the_plan_is_never_longer_than_the_run_and_never_empty():
     assert decide(deadline=5.0, max_steps=100) == 1
 
 
+def test_a_step_before_the_first_has_the_rate_of_the_first():
+    schedule = WarmupCosine(2.0, 20, warmup_steps=4)
+    schedule.first_step.assign(10)
+    assert float(schedule(5)) == float(schedule(10)) > 0
+
+
 def test_an_extension_starts_the_schedule_again():
     schedule, again = WarmupCosine(2.0, 20, warmup_steps=4), WarmupCosine(2.0, 50, warmup_steps=4)
     again.first_step.assign(30)

@@ -57,11 +57,13 @@ def test_an_error_in_a_deferred_block_is_not_hidden():
         _ = 1 / 0
 
 
-def test_a_second_signal_acts_at_once():
+@pytest.mark.parametrize("second", ["SIGTERM", "SIGINT"])
+def test_a_second_signal_acts_at_once(second):
     code = (
         "import os, signal\nfrom common.training.signals import GracefulShutdown\n"
         "with GracefulShutdown() as stop, stop.deferred():\n"
-        "  os.kill(os.getpid(), signal.SIGTERM)\n  os.kill(os.getpid(), signal.SIGTERM)\nprint('?')"
+        "  os.kill(os.getpid(), signal.SIGTERM)\n"
+        f"  os.kill(os.getpid(), signal.{second})\nprint('?')"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True)
-    assert done.returncode == -signal.SIGTERM and done.stdout == b""
+    assert done.returncode == -signal.Signals[second] and done.stdout == b""

@@ -1,9 +1,12 @@
+import errno
 import hashlib
+import os
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from common.errors import UserError
 from examples.dcgan.data import load_images, training_batches
 from examples.dcgan.evaluate import _nearest
 from examples.dcgan.preprocess import image_array
@@ -38,6 +41,15 @@ def test_nothing_of_it_stays_on_the_disk(on_disk, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     images = pack_images(pictures(5, True), 5, (8, 8), None)
     assert isinstance(images, np.memmap) and not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_a_full_disk_is_one_line(on_disk, monkeypatch):
+    def refuse(descriptor, offset, size):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", refuse, raising=False)
+    with pytest.raises(UserError, match=r"no room for 0 MB of pictures \(No space left on device\); free some space"):
+        pack_images(pictures(5, True), 5, (8, 8), None)
 
 
 def test_a_folder_of_many_pictures_is_the_same_data_set(tmp_path, monkeypatch):
