@@ -11,7 +11,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Optional, Self, TypeVar
@@ -52,7 +52,8 @@ class TrainOptions(Options):
     DATA_SETS: ClassVar[tuple[str, ...]] = ()  # the names of the built-in data sets, for `--data`
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "allow_inf_nan": False}  # for stored settings
 
-    ADAPTABLE: ClassVar[tuple[str, ...]] = ("epochs", "batch_size")  # settings that may be fitted to the user's data
+    # Settings that may be fitted to the user's data.
+    ADAPTABLE: ClassVar[tuple[str, ...]] = ("epochs", "batch_size", "steps_per_epoch")
     INHERITED: ClassVar[tuple[str, ...]] = ()  # the architecture, which --init-from takes over
 
     # Options that do not change the result of a run; they may differ when it is resumed.
@@ -133,6 +134,16 @@ class TrainOptions(Options):
     def run_path(self) -> Path:
         """The run directory."""
         return self.run_dir or Path("runs") / self.EXAMPLE / self.preset
+
+    def with_data(self, data: str, **settings: Any) -> Self:
+        """Return these options with other data and `settings`; what these leave open is fitted to the data."""
+        options = replace(self, data=data, **settings)
+        return replace(options, adaptable=options.open_settings(settings))
+
+    def open_settings(self, chosen: Collection[str]) -> tuple[str, ...]:
+        """Return the settings not `chosen` that the user's data, or the run in --init-from, may decide."""
+        names = self.ADAPTABLE if self.data not in self.DATA_SETS else ()
+        return tuple(name for name in (*names, *(self.INHERITED if self.init_from else ())) if name not in chosen)
 
     def with_precision(self) -> Self:
         """Return these options with the precision that "auto" chooses here; an existing run keeps its own."""
@@ -215,6 +226,11 @@ class EvaluateOptions(RunOptions):
     write: bool = True
     """Write the metrics to the run directory and update its report; --no-write for a read-only run."""
 
+    def for_test_data(self, config: Any) -> Any:
+        """Return the settings of the run, with what these options say about how to read --test-data."""
+        options = {name: getattr(self, name, None) for name in ("columns", "encoding", "max_skipped")}
+        return replace(config, **{name: value for name, value in options.items() if value is not None})
+
 
 def require_utf8(options: Any) -> None:
     """Raise UserError if a string option cannot be encoded as UTF-8, such as a file name of undecodable bytes."""
@@ -244,8 +260,10 @@ def main(program: str, summary: str, commands: Mapping[str, Command], argv: Sequ
     SIGTERM. 141: stdout was closed.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # else é would be an error in a terminal without it
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the shell
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+        getattr(sys, name).reconfigure(errors="backslashreplace")  # else é would be an error in a terminal without it
     try:
         _dispatch(program, summary, commands, arguments)
         sys.stdout.flush()
@@ -302,7 +320,8 @@ def _dispatch(program: str, summary: str, commands: Mapping[str, Command], argum
         parsed = with_help_texts(command.options)
         options = tyro.cli(parsed, prog=program, args=arguments[1:], default=preset, config=PARSER_CONFIG)
     if isinstance(options, TrainOptions):
-        options = replace(options, adaptable=_adaptable(options, arguments))
+        flags = {argument.partition("=")[0].removeprefix("--").replace("-", "_") for argument in arguments}
+        options = replace(options, adaptable=options.open_settings(flags))
     if not command.uses_tensorflow:
         command.run(options)
     elif isinstance(options, TrainOptions):
@@ -310,14 +329,6 @@ def _dispatch(program: str, summary: str, commands: Mapping[str, Command], argum
     else:
         start_tensorflow(quiet=not options.debug)
         command.run(options)
-
-
-def _adaptable(options: TrainOptions, arguments: Sequence[str]) -> tuple[str, ...]:
-    """Return the settings that no flag sets and that the data, or the run in --init-from, may decide."""
-    flags = {argument.partition("=")[0].replace("_", "-") for argument in arguments}
-    names = options.ADAPTABLE if options.data not in options.DATA_SETS else ()
-    names = (*names, *(options.INHERITED if options.init_from else ()))
-    return tuple(name for name in names if f"--{name.replace('_', '-')}" not in flags)
 
 
 def _preset(arguments: Sequence[str], presets: Mapping[str, Options]) -> Options:

@@ -36,6 +36,8 @@ def stored_plan(config: Options) -> Options:
 def fit_plan(config: Options, examples: float, what: str, min_steps: int, min_batch_size: int = 16) -> Options:
     """Return `config` with batch size and epochs for at least `min_steps` steps, and print what was chosen.
 
+    An epoch has all examples, however few of them the preset takes.
+
     Only the settings in `config.adaptable` change; a flag, or a call from Python, sets the others.
 
     Args:
@@ -45,6 +47,8 @@ def fit_plan(config: Options, examples: float, what: str, min_steps: int, min_ba
         min_steps: steps without which the model learns nothing.
         min_batch_size: the smallest batch.
     """
+    if "steps_per_epoch" in config.adaptable:
+        config = replace(config, steps_per_epoch=None)
     batch_size, epochs = config.batch_size, config.epochs
     if "batch_size" in config.adaptable:
         while batch_size // 2 >= min_batch_size and examples < _STEPS_PER_EPOCH * batch_size:

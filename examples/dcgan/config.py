@@ -153,6 +153,8 @@ class EvaluateOptions(cli.EvaluateOptions):
 
     samples: OrNone[Annotated[int, Interval(ge=2, le=1_000_000)]] = None
     """Images to generate and to compare with as many real ones. [default: as many as are held out, at most 10,000]"""
+    max_skipped: OrNone[Fraction] = None
+    """Largest fraction of --test-data that may be unusable. [default: as in training]"""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -50,7 +50,7 @@ def evaluate(options: EvaluateOptions, model_class: type[DCGAN] = DCGAN) -> dict
     has_classes = images.train_labels is not None and images.held_out_labels is not None
     classifier = load_or_train_classifier(images) if has_classes else None
     if options.test_data is not None:
-        images = with_test_images(images, options)
+        images = with_test_images(images, options, options.for_test_data(config).max_skipped)
     real = images.train if images.held_out is None else images.held_out
     samples = options.samples or min(len(real), MAX_SAMPLES)
     generated = ImageGenerator.load(run, model_class).sample(samples, EVALUATION_SEED)
@@ -75,15 +75,19 @@ def evaluate(options: EvaluateOptions, model_class: type[DCGAN] = DCGAN) -> dict
     return metrics
 
 
-def with_test_images(images: ImageSet, options: EvaluateOptions) -> ImageSet:
+def with_test_images(images: ImageSet, options: EvaluateOptions, max_skipped: float) -> ImageSet:
     """Return `images` with those of `--test-data`, at the same size, in place of the held-out ones.
+
+    Of a data set that holds out images itself, only those are taken.
 
     Raises:
         UserError: as `load_images`.
     """
     _, *size, channels = images.train.shape
-    test = load_images(options.test_data, format_size(*size), channels, options.data_dir)
-    return replace(images, held_out=test.train, held_out_labels=test.train_labels)
+    test = load_images(options.test_data, format_size(*size), channels, options.data_dir, max_skipped)
+    if test.held_out is None:
+        return replace(images, held_out=test.train, held_out_labels=test.train_labels)
+    return replace(images, held_out=test.held_out, held_out_labels=test.held_out_labels)
 
 
 # Metrics that need a classifier

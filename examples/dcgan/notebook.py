@@ -195,7 +195,7 @@ display(Picture(filename=run.figures / "nearest.png"))
 # ## Exercises
 #
 # Each changes one thing; run from the changed cell on. `PRESET = "quick"` trains on handwritten digits, and
-# `replace(PRESETS["quick"], data="/content/my_pictures", image_size=64, fresh=True)` on a folder of pictures.
+# `PRESETS["quick"].with_data("/content/my_pictures", image_size=64, fresh=True)` on a folder of pictures.
 #
 # 1. **Let the discriminator dominate**: `config = replace(PRESETS[PRESET], generator_learning_rate=1e-4,
 #    discriminator_learning_rate=1e-3, fresh=True)`. What happens to accuracies, losses and diversity?

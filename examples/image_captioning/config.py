@@ -158,6 +158,14 @@ class EvaluateOptions(cli.EvaluateOptions):
     """Folder of the features of photos. [default: in the user's cache folder]"""
     boxes: OrNone[Path] = None
     """A file of COCO's instances: measure on its photos whether attention points at what the caption names."""
+    encoding: OrNone[str] = None
+    """Encoding of --test-data. [default: as in training]"""
+    max_skipped: OrNone[Fraction] = None
+    """Largest fraction of --test-data that may be unusable. [default: as in training]"""
+
+    def __post_init__(self):
+        super().__post_init__()
+        require_encoding(self.encoding)
 
 
 @dataclass(frozen=True, kw_only=True)

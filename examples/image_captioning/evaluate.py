@@ -46,7 +46,8 @@ def evaluate(options: EvaluateOptions, classes: Classes = (Captioner, SceneCapti
     config = Config.from_settings(run.read_config().settings)
     captioner = PhotoCaptioner.load(run, classes)
     photos, split = photos_to_measure(run, config, captioner, options), options.split
-    measured = load_split(photos, split, captioner.extractor, options.features_dir, config.max_skipped)
+    max_skipped = (config if options.test_data is None else options.for_test_data(config)).max_skipped
+    measured = load_split(photos, split, captioner.extractor, options.features_dir, max_skipped)
     metrics: dict[str, Any] = {}
     captions: list[Caption] = []
     for name, search_options in SEARCHES.items():
@@ -88,6 +89,7 @@ def photos_to_measure(
         UserError: as `load_photos`; or the data is not what the model was trained on.
     """
     if options.test_data is not None:
+        config = options.for_test_data(config)
         photos = load_photos(options.test_data, config.images, options.data_dir, config.encoding, config.max_skipped)
         chosen = [photo for photo in photos if photo.split == "test"] or photos
         return [replace(photo, split=options.split) for photo in chosen]

@@ -247,8 +247,8 @@ for name, value in flatten(evaluate(EvaluateOptions(run=run.path, data_dir=confi
 # ## Exercises
 #
 # Each changes one thing; run from the changed cell on. `PRESET = "quick"` trains on photos, and
-# `replace(PRESETS["quick"], data="/content/album", fresh=True)` on a folder of photos with a `captions.tsv`. The
-# results below are those of `tiny`.
+# `PRESETS["quick"].with_data("/content/album", fresh=True)` on a folder of photos with a `captions.tsv`. The results
+# below are those of `tiny`.
 #
 # 1. **Without the auxiliary loss**: set `AUXILIARY_LOSS_WEIGHT = 0.0`. Are the captions still right? Does attention
 #    still point at the shapes?

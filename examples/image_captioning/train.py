@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -54,7 +55,7 @@ def load_data(config: Config) -> Data:
         UserError: as `load_photos`, `load_extractor` and `load_split`.
     """
     photos = load_photos(config.data, config.images, config.data_dir, config.encoding, config.max_skipped)
-    extractor = load_extractor(config.encoder, config.encoder_weights)
+    extractor = load_extractor(config.encoder, extractor_weights(config))
     train, validation = (
         load_split(photos, split, extractor, config.features_dir, config.max_skipped, mirror=mirror)
         for split, mirror in (("train", config.mirror), ("validation", False))
@@ -63,6 +64,16 @@ def load_data(config: Config) -> Data:
     warn_of_cut_captions([len(words) for words in captions], config.max_length)
     vocabulary = build_vocabulary(captions, planned_min_count(config, len(captions)))
     return Data(train, validation, extractor, vocabulary, data_fingerprint(photos, extractor))
+
+
+def extractor_weights(config: Config) -> str:
+    """Return the weights of the extractor: with --init-from those of the old run, unless the settings name others."""
+    if config.init_from and config.encoder_weights == Config.encoder_weights:
+        runs = [Path(config.init_from)] if config.fresh else [config.run_path, Path(config.init_from)]
+        for path in (encoder_weights_path(RunDirectory(run)) for run in runs):
+            if path.is_file():
+                return str(path)
+    return config.encoder_weights
 
 
 def warn_of_cut_captions(lengths: Sequence[int], max_length: int) -> None:

@@ -209,6 +209,16 @@ class EvaluateOptions(cli.EvaluateOptions):
     """Number of hypotheses of the beam search."""
     length_penalty: LengthPenalty = 1.0
     """See translate."""
+    columns: OrNone[str] = None
+    """Source and target column of --test-data. [default: as in training]"""
+    encoding: OrNone[str] = None
+    """Encoding of --test-data. [default: as in training]"""
+    max_skipped: OrNone[Fraction] = None
+    """Largest fraction of --test-data that may be unusable. [default: as in training]"""
+
+    def __post_init__(self):
+        super().__post_init__()
+        require_encoding(self.encoding)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,7 +26,7 @@ from common.errors import UserError
 from common.io.terminal import warn
 from examples.nmt_attention.download.pair_files import Table, choose_columns, read_pairs
 from examples.nmt_attention.download.toy_grammar import tiny_pairs
-from examples.nmt_attention.preprocess.parallel_corpus import Pair, clean_pairs, split_pairs
+from examples.nmt_attention.preprocess.parallel_corpus import Pair, clean_pairs, component_names, split_pairs
 from examples.nmt_attention.preprocess.piece_tokenizer import PieceTokenizer
 from examples.nmt_attention.preprocess.tokenizer import END, PAD, UNKNOWN, WordTokenizer
 
@@ -150,8 +150,9 @@ def load_corpus(
     train, validation, test = three_parts(parts, held_out)
     if not (train and validation and test):
         raise UserError(
-            f"--data {name}: {len(pairs)} pairs are too few to hold out {held_out:.0%} twice (training "
-            f"{len(train)}, validation {len(validation)}, test {len(test)}); use more pairs or a larger --held-out"
+            f"--data {name}: {len(pairs)} pairs, in {len(set(component_names(pairs)))} groups that share no sentence, "
+            f"are too few to hold out {held_out:.0%} twice (training {len(train)}, validation {len(validation)}, test "
+            f"{len(test)}); use more pairs or a larger --held-out"
         )
     tokenizers = [
         build_tokenizer([pair[side] for pair in train], kind, min_count, vocabulary_size)

@@ -46,7 +46,8 @@ def evaluate(
     if options.test_data is None:
         split, (pairs, part) = options.split, held_out_pairs(run, config, options)
     else:
-        settings = {name: config.corpus()[name] for name in ("columns", "max_skipped", "encoding")}
+        corpus = options.for_test_data(config).corpus()
+        settings = {name: corpus[name] for name in ("columns", "max_skipped", "encoding")}
         split, pairs = "test-data", load_test_pairs(options.test_data, **settings)
         part = f"all {len(pairs):,} pairs"
     translator = SentenceTranslator.load(run, model_class)

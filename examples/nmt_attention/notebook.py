@@ -282,8 +282,8 @@ for name, value in flatten(evaluate(EvaluateOptions(run=run.path, data_dir=confi
 # ## Exercises
 #
 # Each changes one thing; run from the changed cell on. `PRESET = "quick"` trains on real sentences, and
-# `replace(PRESETS["quick"], data="/content/deu.txt", fresh=True)` on a file of manythings.org/anki. The results below
-# are those of `tiny`.
+# `PRESETS["quick"].with_data("/content/deu.txt", columns="2,1", fresh=True)` on a file of manythings.org/anki, whose
+# English comes first. The results below are those of `tiny`.
 #
 # 1. **Remove the attention, keep the context**: in `BahdanauAttention.call`, write `0.0 * energies` in place of
 #    `energies` in `tf.where`. All words get the same weight. Which sentences suffer most?

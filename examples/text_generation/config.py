@@ -162,6 +162,13 @@ class GenerateOptions(RunOptions):
 class EvaluateOptions(cli.EvaluateOptions):
     """Measure the best weights on the whole validation text."""
 
+    encoding: OrNone[str] = None
+    """Encoding of --test-data. [default: as in training]"""
+
+    def __post_init__(self):
+        super().__post_init__()
+        require_encoding(self.encoding)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions(OutputOptions):

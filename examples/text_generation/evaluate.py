@@ -45,7 +45,7 @@ def evaluate(options: EvaluateOptions, model_class: type[TrainableCharRNN] = Tra
     if options.test_data is None:
         ids, part = validation_ids(run, config, options), "the last 10 % of the text"
     else:
-        ids, part = test_ids(options, config, vocabulary), "the whole text"
+        ids, part = test_ids(options, options.for_test_data(config), vocabulary), "the whole text"
     model = build_model(config, len(vocabulary), model_class)
     restore_weights(run.checkpoints, model)
     text = "".join(vocabulary.decode(ids[1:]))

@@ -237,7 +237,7 @@ for name, value in flatten(evaluate(EvaluateOptions(run=run.path, data_dir=confi
 # ## Exercises
 #
 # Each changes one thing; run from the changed cell on. `PRESET = "quick"` trains on Shakespeare, and
-# `replace(PRESETS["quick"], data="/content/novel.txt", fresh=True)` on your own text. The results below are those of
+# `PRESETS["quick"].with_data("/content/novel.txt", fresh=True)` on your own text. The results below are those of
 # `tiny`.
 #
 # 1. **Drop the state between batches**: in `TrainableCharRNN.train_step`, replace `reset=is_start` by `reset=True`.

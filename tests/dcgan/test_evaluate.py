@@ -9,7 +9,7 @@ from PIL import Image
 from common.errors import UserError
 from common.training.run_directory import RunDirectory
 from examples.dcgan.config import PRESETS, EvaluateOptions
-from examples.dcgan.evaluate import evaluate, measure_classes, measure_neighbours
+from examples.dcgan.evaluate import evaluate, measure_classes, measure_neighbours, with_test_images
 from examples.dcgan.train import train
 from tests.dcgan.tiny import SETTINGS
 
@@ -71,12 +71,23 @@ def test_a_moved_run_can_be_measured(trained, tmp_path):
     assert evaluate(EvaluateOptions(run=moved.path, samples=50))["frechet_floor"] > 0
 
 
+def test_of_a_data_set_with_held_out_images_only_those_are_measured(trained, tiny_images):
+    options = EvaluateOptions(run=trained.path, test_data="tiny")
+    other = with_test_images(replace(tiny_images, held_out=None), options, 0.1)
+    assert (other.held_out == tiny_images.held_out).all() and len(other.held_out_labels) == len(other.held_out)
+
+
 def test_generated_images_are_compared_with_pictures_of_ones_own(trained, tiny_images, feature_classifier, tmp_path):
     (tmp_path / "mine").mkdir()
     for number, pixels in enumerate(tiny_images.held_out[:200]):
         Image.fromarray(pixels[..., 0]).resize((56, 56)).save(tmp_path / "mine" / f"{number}.png")
     before = trained.evaluation.read_bytes() if trained.evaluation.exists() else None
-    metrics = evaluate(EvaluateOptions(run=trained.path, test_data=str(tmp_path / "mine")))
+    for number in range(40):
+        (tmp_path / "mine" / f"broken_{number}.png").write_bytes(b"")
+    options = EvaluateOptions(run=trained.path, test_data=str(tmp_path / "mine"))
+    with pytest.raises(UserError, match="raise --max-skipped"):
+        evaluate(options)
+    metrics = evaluate(replace(options, max_skipped=0.2))
     written = json.loads(trained.test_data_evaluation.read_text())
     assert written["metrics"] == metrics and "200 generated against 200" in written["rule"]
     assert sum(metrics["class_frequencies"].values()) == pytest.approx(1) and metrics["frechet_distance"] > 0

@@ -71,10 +71,12 @@ def test_photos_of_ones_own_are_measured_whole_or_their_test_part(trained, tmp_p
             scene.draw().save(tmp_path / folder / f"{number}.png")
             entry = {"image": f"{number}.png", "captions": list(scene.captions)}
             entries.append(entry | ({"split": split} if split else {}))
-        (tmp_path / folder / "captions.json").write_text(json.dumps(entries))
+        entries.append({"image": "gone.png", "captions": ["x"]} | ({"split": "test"} if splits[0] else {}))
+        (tmp_path / folder / "captions.json").write_text(json.dumps(entries), encoding="utf-16-le")
     config, captioner = Config.from_settings(trained.read_config().settings), PhotoCaptioner.load(trained)
     for folder, names in (("parts", ["0.png", "2.png"]), ("whole", [f"{number}.png" for number in range(4)])):
-        options = EvaluateOptions(run=trained.path, test_data=str(tmp_path / folder))
+        reading = {"test_data": str(tmp_path / folder), "encoding": "utf-16-le", "max_skipped": 0.4}
+        options = EvaluateOptions(run=trained.path, **reading)
         measured = photos_to_measure(trained, config, captioner, options)
         assert [photo.name for photo in measured] == names
         assert {photo.split for photo in measured} == {"validation"}

@@ -95,9 +95,11 @@ def test_other_data_is_refused(trained, tmp_path):
 def test_a_test_file_of_ones_own_is_measured_whole_repetitions_included(trained, tmp_path):
     pairs = [pair for pair in load_corpus("tiny", held_out=0.1).test if pair[0].startswith("El")][:6]
     rows = [*pairs, pairs[0]]
-    (tmp_path / "test.tsv").write_text("".join(f"{source}\t{target}\n" for source, target in rows))
+    content = "".join(f"{target}\té\t{source}\n" for source, target in rows)
+    (tmp_path / "test.tsv").write_text(content, encoding="cp1252")
     before = trained.evaluation.read_bytes() if trained.evaluation.exists() else None
-    metrics = evaluate(EvaluateOptions(run=trained.path, test_data=str(tmp_path / "test.tsv")))
+    reading = {"test_data": str(tmp_path / "test.tsv"), "columns": "3,1", "encoding": "cp1252"}
+    metrics = evaluate(EvaluateOptions(run=trained.path, **reading))
     assert metrics["greedy"]["exact_match"] > 0.8 and metrics["beam"]["ter"] < 20 and "alignment" not in metrics
     written = json.loads(trained.test_data_evaluation.read_text())
     assert written["metrics"] == metrics and written["split"] == "test-data"

@@ -35,8 +35,8 @@ def test_a_run_that_was_moved_still_measures(trained, tmp_path):
 def test_any_text_can_be_measured_and_what_the_model_does_not_know_is_told(trained, tmp_path, capsys):
     text = read_text(TINY_PLAY)
     held_out = text[int(0.9 * len(text)) :]
-    (tmp_path / "test.txt").write_text(f"\u00e9{held_out}\u4e2d\u00e9")
-    options = EvaluateOptions(run=trained.path, test_data=str(tmp_path / "test.txt"))
+    (tmp_path / "test.txt").write_text(f"\u00e9{held_out}\u4e2d\u00e9", encoding="utf-16-le")
+    options = EvaluateOptions(run=trained.path, test_data=str(tmp_path / "test.txt"), encoding="utf-16-le")
     expected = evaluate(EvaluateOptions(run=trained.path))
     before = trained.evaluation.read_bytes()
     metrics = evaluate(options)
@@ -48,6 +48,6 @@ def test_any_text_can_be_measured_and_what_the_model_does_not_know_is_told(train
     written = json.loads(trained.test_data_evaluation.read_text())
     assert written["metrics"] == metrics and f"the whole text, {characters} characters" in written["rule"]
     assert trained.evaluation.read_bytes() == before
-    (tmp_path / "test.txt").write_text("\u4e2d\u4e2d\u4e2d")
+    (tmp_path / "test.txt").write_text("\u4e2d\u4e2d\u4e2d", encoding="utf-16-le")
     with pytest.raises(UserError, match="expected two characters that the model knows, got fewer"):
         evaluate(options)

@@ -49,7 +49,6 @@ class FeatureStore:
         self.folder, self.count = folder, count
         self.shape, self.dtype = extractor.shape, np.dtype(extractor.dtype)
         self._row_bytes = int(np.prod(self.shape)) * self.dtype.itemsize
-        self._descriptors: dict[int, int] = {}
 
     def path(self, shard: int) -> Path:
         """Return where a shard stands."""
@@ -58,17 +57,23 @@ class FeatureStore:
     def read(self, rows: np.ndarray) -> np.ndarray:
         """Return the features of the photos in `rows`, [len(rows), *shape].
 
-        Plain reads, not a memory map: every page of it that is touched would count as memory of this process.
+        Plain reads, not a memory map: every page of it that is touched would count as memory of this process. A file is
+        open for one row only, because there may be more shards than a process may open files.
 
         Raises:
-            UserError: a file is shorter than it was when it was checked.
+            UserError: a file is gone, or shorter than it was when it was checked.
         """
         features = np.empty((len(rows), *self.shape), self.dtype)
         for place, row in zip(features, rows, strict=True):
             shard, number = divmod(int(row), SHARD)
             buffer = place.reshape(-1).view(np.uint8)
-            if os.preadv(self._open(shard), [buffer], number * self._row_bytes) != self._row_bytes:
-                raise UserError(f"{self.path(shard)}: cut off meanwhile; the same command computes it again")
+            try:
+                with open(self.path(shard), "rb", buffering=0) as file:
+                    count = os.preadv(file.fileno(), [buffer], number * self._row_bytes)
+            except FileNotFoundError:
+                count = 0
+            if count != self._row_bytes:
+                raise UserError(f"{self.path(shard)}: gone or cut off meanwhile; the same command computes it again")
         return features
 
     def is_intact(self, shard: int) -> bool:
@@ -90,15 +95,6 @@ class FeatureStore:
             UserError: there is no such note, or it is damaged.
         """
         return read_record(_notes_path(self.path(shard)), ShardNotes, _MAX_NOTES_BYTES)
-
-    def _open(self, shard: int) -> int:
-        if shard not in self._descriptors:
-            self._descriptors[shard] = os.open(self.path(shard), os.O_RDONLY)
-        return self._descriptors[shard]
-
-    def __del__(self):
-        for descriptor in self._descriptors.values():
-            os.close(descriptor)
 
 
 def extract_features(

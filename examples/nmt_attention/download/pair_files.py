@@ -28,7 +28,15 @@ PARTS = {  # by the name of a file without its suffix
     "test": "test",
 }
 _TABLE_SUFFIXES = (".tsv", ".txt", ".csv", ".jsonl", ".ndjson", ".json")
-_HEADER_CELL = re.compile(r"source|target|src|tgt|input|output|text|sentence|translation|[a-z]{2,3}")
+_HEADER_CELL = re.compile(  # in lower case; words for yes and no in languages with such short ones are not among them
+    "source|target|src|tgt|input|output|text|sentence|translation|question|answer|"
+    "ar|bg|cs|da|de|el|en|es|et|fa|fi|fr|he|hi|hr|hu|id|it|ja|ko|lt|lv|nl|no|pl|pt|ro|ru|sk|sl|sr|sv|sw|th|tr|uk|ur|"
+    "vi|zh|ara|deu|eng|fra|fre|ger|hin|ita|jpn|kor|nld|pol|por|rus|spa|swe|tur|ukr|zho|arabic|chinese|czech|dutch|"
+    "english|finnish|french|german|greek|hebrew|hindi|hungarian|indonesian|italian|japanese|korean|persian|polish|"
+    "portuguese|romanian|russian|spanish|swedish|thai|turkish|ukrainian|vietnamese"
+)
+_QUOTED = re.compile(r'"(?:[^"]|"")*"')
+_CHECKED_ROWS = 1000
 
 
 @dataclass(frozen=True)
@@ -113,7 +121,18 @@ def _read_table(path: Path, encoding: str | None) -> Table:
         case _:
             if "\t" not in text:
                 raise UserError(f"{path}: no tab between source and target in any line; {_advice_without_tabs(text)}")
-            return Table([line.split("\t") for line in text.removesuffix("\n").split("\n")])
+            rows = [line.split("\t") for line in text.removesuffix("\n").split("\n")]
+            return Table(_unquoted(rows) if _is_quoted(rows) else rows)
+
+
+def _is_quoted(rows: Sequence[Sequence[str]]) -> bool:
+    """Return whether a program has quoted cells: all of the first row, or cells with quotes inside, doubled."""
+    cells = (cell for row in rows for cell in row if cell[:1] == '"' and '""' in cell[1:-1])
+    return all(map(_QUOTED.fullmatch, rows[0])) or any(map(_QUOTED.fullmatch, cells))
+
+
+def _unquoted(rows: Iterable[Sequence[str]]) -> list[list[str]]:
+    return [[cell[1:-1].replace('""', '"') if _QUOTED.fullmatch(cell) else cell for cell in row] for row in rows]
 
 
 def _advice_without_tabs(text: str) -> str:
@@ -127,7 +146,7 @@ def _advice_without_tabs(text: str) -> str:
 
 
 def _read_csv(text: str, path: Path) -> Table:
-    head = text.partition("\n")[0]
+    head = _QUOTED.sub("", text.partition("\n")[0])
     delimiter = max(",;\t", key=head.count)  # Excel writes semicolons where the comma is the decimal sign
     try:
         rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
@@ -147,7 +166,9 @@ def _objects_to_table(entries: Iterable[Any]) -> Table:
     """Return objects such as {"en": ..., "de": ...} as rows; Hugging Face has them below "translation"."""
     objects = [_pair_in(entry) for entry in entries]
     names = list(dict.fromkeys(name for entry in objects[:1] for name in entry))
-    rows = [[text if isinstance(text := entry.get(name), str) else "" for name in names] for entry in objects]
+    rows = [
+        [str(text) if isinstance(text := entry.get(name), str | int) else "" for name in names] for entry in objects
+    ]
     return Table(rows, names, place="entry")
 
 
@@ -167,16 +188,31 @@ def choose_columns(table: Table, columns: tuple[str, str], where: str) -> tuple[
         where: the name of the data in messages.
 
     Raises:
-        UserError: there is no row, or no column of that name.
+        UserError: there is no row, no column of that name, or one that numbers the rows.
     """
+    table, numbers = _find_columns(table, columns, where)
+    for number in numbers:
+        # Without the first row, which may name the columns.
+        cells = [row[number - 1] for row in table.rows[1:_CHECKED_ROWS] if len(row) > 2 and len(row) >= number]
+        if len(cells) > 1 and all(map(str.isdecimal, cells)) and sorted(cells, key=int) == cells:
+            names = ", ".join(name[:40] for name in (table.names or table.rows[0])[:10])
+            raise UserError(
+                f"{where}: column {number} of {names} numbers the rows ({', '.join(cells[:3])} ...); name the columns "
+                f"of source and target, for instance --columns {number + 1},{number + 2}"
+            )
+    return table, numbers
+
+
+def _find_columns(table: Table, columns: tuple[str, str], where: str) -> tuple[Table, tuple[int, int]]:
     if not table.rows:
         raise UserError(f"{where}: empty, expected pairs of sentences")
     if all(column.isdecimal() for column in columns):
         numbers = int(columns[0]), int(columns[1])
-        head = [table.rows[0][number - 1] for number in numbers if number <= len(table.rows[0])]
+        head = [table.rows[0][number - 1].strip().casefold() for number in numbers if number <= len(table.rows[0])]
         if not table.names and len(set(head)) == 2 and all(map(_HEADER_CELL.fullmatch, head)):
-            warn(f"note: {where}: its first {table.place}, {', '.join(head)}, is taken for the names of the columns")
-            table = replace(table, rows=table.rows[1:], first=2)
+            names = [name.strip() for name in table.rows[0]]
+            warn(f"note: {where}: its first {table.place}, {', '.join(names)}, is taken for the names of the columns")
+            table = replace(table, rows=table.rows[1:], names=names, first=2)
         return table, numbers
     names = list(table.names)
     if not names:

@@ -44,6 +44,8 @@ def clean_pairs(
     pairs: list[Pair] = []
     skipped, too_long = SkippedExamples(), SkippedExamples()
     for number, row in enumerate(rows, start=first):
+        if len(row) == 1 and not row[0].strip():
+            continue  # a blank line
         if len(row) < max(columns):
             missing = "tab between two columns" if len(row) == 1 else f"column {max(columns)}"
             skipped.add(f"{place} {number}: no {missing}")

@@ -45,15 +45,22 @@ def test_presets_are_defaults_that_flags_override():
     [
         ([], ()),
         (["--data", "tiny"], ()),
-        (["--data", "mine"], ("epochs", "batch_size")),
-        (["--data", "mine", "--epochs", "1"], ("batch_size",)),
-        (["--data", "mine", "--epochs=1", "--batch_size", "3"], ()),
+        (["--data", "mine"], ("epochs", "batch_size", "steps_per_epoch")),
+        (["--data", "mine", "--epochs", "1"], ("batch_size", "steps_per_epoch")),
+        (["--data", "mine", "--epochs=1", "--batch_size", "3", "--steps-per-epoch", "9"], ()),
     ],
 )
 def test_only_for_own_data_and_without_a_flag_a_setting_may_be_adapted(arguments, adaptable):
     used = []
     assert run("train", *arguments, action=used.append) == 0
     assert used[0].adaptable == adaptable and "adaptable" not in used[0].settings()
+
+
+def test_from_python_as_on_the_command_line():
+    options = PRESETS["quick"].with_data("mine", epochs=1, fresh=True)
+    assert (options.data, options.epochs, options.fresh) == ("mine", 1, True)
+    assert options.adaptable == ("batch_size", "steps_per_epoch")
+    assert PRESETS["quick"].with_data("tiny", epochs=1).adaptable == ()
 
 
 def test_help_lists_the_verbs_and_explains_every_field(capsys):
@@ -63,6 +70,12 @@ def test_help_lists_the_verbs_and_explains_every_field(capsys):
     text = capsys.readouterr().out
     assert "Width." in text and "(default: 1)" in text and "--max-minutes" in text
     assert "adaptable" not in text
+
+
+def test_a_closed_output_is_no_error(monkeypatch):
+    for name in ("stdout", "stderr"):  # as of `command >&- 2>&-`
+        monkeypatch.setattr(sys, name, None)
+    assert run() == 0
 
 
 def test_a_user_error_is_one_line_and_2(capsys):

@@ -1,5 +1,5 @@
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -46,6 +46,13 @@ def test_what_a_flag_set_stays():
     assert config.batch_size == 128 and config.epochs == 150
     assert fit_plan(Options(adaptable=("batch_size",)), 500, "x", 600).epochs == 3
     assert fit_plan(Options(adaptable=("epochs",), steps_per_epoch=2), 500, "x", 600).epochs == 300
+
+
+def test_an_epoch_has_all_of_the_users_examples():
+    capped = Options(steps_per_epoch=2)
+    assert fit_plan(capped, 100_000, "x", 600).steps_per_epoch == 2
+    fitted = fit_plan(replace(capped, adaptable=Options.ADAPTABLE), 100_000, "x", 600)
+    assert (fitted.steps_per_epoch, fitted.epochs, fitted.batch_size) == (None, 3, 128)
 
 
 def start(path: Path, config, example="toy"):

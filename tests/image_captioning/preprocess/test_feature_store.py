@@ -94,8 +94,20 @@ def test_a_shard_that_was_altered_is_found_out_and_computed_again(tmp_path, caps
 def test_what_is_cut_off_while_it_is_read_is_never_taken_for_features(tmp_path):
     store, _ = extract(make_photos(tmp_path / "photos"), tmp_path)
     os.truncate(store.path(1), 7)
-    with pytest.raises(UserError, match="00001.features: cut off meanwhile"):
+    with pytest.raises(UserError, match="00001.features: gone or cut off meanwhile"):
         store.read(np.array([4]))
+    store.path(1).unlink()
+    with pytest.raises(UserError, match="00001.features: gone or cut off meanwhile"):
+        store.read(np.array([4]))
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs /proc")
+def test_no_file_stays_open(tmp_path):
+    """A process may open 256 files on macOS; a large album has more shards."""
+    store, _ = extract(make_photos(tmp_path / "photos"), tmp_path)
+    before = len(os.listdir("/proc/self/fd"))
+    store.read(np.arange(7))
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_other_photos_and_other_contents_are_other_features(tmp_path):

@@ -15,6 +15,14 @@ FORMATS = {  # the files, the name of the data set, --columns
     "tsv": ({"p.tsv": "".join(f"{de}\t{en}\n" for de, en in PAIRS)}, "p.tsv", "1,2"),
     "tsv with a header": ({"p.tsv": "en\tde\n" + "".join(f"{en}\t{de}\n" for de, en in PAIRS)}, "p.tsv", "de,en"),
     "header and numbers": ({"p.tsv": "de\ten\n" + "".join(f"{de}\t{en}\n" for de, en in PAIRS)}, "p.tsv", "1,2"),
+    "tsv with blank lines": ({"p.tsv": "\n".join(f"{de}\t{en}\n" for de, en in PAIRS) + "\n\n"}, "p.tsv", "1,2"),
+    "tsv of Excel": ({"p.tsv": "German\tEnglish\n" + "".join(f'{de}\t"{en}"\n' for de, en in QUOTED)}, "p.tsv", "1,2"),
+    "tsv with all cells quoted": (
+        {"p.tsv": '"de"\t"en"\n' + "".join(f'"{de}"\t"{en}"\n' for de, en in QUOTED)}, "p.tsv", "de,en"
+    ),
+    "csv with semicolons, and more commas in a cell": (
+        {"p.csv": '"a, b, c, d";"e, f, g, h"\n' + "".join(f'"{de}";"{en}"\n' for de, en in QUOTED)}, "p.csv", "1,2"
+    ),
     "csv": ({"p.csv": "".join(f'"{de}","{en}"\n' for de, en in QUOTED)}, "p.csv", "1,2"),
     "csv of Excel": ({"p.csv": "id;en;de\n" + "".join(f'1;"{en}";{de}\n' for de, en in QUOTED)}, "p.csv", "de,en"),
     "jsonl": ({"p.jsonl": JSONL}, "p.jsonl", "de,en"),
@@ -42,7 +50,8 @@ def test_pairs_of_every_format_are_the_same(tmp_path, monkeypatch, case):
     write(tmp_path / "data", files)
     monkeypatch.chdir(tmp_path / "data")
     corpus = load_corpus(name or str(tmp_path / "data"), tuple(columns.split(",")), held_out=0.1)
-    assert {*corpus.train, *corpus.validation, *corpus.test} == {*PAIRS}
+    pairs = {*corpus.train, *corpus.validation, *corpus.test}
+    assert pairs - {("a, b, c, d", "e, f, g, h")} == {*PAIRS}
 
 
 @pytest.mark.parametrize("dev", ["dev", "valid", "validation", "val"])
@@ -69,7 +78,25 @@ BAD = {  # the files, the name of the data set, --columns, the message
     "three languages": ({f"train.{name}": "x" for name in ("de", "en", "fr")}, ".", "1,2", "got train.de, train.en"),
     "one language": ({"train.de": "x"}, ".", "1,2", "got train.de"),
     "broken JSON": ({"p.jsonl": '{"de": "x"\n'}, "p.jsonl", "1,2", "no JSON"),
-    "only numbers": ({"p.jsonl": '{"de": 1, "en": 2}\n'}, "p.jsonl", "1,2", "entry 1: an empty side"),
+    "only numbers": ({"p.jsonl": '{"de": 1, "en": 2}\n'}, "p.jsonl", "1,2", "1 pairs, in 1 groups"),
+    "rows with numbers": (
+        {"p.tsv": "".join(f"{7 * n}\tx{n}\t{n}\ty{n}\n" for n in range(9))},
+        "p.tsv",
+        "1,2",
+        "column 1 of 0, x0, 0, y0 numbers the rows .7, 14, 21 ....; name the columns .*--columns 2,3",
+    ),
+    "an index of pandas": (
+        {"p.csv": ",de,en\n" + "".join(f"{n},x{n},y{n}\n" for n in range(9))},
+        "p.csv",
+        "1,2",
+        "column 1 of , de, en numbers",
+    ),
+    "numbered entries": (
+        {"p.jsonl": "".join(f'{{"id": {n}, "de": "x", "en": "y"}}\n' for n in range(9))},
+        "p.jsonl",
+        "1,2",
+        "column 1 of id, de, en numbers the rows",
+    ),
     "empty": ({"p.csv": "\n"}, "p.csv", "1,2", "empty"),
     "an empty list": ({"p.json": "[]"}, "p.json", "1,2", "empty"),
     "numbers for objects": ({"p.json": "[1, 2]"}, "p.json", "de,en", "no column de"),
@@ -105,6 +132,10 @@ def test_another_encoding_is_read_if_it_is_named(tmp_path):
 def test_a_pair_of_words_is_no_header(capsys):
     table = Table([["Go.", "Ve."], ["x", "y"]])
     assert choose_columns(table, ("1", "2"), "x.tsv") == (table, (1, 2)) and capsys.readouterr().err == ""
+    words = Table([["oui", "yes"], ["x", "y"]])
+    assert choose_columns(words, ("1", "2"), "x.tsv") == (words, (1, 2)) and capsys.readouterr().err == ""
+    years = Table([["In 1999.", "x"], ["1999", "y"], ["2000", "z"], ["2001", "w"]])
+    assert choose_columns(years, ("1", "2"), "x.tsv")[0] == years
     short = Table([["source", "target"], ["x", "y"]])
     assert choose_columns(short, ("1", "2"), "x.tsv")[0].rows == [["x", "y"]]
     assert "source, target, is taken for the names of the columns" in capsys.readouterr().err
