@@ -1,11 +1,19 @@
 """Samples of a model before training and after every epoch, with their titles."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from common.training.run_directory import RunDirectory, read_listing
+
+T = TypeVar("T")
+
+MAX_SHOWN = 60
+"""Samples in a GIF or a report. A training on few examples of one's own may have 300 epochs."""
 
 
 def sample_path(run: RunDirectory, epoch: int, suffix: str = ".txt") -> Path:
@@ -13,15 +21,23 @@ def sample_path(run: RunDirectory, epoch: int, suffix: str = ".txt") -> Path:
     return run.samples / f"epoch_{epoch:04d}{suffix}"
 
 
+def spread(items: Sequence[T]) -> list[T]:
+    """Return `MAX_SHOWN` of the items at most, evenly spaced, with the first and the last."""
+    return [items[i] for i in np.linspace(0, len(items) - 1, min(len(items), MAX_SHOWN)).round().astype(int)]
+
+
 def sample_titles(run: RunDirectory, unit: str) -> dict[int, str]:
-    """Return the title of the samples of every epoch, from 0, with the validation loss in `unit`."""
+    """Return the title of the samples of every epoch, from 0, with the validation loss in `unit`.
+
+    Of more than `MAX_SHOWN` epochs, some are left out.
+    """
     rows = {int(row["epoch"]): row.get("val_loss", row["loss"]) for row in run.read_metrics("loss")}
     titles = {epoch: f"after epoch {epoch}: {loss:.3f} {unit}" for epoch, loss in rows.items()}
-    return {0: "before training"} | titles
+    return dict(spread([(0, "before training"), *titles.items()]))
 
 
 def read_samples(run: RunDirectory, unit: str) -> list[tuple[str, str]]:
-    """Return (title, text) of the samples of every epoch, in order; none before the end of the first."""
+    """Return (title, text) of the samples that have titles, in order; none before the end of the first epoch."""
     if not run.read_metrics():
         return []
     titles = sample_titles(run, unit)

@@ -17,7 +17,7 @@ from common.errors import UserError
 from common.training import trainer
 from common.training.checkpoints import restore_weights
 from common.training.run_directory import RunDirectory
-from common.training.samples import SampleCallback, sample_path
+from common.training.samples import SampleCallback, sample_path, spread
 from common.viz import figures
 from examples.dcgan.config import Config, parse_size
 from examples.dcgan.data import to_bytes
@@ -27,8 +27,6 @@ FRAMES_PER_SEGMENT = 24
 """Of an interpolation, from one waypoint to the next."""
 EARLY_SAMPLE_STEPS = [2**power for power in range(4, 13)]
 """16 to 4,096: steps of the first epoch after which a sample is drawn."""
-MAX_FRAMES = 60
-"""The GIF of the training has at most so many frames; of more samples, evenly spaced ones are drawn."""
 _MAX_BATCH = 256
 
 
@@ -208,9 +206,8 @@ def draw_training_gif(run: RunDirectory) -> None:
     for row in rows:
         epoch = int(row["epoch"])
         samples[f"epoch {epoch} of {len(rows)}"] = sample_path(run, epoch, ".png")
-    drawn = np.linspace(0, len(samples) - 1, min(len(samples), MAX_FRAMES)).round().astype(int)
     frames = []
-    for title, path in (list(samples.items())[number] for number in drawn):
+    for title, path in spread([*samples.items()]):
         sample = read_image(path)
         channels = len(sample.getbands())
         frames.append(figures.titled(sample.convert("RGB"), title))

@@ -75,12 +75,14 @@ def diversity(generated: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
         real: float32 [B, H, W, C].
 
     Returns:
-        A scalar float32; 0 if `real` is a single image or all its images are equal. With several replicas it is this
-        replica's share of the value, and neighbours are searched within its own images.
+        A scalar float32; 0 if all images of `real` are equal, and 1 for a single image, which has no neighbour. With
+        several replicas it is this replica's share of the value, and neighbours are searched within its own images.
     """
     generated_distances, _ = nearest_neighbours(generated, generated, exclude_self=True)  # B
     real_distances, _ = nearest_neighbours(real, real, exclude_self=True)  # B
-    return tf.math.divide_no_nan(batch_mean(generated_distances), sum_over_replicas(batch_mean(real_distances)))
+    ratio = tf.math.divide_no_nan(batch_mean(generated_distances), sum_over_replicas(batch_mean(real_distances)))
+    is_single = sum_over_replicas(tf.size(real_distances)) == 1
+    return tf.where(is_single, batch_mean(tf.ones_like(generated_distances)), ratio)
 
 
 def nearest_neighbours(images: tf.Tensor, others: tf.Tensor, exclude_self: bool = False) -> tuple[tf.Tensor, tf.Tensor]:

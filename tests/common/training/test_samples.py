@@ -35,6 +35,9 @@ def test_samples_are_files_by_epoch_with_the_validation_loss_in_their_titles(run
     assert sample_path(run, 12, ".png") == run.samples / "epoch_0012.png"
     run.write_metrics([{"epoch": 1, "step": 3, "seconds": 1.0, "loss": 2.0, "val_loss": 2.5}])
     assert sample_titles(run, "nats") == {0: "before training", 1: "after epoch 1: 2.500 nats"}
+    run.write_metrics([{"epoch": n, "step": n, "seconds": 1.0, "loss": 2.5} for n in range(1, 301)])
+    epochs = [*sample_titles(run, "nats")]
+    assert len(epochs) == 60 and epochs[0] == 0 and epochs[-1] == 300 and epochs == sorted({*epochs})
 
 
 def test_a_resumed_run_keeps_its_first_samples_but_not_incomplete_ones(run):

@@ -101,4 +101,4 @@ def test_diversity_is_zero_when_few_images_repeat():
     real = images(8)
     assert float(diversity(tf.repeat(real[:2], 4, axis=0), real)) == pytest.approx(0, abs=1e-3)
     assert float(diversity(real[::-1], real)) == pytest.approx(1)
-    assert float(diversity(real[:1], real[:1])) == 0  # a single image has no neighbour
+    assert float(diversity(real[:1], real[:1])) == 1  # a single image has no neighbour
