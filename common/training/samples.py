@@ -21,7 +21,7 @@ def sample_path(run: RunDirectory, epoch: int, suffix: str = ".txt") -> Path:
     return run.samples / f"epoch_{epoch:04d}{suffix}"
 
 
-def spread(items: Sequence[T]) -> list[T]:
+def evenly_spaced(items: Sequence[T]) -> list[T]:
     """Return `MAX_SHOWN` of the items at most, evenly spaced, with the first and the last."""
     return [items[i] for i in np.linspace(0, len(items) - 1, min(len(items), MAX_SHOWN)).round().astype(int)]
 
@@ -33,7 +33,7 @@ def sample_titles(run: RunDirectory, unit: str) -> dict[int, str]:
     """
     rows = {int(row["epoch"]): row.get("val_loss", row["loss"]) for row in run.read_metrics("loss")}
     titles = {epoch: f"after epoch {epoch}: {loss:.3f} {unit}" for epoch, loss in rows.items()}
-    return dict(spread([(0, "before training"), *titles.items()]))
+    return dict(evenly_spaced([(0, "before training"), *titles.items()]))
 
 
 def read_samples(run: RunDirectory, unit: str) -> list[tuple[str, str]]:

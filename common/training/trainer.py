@@ -41,6 +41,7 @@ from common.training.workers import WorkerGroup
 MAX_STEPS_TO_READ = 10
 """How many steps run, at most, before their results are read; fewer if they take longer than `READ_SECONDS`."""
 READ_SECONDS = 0.5
+RESUME = "the same command, without --fresh, resumes there"
 
 EpochData = Callable[[int], tf.data.Dataset]
 """Maps an epoch, counted from 0, to its batches, of known number; every call returns the same in the same order."""
@@ -193,7 +194,7 @@ class Trainer:
                 self._save()
                 place = "by the chief" if self.workers and not self.workers.is_chief else f"in {self.run.path}"
                 raise Interrupted(
-                    self._shutdown.received, f"saved at step {self.state.step} {place}; the same command resumes there"
+                    self._shutdown.received, f"saved at step {self.state.step} {place}; {RESUME}"
                 ) from None
         self._report_end()
         return self.state.history
@@ -422,7 +423,7 @@ class Trainer:
     def _report_end(self) -> None:
         state = self.state
         if not state.finished:
-            echo(f"{self.run.path}: time is up, saved at step {state.step}; the same command resumes there")
+            echo(f"{self.run.path}: time is up, saved at step {state.step}; {RESUME}")
         else:
             best = f", best {state.best:.4f} at epoch {state.best_epoch}" if state.best_epoch else ""
             echo(f"{self.run.path}: trained ({state.finished}){best}")

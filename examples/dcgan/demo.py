@@ -17,7 +17,7 @@ from common.errors import UserError
 from common.training import trainer
 from common.training.checkpoints import restore_weights
 from common.training.run_directory import RunDirectory
-from common.training.samples import SampleCallback, sample_path, spread
+from common.training.samples import SampleCallback, evenly_spaced, sample_path
 from common.viz import figures
 from examples.dcgan.config import Config, parse_size
 from examples.dcgan.data import to_bytes
@@ -207,7 +207,7 @@ def draw_training_gif(run: RunDirectory) -> None:
         epoch = int(row["epoch"])
         samples[f"epoch {epoch} of {len(rows)}"] = sample_path(run, epoch, ".png")
     frames = []
-    for title, path in spread([*samples.items()]):
+    for title, path in evenly_spaced([*samples.items()]):
         sample = read_image(path)
         channels = len(sample.getbands())
         frames.append(figures.titled(sample.convert("RGB"), title))

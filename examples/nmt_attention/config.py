@@ -58,8 +58,9 @@ class Config(TrainOptions):
     """Fraction of the pairs for validation, and as large a fraction again for the test. Pairs that share a sentence
     stay together."""
     max_tokens: Annotated[int, Interval(ge=1, le=10_000)] = 60
-    """Longer training pairs are left out and counted; longer inputs to `translate` are truncated. Of characters
-    5 times as many are allowed, of subwords 3 times."""
+    """Longer training pairs are left out and counted: with more words, or of characters and subwords with more than 5
+    times as many letters. Longer inputs to `translate` are cut, at 5 times as many characters or 3 times as many
+    subwords."""
     max_skipped: Fraction = 0.05
     """Largest fraction of rows that are no pair of sentences; such rows are counted and left out."""
     tokens: OrNone[str] = None

@@ -104,4 +104,4 @@ def test_c05_the_command_line_ends_with_143_and_says_where_it_stands(tmp_path):
             break
     _, errors = process.communicate()
     assert process.returncode == 143 and "stopped by SIGTERM: saved at step" in errors and "Traceback" not in errors
-    assert "the same command resumes there" in errors
+    assert "the same command, without --fresh, resumes there" in errors

@@ -12,7 +12,7 @@ from common.io.files import write_atomically
 from common.io.terminal import echo, one_line
 from common.training.projector import write_projector
 from common.training.run_directory import RunDirectory
-from common.training.samples import SampleCallback, sample_path, spread
+from common.training.samples import SampleCallback, evenly_spaced, sample_path
 from common.viz import figures
 from examples.image_captioning.data import PhotoSet
 from examples.image_captioning.demo import BeamSearchOptions, Caption, Classes, PhotoCaptioner
@@ -82,7 +82,7 @@ def draw_figures(run: RunDirectory, photos: PhotoSet, uniform_nll: float, classe
     if not rows:
         return
     figures.learning_curve(rows, run.figures / "learning_curve.png", "nats per word", ("uniform guess", uniform_nll))
-    epochs = spread([0, *(int(row["epoch"]) for row in rows)])
+    epochs = evenly_spaced([0, *(int(row["epoch"]) for row in rows)])
     sheets = [read_image(sample_path(run, epoch, ".png")) for epoch in epochs]
     figures.save_gif(_to_one_size(sheets), run.figures / "training.gif", frame_ms=1500, **GIF_OPTIONS)
     captioner, samples = PhotoCaptioner.load(run, classes), sample_photos(photos)
