@@ -19,7 +19,7 @@ from common.data.vocabulary import Vocabulary
 from common.nn.adam import Adam
 from common.training import trainer
 from examples.image_captioning.config import PRESETS
-from examples.image_captioning.demo import BeamSearchOptions, PhotoCaptioner, build_model
+from examples.image_captioning.demo import PhotoCaptioner, build_model
 from examples.image_captioning.preprocess.feature_extractor import FeatureExtractor, load_extractor
 from examples.image_captioning.vocabulary import PAD, SPECIAL_TOKENS, START
 
@@ -123,7 +123,7 @@ def searches(extractor: FeatureExtractor) -> dict[str, tuple[int, Callable[[], o
     return {
         f"{name}, beam {beam}": (
             count,
-            lambda n=count, b=beam: captioner.caption(source[:n], BeamSearchOptions(beam=b)),
+            lambda n=count, b=beam: captioner.caption(source[:n], beam=b),
         )
         for beam in (1, 3)
         for name, count in (("one photo", 1), (f"{BATCH_SIZE} photos", BATCH_SIZE))

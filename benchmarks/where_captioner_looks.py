@@ -20,7 +20,7 @@ from common.data.images import read_image
 from common.errors import UserError
 from common.training.run_directory import RunDirectory
 from examples.image_captioning.attention import EncoderOutput
-from examples.image_captioning.demo import BeamSearchOptions, PhotoCaptioner
+from examples.image_captioning.demo import PhotoCaptioner
 from examples.image_captioning.download.image_files import resize
 from examples.image_captioning.metrics.pointing import PointingGame, read_coco_boxes
 from examples.image_captioning.model import Captioner
@@ -105,7 +105,7 @@ def plays(captioner: PhotoCaptioner, instances: Path) -> Iterator[tuple]:
         except UserError:
             continue
         source = captioner.extractor(tf.constant(resize(image, captioner.extractor.image_size)[None]))
-        described = captioner.caption(source, BeamSearchOptions())[0]
+        described = captioner.caption(source)[0]
         yield "its own", photo, *read_along(captioner, source, described.words)
         for words in captions[photo.name]:
             yield "true", photo, *read_along(captioner, source, words)

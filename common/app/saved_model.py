@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import tensorflow as tf
@@ -15,17 +15,13 @@ _NOTE = Path("assets.extra", "eager_examples.json")  # SavedModels reserve this 
 
 
 def save_model(
-    module: tf.Module,
-    signatures: Mapping[str, Callable],
-    folder: Path,
-    maker: str,
-    overwrite: bool = False,
+    function: Callable, resources: Sequence[tf.Variable | tf.Module], folder: Path, maker: str, overwrite: bool = False
 ) -> Path:
     """Write a SavedModel for inference, without gradients, to `folder` and return the folder.
 
     Args:
-        module: the owner of the variables that the signatures use.
-        signatures: compiled functions by name.
+        function: compiled; the only signature.
+        resources: the variables and tables that the function uses.
         folder: the target: new, empty, or an earlier SavedModel of the same `maker`.
         maker: an identifier of the origin of the model, for instance the identity of a run.
         overwrite: replace another SavedModel.
@@ -34,12 +30,14 @@ def save_model(
         UserError: the folder holds something else, or is not writable.
     """
     _require_free(folder, maker, overwrite)
+    module = tf.Module()
+    module.resources = [*resources]  # TensorFlow saves what is an attribute of the module
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with replacing(folder) as temporary:
             temporary.mkdir()
             options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-            tf.saved_model.save(module, os.fsencode(temporary), signatures, options)
+            tf.saved_model.save(module, os.fsencode(temporary), {"serving_default": function}, options)
             (temporary / _NOTE).parent.mkdir()
             write_atomically(temporary / _NOTE, json.dumps({"maker": maker}) + "\n")
     except (OSError, tf.errors.OpError) as error:

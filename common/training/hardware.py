@@ -21,7 +21,8 @@ class Precision(NamedTuple):
 def describe_hardware() -> dict[str, str]:
     """Return processor, its features, cores in use, memory and GPUs, each in a few words."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    gpus = [gpu_details(gpu).get("device_name", "GPU") for gpu in tf.config.get_visible_devices("GPU")]
+    details = tf.config.experimental.get_device_details
+    gpus = [details(gpu).get("device_name", "GPU") for gpu in tf.config.get_visible_devices("GPU")]
     hardware = {
         "processor": cpuinfo().get("model name") or platform.processor() or platform.machine(),
         "features": " ".join(processor_features()),
@@ -33,15 +34,11 @@ def describe_hardware() -> dict[str, str]:
     return {name: value for name, value in hardware.items() if value}
 
 
-def gpu_details(gpu: tf.config.PhysicalDevice) -> dict:
-    """Return what TensorFlow knows about a GPU: `device_name`, and `compute_capability` of those of NVIDIA."""
-    return tf.config.experimental.get_device_details(gpu)
-
-
 def fast_precision() -> Precision:
     """Return bfloat16 if the devices in use multiply it faster than float32, else float32."""
     if gpus := tf.config.get_visible_devices("GPU"):
-        capability = min(gpu_details(gpu).get("compute_capability", (0, 0)) for gpu in gpus)
+        details = tf.config.experimental.get_device_details
+        capability = min(details(gpu).get("compute_capability", (0, 0)) for gpu in gpus)
         reason = f"compute capability {capability[0]}.{capability[1]}"
         return Precision("bfloat16" if capability[0] >= BFLOAT16_CAPABILITY else "float32", f"the GPU has {reason}")
     if found := [feature for feature in processor_features() if feature in FAST_BFLOAT16]:

@@ -18,18 +18,12 @@ def resolve_precision(requested: str, run_path: Path, fresh: bool) -> str:
     if requested == "auto" and run.config.exists() and not fresh:
         stored = run.read_config().settings.get("precision")
         requested = stored if stored in ("float32", "bfloat16", "float16") else "auto"
-    if requested != "auto":
-        warn_if_slow(requested)
-        return requested
-    chosen = fast_precision()
-    echo(f"precision: {chosen.name}, because {chosen.reason}")
-    return chosen.name
-
-
-def warn_if_slow(precision: str) -> None:
-    """Print a line if the hardware computes `precision` slower than float32."""
     suited = fast_precision()
-    if precision == "bfloat16" and suited.name != "bfloat16":
+    if requested == "auto":
+        echo(f"precision: {suited.name}, because {suited.reason}")
+        return suited.name
+    if requested == "bfloat16" and suited.name != "bfloat16":
         warn(f"warning: bfloat16 is slower than float32 here, because {suited.reason}")
-    if precision == "float16" and not tf.config.get_visible_devices("GPU"):
+    if requested == "float16" and not tf.config.get_visible_devices("GPU"):
         warn("warning: float16 is slower than float32 on a processor; it is for GPUs without bfloat16")
+    return requested

@@ -48,10 +48,6 @@ class ProgressBar:
         """Remove the bar."""
         self.bar.close()
 
-    def set_total(self, total_steps: int) -> None:
-        """Show the number of steps that was decided during the run."""
-        self.bar.total = total_steps
-
     def start_epoch(self, epoch: int) -> None:
         """Name the epoch, counted from 0."""
         self.bar.set_description(f"epoch {epoch + 1}/{self.epochs}", refresh=False)

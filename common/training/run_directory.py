@@ -247,8 +247,10 @@ class RunDirectory:
 
     def _create(self, example: str, settings: Mapping[str, Any], data: Mapping[str, Any]) -> None:
         # Here because they import TensorFlow, which those who only read a run do not need.
+        import keras
+        import tensorflow as tf
+
         from common.training.hardware import describe_hardware
-        from common.training.versions import installed_versions
 
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -262,7 +264,8 @@ class RunDirectory:
             "data": data,
             "versions": {
                 "python": platform.python_version(),
-                **installed_versions(),
+                "tensorflow": tf.__version__,
+                "keras": keras.__version__,
                 "eager-examples": common.__version__,
             },
             "created": time.strftime("%Y-%m-%d %H:%M:%S"),

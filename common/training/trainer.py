@@ -331,7 +331,7 @@ class Trainer:
             more, to_read = map(int, decisions)
         if more:
             self._set_total_steps(self.state.step + more)
-            progress.set_total(self.state.total_steps)
+            progress.bar.total = self.state.total_steps
         self._steps_to_read = to_read
 
     def _validate(
@@ -429,7 +429,7 @@ class Trainer:
             echo(f"{self.run.path}: trained ({state.finished}){best}")
 
 
-def evaluate(model: keras.Model, data: tf.data.Dataset, eager: bool = False) -> dict[str, float]:
+def evaluate(model: keras.Model, data: tf.data.Dataset) -> dict[str, float]:
     """Return the metrics of `model.test_step` over `data`, computed as in validation."""
-    test_step = compile_step(model.test_step, data, eager=eager)
+    test_step = compile_step(model.test_step, data)
     return distribution.evaluate(model, test_step, data, keras.callbacks.CallbackList(model=model))

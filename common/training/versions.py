@@ -9,11 +9,6 @@ from common.errors import UserError
 OLDEST = {"TensorFlow": (2, 19), "Keras": (3, 10)}
 
 
-def installed_versions() -> dict[str, str]:
-    """Return the versions of TensorFlow and Keras."""
-    return {"tensorflow": tf.__version__, "keras": keras.__version__}
-
-
 def check() -> None:
     """Raise UserError if TensorFlow or Keras is older than the oldest version that is tested."""
     for name, installed in (("TensorFlow", tf.__version__), ("Keras", keras.__version__)):

@@ -88,22 +88,13 @@ def spherical_interpolation(z0: tf.Tensor, z1: tf.Tensor, alpha: float) -> tf.Te
     return (tf.sin((1 - alpha) * theta) * z0 + tf.sin(alpha * theta) * z1) / tf.sin(theta)  # N Z
 
 
-def interpolate(waypoints: Sequence[tf.Tensor], frames_per_segment: int) -> list[tf.Tensor]:
-    """Return the latents, float32 [N, Z] each, on the arcs between waypoints, and from the last back to the first.
-
-    Args:
-        waypoints: float32 [N, Z] each.
-        frames_per_segment: latents from one waypoint, included, to the next, excluded.
-    """
-    fractions = [frame / frames_per_segment for frame in range(frames_per_segment)]
-    segments = zip(waypoints, [*waypoints[1:], waypoints[0]], strict=True)
-    return [spherical_interpolation(z0, z1, alpha) for z0, z1 in segments for alpha in fractions]
-
-
 def interpolation_frames(generator: ImageGenerator, seeds: Sequence[int], samples: int) -> list[Image.Image]:
     """Return pictures of `samples` images each, from the images of each seed to those of the next, and back."""
     waypoints = [sample_latents(samples, generator.model.latent_dim, seed) for seed in seeds]
-    return [sheet(generator.generate(z)).convert("RGB") for z in interpolate(waypoints, FRAMES_PER_SEGMENT)]
+    segments = zip(waypoints, [*waypoints[1:], waypoints[0]], strict=True)
+    fractions = [frame / FRAMES_PER_SEGMENT for frame in range(FRAMES_PER_SEGMENT)]
+    latents = [spherical_interpolation(z0, z1, alpha) for z0, z1 in segments for alpha in fractions]
+    return [sheet(generator.generate(z)).convert("RGB") for z in latents]
 
 
 def draw_interpolation(generator: ImageGenerator, seeds: Sequence[int], samples: int, path: Path) -> None:

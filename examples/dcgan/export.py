@@ -17,14 +17,12 @@ def export(generator: ImageGenerator, folder: Path, maker: str, overwrite: bool 
 
     Its one signature maps `latents` float32 [B, Z] from N(0, 1) to {"images": uint8 [B, H, W, C]}.
     """
-    module = tf.Module()
-    module.weights = list(named_variables(generator.model).values())  # saved with the module
 
     @tf.function(input_signature=[tf.TensorSpec([None, generator.model.latent_dim], tf.float32, "latents")])
     def generate(latents):
         return {"images": to_bytes(generator.model(latents))}
 
-    return save_model(module, {"serving_default": generate}, folder, maker, overwrite)
+    return save_model(generate, named_variables(generator.model).values(), folder, maker, overwrite)
 
 
 def plain_generator(model: DCGAN) -> keras.Model:

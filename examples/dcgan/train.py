@@ -70,20 +70,16 @@ def train(config: Config, model_class: type[DCGAN] = DCGAN) -> RunDirectory:
     model = build_model(config, images, model_class)
     init_from_run(model, config, run)
     print_summary(config, images, model)
+    keep_epochs = [KeepEpochs(run.checkpoints, config.keep_every)] if config.keep_every else []
     trainer.Trainer(
         model,
         run,
         steps_per_epoch=config.steps_per_epoch,
-        callbacks=[DrawSamples(run, config.seed), WarnOfFailures(), *keep_epochs(run, config)],
+        callbacks=[DrawSamples(run, config.seed), WarnOfFailures(), *keep_epochs],
         **config.loop_settings(),
     ).fit(partial(training_batches, images.train, config.batch_size, config.seed))
     draw_pictures(run, model)
     return run
-
-
-def keep_epochs(run: RunDirectory, config: Config) -> list[KeepEpochs]:
-    """Return the callback that keeps weights for `generate --epoch`, if it is asked for."""
-    return [KeepEpochs(run.checkpoints, config.keep_every)] if config.keep_every else []
 
 
 def plan_for_pictures(config: Config, count: int) -> Config:

@@ -33,20 +33,20 @@ def caption(options: CaptionOptions) -> None:
     from common.errors import UserError
     from common.io.terminal import echo, json_line
     from common.training.run_directory import RunDirectory
-    from examples.image_captioning.demo import BeamSearchOptions, PhotoCaptioner, find_photos
+    from examples.image_captioning.demo import PhotoCaptioner, find_photos
     from examples.image_captioning.demonstrate.caption_figures import SUFFIXES, draw_caption
 
     run = RunDirectory.open(options.run, Config.EXAMPLE)
     outputs = Outputs(options.out or run.path / "captions", run.identity, options.overwrite)
     photos = find_photos(options.photos)
-    captioner, search_options = PhotoCaptioner.load(run), BeamSearchOptions(options.beam, options.length_penalty)
+    captioner = PhotoCaptioner.load(run)
     failures = []
     for path in photos:
         source = path.absolute() if options.reference is None else f"{path.absolute()} {options.reference}"
         stem = path.stem if options.json else outputs.free_stem(path.stem, SUFFIXES, source)
         try:
             if options.reference is None:
-                image, caption = captioner.caption_file(path, search_options)
+                image, caption = captioner.caption_file(path, options.beam, options.length_penalty)
             else:
                 image = read_image(path).convert("RGB")
                 features = captioner.encode_images([image])

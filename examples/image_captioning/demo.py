@@ -44,14 +44,7 @@ from examples.image_captioning.vocabulary import (
 # caption that starts with the second-best word may turn out likelier as a whole. It compares captions by
 # ln p / length ** 0.7, where the length includes the end; without the division, short captions would win.
 NOT_GENERATED = (PAD, START, UNKNOWN)
-
-
-@dataclass(frozen=True)
-class BeamSearchOptions:
-    """The options of beam search; the fields are those of the `caption` command."""
-
-    beam: int = 3
-    length_penalty: float = 0.7
+LENGTH_PENALTY = 0.7
 
 
 @dataclass(frozen=True)
@@ -120,20 +113,24 @@ class PhotoCaptioner:
         first = len(SPECIAL_TOKENS)
         return {"words": (self.vocabulary.symbols[first:], self.model.embedding.embeddings.numpy()[first:])}
 
-    def caption_file(self, path: Path, options: BeamSearchOptions) -> tuple[Image.Image, Caption]:
+    def caption_file(
+        self, path: Path, beam: int = 3, length_penalty: float = LENGTH_PENALTY
+    ) -> tuple[Image.Image, Caption]:
         """Return the photo in a file, upright, and its caption.
 
         Raises:
             UserError: it is no picture that can be read.
         """
         image = read_image(path).convert("RGB")
-        return image, self.caption_image(image, options)
+        return image, self.caption_image(image, beam, length_penalty)
 
-    def caption_image(self, image: Image.Image, options: BeamSearchOptions) -> Caption:
+    def caption_image(self, image: Image.Image, beam: int = 3, length_penalty: float = LENGTH_PENALTY) -> Caption:
         """Return the caption of an image."""
-        return self.caption(self.encode_images([image]), options)[0]
+        return self.caption(self.encode_images([image]), beam, length_penalty)[0]
 
-    def score(self, images: np.ndarray | tf.Tensor, caption: str, length_penalty: float = 0.7) -> list[Caption]:
+    def score(
+        self, images: np.ndarray | tf.Tensor, caption: str, length_penalty: float = LENGTH_PENALTY
+    ) -> list[Caption]:
         """Return a given caption for each of several photos, with its score and its attention.
 
         For `images` see `hypotheses`. Of `caption`, raw text, unknown words become <unk>, and those after `max_length`
@@ -161,27 +158,29 @@ class PhotoCaptioner:
         pixels = np.stack([resize(image, self.extractor.image_size) for image in images])  # B S S 3
         return self.extractor(tf.constant(pixels))
 
-    def caption(self, images: np.ndarray | tf.Tensor, options: BeamSearchOptions) -> list[Caption]:
+    def caption(
+        self, images: np.ndarray | tf.Tensor, beam: int = 3, length_penalty: float = LENGTH_PENALTY
+    ) -> list[Caption]:
         """Return the likeliest caption of each of several photos; for the arguments see `hypotheses`."""
-        return [best for best, *_ in self.hypotheses(images, options)]
+        return [best for best, *_ in self.hypotheses(images, beam, length_penalty)]
 
-    def hypotheses(self, images: np.ndarray | tf.Tensor, options: BeamSearchOptions) -> list[list[Caption]]:
-        """Return the `options.beam` likeliest captions of each of several photos, the best first.
+    def hypotheses(
+        self, images: np.ndarray | tf.Tensor, beam: int = 3, length_penalty: float = LENGTH_PENALTY
+    ) -> list[list[Caption]]:
+        """Return the `beam` likeliest captions of each of several photos, the best first.
 
-        Args:
-            images: their features, or pixels for `tiny`: [B, *extractor.shape].
-            options: of beam search.
+        `images` are their features, or pixels for `tiny`: [B, *extractor.shape].
         """
         rows = 1 if len(images) == 1 else None
-        if (options.beam, rows) not in self._compiled:
+        if (beam, rows) not in self._compiled:
             signature = [
                 tf.TensorSpec([rows, *self.extractor.shape], self.extractor.dtype),
                 tf.TensorSpec([], tf.float32),
             ]
-            self._compiled[options.beam, rows] = tf.function(
-                partial(self.search, beam=options.beam), input_signature=signature, jit_compile=rows == 1
+            self._compiled[beam, rows] = tf.function(
+                partial(self.search, beam=beam), input_signature=signature, jit_compile=rows == 1
             )
-        found = self._compiled[options.beam, rows](images, tf.constant(options.length_penalty, tf.float32))
+        found = self._compiled[beam, rows](images, tf.constant(length_penalty, tf.float32))
         photos = zip(found.ids.numpy(), found.scores.numpy(), found.attention.numpy(), strict=True)
         return [
             [self._to_caption(ids, float(score), weights) for ids, score, weights in zip(*beams, strict=True)]

@@ -17,7 +17,7 @@ from common.errors import UserError
 from common.training.run_directory import RunDirectory
 from examples.image_captioning.config import Config, EvaluateOptions
 from examples.image_captioning.data import PhotoSet, data_fingerprint, load_photos, load_split
-from examples.image_captioning.demo import BeamSearchOptions, Caption, Classes, PhotoCaptioner
+from examples.image_captioning.demo import LENGTH_PENALTY, Caption, Classes, PhotoCaptioner
 from examples.image_captioning.download.image_files import Photo
 from examples.image_captioning.download.toy_scenes import SHAPES, SIZE
 from examples.image_captioning.metrics.caption_metrics import RULE, compute_metrics
@@ -31,7 +31,7 @@ from examples.image_captioning.metrics.pointing import (
 from examples.image_captioning.model import Captioner
 from examples.image_captioning.scene_captioner import SceneCaptioner
 
-SEARCHES = {"greedy": BeamSearchOptions(beam=1), "beam": BeamSearchOptions(beam=3)}
+SEARCHES = {"greedy": 1, "beam": 3}  # hypotheses
 _BATCH = 50  # photos captioned at once
 
 
@@ -50,12 +50,12 @@ def evaluate(options: EvaluateOptions, classes: Classes = (Captioner, SceneCapti
     measured = load_split(photos, split, captioner.extractor, options.features_dir, max_skipped)
     metrics: dict[str, Any] = {}
     captions: list[Caption] = []
-    for name, search_options in SEARCHES.items():
-        captions = caption_photos(captioner, measured, search_options)
+    for name, beam in SEARCHES.items():
+        captions = caption_photos(captioner, measured, beam)
         metrics[name] = compute_metrics([caption.words for caption in captions], measured.captions())
     metrics["attention_peak"] = mean_peak(captions)
     rule = (
-        f"{RULE}; free-running, greedy and beam 3 (length exponent {BeamSearchOptions().length_penalty}), captions of "
+        f"{RULE}; free-running, greedy and beam 3 (length exponent {LENGTH_PENALTY}), captions of "
         f"up to {config.max_length} words; best epoch by validation loss. attention_peak: mean over the words of beam "
         "captions that name a person or one of COCO's categories, in multiples of uniform attention"
     )
@@ -103,13 +103,13 @@ def photos_to_measure(
     return photos
 
 
-def caption_photos(captioner: PhotoCaptioner, photos: PhotoSet, options: BeamSearchOptions) -> list[Caption]:
-    """Return the caption of every photo of a set."""
+def caption_photos(captioner: PhotoCaptioner, photos: PhotoSet, beam: int) -> list[Caption]:
+    """Return the caption of every photo of a set, found by beam search."""
     indices = np.arange(len(photos))
     return [
         caption
         for start in range(0, len(photos), _BATCH)
-        for caption in captioner.caption(photos.read(indices[start : start + _BATCH]), options)
+        for caption in captioner.caption(photos.read(indices[start : start + _BATCH]), beam)
     ]
 
 

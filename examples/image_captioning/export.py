@@ -21,12 +21,9 @@ def export(captioner: PhotoCaptioner, folder: Path, maker: str, overwrite: bool 
     scalars, and gives {"caption": string, "words": string [T], "attention": float32 [T, rows, columns]}, for the first
     frame of a GIF. It fails on bytes that are no such picture. It does not turn photos as their EXIF data says.
     """
-    module = tf.Module()
-    # The variables are handed over by name: what a graph uses, the module must hold.
-    module.weights = list(named_variables(captioner.model).values())
-    if captioner.extractor.network is not None:
-        module.encoder_weights = [variable.value for variable in captioner.extractor.network.variables]
-    module.symbols = tf.Variable(captioner.vocabulary.symbols, trainable=False)
+    network = captioner.extractor.network
+    encoder_weights = [variable.value for variable in network.variables] if network else []
+    symbols = tf.Variable(captioner.vocabulary.symbols, trainable=False)
 
     @tf.function(
         input_signature=[tf.TensorSpec([], tf.string, "image"), tf.TensorSpec([], tf.float32, "length_penalty")]
@@ -40,7 +37,7 @@ def export(captioner: PhotoCaptioner, folder: Path, maker: str, overwrite: bool 
         found = captioner.search(captioner.extractor.extract(pixels[None]), length_penalty, BEAM)
         ids, length = found.ids[0, 0], found.lengths[0, 0]  # T, scalar
         count = length - tf.cast(ids[length - 1] == END, tf.int32)
-        words = tf.gather(module.symbols, ids[:count])  # T
+        words = tf.gather(symbols, ids[:count])  # T
         side = tf.cast(tf.round(tf.sqrt(tf.cast(tf.shape(found.attention)[-1], tf.float32))), tf.int32)
         attention = tf.reshape(found.attention[0, 0, :count], [count, side, side])  # T R R
         text = tf.strings.reduce_join(words, separator=" ")
@@ -48,4 +45,5 @@ def export(captioner: PhotoCaptioner, folder: Path, maker: str, overwrite: bool 
             text = tf.strings.regex_replace(text, pattern, replacement)
         return {"caption": text, "words": words, "attention": attention}
 
-    return save_model(module, {"serving_default": caption}, folder, maker, overwrite)
+    resources = [*named_variables(captioner.model).values(), *encoder_weights, symbols]
+    return save_model(caption, resources, folder, maker, overwrite)

@@ -116,7 +116,7 @@ from examples.image_captioning.scene_captioner import with_mean_feature
 # the loss should be near $-\ln \frac{1}{V} = \ln V$. Check this whenever you change the model.
 
 # %%
-from examples.image_captioning.demo import BeamSearchOptions, PhotoCaptioner, build_model
+from examples.image_captioning.demo import PhotoCaptioner, build_model
 
 classes = Captioner, SceneCaptioner  # for photos, and for the scenes of `tiny`
 model = build_model(config, len(vocabulary), data.extractor, classes)
@@ -137,7 +137,7 @@ from examples.image_captioning.demonstrate import attention_overlay
 
 def show(captioner, picture):
     """Draw the caption of a picture with the attention for each word."""
-    caption = captioner.caption_image(picture, BeamSearchOptions())
+    caption = captioner.caption_image(picture)
     words, attention = caption.words[:9], caption.attention[:9]
     display(attention_overlay.sheet(picture, words, attention, caption.text))
 

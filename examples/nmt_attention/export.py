@@ -51,14 +51,11 @@ def export(translator: SentenceTranslator, folder: Path, maker: str, overwrite: 
                        belongs, of characters and subwords with ▁ where one does
         source_tokens  string [B, S], likewise
     """
-    module = tf.Module()
-    # A SavedModel holds what is an attribute of its module, so variables and tables are.
-    module.weights = list(named_variables(translator.model).values())
-    module.source, module.target = _Table(translator.source_tokenizer), _Table(translator.target_tokenizer)
+    source, target = _Table(translator.source_tokenizer), _Table(translator.target_tokenizer)
 
     tokenise, truecase = _tokenise, _truecase
     if isinstance(translator.source_tokenizer, PieceTokenizer):
-        tokenise, truecase = partial(_cut_into_pieces, translator.source_tokenizer, module.source), _unchanged
+        tokenise, truecase = partial(_cut_into_pieces, translator.source_tokenizer, source), _unchanged
     restore_case, detokenise = _capitalise_like, _detokenise
     if isinstance(translator.target_tokenizer, PieceTokenizer):
         restore_case, detokenise = _unchanged, _join_pieces
@@ -68,12 +65,12 @@ def export(translator: SentenceTranslator, folder: Path, maker: str, overwrite: 
         source_tokens = tokenise(_clean(sentences))[:, : translator.max_tokens]  # B S
         is_empty = tf.reduce_all(source_tokens == "", axis=1, keepdims=True)  # B 1
         stand_in = tf.where(is_empty, UNKNOWN, PAD)  # B 1; a row without a word gets UNKNOWN
-        ids = _encode(truecase(source_tokens, module.source), module.source)  # B S
+        ids = _encode(truecase(source_tokens, source), source)  # B S
         ids = tf.concat([tf.maximum(ids[:, :1], stand_in), ids[:, 1:]], axis=1)  # B S
         found = translate_ids(translator.model, ids)
         is_token = (found.ids[:, 0] != END) & ~is_empty  # B T
         attention = found.attention[:, 0] * tf.cast(is_token, tf.float32)[..., None]  # B T S
-        tokens = _output_tokens(found.ids[:, 0], attention, source_tokens, module.target)  # B T
+        tokens = _output_tokens(found.ids[:, 0], attention, source_tokens, target)  # B T
         tokens = restore_case(tf.where(is_token, tokens, ""), source_tokens)
         return {
             "translations": detokenise(tokens),
@@ -82,7 +79,8 @@ def export(translator: SentenceTranslator, folder: Path, maker: str, overwrite: 
             "source_tokens": source_tokens,
         }
 
-    return save_model(module, {"serving_default": translate}, folder, maker, overwrite)
+    resources = [*named_variables(translator.model).values(), source, target]
+    return save_model(translate, resources, folder, maker, overwrite)
 
 
 def _clean(sentences: tf.Tensor) -> tf.Tensor:

@@ -221,11 +221,9 @@ def _score(key: tuple, pairs: Sequence[tuple[str, str]]) -> list[Any]:
 
 
 def _caption(key: tuple, images: Sequence[Image.Image]) -> list[Any]:
-    from examples.image_captioning.demo import BeamSearchOptions
-
     model, beam, length_penalty = key
     features = model.encode_images(padded(images))
-    return model.hypotheses(features, BeamSearchOptions(beam, length_penalty))[: len(images)]
+    return model.hypotheses(features, beam, length_penalty)[: len(images)]
 
 
 def _require_known(model: Any, text: str) -> None:

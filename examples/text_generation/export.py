@@ -19,11 +19,8 @@ def export(generator: TextGenerator, folder: Path, maker: str, overwrite: bool =
     Its one signature takes prompt (string), length, top_k, seed (int32), temperature and top_p (float32), all scalars,
     and gives {"text": the prompt and its continuation}. It fails on characters that are not in the vocabulary.
     """
-    module = tf.Module()
-    # The variables and the table are handed over by name: what a graph uses, the module must hold.
-    module.weights = list(named_variables(generator.model).values())
-    module.symbols = tf.Variable(generator.vocabulary.symbols, trainable=False)
-    module.table = tf.lookup.StaticHashTable(
+    symbols = tf.Variable(generator.vocabulary.symbols, trainable=False)
+    table = tf.lookup.StaticHashTable(
         tf.lookup.KeyValueTensorInitializer(
             generator.vocabulary.symbols, tf.range(len(generator.vocabulary), dtype=tf.int32)
         ),
@@ -41,16 +38,17 @@ def export(generator: TextGenerator, folder: Path, maker: str, overwrite: bool =
         ]
     )
     def generate(prompt, length, temperature, top_k, top_p, seed):
-        ids = _encode(prompt, module.table, generator.vocabulary.max_length)  # T
+        ids = _encode(prompt, table, generator.vocabulary.max_length)  # T
         model = generator.model
         logits, state = model(ids[None], model.initial_state(1))  # 1 T V
         uniforms = uniform_noise(seed, 1, length)  # length 1
         drawn, _, _ = sample_sequence(
             model.make_decode_step(), logits[:, -1], state, uniforms, length, temperature, top_k, top_p
         )  # 1 length
-        return {"text": prompt + tf.strings.reduce_join(tf.gather(module.symbols, drawn[0]))}
+        return {"text": prompt + tf.strings.reduce_join(tf.gather(symbols, drawn[0]))}
 
-    return save_model(module, {"serving_default": generate}, folder, maker, overwrite)
+    resources = [*named_variables(generator.model).values(), symbols, table]
+    return save_model(generate, resources, folder, maker, overwrite)
 
 
 def plain_network(model: CharRNN, one_step: bool = False) -> keras.Model:

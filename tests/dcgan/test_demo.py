@@ -15,7 +15,7 @@ from examples.dcgan.demo import (
     ImageGenerator,
     draw_interpolation,
     draw_training_gif,
-    interpolate,
+    interpolation_frames,
     sample_latents,
     sheet,
     spherical_interpolation,
@@ -54,12 +54,13 @@ def test_the_arc_keeps_the_length_and_meets_both_ends():
     assert np.isfinite(same).all()
 
 
-def test_an_interpolation_passes_every_waypoint_and_returns():
-    waypoints = [sample_latents(2, 8, seed) for seed in (1, 2, 3)]
-    latents = interpolate(waypoints, 4)
-    assert len(latents) == 12
-    for number, waypoint in enumerate(waypoints):
-        np.testing.assert_allclose(latents[4 * number], waypoint, atol=1e-4)
+def test_an_interpolation_passes_every_waypoint_and_returns(generator, monkeypatch):
+    latents = []
+    monkeypatch.setattr(generator, "generate", lambda z: latents.append(z) or np.zeros([2, 8, 8, 1], np.uint8))
+    assert len(interpolation_frames(generator, (1, 2, 3), samples=2)) == 3 * FRAMES_PER_SEGMENT
+    for number, seed in enumerate((1, 2, 3)):
+        waypoint = sample_latents(2, generator.model.latent_dim, seed)
+        np.testing.assert_allclose(latents[FRAMES_PER_SEGMENT * number], waypoint, atol=1e-4)
 
 
 def test_an_interpolation_is_a_gif(generator, tmp_path):

@@ -7,7 +7,7 @@ from PIL import Image
 
 from common.errors import UserError
 from common.training.run_directory import RunDirectory
-from examples.image_captioning.demo import BeamSearchOptions, PhotoCaptioner, find_photos
+from examples.image_captioning.demo import PhotoCaptioner, find_photos
 from examples.image_captioning.download.toy_scenes import make_scenes
 
 
@@ -22,7 +22,7 @@ def pixels():
 
 
 def test_the_attention_told_is_the_attention_used(captioner, pixels):
-    for one, picture in zip(captioner.caption(pixels, BeamSearchOptions(beam=3)), pixels, strict=True):
+    for one, picture in zip(captioner.caption(pixels, beam=3), pixels, strict=True):
         inputs = captioner.vocabulary.encode(["<start>", *one.words])[None, :-1]
         _, attention = captioner.model(picture[None], inputs)
         assert one.attention.shape == (len(one.words), 8, 8)
@@ -30,7 +30,7 @@ def test_the_attention_told_is_the_attention_used(captioner, pixels):
 
 
 def test_greedy_says_the_likeliest_word_each_time(captioner, pixels):
-    for one, picture in zip(captioner.caption(pixels, BeamSearchOptions(beam=1)), pixels, strict=True):
+    for one, picture in zip(captioner.caption(pixels, beam=1), pixels, strict=True):
         ids = captioner.vocabulary.encode(["<start>", *one.words, "<end>"])[None]
         logits = captioner.model(picture[None], ids[:, :-1])[0].numpy()[0]
         logits[:, [0, 1, 3]] = -np.inf
@@ -38,13 +38,13 @@ def test_greedy_says_the_likeliest_word_each_time(captioner, pixels):
 
 
 def test_beam_search_finds_what_is_at_least_as_likely(captioner, pixels):
-    for greedy, beam in zip(*(captioner.caption(pixels, BeamSearchOptions(beam=beam)) for beam in (1, 3)), strict=True):
+    for greedy, beam in zip(*(captioner.caption(pixels, beam=beam) for beam in (1, 3)), strict=True):
         assert beam.score >= greedy.score - 1e-5
 
 
 def test_together_or_alone_the_captions_are_the_same(captioner, pixels):
-    alone = [captioner.caption(picture[None], BeamSearchOptions())[0].text for picture in pixels]
-    assert [one.text for one in captioner.caption(pixels, BeamSearchOptions())] == alone
+    alone = [captioner.caption(picture[None])[0].text for picture in pixels]
+    assert [one.text for one in captioner.caption(pixels)] == alone
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "I;16"])
@@ -54,14 +54,14 @@ def test_pictures_of_any_mode_and_shape_are_described(captioner, tmp_path, mode)
         Image.fromarray(np.full((50, 30), 40_000, np.uint16)).save(path)
     else:
         Image.new("RGB", (30, 50), "red").convert(mode).save(path)
-    image, described = captioner.caption_file(path, BeamSearchOptions())
+    image, described = captioner.caption_file(path)
     assert image.size == (30, 50) and image.mode == "RGB" and described.attention.shape[1:] == (8, 8)
 
 
 def test_a_run_that_was_moved_says_the_same(trained, captioner, pixels, tmp_path):
     shutil.copytree(trained.path, tmp_path / "elsewhere")
     moved = PhotoCaptioner.load(RunDirectory(tmp_path / "elsewhere"))
-    for one, other in zip(*(c.caption(pixels, BeamSearchOptions()) for c in (captioner, moved)), strict=True):
+    for one, other in zip(*(c.caption(pixels) for c in (captioner, moved)), strict=True):
         assert one.text == other.text and (one.attention == other.attention).all()
 
 
@@ -75,14 +75,13 @@ def test_folders_stand_for_the_pictures_in_them(album, capsys):
 
 
 def test_the_hypotheses_begin_with_the_caption_and_fall_in_score(captioner, pixels):
-    options = BeamSearchOptions(beam=3)
-    for best, beams in zip(captioner.caption(pixels, options), captioner.hypotheses(pixels, options), strict=True):
+    for best, beams in zip(captioner.caption(pixels), captioner.hypotheses(pixels), strict=True):
         assert beams[0].text == best.text and len({beam.text for beam in beams}) == 3
         assert [beam.score for beam in beams] == sorted((beam.score for beam in beams), reverse=True)
 
 
 def test_a_given_caption_is_scored_as_the_search_scores_its_own(captioner, pixels):
-    found = captioner.caption(pixels, BeamSearchOptions(beam=3))
+    found = captioner.caption(pixels, beam=3)
     for picture, best in zip(pixels, found, strict=True):
         [scored] = captioner.score(picture[None], best.text)
         [worse] = captioner.score(picture[None], "left left left a a")

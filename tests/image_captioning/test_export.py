@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from examples.image_captioning.demo import BeamSearchOptions, PhotoCaptioner
+from examples.image_captioning.demo import PhotoCaptioner
 from examples.image_captioning.download.toy_scenes import make_scenes
 from examples.image_captioning.export import BEAM, export
 from tests.tensorflow_serving import predict
@@ -43,7 +43,7 @@ def test_a_process_without_this_code_says_the_same_and_looks_the_same_way(captio
     *answers, last = done.stdout.splitlines()
     assert last == "refused"
     for answer, scene in zip(answers, scenes, strict=True):
-        expected = captioner.caption_image(scene, BeamSearchOptions(BEAM))
+        expected = captioner.caption_image(scene, BEAM)
         text, attention = json.loads(answer)
         assert text == expected.text
         np.testing.assert_allclose(attention, expected.attention, atol=1e-4)
@@ -56,5 +56,5 @@ def test_it_answers_the_rest_form_of_tensorflow_serving(captioner, tmp_path):
     scene.draw().save(buffer, "PNG")
     image = {"b64": base64.b64encode(buffer.getvalue()).decode()}
     answered = predict(model, {"image": image, "length_penalty": 0.7})
-    assert answered["caption"] == captioner.caption_image(scene.draw(), BeamSearchOptions(BEAM)).text
+    assert answered["caption"] == captioner.caption_image(scene.draw(), BEAM).text
     assert answered.keys() == {"caption", "words", "attention"}

@@ -15,7 +15,7 @@ from common.training.run_directory import RunDirectory
 from common.training.samples import SampleCallback, evenly_spaced, sample_path
 from common.viz import figures
 from examples.image_captioning.data import PhotoSet
-from examples.image_captioning.demo import BeamSearchOptions, Caption, Classes, PhotoCaptioner
+from examples.image_captioning.demo import Caption, Classes, PhotoCaptioner
 from examples.image_captioning.demonstrate import attention_overlay
 from examples.image_captioning.preprocess.feature_extractor import FeatureExtractor
 
@@ -56,7 +56,7 @@ class CaptionSamples(SampleCallback):
 
     def write(self, epoch: int, logs: dict[str, float]) -> None:
         """Write the captions and the sheet after `epoch` epochs."""
-        captions = self.captioner.caption(self.photos.read(self.samples), BeamSearchOptions(beam=1))
+        captions = self.captioner.caption(self.photos.read(self.samples), beam=1)
         photos = [self.photos.photos[index] for index in self.samples]
         lines = [f"{one_line(photo.name)}: {caption.text}\n" for photo, caption in zip(photos, captions, strict=True)]
         loss = f": {logs['val_loss']:.3f} nats a word" if "val_loss" in logs else ""
@@ -88,7 +88,7 @@ def draw_figures(run: RunDirectory, photos: PhotoSet, uniform_nll: float, classe
     captioner, samples = PhotoCaptioner.load(run, classes), sample_photos(photos)
     write_projector(run, captioner.embeddings())
     outputs = Outputs(run.figures, maker="train", overwrite=True)
-    captions = captioner.caption(photos.read(samples), BeamSearchOptions())
+    captions = captioner.caption(photos.read(samples))
     for number, (index, caption) in enumerate(zip(samples, captions, strict=True), start=1):
         draw_caption(photos.photos[index].open(), caption, outputs, f"caption_{number}", source=number)
     echo(f"figures: {run.figures}")

@@ -19,7 +19,7 @@ class Doubler(tf.Module):
 
 def save(folder, factor=2.0, maker="run", **options):
     module = Doubler(factor)
-    return save_model(module, {"serving_default": module.double}, folder, maker, **options)
+    return save_model(module.double, [module.factor], folder, maker, **options)
 
 
 def result(folder):

@@ -15,7 +15,7 @@ def no_gpu(monkeypatch):
 
 def with_gpu(monkeypatch, **details):
     monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: [GPU])
-    monkeypatch.setattr(hardware, "gpu_details", lambda gpu: details)
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda gpu: details)
 
 
 @pytest.mark.parametrize(
