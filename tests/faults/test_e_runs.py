@@ -7,7 +7,6 @@ import subprocess
 import sys
 
 import nbformat
-import numpy as np
 import pytest
 import tensorflow as tf
 from nbclient import NotebookClient
@@ -55,9 +54,7 @@ def test_e02_nearly_the_same_on_other_settings(tmp_path, on_two_threads, environ
 
 
 def test_control_another_seed_gives_other_losses(tmp_path, uninterrupted):
-    x, y = np.float32(np.random.default_rng(9).normal(size=(40, 4))), np.ones((40, 1), "float32")
-    data = tf.data.Dataset.from_tensor_slices((x, y)).batch(8)
-    rows = make_trainer(tmp_path, build()).fit(lambda epoch: data, validation_data())
+    rows = make_trainer(tmp_path, build(seed=4)).fit(train_data, validation_data())
     assert rows[0]["loss"] != uninterrupted[2][0]["loss"]
 
 
@@ -194,7 +191,7 @@ rows[-1]
 @pytest.mark.slow
 def test_e07_a_cell_that_was_interrupted_is_run_again(tmp_path, uninterrupted, monkeypatch):
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(INTERRUPTED)])
-    os.environ["PYTHONPATH"] = str(ROOT)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     client = NotebookClient(
         notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
     )

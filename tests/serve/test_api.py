@@ -64,7 +64,9 @@ def test_images_of_a_seed_are_those_of_its_latents(client):
 
 def test_translations_come_with_scores_and_attention(client):
     body = {"sentences": ["La mujer pinta.", "El gato ve la casa."], "beam": 4, "n_best": 3}
-    for beams in client.post("/v1/translate", json=body).json()["translations"]:
+    translations = client.post("/v1/translate", json=body).json()["translations"]
+    assert len(translations) == 2
+    for beams in translations:
         assert len(beams) == 3 and beams == sorted(beams, key=lambda each: -each["score"])
         for each in beams:
             assert np.shape(each["attention"])[:1] == (len(each["tokens"]),)
@@ -72,7 +74,9 @@ def test_translations_come_with_scores_and_attention(client):
 
 def test_a_caption_has_a_grid_of_attention_for_each_word(client):
     answer = client.post("/v1/caption", files={"photo": ("a.png", photo())}, data={"beam": 2, "n_best": 2})
-    for each in answer.json()["captions"]:
+    captions = answer.json()["captions"]
+    assert len(captions) == 2
+    for each in captions:
         assert len(each["words"]) == len(each["attention"]) and each["text"] == " ".join(each["words"])
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from common.app.cli import Command, Options, TrainOptions, main
+from common.app.cli import Command, TrainOptions, main
 from common.errors import Interrupted, UserError
 
 
@@ -166,7 +166,3 @@ def test_help_does_not_import_tensorflow():
         "assert not {'tensorflow', 'keras', 'matplotlib'} & sys.modules.keys(), 'imported too early'"
     )
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
-
-
-def test_options_have_docstrings():
-    assert Options.__doc__ and TrainOptions.__doc__

@@ -17,11 +17,11 @@ def test_tensorboard_serves_symbols_and_vectors(tmp_path):
     write_projector(run, {"source": (["to", "\n", "a\tb", "é"], vectors), "target": (["x"], vectors[:1])})
 
     board = program.TensorBoard()
-    board.configure(logdir=str(tmp_path), port=0, load_fast="false")
+    board.configure(logdir=str(tmp_path), port=0, load_fast="false", reload_interval=0, reload_task="blocking")
     url = board.launch() + "data/plugin/projector"
 
     def get(path):
-        with urllib.request.urlopen(f"{url}/{path}") as answer:
+        with urllib.request.urlopen(f"{url}/{path}", timeout=60) as answer:
             return answer.read()
 
     assert json.loads(get("runs")) == ["tensorboard"]

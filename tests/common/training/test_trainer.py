@@ -52,11 +52,22 @@ def test_eager_gives_the_same_losses(tmp_path, uninterrupted):
     assert [float.fromhex(loss) for loss in losses] == pytest.approx(compiled, abs=1e-4)
 
 
-def test_when_the_time_is_up_the_run_is_saved_and_resumes(tmp_path, uninterrupted, monkeypatch):
+def test_when_the_time_is_up_the_run_is_saved_and_resumes(tmp_path, uninterrupted, capsys, monkeypatch):
+    monkeypatch.setattr(trainer, "MAX_STEPS_TO_READ", 1)
+
+    class TimeIsUp(Recorder):
+        def on_train_batch_end(self, batch, logs=None):
+            super().on_train_batch_end(batch, logs)
+            if len(self.losses) == BATCHES + 2:
+                stopped.deadline = 0
+
     first, _ = fit(tmp_path, max_minutes=1e-9)
-    second, _ = fit(tmp_path, max_minutes=1e-3)
+    recorder = TimeIsUp()
+    stopped = make_trainer(tmp_path, build(), recorder, max_minutes=1e3, checkpoint_seconds=1e9)
+    stopped.fit(train_data, validation_data())
+    assert f"time is up, saved at step {BATCHES + 2}; the same command" in capsys.readouterr().out
     rest, weights = fit(tmp_path)
-    assert first == [] and first + second + rest == uninterrupted[0]
+    assert first == [] and len(recorder.losses) == BATCHES + 2 and recorder.losses + rest == uninterrupted[0]
     assert same(weights, uninterrupted[1])
 
 

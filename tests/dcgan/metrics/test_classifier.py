@@ -1,3 +1,6 @@
+import os
+import shutil
+
 import numpy as np
 import pytest
 
@@ -18,11 +21,11 @@ def test_the_classifier_is_accurate_and_is_cached(tiny_images, feature_classifie
     )
 
 
-def test_a_damaged_classifier_is_trained_again(tiny_images, feature_classifier, monkeypatch):
+def test_a_damaged_classifier_is_trained_again(tiny_images, feature_classifier, tmp_path, monkeypatch):
+    shutil.copytree(os.environ["XDG_CACHE_HOME"], tmp_path / "cache")  # other tests use the one that is copied
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     cached = classifier._cache_path(tiny_images)
     [path] = cached.rglob("*.safetensors")
-    kept = path.read_bytes()
-    path.write_bytes(kept[:-10])
+    path.write_bytes(path.read_bytes()[:-10])
     monkeypatch.setattr(classifier, "_train", lambda network, images: 0.5)
     assert load_or_train_classifier(tiny_images).accuracy == 0.5
-    path.write_bytes(kept)
