@@ -23,7 +23,7 @@ notebooks: .venv/contributor
 	$(BIN)/python -m tools.notebooks
 
 test-oldest: .venv-oldest/contributor
-	.venv-oldest/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(TESTS)
+	.venv-oldest/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile -m "not nightly" $(TESTS)
 
 bench: .venv/user
 	$(BIN)/python -m benchmarks

@@ -313,7 +313,14 @@ ODD_NAMES = ["run [v2]", "x[!a]y", "a*b?c", "{a,b}", "back\\slash", "new\nline",
 
 
 @pytest.mark.parametrize("name", ODD_NAMES, ids=ascii)
-def test_c22_a_run_below_any_path_keeps_its_checkpoints(tmp_path, uninterrupted, name):
+def test_c22_checkpoints_below_any_path_are_found_again(tmp_path, name):
+    restored, variable = saved_steps(tmp_path / name)
+    assert restored.restore("latest", quarantine=True) == {"step": 3} and variable.numpy() == 3.0
+    assert list_checkpoints(tmp_path / name, "latest") and not list((tmp_path / name).glob("damaged-*"))
+
+
+@pytest.mark.parametrize("name", ODD_NAMES[:2])
+def test_c22_a_run_below_any_path_resumes(tmp_path, uninterrupted, name):
     before, _ = fit(tmp_path / name / "run", die_after=BATCHES + 2)
     after, weights = fit(tmp_path / name / "run")
     assert before + after[1:] == uninterrupted[0] and same(weights, uninterrupted[1])
