@@ -432,7 +432,6 @@ def load(folder, entries):
         ({"captions": ["x"]}, "expected {image"),
         ("text", "expected {image"),
         ({"image": "a.jpg", "captions": ["x"], "split": "later"}, "'later'"),
-        (GOOD, "listed twice"),
     ],
 )
 def test_d06_a_bad_entry_is_named_and_left_out(tmp_path, entry, message):
