@@ -1,11 +1,14 @@
 import subprocess
 import sys
 from importlib import import_module
+from types import SimpleNamespace
 
 import pytest
 
-from common.app import cli
-from examples.__main__ import describe, example_names
+import examples.__main__ as entry
+from common.app import cli, report
+from common.errors import UserError
+from examples.__main__ import DemoOptions, demo, describe, example_names
 
 
 def test_the_list_names_every_example():
@@ -21,6 +24,43 @@ def test_every_example_has_the_same_files():
     anatomy = {"README.md", "__init__.py", "__main__.py", "config.py", "data.py", "model.py", "train.py", "demo.py"}
     for name in example_names():
         assert anatomy <= {path.name for path in (Path("examples") / name).iterdir()}
+
+
+@pytest.fixture
+def commands(monkeypatch):
+    """The command lines that the demo would run, without the interpreter."""
+    called = []
+    monkeypatch.setattr(
+        entry.subprocess, "run", lambda command: called.append(command[2:]) or SimpleNamespace(returncode=0)
+    )
+    return called
+
+
+def test_the_demo_trains_every_example_anew_and_writes_over_its_own_index(commands, monkeypatch, tmp_path):
+    monkeypatch.setattr(entry, "write_index", lambda folder: report.write_page(folder / "index.html", "Demo", "", []))
+    for _ in range(2):
+        commands.clear()
+        demo(DemoOptions(out=tmp_path, steps_per_epoch=3))
+        assert (tmp_path / "index.html").is_file()
+    trained = [command for command in commands if command[1] == "train"]
+    assert [command[0] for command in trained] == [f"examples.{name}" for name in example_names()]
+    assert all("--fresh" in command and command[-2:] == ["--steps-per-epoch", "3"] for command in trained)
+    evaluated = [command for command in commands if command[1] == "evaluate"]
+    assert [command[-1] for command in evaluated] == [str(tmp_path / name) for name in example_names()]
+
+
+def test_the_demo_refuses_an_index_that_is_not_its_own(commands, tmp_path):
+    (tmp_path / "index.html").write_text("<p>mine")
+    with pytest.raises(UserError, match=r"index\.html: there already, and not of a demo"):
+        demo(DemoOptions(out=tmp_path))
+    assert not commands and (tmp_path / "index.html").read_text() == "<p>mine"
+
+
+def test_the_demo_stops_at_an_example_that_fails(monkeypatch, tmp_path):
+    monkeypatch.setattr(entry.subprocess, "run", lambda command: SimpleNamespace(returncode=1))
+    with pytest.raises(UserError, match=f"{example_names()[0]}: train failed"):
+        demo(DemoOptions(out=tmp_path))
+    assert not (tmp_path / "index.html").exists()
 
 
 @pytest.mark.parametrize("example", example_names())

@@ -49,7 +49,9 @@ def train_on_devices(train: Callable[[Any], None], options: Any) -> None:
         try:
             train(options)
         except Exception as error:
-            if not workers or type(error).__module__ != "tensorflow.python.framework.errors_impl":
+            import tensorflow as tf
+
+            if not workers or not isinstance(error, tf.errors.OpError):
                 raise
             lost = workers.named_in(str(error)) or "another worker"
             raise UserError(

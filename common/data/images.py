@@ -140,11 +140,12 @@ def _flatten(image: Image.Image) -> Image.Image:
         values = np.nan_to_num(np.asarray(image))
         low, high = float(values.min()), float(values.max())
         return Image.fromarray(np.uint8(255 * (values - low) / max(high - low, 1e-9)))
+    is_grey = image.mode in ("1", "L", "LA")
     if image.has_transparency_data:
         opaque = Image.new("RGBA", image.size, "white")
         opaque.alpha_composite(image.convert("RGBA"))
-        return opaque.convert("L" if image.mode == "LA" else "RGB")
-    return image.convert("L" if image.mode in ("1", "L") else "RGB")
+        return opaque.convert("L" if is_grey else "RGB")
+    return image.convert("L" if is_grey else "RGB")
 
 
 def _describe(file: BinaryIO) -> str:

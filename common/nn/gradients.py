@@ -22,6 +22,9 @@ def apply_gradients(
 
     `optimizer.apply_gradients` clips the gradients, if it has a `global_clipnorm`. With several replicas, the gradients
     of their shares are summed first.
+
+    Raises:
+        RuntimeError: this version of Keras sums them in a method of another name, and would do so once more.
     """
     scale = optimizer.scale_loss(tf.ones_like(loss))
     gradients = tape.gradient(loss, variables, output_gradients=scale)
@@ -29,7 +32,13 @@ def apply_gradients(
     if replica_count() > 1:
         gradients = sum_over_replicas(gradients)
         # Keras would sum them once more, after clipping.
-        inner_optimizer(optimizer)._all_reduce_sum_gradients = list
+        inner = inner_optimizer(optimizer)
+        if not hasattr(inner, "_all_reduce_sum_gradients"):
+            raise RuntimeError(
+                f"Keras {keras.__version__} has no Optimizer._all_reduce_sum_gradients, so gradients would be summed "
+                "twice; train on a single device, or install an older Keras"
+            )
+        inner._all_reduce_sum_gradients = list
     optimizer.apply_gradients(zip(gradients, variables, strict=True))
 
 

@@ -96,7 +96,7 @@ def text_frames(passages: Sequence[tuple[str, str]], prompt_length: int = 0) -> 
 
 def _draw_lines(
     draw: ImageDraw.ImageDraw,
-    lines: Sequence[str],
+    lines: Sequence[str],  # of `_wrap`
     prompt_length: int,
     edges: tuple[int, int, int],  # left, top, right
     line_height: int,
@@ -104,20 +104,26 @@ def _draw_lines(
 ) -> None:
     left, y, right = edges
     for line in lines:
+        following = prompt_length - len(line)
+        line = line.removesuffix("\n")
         in_prompt = max(0, min(len(line), prompt_length))
         if is_right_to_left(line):
             setter.draw(draw, (right, y), line, SECOND if in_prompt == len(line) else INK, anchor="ra")
         else:
             setter.draw(draw, (left, y), line[:in_prompt], SECOND)
             setter.draw(draw, (left + setter.length(line[:in_prompt]), y), line[in_prompt:], INK)
-        prompt_length -= len(line) + 1  # 1: the line end
-        y += line_height
+        prompt_length, y = following, y + line_height
 
 
 def _wrap(text: str) -> list[str]:
+    """Return the lines of a text, wrapped; only those that end in the text, too, have a line end."""
     columns = _COLUMNS * len(text) // max(1, _width(text))  # fewer letters in a line where letters are wide
     wrapper = textwrap.TextWrapper(max(1, columns), replace_whitespace=False, drop_whitespace=False)
-    return [piece for line in text.expandtabs(4).splitlines() for piece in (wrapper.wrap(line) or [""])]
+    lines = []
+    for line in text.expandtabs(4).splitlines():
+        *pieces, last = wrapper.wrap(line) or [""]
+        lines += [*pieces, f"{last}\n"]
+    return lines
 
 
 def titled(picture: Image.Image, title: str) -> Image.Image:

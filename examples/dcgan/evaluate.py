@@ -81,13 +81,16 @@ def with_test_images(images: ImageSet, options: EvaluateOptions, max_skipped: fl
     Of a data set that holds out images itself, only those are taken.
 
     Raises:
-        UserError: as `load_images`.
+        UserError: as `load_images`; or there is a single image.
     """
     _, *size, channels = images.train.shape
     test = load_images(options.test_data, format_size(*size), channels, options.data_dir, max_skipped)
-    if test.held_out is None:
-        return replace(images, held_out=test.train, held_out_labels=test.train_labels)
-    return replace(images, held_out=test.held_out, held_out_labels=test.held_out_labels)
+    held_out, labels = (
+        (test.train, test.train_labels) if test.held_out is None else (test.held_out, test.held_out_labels)
+    )
+    if len(held_out) < 2:
+        raise UserError(f"--test-data {options.test_data}: a single picture; add others, to compare at least two")
+    return replace(images, held_out=held_out, held_out_labels=labels)
 
 
 # Metrics that need a classifier
@@ -98,7 +101,8 @@ def measure_classes(
 
     Args:
         generated: uint8 [N, H, W, C].
-        images: with labels and held-out images; if these have no labels, the classifier's are taken.
+        images: with labels and held-out images; if these have no labels, or labels that the classifier does not know,
+            the classifier's are taken.
         classifier: of these images.
         path: PNG to write, if any.
 
@@ -112,7 +116,9 @@ def measure_classes(
     floor_features, _ = classifier.features(images.train[floor_indices])
     classes = probabilities.shape[1]
     frequencies = class_frequencies(probabilities.argmax(axis=1), classes)
-    real_labels = real_probabilities.argmax(axis=1) if images.held_out_labels is None else images.held_out_labels
+    real_labels = images.held_out_labels
+    if real_labels is None or real_labels.max() >= classes:
+        real_labels = real_probabilities.argmax(axis=1)
     real_frequencies = class_frequencies(real_labels[:count], classes)
     if path:
         draw_class_frequencies(frequencies, real_frequencies, path)

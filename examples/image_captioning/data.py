@@ -105,8 +105,16 @@ class PhotoSet:
         return features
 
     def captions(self) -> list[list[list[str]]]:
-        """Return the tokenised captions of each photo."""
-        return [[tokenise(caption) for caption in photo.captions] for photo in self.photos]
+        """Return the tokenised captions of each photo; those without any word, such as "???", are left out.
+
+        Raises:
+            UserError: no caption has a word.
+        """
+        captions = [[words for text in photo.captions if (words := tokenise(text))] for photo in self.photos]
+        if not any(captions):
+            split = " and ".join({photo.split for photo in self.photos})
+            raise UserError(f"no caption of the photos for {split} has a word, only signs; check the list of captions")
+        return captions
 
 
 def load_split(
@@ -148,12 +156,15 @@ class CaptionBatches:
     """Batches of (photo, caption) pairs, of captions of similar length."""
 
     def __init__(self, photos: PhotoSet, vocabulary: Vocabulary, batch_size: int, max_length: int):
-        """Encode all captions; the features stay on disk."""
+        """Encode all captions; the features stay on disk.
+
+        Raises:
+            UserError: as `PhotoSet.captions`.
+        """
         encoded = [
             (number, encode_caption(vocabulary, words, max_length))
             for number, captions in enumerate(photos.captions())
             for words in captions
-            if words
         ]
         self.photos, self.batch_size = photos, batch_size
         self.lengths = np.array([len(ids) - 1 for _, ids in encoded])  # words and <end>

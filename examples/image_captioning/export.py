@@ -12,14 +12,16 @@ from examples.image_captioning.demo import PhotoCaptioner
 from examples.image_captioning.vocabulary import END
 
 BEAM = 3
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def export(captioner: PhotoCaptioner, folder: Path, maker: str, overwrite: bool = False) -> Path:
     """Write the SavedModel to `folder` and return it; see `common.app.saved_model.save_model` for the arguments.
 
-    Its one signature takes image (string: the bytes of a JPEG, PNG, GIF or BMP file) and length_penalty (float32), both
-    scalars, and gives {"caption": string, "words": string [T], "attention": float32 [T, rows, columns]}, for the first
-    frame of a GIF. It fails on bytes that are no such picture. It does not turn photos as their EXIF data says.
+    Its one signature takes image (string: the bytes of a JPEG, PNG, GIF or BMP file, the last without a palette) and
+    length_penalty (float32), both scalars, and gives {"caption": string, "words": string [T], "attention": float32 [T,
+    rows, columns]}, for the first frame of a GIF. It fails on bytes that are no such picture. Transparent parts of a
+    PNG become white. It does not turn photos as their EXIF data says.
     """
     network = captioner.extractor.network
     encoder_weights = [variable.value for variable in network.variables] if network else []
@@ -30,7 +32,11 @@ def export(captioner: PhotoCaptioner, folder: Path, maker: str, overwrite: bool 
     )
     def caption(image, length_penalty):
         size = captioner.extractor.image_size
-        pixels = tf.io.decode_image(image, channels=3, expand_animations=False)  # H W 3
+        pixels = tf.cond(
+            tf.strings.substr(image, 0, len(_PNG_SIGNATURE)) == _PNG_SIGNATURE,
+            lambda: _lay_on_white(tf.io.decode_png(image, channels=4)),
+            lambda: tf.io.decode_image(image, channels=3, expand_animations=False),
+        )  # H W 3
         with tf.control_dependencies([tf.debugging.assert_less(tf.size(pixels), 3 * MAX_PIXELS, "too many pixels")]):
             pixels = tf.image.resize(tf.cast(pixels, tf.float32), [size, size], antialias=True)  # S S 3
         pixels = tf.cast(tf.clip_by_value(tf.round(pixels), 0, 255), tf.uint8)  # S S 3
@@ -47,3 +53,9 @@ def export(captioner: PhotoCaptioner, folder: Path, maker: str, overwrite: bool 
 
     resources = [*named_variables(captioner.model).values(), *encoder_weights, symbols]
     return save_model(caption, resources, folder, maker, overwrite)
+
+
+def _lay_on_white(pixels: tf.Tensor) -> tf.Tensor:
+    """Return pixels with opacity, uint8 [H, W, 4], on a white ground, as `read_image` lays them: uint8 [H, W, 3]."""
+    colours, opacity = tf.cast(pixels[..., :3], tf.float32), tf.cast(pixels[..., 3:], tf.float32) / 255
+    return tf.cast(tf.round(colours * opacity + 255 * (1 - opacity)), tf.uint8)

@@ -77,6 +77,18 @@ def test_of_a_data_set_with_held_out_images_only_those_are_measured(trained, tin
     assert (other.held_out == tiny_images.held_out).all() and len(other.held_out_labels) == len(other.held_out)
 
 
+def test_a_single_test_picture_is_refused(trained, tiny_images, tmp_path):
+    Image.new("L", (28, 28)).save(tmp_path / "a.png")
+    with pytest.raises(UserError, match=f"--test-data {tmp_path}: a single picture"):
+        with_test_images(tiny_images, EvaluateOptions(run=trained.path, test_data=str(tmp_path)), 0.1)
+
+
+def test_of_labels_that_the_classifier_does_not_know_its_own_are_taken(tiny_images, feature_classifier):
+    images = [replace(tiny_images, held_out_labels=labels) for labels in (None, tiny_images.held_out_labels + 5)]
+    without, unknown = (measure_classes(tiny_images.train[:100], one, feature_classifier, None)[0] for one in images)
+    assert unknown == without
+
+
 def test_generated_images_are_compared_with_pictures_of_ones_own(trained, tiny_images, feature_classifier, tmp_path):
     (tmp_path / "mine").mkdir()
     for number, pixels in enumerate(tiny_images.held_out[:200]):

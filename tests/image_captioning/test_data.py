@@ -21,8 +21,10 @@ class Rows:
         return self.sign * np.asarray(rows, np.float16).reshape(-1, 1, 1)
 
 
-def batches(batch_size=3, max_length=24, mirrored=None):
-    captions = [["one two", "one"], ["two two two", "..."], ["one two one two one two"]]
+CAPTIONS = [["one two", "one"], ["two two two", "..."], ["one two one two one two"]]
+
+
+def batches(batch_size=3, max_length=24, mirrored=None, captions=CAPTIONS):
     photos = PhotoSet(
         [Photo(str(n), texts, "train", None) for n, texts in enumerate(captions)],
         np.array([10, 20, 30]),
@@ -59,6 +61,11 @@ def test_the_order_is_that_of_seed_and_epoch_and_can_be_skipped_into():
 
     assert order(1, 0) == order(1, 0) and order(1, 0, skip=2) == order(1, 0)[2:]
     assert len({str(order(seed, epoch)) for seed in range(3) for epoch in range(3)}) > 3
+
+
+def test_captions_of_signs_alone_are_an_error():
+    with pytest.raises(UserError, match="no caption of the photos for train has a word"):
+        batches(captions=[["???"], ["...", "!"], ["-"]])
 
 
 def test_long_captions_are_cut():

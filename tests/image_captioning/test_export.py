@@ -6,6 +6,8 @@ import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
+from PIL import Image
 
 from examples.image_captioning.demo import PhotoCaptioner
 from examples.image_captioning.download.toy_scenes import make_scenes
@@ -33,11 +35,9 @@ def captioner(trained):
 def test_a_process_without_this_code_says_the_same_and_looks_the_same_way(captioner, tmp_path):
     export(captioner, tmp_path / "model", "maker")
     scenes = [scene.draw() for scene in make_scenes(3, 5, held_out=False)]
-    names = [f"{number}.png" for number in range(3)]
+    names = ["0.png", "1.png", "2.bmp"]
     for name, scene in zip(names, scenes, strict=True):
-        buffer = io.BytesIO()
-        scene.save(buffer, "PNG")
-        (tmp_path / name).write_bytes(buffer.getvalue())
+        scene.save(tmp_path / name)
     command = [sys.executable, "-c", READER, str(tmp_path / "model"), *names]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=True, text=True)
     *answers, last = done.stdout.splitlines()
@@ -47,6 +47,22 @@ def test_a_process_without_this_code_says_the_same_and_looks_the_same_way(captio
         text, attention = json.loads(answer)
         assert text == expected.text
         np.testing.assert_allclose(attention, expected.attention, atol=1e-4)
+
+
+def test_transparent_parts_of_a_png_are_white(captioner, tmp_path):
+    served = tf.saved_model.load(export(captioner, tmp_path / "model", "maker")).signatures["serving_default"]
+    [scene] = make_scenes(1, 5, held_out=False)
+    picture = scene.draw().convert("RGBA")
+    hidden = Image.effect_noise(picture.size, 100).convert("RGBA")
+    hidden.putalpha(Image.linear_gradient("L").resize(picture.size).point(lambda opacity: opacity // 3))
+    picture.putalpha(Image.radial_gradient("L").resize(picture.size))
+    for number, image in enumerate((picture, hidden)):
+        image.save(tmp_path / f"{number}.png")
+        _, expected = captioner.caption_file(tmp_path / f"{number}.png", BEAM)
+        content = tf.constant((tmp_path / f"{number}.png").read_bytes())
+        found = served(image=content, length_penalty=tf.constant(0.7))
+        assert found["caption"].numpy().decode() == expected.text
+        np.testing.assert_allclose(found["attention"], expected.attention, atol=1e-3)
 
 
 def test_it_answers_the_rest_form_of_tensorflow_serving(captioner, tmp_path):

@@ -1,8 +1,8 @@
 """Captions from a table, with or without a header: a row for each caption, or a row a photo with several captions.
 
 Without a header the first column is the photo. A column of whole numbers after it, and a last column of nothing but
-train, validation and test, are the caption's number and the split; the rest is captions. A header names its columns:
-the photo (image, photo, file ...), `split`, and captions (caption, comment, text ...).
+train, validation, test and empty cells, are the caption's number and the split; the rest is captions. A header names
+its columns: the photo (image, photo, file ...), `split`, and captions (caption, comment, text ...).
 """
 
 import csv
@@ -17,14 +17,17 @@ from examples.image_captioning.download.image_files import Split
 
 SPLIT_NAMES: dict[str, Split] = {
     "train": "train",
+    "training": "train",
     "val": "validation",
+    "valid": "validation",
     "dev": "validation",
     "validation": "validation",
     "test": "test",
+    "testing": "test",
 }
-_DELIMITERS = "\t|;,"
+"""The names of the splits in lists of captions, here in lower case."""
 _IMAGE = re.compile("image|photo|picture|file|path")
-_CAPTION = re.compile("caption|comment|description|sentence|text")
+_CAPTION = re.compile(r"(caption|comment|description|sentence|text)s?([ _]?\d+)?")
 _NUMBER_OF_CAPTION = re.compile(r"#\w+$")  # in Flickr's files, `0001.jpg#0` is a caption of the photo `0001.jpg`
 
 
@@ -32,20 +35,23 @@ def read_table(text: str, listing: Path) -> list[dict]:
     """Return an entry {"image", "captions", "split"} for each photo of a table.
 
     Raises:
-        UserError: it is no CSV, or no column has captions.
+        UserError: it is empty or no CSV, or no column has captions.
     """
     rows, delimiter = _split_rows(text, listing)
+    if not rows:
+        raise UserError(f"{listing}: empty, expected photos and captions")
     if _has_header(rows):
         names, rows = [name.strip().casefold() for name in rows[0]], rows[1:]
+        image = _image_column(names, rows[0])
     else:
-        names = _infer_names(rows, delimiter)
+        names, image = _infer_names(rows, delimiter), 0
     columns = range(len(names))
-    image = next((column for column in columns if _IMAGE.match(names[column])), 0)
     split = names.index("split") if "split" in names else None
     whole = [row for row in rows if len(row) == len(names)]
     numbers = [column for column in columns if whole and all(row[column].strip().isdecimal() for row in whole)]
     texts = [column for column in columns if column not in (image, split, *numbers)]
-    texts = [column for column in texts if _CAPTION.match(names[column])] or texts
+    for matches in (_CAPTION.match, _CAPTION.fullmatch):  # `caption` alone, if there is `caption_id` beside it
+        texts = [column for column in texts if matches(names[column])] or texts
     if not texts:
         raise UserError(f"{listing}: no column of captions among {', '.join(names)}; call it caption")
     captions: dict[tuple[str, str | None], list[str]] = {}
@@ -57,14 +63,18 @@ def read_table(text: str, listing: Path) -> list[dict]:
 
 
 def _split_rows(text: str, listing: Path) -> tuple[list[list[str]], str]:
-    """Return the cells of the rows that are not blank, and the delimiter: the one that comes first in the first row."""
+    """Return the cells of the rows that are not blank, and the delimiter.
+
+    It is the tab if the first row has one, else the delimiter that comes first in it.
+    """
     head = text.lstrip("\n").partition("\n")[0]
-    delimiter = min((mark for mark in _DELIMITERS if mark in head), key=head.index, default="\t")
+    delimiter = "\t" if "\t" in head else min((mark for mark in "|;," if mark in head), key=head.index, default="\t")
+    is_quoted = all(re.fullmatch('".*"', cell) for cell in head.split(delimiter))
     try:
-        # Quotes count in CSV. In a list of lines with tabs or bars, a caption may begin with one.
+        # Quotes count in CSV. In a list of lines with tabs or bars, a caption may begin with one, unless all cells do.
         rows = (
             (line.split(delimiter) for line in text.split("\n"))
-            if delimiter in "\t|"
+            if delimiter in "\t|" and not is_quoted
             else csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
         )
         return [row for row in rows if any(map(str.strip, row))], delimiter
@@ -81,6 +91,12 @@ def _is_image(cell: str) -> bool:
     return Path(_NUMBER_OF_CAPTION.sub("", cell.strip())).suffix.lower() in SUFFIXES
 
 
+def _image_column(names: Sequence[str], row: Sequence[str]) -> int:
+    """Return the column whose cell in `row` names a picture, or whose name says so; best both."""
+    columns = range(min(len(names), len(row)))
+    return max(columns, key=lambda column: (_is_image(row[column]), bool(_IMAGE.match(names[column]))))
+
+
 def _infer_names(rows: Sequence[Sequence[str]], delimiter: str) -> list[str]:
     """Return the names of the columns of a table without a header.
 
@@ -88,7 +104,8 @@ def _infer_names(rows: Sequence[Sequence[str]], delimiter: str) -> list[str]:
     """
     most = max(map(len, rows))
     number = ["number"] * all(len(row) > 2 and row[1].strip().isdecimal() for row in rows)
-    split = ["split"] * all(len(row) > 2 and row[-1].strip() in SPLIT_NAMES for row in rows)
+    last = {row[-1].strip().casefold() if len(row) > 2 else "" for row in rows}
+    split = ["split"] * (bool(last & SPLIT_NAMES.keys()) and last <= {"", *SPLIT_NAMES})
     captions = most - 1 - len(number) - len(split) if delimiter in "\t|" else 1
     return ["image", *number, *["caption"] * max(1, captions), *split]
 

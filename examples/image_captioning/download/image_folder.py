@@ -82,10 +82,14 @@ def _find_listing(folder: Path) -> Path:
 def _folder_of_photos(folder: Path, entries: Sequence[object]) -> Path:
     """Return `folder`, or the folder in it or beside it that holds most of the first photos."""
     names = [str(entry.get("image")) for entry in entries[:20] if isinstance(entry, dict)]
-    inside = sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())
-    beside = sorted(path for path in folder.parent.iterdir() if path.is_dir() and not path.is_symlink())
-    places = [folder, *inside, *(beside if folder.name == "annotations" else ())]
+    places = [folder, *_folders_in(folder)]
+    if folder.name == "annotations":  # only then, because the folder above may not be readable
+        places += _folders_in(folder.parent)
     return max(places, key=lambda place: sum(os.path.isfile(place / name) for name in names))  # the first of equals
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())
 
 
 def _read_json(text: str, listing: Path) -> list[object]:
@@ -142,6 +146,6 @@ def _photo(entry: object, folder: Path) -> Photo:
     if not is_inside:
         raise UserError(f"{name}: leads out of {folder}, where nothing is read")
     split = str(entry.get("split") or split_by_name(name))
-    if split not in SPLIT_NAMES:
+    if split.casefold() not in SPLIT_NAMES:
         raise UserError(f"{name}: expected the split train, validation or test, got {split!r}")
-    return Photo(name, captions, SPLIT_NAMES[split], path)
+    return Photo(name, captions, SPLIT_NAMES[split.casefold()], path)

@@ -27,10 +27,10 @@ def compute_metrics(
 
     Args:
         captions: for each photo the words of the generated caption.
-        references: for each photo the words of each of its true captions.
+        references: for each photo the words of each of its true captions; a photo without any is left out.
     """
-    generated = {number: [" ".join(words)] for number, words in enumerate(captions)}
-    true = {number: [" ".join(words) for words in texts] for number, texts in enumerate(references)}
+    true = {number: [" ".join(words) for words in texts] for number, texts in enumerate(references) if texts}
+    generated = {number: [" ".join(captions[number])] for number in true}
     with contextlib.redirect_stdout(io.StringIO()):  # Bleu prints
         bleu, _ = Bleu(4).compute_score(true, generated)
         rouge, _ = Rouge().compute_score(true, generated)

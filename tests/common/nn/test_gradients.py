@@ -1,8 +1,11 @@
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from common.nn import gradients
 from common.nn.gradients import apply_gradients
 
 
@@ -32,3 +35,11 @@ def test_the_loss_is_scaled_for_the_gradient_and_not_for_the_step():
     plain = fitted(keras.optimizers.SGD(0.1), tf.constant([1, 2]))
     scaled = fitted(keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1), 2.0**10), tf.constant([1, 2]))
     np.testing.assert_allclose(scaled, plain, rtol=1e-6)
+
+
+def test_gradients_of_replicas_are_not_summed_twice_by_a_keras_that_sums_them_elsewhere(monkeypatch):
+    monkeypatch.setattr(gradients, "replica_count", lambda: 2)
+    monkeypatch.setattr(gradients, "sum_over_replicas", list)
+    monkeypatch.setattr(gradients, "inner_optimizer", lambda optimizer: SimpleNamespace())
+    with pytest.raises(RuntimeError, match="no Optimizer._all_reduce_sum_gradients, so .* summed twice"):
+        fitted(keras.optimizers.SGD(0.1), tf.constant([1]))

@@ -54,6 +54,22 @@ def test_the_prompt_is_drawn_in_another_colour_also_in_a_gif(tmp_path):
     assert {blue, ink} <= colours(4)
 
 
+@pytest.mark.parametrize("text", ["mm nn " * 40, "mm nn\nmm\n\nnn mm\n", "\t" + "m" * 200 + "\n" + "n" * 99], ids=repr)
+def test_the_colour_of_the_prompt_ends_with_the_prompt(text, monkeypatch):
+    drawn = {}
+
+    def note(setter, draw, corner, letters, fill, anchor="la"):
+        drawn[fill] = drawn.get(fill, "") + letters
+
+    monkeypatch.setattr(figures.Typesetter, "draw", note)
+    text = text.expandtabs(4)
+    for prompt_length in (1, len(text) // 2, len(text) - 1):
+        drawn.clear()
+        figures.text_frames([("title", text)], prompt_length)
+        prompt, rest = (part.replace("\n", "") for part in (text[:prompt_length], text[prompt_length:]))
+        assert (drawn[figures.SECOND], drawn[figures.INK]) == (prompt, rest)
+
+
 def test_a_gif_keeps_the_order_and_holds_the_last_frame(tmp_path):
     frames = [Image.new("RGB", (8, 8), (shade, shade, shade)) for shade in (0, 100, 200)]
     figures.save_gif(frames, tmp_path / "x.gif", frame_ms=300, last_ms=2000)

@@ -43,3 +43,47 @@ def test_captions_with_a_line_end_inside_quotes_are_whole():
 def test_a_table_without_captions_is_an_error():
     with pytest.raises(UserError, match="no column of captions among image, width; call it caption"):
         read("image,width\na.jpg,640\nb.jpg,480\n")
+
+
+@pytest.mark.parametrize("delimiter", ["\t", "|", ","])
+def test_a_column_of_splits_may_have_capitals_other_names_and_gaps(delimiter):
+    rows = ["a.jpg", "A dog", "Train"], ["b.jpg", "A cat", ""], ["c.jpg", "A cow", "valid"], ["d.jpg", "A hen"]
+    found = read("".join(delimiter.join(row) + "\n" for row in rows))
+    assert found == {
+        "a.jpg": (["A dog"], "Train"),
+        "b.jpg": (["A cat"], ""),
+        "c.jpg": (["A cow"], "valid"),
+        "d.jpg": (["A hen"], ""),
+    }
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "image_id,file_name,caption\n391895,a.jpg,A dog\n",
+        "image,caption_id,caption\na.jpg,a.jpg#0,A dog\n",
+        "caption_id,image,caption\na.jpg#0,a.jpg,A dog\n",
+        "url,file_name,caption_text\nhttp://x/1.jpg,a.jpg,A dog\n",
+        "caption_id,caption 1,captions,name\n7x,A dog,,a.jpg\n",
+    ],
+)
+def test_columns_of_numbers_and_names_beside_photo_and_caption_are_left_out(table):
+    assert read(table) == {"a.jpg": (["A dog"], None)}
+
+
+def test_a_name_with_a_comma_does_not_make_a_table_with_tabs_one_with_commas():
+    assert read("Paris, Texas.jpg\tA desert\n") == {"Paris, Texas.jpg": (["A desert"], None)}
+
+
+@pytest.mark.parametrize("delimiter", ["\t", "|"])
+@pytest.mark.parametrize("header", [[], ["image", "caption"]])
+def test_quotes_count_if_all_cells_have_them(delimiter, header):
+    rows = [*([header] if header else []), ["a.jpg", 'A ""big"" dog'], ["b.jpg", f"A{delimiter}cat"]]
+    table = "".join(delimiter.join(f'"{cell}"' for cell in row) + "\n" for row in rows)
+    assert read(table) == {"a.jpg": (['A "big" dog'], None), "b.jpg": ([f"A{delimiter}cat"], None)}
+    assert read(f'a.jpg{delimiter}"Run" says the dog\n') == {"a.jpg": (['"Run" says the dog'], None)}
+
+
+def test_a_table_of_delimiters_alone_is_empty():
+    with pytest.raises(UserError, match=r"list\.csv: empty"):
+        read(",\n,\n")

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 
@@ -16,7 +17,7 @@ def load(folder, entries):
 def test_a_json_list_gives_photos_captions_and_splits(tmp_path):
     entries = [
         {"image": "a.jpg", "captions": ["One.", "Two."], "split": "train"},
-        {"image": "sub/b.jpg", "captions": "Only one.", "split": "dev"},
+        {"image": "sub/b.jpg", "captions": "Only one.", "split": "Valid"},
         {"image": "c.jpg", "captions": ["x"]},
     ]
     [a, b, c], bad = load(tmp_path, entries)
@@ -126,3 +127,12 @@ def test_a_photo_whose_name_is_decomposed_on_the_disk_is_found(tmp_path):
 def test_a_folder_without_a_list_is_an_error(tmp_path):
     with pytest.raises(UserError, match="expected a captions.json, captions.tsv"):
         load_folder(tmp_path, SkippedExamples())
+
+
+def test_the_folder_above_is_listed_for_annotations_only(tmp_path, monkeypatch):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    listed, iterdir = [], Path.iterdir
+    monkeypatch.setattr(Path, "iterdir", lambda path: listed.append(path) or iterdir(path))
+    load(photos, [{"image": "a.jpg", "captions": ["x"]}])
+    assert photos in listed and tmp_path not in listed
