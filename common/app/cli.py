@@ -76,7 +76,7 @@ class TrainOptions(Options):
     """The settings to start from; every other flag changes one of them.
     tiny: embedded data, no network, about a minute or less.
     quick: the real data on a laptop or in Colab, five to twenty minutes.
-    full: the real data, larger models or more epochs: a quarter to three quarters of an hour."""
+    full: the real data, larger models or more epochs: a quarter of an hour to an hour."""
     data: str = "tiny"
     """The data set: a name, tfds:NAME from tensorflow-datasets, or a path to your own."""
     data_dir: OrNone[Path] = None

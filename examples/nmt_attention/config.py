@@ -23,7 +23,7 @@ class Config(TrainOptions):
 
     - A short run, without a download: train --preset tiny
     - Spanish to English, ten minutes on 2 cores: train
-    - A larger model, better at long sentences, 45 minutes: train --preset full
+    - A larger model, better at long sentences, about an hour: train --preset full
     - English to Spanish: train --reverse --run-dir runs/eng-spa
     - Your own pairs, with a tab between: train --data pairs.tsv --run-dir runs/mine
     - Two parallel files: train --data news.de,news.en --run-dir runs/mine
@@ -143,7 +143,7 @@ PRESETS = {
         muon_rms_rate=0.6, warmup_steps=50,
     ),
     "full": Config(
-        preset="full", epochs=4, embedding_dim=512, encoder_units=512, decoder_units=1024, attention_units=512,
+        preset="full", epochs=6, embedding_dim=512, encoder_units=512, decoder_units=1024, attention_units=512,
         dropout=0.3, learning_rate=3e-2, muon_rms_rate=0.01, min_count=2,
     ),
 }  # fmt: skip
