@@ -103,14 +103,14 @@ def _router(service: Service) -> APIRouter:
 
     @router.post("/text/generate", responses={200: {"content": {"application/x-ndjson": {}}}})
     async def generate_text(request: schemas.GenerateText) -> StreamingResponse:
-        """Continue a prompt: a stream of lines, each a JSON object with the next characters."""
+        """Continue a prompt: a stream of lines, each a JSON object with the next part of the text."""
         pieces = service.generate_text(request)
         first = await anext(pieces)  # what is refused is refused before the stream begins
         return StreamingResponse(_json_lines(first, pieces), media_type="application/x-ndjson")
 
     @router.post("/text/loss")
     async def measure_text(request: schemas.MeasureText) -> schemas.TextLosses:
-        """Measure the loss of each character of a text."""
+        """Measure the loss of each character of a text after its first token."""
         return await service.measure_text(request)
 
     @router.post("/dcgan/images")

@@ -92,7 +92,7 @@ class GenerateText(_Request):
     """A prompt to continue."""
 
     prompt: Text
-    length: int = Field(200, ge=1, le=MAX_TEXT, description="characters")
+    length: int = Field(200, ge=1, le=MAX_TEXT, description="characters, or words or subwords, as the run has")
     temperature: float = Field(0.8, ge=0, le=5)
     top_k: int = Field(0, ge=0, le=65_536, description="0 keeps all")
     top_p: float = Field(1.0, gt=0, le=1)
@@ -106,11 +106,13 @@ class MeasureText(_Request):
 
 
 class TextLosses(_Answer):
-    """The negative log-likelihood of each character but the first."""
+    """The negative log-likelihood of each character after the first token: a character, or a word or subword."""
 
     text: str
     nll_bits: Numbers
-    predictions: list[list[str]] = Field(description="the likeliest three in place of each character")
+    predictions: list[list[str]] = Field(
+        description="the likeliest three in place of each character; of words or subwords none"
+    )
     mean_bits: float
 
 

@@ -17,7 +17,7 @@ from examples.serve.limits import MAX_UPLOAD, Refused, TooLarge
 from examples.serve.registry import RunRegistry
 
 PIECE = 32
-"""Characters of a piece of a stream."""
+"""Tokens of a piece of a stream: characters, or words or subwords."""
 
 
 class Service:
@@ -75,7 +75,7 @@ class Service:
         return self.registry.loaded(run) or await asyncio.to_thread(self.registry.model, run)
 
     async def generate_text(self, request: schemas.GenerateText) -> AsyncIterator[str]:
-        """Yield the continuation of a prompt, `PIECE` characters at a time.
+        """Yield the continuation of a prompt, `PIECE` tokens at a time.
 
         Texts with the same sampling settings are written together; each joins and leaves between two pieces.
 
@@ -91,8 +91,8 @@ class Service:
         key = (model, request.temperature, request.top_k, request.top_p)
         for number in range(pieces):
             noise = uniforms[number * PIECE : (number + 1) * PIECE]
-            written, text = await self.batchers["text_pieces"].submit(key, (text, noise))
-            yield written[: request.length - number * PIECE]
+            tokens, text = await self.batchers["text_pieces"].submit(key, (text, noise))
+            yield "".join(tokens[: request.length - number * PIECE])
 
     async def measure_text(self, request: schemas.MeasureText) -> schemas.TextLosses:
         """Return the loss of each character of a text."""

@@ -39,8 +39,9 @@ def text(prompt: str, continuation: str) -> str:
     return _render("text", prompt=prompt, text=continuation)
 
 
-def losses(measured: TextLosses, first: str) -> str:
-    """Return a text, each character shaded by its loss; `first` is what came before it."""
+def losses(measured: TextLosses, text: str) -> str:
+    """Return a text, each character after the first token shaded by its loss."""
+    first = text[: len(text) - len(measured.text)]
     cells = [
         (character, round(min(1, bits / _SATURATED_BITS), 3), f"{bits:.2f} bits; likeliest: {' '.join(likeliest)!r}")
         for character, bits, likeliest in zip(measured.text, measured.nll_bits, measured.predictions, strict=True)

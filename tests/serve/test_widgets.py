@@ -36,6 +36,11 @@ def test_a_caption_is_escaped_and_has_a_lit_photo_for_each_word():
     assert "<script" not in html and html.count("data:image/jpeg") == 3
 
 
+def test_the_text_before_the_first_loss_is_shown_without_shade():
+    html = widgets.losses(TextLosses(text=" b", nll_bits=[1, 2], predictions=[[], []], mean_bits=1.5), "The b")
+    assert "<pre>The<span" in html
+
+
 def test_pointing_at_a_word_lights_its_source_words_in_proportion():
     html = widgets.translation([translation("a")])
     assert ":has(.t0:is(:hover, :focus)) .s0 { background: rgba(251, 146, 60, 0.75); }" in html
