@@ -41,7 +41,7 @@ def build(page: Page) -> None:
         found = (await service.caption(image, run, beam=int(beam), n_best=int(beam))).captions
         if not found[0].words:
             return widgets.message("The model found no words for this photo.")
-        return widgets.caption(image, found)
+        return await asyncio.to_thread(widgets.caption, image, found)
 
     gr.on([caption.click, photo.upload], answer(caption_photo), [run, photo, beam], output, **PRIVATE)
     example.click(answer(caption_scene), [run, beam], output, **PRIVATE)
