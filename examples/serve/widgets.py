@@ -90,10 +90,10 @@ def _attention(found: TranslationOut | TranslationScore, scores: Sequence[tuple[
 
 def caption(image: Image.Image, found: Sequence[CaptionOut]) -> str:
     """Return a photo with the best of several captions, and the scores of all."""
-    from examples.image_captioning.demonstrate.attention_overlay import overlay  # imports TensorFlow
+    from examples.image_captioning.demonstrate.attention_overlay import fit, overlay  # the package imports TensorFlow
 
     best = found[0]
-    image = image.resize((_PHOTO_WIDTH, max(1, round(_PHOTO_WIDTH * image.height / image.width))))
+    image = fit(image, _PHOTO_WIDTH)
     return _render(
         "caption",
         id=f"caption-{secrets.token_hex(4)}",

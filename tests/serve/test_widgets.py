@@ -36,6 +36,12 @@ def test_a_caption_is_escaped_and_has_a_lit_photo_for_each_word():
     assert "<script" not in html and html.count("data:image/jpeg") == 3
 
 
+def test_the_overlays_of_a_narrow_photo_are_small():
+    found = [CaptionOut(text="a", score=-1, words=["a"], attention=[[[1.0]]])]
+    html = widgets.caption(Image.new("RGB", (1, 3_000)), found)
+    assert len(html) < 20_000
+
+
 def test_the_text_before_the_first_loss_is_shown_without_shade():
     html = widgets.losses(TextLosses(text=" b", nll_bits=[1, 2], predictions=[[], []], mean_bits=1.5), "The b")
     assert "<pre>The<span" in html
