@@ -18,7 +18,7 @@ from common.io.terminal import warn
 from examples.serve import schemas
 from examples.serve.limits import MAX_BEAM, MAX_UPLOAD, LimitRequests, RateLimit, Refused, RefuseOtherHosts
 from examples.serve.metrics import add_metrics
-from examples.serve.service import Service, read_upload
+from examples.serve.service import Service
 
 _REFUSALS = {
     404: {"model": schemas.Refusal, "description": "no such run"},
@@ -140,7 +140,7 @@ def _router(service: Service) -> APIRouter:
         if n_best > beam:
             raise Refused(f"n_best should be at most beam, which is {beam}.")
         name = PurePath(photo.filename or "the photo").name
-        image = await asyncio.to_thread(read_upload, await photo.read(MAX_UPLOAD + 1), name)
+        image, _ = await service.read_photo(await photo.read(MAX_UPLOAD + 1), name, run)
         return await service.caption(image, run, beam, n_best, length_penalty)
 
     @router.get("/vectors/neighbours")

@@ -41,7 +41,8 @@ class ServeOptions(Options):
     max_batch: Annotated[int, Interval(ge=1, le=256)] = 32
     """Largest number of requests that are answered together; 1 answers each by itself."""
     max_waiting: Annotated[int, Interval(ge=1, le=10_000)] = 256
-    """Largest number of requests of a kind that wait; the next is told that the server is busy."""
+    """Largest number of requests of a kind that wait; the next is told that the server is busy. A sentence to translate
+    counts as one, but those of a request wait together."""
 
 
 def serve(options: ServeOptions) -> None:

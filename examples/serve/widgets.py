@@ -21,7 +21,8 @@ _TEMPLATES = Environment(
 )
 _SATURATED_BITS = 8
 _MIN_WEIGHT = 0.04  # attention below this is not lit
-_PHOTO_WIDTH = 420
+PHOTO_WIDTH = 420
+"""Pixels of a photo on the page; a narrow one has less."""
 
 
 def data_uri(image: Image.Image, form: str = "PNG") -> str:
@@ -93,7 +94,7 @@ def caption(image: Image.Image, found: Sequence[CaptionOut]) -> str:
     from examples.image_captioning.demonstrate.attention_overlay import fit, overlay  # the package imports TensorFlow
 
     best = found[0]
-    image = fit(image, _PHOTO_WIDTH)
+    image = fit(image, PHOTO_WIDTH)
     return _render(
         "caption",
         id=f"caption-{secrets.token_hex(4)}",
