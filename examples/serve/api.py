@@ -158,7 +158,7 @@ def _router(service: Service) -> APIRouter:
     async def map_of_embeddings(
         example: _VECTOR_EXAMPLES, side: _SIDES, run: schemas.RunId | None = None
     ) -> list[schemas.MapPoint]:
-        """Map the embeddings of the most frequent symbols to two dimensions."""
+        """Map the embeddings of the first 300 symbols of the vocabulary to two dimensions."""
         symbols, points = (await service.embeddings(example, run, side)).map()
         return [schemas.MapPoint(symbol=name, x=x, y=y) for name, (x, y) in zip(symbols, points.tolist(), strict=True)]
 

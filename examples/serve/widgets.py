@@ -107,8 +107,8 @@ def caption(image: Image.Image, found: Sequence[CaptionOut]) -> str:
 
 
 def embeddings_map(embeddings: Embeddings, near: Sequence[str]) -> str:
-    """Return a map of embeddings; the symbols in `near` are highlighted."""
-    symbols, points = embeddings.map()
+    """Return a map of embeddings; the symbols in `near` are on it in any case, and highlighted."""
+    symbols, points = embeddings.map(near=near)
     low, high = points.min(axis=0), points.max(axis=0)
     places = (points - low) / np.maximum(high - low, 1e-9) * [700, 500]
     shown_as = {"\n": "↵", " ": "␣", "\t": "→"}

@@ -53,6 +53,12 @@ def test_pointing_at_a_word_lights_its_source_words_in_proportion():
     assert ".s1 {" not in html  # too little weight
 
 
+def test_the_map_has_the_word_that_was_asked_for_and_its_neighbours():
+    symbols = [f"word{number}" for number in range(400)]
+    html = widgets.embeddings_map(Embeddings(symbols, np.eye(400)), ["word350", "word399"])
+    assert html.count("<text") == 302 and html.count('class="near"') == 2
+
+
 def test_an_error_is_read_out_by_screen_readers():
     assert 'role="alert"' in widgets.message("no", is_error=True)
     assert 'role="status"' in widgets.message("yes")
