@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from importlib import import_module
 from pathlib import Path
 
@@ -37,10 +36,11 @@ class TinyTraining:
         async with self._lock:
             path = self.folder / example / "tiny"
             epochs = import_module(f"examples.{example}.config").PRESETS["tiny"].epochs
-            async with aclosing(_run(example, "train", "--preset", "tiny", "--run-dir", str(path))) as seconds:
+            train = _run(example, "train", "--preset", "tiny", "--run-dir", str(path))
+            async with contextlib.aclosing(train) as seconds:
                 async for _ in seconds:
                     yield f"Training: epoch {_finished_epochs(path)} of {epochs} finished."
-            async with aclosing(_run(example, "evaluate", "--run", str(path))) as seconds:
+            async with contextlib.aclosing(_run(example, "evaluate", "--run", str(path))) as seconds:
                 async for _ in seconds:
                     yield "Measuring the trained model."
 

@@ -31,19 +31,19 @@ def build(page: Page) -> None:
         if not Path(path).is_file():  # deleted, as all uploads are after a while
             raise Refused("The photo is no longer here; choose it again.")
         content = read_plain(Path(path), MAX_UPLOAD + 1)
-        image, shown = await service.read_photo(content, Path(path).name, run)
-        return await _show(run, image, shown, beam)
+        image, preview = await service.read_photo(content, Path(path).name, run)
+        return await _show(run, image, preview, beam)
 
     async def caption_scene(run, beam) -> str:
         [scene] = make_scenes(1, secrets.randbelow(MAX_SEED), held_out=True)
         drawn = scene.draw()
         return await _show(run, drawn, drawn, beam)
 
-    async def _show(run, image, shown, beam) -> str:
+    async def _show(run, image, preview, beam) -> str:
         found = (await service.caption(image, run, beam=int(beam), n_best=int(beam))).captions
         if not found[0].words:
             return widgets.message("The model found no words for this photo.")
-        return await asyncio.to_thread(widgets.caption, shown, found)
+        return await asyncio.to_thread(widgets.caption, preview, found)
 
     gr.on([caption.click, photo.upload], answer(caption_photo), [run, photo, beam], output, **PRIVATE)
     example.click(answer(caption_scene), [run, beam], output, **PRIVATE)
