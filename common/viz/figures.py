@@ -19,6 +19,7 @@ from common.viz.fonts import Typesetter, families_for, is_right_to_left
 
 INK, FAINT, PAPER, ACCENT, SECOND = "#1f2430", "#6b7180", "#ffffff", "#c2410c", "#2563eb"
 _COLUMNS, _MAX_LINES = 64, 18  # of a frame of text: letters in a line, and lines
+_MAX_LABEL, _MAX_SIDE = 30, 4_000  # of an attention map: letters of a label, and pixels of the picture
 
 
 def learning_curve(rows: Sequence[Mapping[str, float]], path: Path, unit: str, baseline: tuple[str, float]) -> None:
@@ -167,7 +168,7 @@ def save_gif(frames: Sequence[Image.Image], path: Path, **options: int) -> None:
 
 
 def attention_map(weights: np.ndarray, rows: Sequence[str], columns: Sequence[str], title: str = "") -> Image.Image:
-    """Return a heat map of attention weights with a label for every row and column.
+    """Return a heat map of attention weights with a label for every row and column; long labels are shortened.
 
     Columns in a script that is written from right to left are drawn from right to left. Maps of the same
     labels have the same size, whatever their title, so that they can be frames of a GIF.
@@ -183,9 +184,11 @@ def attention_map(weights: np.ndarray, rows: Sequence[str], columns: Sequence[st
     """
     if np.shape(weights) != (len(rows), len(columns)):
         raise ValueError(f"expected weights {(len(rows), len(columns))}, got {np.shape(weights)}")
+    rows, columns = ([_shortened(label) for label in labels] for labels in (rows, columns))
     left, top = (0.6 + 0.11 * max(map(_width, labels)) for labels in (rows, columns))  # inches
     width, height = left + max(0.36 * len(columns), 2.4) + 0.3, top + 0.36 * len(rows) + 0.5
-    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
+    dpi = min(110, _MAX_SIDE / max(width, height))
+    figure = Figure(figsize=(width, height), dpi=dpi, layout="constrained")
     axes = figure.subplots()
     axes.imshow(weights, cmap="Oranges", vmin=0, vmax=1, aspect="auto")
     # Ticks and labels are set together; otherwise matplotlib chooses the ticks.
@@ -211,6 +214,10 @@ def attention_map(weights: np.ndarray, rows: Sequence[str], columns: Sequence[st
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # families_for has said so
         return Image.frombytes("RGBA", *_render(figure)).convert("RGB")
+
+
+def _shortened(label: str) -> str:
+    return label if len(label) <= _MAX_LABEL else label[: _MAX_LABEL - 1] + "…"
 
 
 def _width(label: str) -> int:

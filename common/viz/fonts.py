@@ -90,11 +90,13 @@ def _package(letter: str) -> str:
 
 def families_for(text: Iterable[str]) -> list[str]:
     """Return the families for the labels of a matplotlib figure, with fallbacks for letters that DejaVu lacks."""
-    families = []
-    for path in fonts_for(text):
-        font_manager.fontManager.addfont(path)
-        families.append(font_manager.get_font(path).family_name)
-    return families
+    return [_family(path) for path in fonts_for(text)]
+
+
+@cache  # matplotlib lists a font again each time it is added
+def _family(path: str) -> str:
+    font_manager.fontManager.addfont(path)
+    return font_manager.get_font(path).family_name
 
 
 # Pillow

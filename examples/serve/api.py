@@ -18,7 +18,7 @@ from common.io.terminal import warn
 from examples.serve import schemas
 from examples.serve.limits import MAX_BEAM, MAX_UPLOAD, LimitRequests, RateLimit, Refused, RefuseOtherHosts
 from examples.serve.metrics import add_metrics
-from examples.serve.service import Service, read_upload
+from examples.serve.service import Service
 
 _REFUSALS = {
     404: {"model": schemas.Refusal, "description": "no such run"},
@@ -103,14 +103,14 @@ def _router(service: Service) -> APIRouter:
 
     @router.post("/text/generate", responses={200: {"content": {"application/x-ndjson": {}}}})
     async def generate_text(request: schemas.GenerateText) -> StreamingResponse:
-        """Continue a prompt: a stream of lines, each a JSON object with the next characters."""
+        """Continue a prompt: a stream of lines, each a JSON object with the next part of the text."""
         pieces = service.generate_text(request)
         first = await anext(pieces)  # what is refused is refused before the stream begins
         return StreamingResponse(_json_lines(first, pieces), media_type="application/x-ndjson")
 
     @router.post("/text/loss")
     async def measure_text(request: schemas.MeasureText) -> schemas.TextLosses:
-        """Measure the loss of each character of a text."""
+        """Measure the loss of each character of a text after its first token."""
         return await service.measure_text(request)
 
     @router.post("/dcgan/images")
@@ -140,7 +140,7 @@ def _router(service: Service) -> APIRouter:
         if n_best > beam:
             raise Refused(f"n_best should be at most beam, which is {beam}.")
         name = PurePath(photo.filename or "the photo").name
-        image = await asyncio.to_thread(read_upload, await photo.read(MAX_UPLOAD + 1), name)
+        image, _ = await service.read_photo(await photo.read(MAX_UPLOAD + 1), name, run)
         return await service.caption(image, run, beam, n_best, length_penalty)
 
     @router.get("/vectors/neighbours")
@@ -158,7 +158,7 @@ def _router(service: Service) -> APIRouter:
     async def map_of_embeddings(
         example: _VECTOR_EXAMPLES, side: _SIDES, run: schemas.RunId | None = None
     ) -> list[schemas.MapPoint]:
-        """Map the embeddings of the most frequent symbols to two dimensions."""
+        """Map the embeddings of the first 300 symbols of the vocabulary to two dimensions."""
         symbols, points = (await service.embeddings(example, run, side)).map()
         return [schemas.MapPoint(symbol=name, x=x, y=y) for name, (x, y) in zip(symbols, points.tolist(), strict=True)]
 

@@ -36,13 +36,13 @@ class Batcher:
         """
         self.answer, self.max_batch, self.max_waiting, self.observe = answer, max_batch, max_waiting, observe
         self._queues: dict[Hashable, deque[tuple[Any, asyncio.Future]]] = {}
-        self._tasks: set[asyncio.Task] = set()  # asyncio itself keeps no reference to a task
+        self._task: asyncio.Task | None = None  # asyncio itself keeps no reference to a task
         self._thread = ThreadPoolExecutor(1)
 
     @property
     def waiting(self) -> int:
         """The number of requests that wait."""
-        return sum(map(len, self._queues.values()))
+        return sum(not future.cancelled() for queue in self._queues.values() for _, future in queue)
 
     async def submit(self, key: Hashable, request: Any) -> Any:
         """Return the answer to a request.
@@ -54,34 +54,45 @@ class Batcher:
         Raises:
             Busy: too many requests wait.
         """
+        [answer] = await self.submit_all(key, [request])
+        return answer
+
+    async def submit_all(self, key: Hashable, requests: Sequence[Any]) -> list[Any]:
+        """Return the answers to the requests of one client, which wait together: none is refused for the others.
+
+        If one fails, the others are not computed.
+
+        Raises:
+            Busy: too many requests wait.
+        """
         if self.waiting >= self.max_waiting:
             raise Busy("The server is busy; try again in a moment.")
-        future = asyncio.get_running_loop().create_future()
-        if key not in self._queues:
-            self._queues[key] = deque()
-            task = asyncio.create_task(self._drain(key))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-        self._queues[key].append((request, future))
-        return await future
+        futures = [asyncio.get_running_loop().create_future() for _ in requests]
+        self._queues.setdefault(key, deque()).extend(zip(requests, futures, strict=True))
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._drain())
+        try:
+            return await asyncio.gather(*futures)
+        finally:
+            for future in futures:
+                future.cancel()  # those that are not answered, if one failed
 
-    async def _drain(self, key: Hashable) -> None:
+    async def _drain(self) -> None:
         await asyncio.sleep(WAIT_SECONDS)
-        queue = self._queues[key]
-        while queue:
-            taken = [queue.popleft() for _ in range(min(len(queue), self.max_batch))]
-            await self._answer_batch(key, [(request, future) for request, future in taken if not future.cancelled()])
-        del self._queues[key]
+        while self._queues:
+            key = next(iter(self._queues))
+            queue, batch = self._queues.pop(key), []
+            while queue and len(batch) < self.max_batch:
+                request, future = queue.popleft()
+                if not future.cancelled():
+                    batch.append((request, future))
+            if queue:
+                self._queues[key] = queue  # behind those of the other keys, which take turns
+            if batch:
+                await self._answer_batch(key, batch)
 
     async def _answer_batch(self, key: Hashable, batch: Sequence[tuple[Any, asyncio.Future]]) -> None:
-        if not batch:
-            return
-        requests = [request for request, _ in batch]
-        self.observe(len(requests))
-        try:
-            answers = await asyncio.get_running_loop().run_in_executor(self._thread, self.answer, key, requests)
-        except Exception as error:
-            answers = [error] * len(batch)
+        answers = await self._answers(key, [request for request, _ in batch])
         for (_, future), answer in zip(batch, answers, strict=True):
             if future.cancelled():
                 continue
@@ -89,6 +100,16 @@ class Batcher:
                 future.set_exception(answer)
             else:
                 future.set_result(answer)
+
+    async def _answers(self, key: Hashable, requests: Sequence[Any]) -> Sequence[Any]:
+        """Return the answers of one call, or if that fails, of a call for each request: one cannot fail the others."""
+        self.observe(len(requests))
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, self.answer, key, requests)
+        except Exception as error:
+            if len(requests) == 1:
+                return [error]
+            return [answer for request in requests for answer in await self._answers(key, [request])]
 
 
 def bucket_size(count: int) -> int:

@@ -1,4 +1,4 @@
-"""Learning curves of several runs side by side, with what differs between their settings."""
+"""Learning curves of several runs side by side, and what differs between their settings."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,11 +10,11 @@ from common.errors import UserError
 from common.viz import figures
 from examples.serve.registry import ServedRun
 
-_LOSSES = ("val_loss", "loss", "diversity")  # the first that a run has is drawn
+_METRICS = ("val_loss", "loss", "diversity")  # the first that a run has is drawn; a GAN's losses say little
 
 
-def draw_curves(runs: Sequence[ServedRun]) -> Image.Image | None:
-    """Return a figure with the loss of each run after each epoch, None if no run has one."""
+def draw_curves(runs: Sequence[ServedRun]) -> tuple[Image.Image, str] | None:
+    """Return a figure with a metric of each run after each epoch and the metric's name, None if no run has one."""
     curves: dict[str, list[tuple[float, float]]] = {}
     columns = set()
     for run in runs:
@@ -22,10 +22,11 @@ def draw_curves(runs: Sequence[ServedRun]) -> Image.Image | None:
             rows = run.directory.read_metrics()
         except UserError:
             continue
-        if column := next((name for name in _LOSSES if rows and name in rows[0]), None):
+        if column := next((name for name in _METRICS if rows and name in rows[0]), None):
             curves[run.name] = [(row["epoch"], row[column]) for row in rows]
             columns.add(column)
-    return figures.compare_curves(curves, " or ".join(sorted(columns))) if curves else None
+    unit = " or ".join(sorted(columns))
+    return (figures.compare_curves(curves, unit), unit) if curves else None
 
 
 def setting_differences(runs: Sequence[ServedRun]) -> tuple[list[str], list[list[str]]]:

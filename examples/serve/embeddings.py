@@ -1,6 +1,6 @@
 """Word vectors of trained models: nearest neighbours, and a map in two dimensions."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 from examples.serve.limits import Refused
 
 MAP_SIZE = 300
-"""Symbols on a map, the most frequent ones of a translator."""
+"""Symbols on a map, the first of the vocabulary; of a translator of words the most frequent ones."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,12 @@ class Embeddings:
         order = [i for i in np.argsort(-similarity) if i != index][:count]
         return [(self.symbols[i], float(similarity[i])) for i in order]
 
-    def map(self, count: int = MAP_SIZE) -> tuple[list[str], np.ndarray]:
-        """Return the first `count` symbols and their first two principal components, float32 [N, 2]."""
-        vectors = self.vectors[:count] - self.vectors[:count].mean(axis=0)  # N E
+    def map(self, count: int = MAP_SIZE, near: Collection[str] = ()) -> tuple[list[str], np.ndarray]:
+        """Return the first `count` symbols and those in `near`, and their first two principal components [N, 2]."""
+        chosen = [i for i, symbol in enumerate(self.symbols) if i < count or symbol in near]
+        vectors = self.vectors[chosen] - self.vectors[chosen].mean(axis=0)  # N E
         _, _, axes = np.linalg.svd(vectors, full_matrices=False)
-        return list(self.symbols[:count]), vectors @ axes[:2].T  # N 2
+        return [self.symbols[i] for i in chosen], vectors @ axes[:2].T  # N 2
 
 
 def read_embeddings(example: str, model: Any, side: str) -> Embeddings:

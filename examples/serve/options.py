@@ -6,6 +6,7 @@ import socket
 import tempfile
 from dataclasses import dataclass
 from importlib.util import find_spec
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +19,7 @@ from common.io.terminal import echo, warn
 
 _PACKAGES = ("fastapi", "fastapi_offline", "uvicorn", "prometheus_client", "python_multipart")
 _GRADIO = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}  # read when it is imported
-_LOCAL = ("127.0.0.1", "localhost")
+_LOCAL = ("127.0.0.1", "localhost", "[::1]", "[")  # by which programs here ask; older Starlettes read "[" in "[::1]"
 _THIS_MACHINE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # what a browser here opens, for "all addresses"
 
 
@@ -41,7 +42,8 @@ class ServeOptions(Options):
     max_batch: Annotated[int, Interval(ge=1, le=256)] = 32
     """Largest number of requests that are answered together; 1 answers each by itself."""
     max_waiting: Annotated[int, Interval(ge=1, le=10_000)] = 256
-    """Largest number of requests of a kind that wait; the next is told that the server is busy."""
+    """Largest number of requests of a kind that wait; the next is told that the server is busy. A sentence to translate
+    counts as one, but those of a request wait together."""
 
 
 def serve(options: ServeOptions) -> None:
@@ -57,7 +59,7 @@ def serve(options: ServeOptions) -> None:
         )
     import uvicorn
 
-    if options.host not in _LOCAL:
+    if not _is_loopback(options.host):
         warn(f"note: {options.host} may be reached by others on the network; there is no password")
     signal.signal(signal.SIGTERM, _stop)  # uvicorn shuts down and then raises the signal again
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # the terminal was closed: as SIGTERM, so that uploads go
@@ -83,7 +85,8 @@ def _application(options: ServeOptions, uploads: str) -> Any:
     if not registry.runs():
         warn(f"note: no finished run in {options.runs}; the page offers to train the tiny ones")
     service = Service(registry, options.max_batch, options.max_waiting)
-    app = create_app(service, options.requests_per_minute, _LOCAL if options.host in _LOCAL else ("*",))
+    hosts = (*_LOCAL, options.host) if _is_loopback(options.host) else ("*",)
+    app = create_app(service, options.requests_per_minute, hosts)
     if find_spec("gradio") is None:
         warn("note: the API without the page, which needs Gradio: pip install -r requirements-page.txt")
         app.add_api_route("/", lambda: RedirectResponse("/docs"), include_in_schema=False)
@@ -92,6 +95,14 @@ def _application(options: ServeOptions, uploads: str) -> Any:
     from examples.serve.page import mount_page  # imports Gradio, which takes seconds
 
     return mount_page(app, service)
+
+
+def _is_loopback(host: str) -> bool:
+    """Return whether only programs on this machine reach an address."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:  # a name
+        return host == "localhost"
 
 
 def _stop(signum: int, _: object) -> None:

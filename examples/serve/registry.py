@@ -1,5 +1,6 @@
 """The runs that are served: found in a folder, chosen from a list by the client, loaded once and only when needed."""
 
+import contextlib
 import threading
 import time
 from collections import OrderedDict
@@ -88,7 +89,8 @@ class RunRegistry:
         """Read the folder now."""
         state = [(path, path.stat().st_mtime_ns) for path in _run_paths(self.folder)]
         if state != self._state:
-            found = {run.id: run for path, changed in state if (run := self._describe(path, changed))}
+            by_age = sorted(state, key=lambda each: each[1])  # of a run and its copy, the one trained last is served
+            found = {run.id: run for path, changed in by_age if (run := self._describe(path, changed))}
             self._runs = sorted(found.values(), key=lambda run: (run.created, run.name), reverse=True)
             self._state = state
 
@@ -126,7 +128,10 @@ class RunRegistry:
 
     def loaded(self, run: ServedRun) -> Any | None:
         """Return the model of a run if it is loaded, without waiting for one that is being loaded."""
-        return self._models.get(run.key)
+        with contextlib.suppress(KeyError):
+            self._models.move_to_end(run.key)
+            return self._models[run.key]
+        return None
 
     def _describe(self, report: Path, changed: int) -> ServedRun | None:
         directory = RunDirectory(report.parent)

@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from common.app.intervals import MAX_SEED
+from common.data.text_files import normalise
+from common.errors import UserError
 from examples.serve.limits import (
     MAX_BEAM,
     MAX_IMAGES,
@@ -17,8 +19,21 @@ from examples.serve.limits import (
     TooLarge,
 )
 
+
+def _require_text(text: str) -> str:
+    try:
+        normalise(text)
+    except UserError as error:
+        raise ValueError(str(error)) from error
+    return text
+
+
 RunId = Annotated[str, Field(pattern=r"^[0-9a-f]{12}$", description="from /v1/runs; by default the newest run")]
-Sentence = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_SENTENCE)]
+Sentence = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_SENTENCE),
+    AfterValidator(_require_text),
+]
 Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]
 Latent = Annotated[list[Annotated[float, Field(ge=-100, le=100)]], Field(min_length=1, max_length=4096)]
 
@@ -92,7 +107,7 @@ class GenerateText(_Request):
     """A prompt to continue."""
 
     prompt: Text
-    length: int = Field(200, ge=1, le=MAX_TEXT, description="characters")
+    length: int = Field(200, ge=1, le=MAX_TEXT, description="characters, or words or subwords, as the run has")
     temperature: float = Field(0.8, ge=0, le=5)
     top_k: int = Field(0, ge=0, le=65_536, description="0 keeps all")
     top_p: float = Field(1.0, gt=0, le=1)
@@ -106,11 +121,13 @@ class MeasureText(_Request):
 
 
 class TextLosses(_Answer):
-    """The negative log-likelihood of each character but the first."""
+    """The negative log-likelihood of each character after the first token: a character, or a word or subword."""
 
     text: str
     nll_bits: Numbers
-    predictions: list[list[str]] = Field(description="the likeliest three in place of each character")
+    predictions: list[list[str]] = Field(
+        description="the likeliest three in place of each character; of words or subwords none"
+    )
     mean_bits: float
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from examples.serve.limits import MAX_UPLOAD, Refused, TooLarge
 from examples.serve.registry import RunRegistry
 
 PIECE = 32
-"""Characters of a piece of a stream."""
+"""Tokens of a piece of a stream: characters, or words or subwords."""
 
 
 class Service:
@@ -45,6 +46,7 @@ class Service:
             "score": batcher("score", _score),
             "caption": batcher("caption", _caption),
         }
+        self._decoders = ThreadPoolExecutor(2)  # no more, because a decoded photo may take 150 MB
 
     async def warm_up(self, *names: str) -> None:
         """Load the newest run of each example named and answer a request, which compiles what the next ones need."""
@@ -75,7 +77,7 @@ class Service:
         return self.registry.loaded(run) or await asyncio.to_thread(self.registry.model, run)
 
     async def generate_text(self, request: schemas.GenerateText) -> AsyncIterator[str]:
-        """Yield the continuation of a prompt, `PIECE` characters at a time.
+        """Yield the continuation of a prompt, `PIECE` tokens at a time.
 
         Texts with the same sampling settings are written together; each joins and leaves between two pieces.
 
@@ -91,8 +93,8 @@ class Service:
         key = (model, request.temperature, request.top_k, request.top_p)
         for number in range(pieces):
             noise = uniforms[number * PIECE : (number + 1) * PIECE]
-            written, text = await self.batchers["text_pieces"].submit(key, (text, noise))
-            yield written[: request.length - number * PIECE]
+            tokens, text = await self.batchers["text_pieces"].submit(key, (text, noise))
+            yield "".join(tokens[: request.length - number * PIECE])
 
     async def measure_text(self, request: schemas.MeasureText) -> schemas.TextLosses:
         """Return the loss of each character of a text."""
@@ -134,8 +136,7 @@ class Service:
         """Return the n best translations of each sentence."""
         model = await self.load("nmt_attention", request.run)
         key = (model, request.beam, request.length_penalty)
-        submit = self.batchers["translate"].submit
-        found = await asyncio.gather(*(submit(key, sentence) for sentence in request.sentences))
+        found = await self.batchers["translate"].submit_all(key, request.sentences)
         return schemas.Translations(translations=[beams[: request.n_best] for beams in found])
 
     async def score(self, request: schemas.ScoreTranslation) -> schemas.TranslationScore:
@@ -147,10 +148,20 @@ class Service:
             raise Refused("The source and the translation should each have at least one word.")
         return schemas.TranslationScore.model_validate(found)
 
+    async def read_photo(self, content: bytes, name: str, run: str | None = None) -> tuple[Image.Image, Image.Image]:
+        """Return the image of an uploaded file at the size that the model of a run reads, and at that of the page.
+
+        Raises:
+            Refused: as `read_upload`.
+        """
+        model = await self.load("image_captioning", run)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._decoders, _read_photo, content, name, model.extractor.image_size)
+
     async def caption(
         self, image: Image.Image, run: str | None = None, beam: int = 3, n_best: int = 1, length_penalty: float = 0.7
     ) -> schemas.Captions:
-        """Return the n best captions of an image."""
+        """Return the n best captions of an image, best at the size that the model reads: it may wait for a while."""
         model = await self.load("image_captioning", run)
         key = (model, beam, length_penalty)
         found = await self.batchers["caption"].submit(key, image)
@@ -175,6 +186,15 @@ def read_upload(content: bytes, name: str) -> Image.Image:
         return decode_image(content, name).convert("RGB")
     except UserError as error:
         raise Refused(str(error)) from error
+
+
+def _read_photo(content: bytes, name: str, size: int) -> tuple[Image.Image, Image.Image]:
+    from examples.image_captioning.demonstrate.attention_overlay import fit
+    from examples.image_captioning.download.image_files import resize
+    from examples.serve.widgets import PHOTO_WIDTH
+
+    image = read_upload(content, name)
+    return from_pixels(resize(image, size)), fit(image, PHOTO_WIDTH)
 
 
 # The functions below run in the threads of the batchers: a key and its requests in, the answers out.

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from importlib import import_module
 from pathlib import Path
 
@@ -21,10 +21,11 @@ class TinyTraining:
         """Train into `folder`/EXAMPLE/tiny."""
         self.folder, self._lock = folder, asyncio.Lock()
 
-    async def train(self, example: str) -> AsyncIterator[str]:
+    async def train(self, example: str) -> AsyncGenerator[str, None]:
         """Yield lines of progress until the run is trained and measured.
 
-        A caller that leaves ends the process, which saves what it has; the next call resumes it.
+        A caller that leaves, which should close the generator, ends the process, which saves what it has; the next call
+        resumes it, once the process has ended.
 
         Raises:
             Busy: another training is under way.
@@ -35,10 +36,13 @@ class TinyTraining:
         async with self._lock:
             path = self.folder / example / "tiny"
             epochs = import_module(f"examples.{example}.config").PRESETS["tiny"].epochs
-            async for _ in _run(example, "train", "--preset", "tiny", "--run-dir", str(path)):
-                yield f"Training: epoch {_finished_epochs(path)} of {epochs} finished."
-            async for _ in _run(example, "evaluate", "--run", str(path)):
-                yield "Measuring the trained model."
+            train = _run(example, "train", "--preset", "tiny", "--run-dir", str(path))
+            async with contextlib.aclosing(train) as seconds:
+                async for _ in seconds:
+                    yield f"Training: epoch {_finished_epochs(path)} of {epochs} finished."
+            async with contextlib.aclosing(_run(example, "evaluate", "--run", str(path))) as seconds:
+                async for _ in seconds:
+                    yield "Measuring the trained model."
 
 
 def _finished_epochs(path: Path) -> int:
@@ -49,7 +53,7 @@ def _finished_epochs(path: Path) -> int:
     return int(rows[-1]["epoch"]) if rows else 0
 
 
-async def _run(example: str, *arguments: str) -> AsyncIterator[None]:
+async def _run(example: str, *arguments: str) -> AsyncGenerator[None, None]:
     """Yield once a second while a command of an example runs; end it if the caller leaves."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", f"examples.{example}", *arguments, stdout=asyncio.subprocess.DEVNULL

@@ -21,7 +21,8 @@ _TEMPLATES = Environment(
 )
 _SATURATED_BITS = 8
 _MIN_WEIGHT = 0.04  # attention below this is not lit
-_PHOTO_WIDTH = 420
+PHOTO_WIDTH = 420
+"""Pixels of a photo on the page; a narrow one has less."""
 
 
 def data_uri(image: Image.Image, form: str = "PNG") -> str:
@@ -39,8 +40,9 @@ def text(prompt: str, continuation: str) -> str:
     return _render("text", prompt=prompt, text=continuation)
 
 
-def losses(measured: TextLosses, first: str) -> str:
-    """Return a text, each character shaded by its loss; `first` is what came before it."""
+def losses(measured: TextLosses, text: str) -> str:
+    """Return a text, each character after the first token shaded by its loss."""
+    first = text[: len(text) - len(measured.text)]
     cells = [
         (character, round(min(1, bits / _SATURATED_BITS), 3), f"{bits:.2f} bits; likeliest: {' '.join(likeliest)!r}")
         for character, bits, likeliest in zip(measured.text, measured.nll_bits, measured.predictions, strict=True)
@@ -89,10 +91,10 @@ def _attention(found: TranslationOut | TranslationScore, scores: Sequence[tuple[
 
 def caption(image: Image.Image, found: Sequence[CaptionOut]) -> str:
     """Return a photo with the best of several captions, and the scores of all."""
-    from examples.image_captioning.demonstrate.attention_overlay import overlay  # imports TensorFlow
+    from examples.image_captioning.demonstrate.attention_overlay import fit, overlay  # the package imports TensorFlow
 
     best = found[0]
-    image = image.resize((_PHOTO_WIDTH, max(1, round(_PHOTO_WIDTH * image.height / image.width))))
+    image = fit(image, PHOTO_WIDTH)
     return _render(
         "caption",
         id=f"caption-{secrets.token_hex(4)}",
@@ -105,8 +107,8 @@ def caption(image: Image.Image, found: Sequence[CaptionOut]) -> str:
 
 
 def embeddings_map(embeddings: Embeddings, near: Sequence[str]) -> str:
-    """Return a map of embeddings; the symbols in `near` are highlighted."""
-    symbols, points = embeddings.map()
+    """Return a map of embeddings; the symbols in `near` are on it in any case, and highlighted."""
+    symbols, points = embeddings.map(near=near)
     low, high = points.min(axis=0), points.max(axis=0)
     places = (points - low) / np.maximum(high - low, 1e-9) * [700, 500]
     shown_as = {"\n": "↵", " ": "␣", "\t": "→"}

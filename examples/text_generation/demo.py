@@ -133,10 +133,10 @@ class TextGenerator:
 
     def write_together(
         self, texts: Sequence[DecodingState], uniforms: tf.Tensor, sampling: Sampling
-    ) -> list[tuple[str, DecodingState]]:
-        """Return the next T characters of several texts, each with the decoding state after them.
+    ) -> list[tuple[list[str], DecodingState]]:
+        """Return the next T tokens of several texts, each with the decoding state after them.
 
-        Each row gets the characters that it would get alone.
+        Each row gets the tokens that it would get alone.
 
         Args:
             texts: one row each.
@@ -149,8 +149,8 @@ class TextGenerator:
         length = tf.constant(len(uniforms))
         ids, logits, state = self._write_many(logits, state, uniforms, length, *sampling.tensors())
         rows = [tf.nest.map_structure(lambda x, i=i: x[i : i + 1], (logits, state)) for i in range(len(texts))]
-        written = ("".join(self.vocabulary.decode(row)) for row in ids.numpy())
-        return [(text, DecodingState(*row)) for text, row in zip(written, rows, strict=True)]
+        written = map(self.vocabulary.decode, ids.numpy())
+        return [(tokens, DecodingState(*row)) for tokens, row in zip(written, rows, strict=True)]
 
     def _read_prompt(self, ids: tf.Tensor, samples: tf.Tensor):
         logits, state = self.model(ids, self.model.initial_state(1))  # 1 T V, state 1 U

@@ -80,6 +80,22 @@ def test_a_caption_has_a_grid_of_attention_for_each_word(client):
         assert len(each["words"]) == len(each["attention"]) and each["text"] == " ".join(each["words"])
 
 
+def test_a_photo_waits_at_the_size_of_the_model_and_has_the_same_caption(service):
+    shades = np.linspace(0, 255, 300 * 200 * 3).reshape(300, 200, 3).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(shades).save(buffer, "PNG")
+
+    async def caption():
+        model = await service.load("image_captioning", None)
+        small, shown = await service.read_photo(buffer.getvalue(), "shades.png")
+        assert small.size == (model.extractor.image_size,) * 2 and shown.size == (420, 630)
+        large = await service.caption(Image.fromarray(shades))
+        return large, await service.caption(small)
+
+    large, small = asyncio.run(caption())
+    assert large == small
+
+
 def test_word_vectors_are_near_or_far(client):
     query = {"example": "nmt_attention", "side": "source", "symbol": "casa"}
     near = client.get("/v1/vectors/neighbours", params=query).json()
@@ -90,7 +106,7 @@ def test_word_vectors_are_near_or_far(client):
 
 # What is refused.
 
-TRANSLATE, GENERATE = "/v1/translate", "/v1/text/generate"
+TRANSLATE, SCORE, GENERATE = "/v1/translate", "/v1/translate/score", "/v1/text/generate"
 
 
 @pytest.mark.parametrize(
@@ -100,6 +116,13 @@ TRANSLATE, GENERATE = "/v1/translate", "/v1/text/generate"
         (TRANSLATE, {"sentences": ["a"], "beam": 1, "n_best": 2}, 422, "n_best should be at most beam, which is 1."),
         (TRANSLATE, {"sentences": ["a" * 1001]}, 413, "sentences 0: at most 1,000 characters are taken, got 1,001."),
         (TRANSLATE, {"sentences": ["a"] * 33}, 413, "sentences: at most 32 items are taken, got 33."),
+        (
+            TRANSLATE,
+            {"sentences": ["a", "a" + "\u0301" * 65]},
+            422,
+            "sentences 1: line 1: expected at most 64 combining",
+        ),
+        (SCORE, {"source": "a", "translation": "a" + "\u0301" * 65}, 422, "translation: line 1: expected at most 64"),
         (TRANSLATE, {"sentences": [" "]}, 422, "sentences 0: expected some text, got none."),
         (TRANSLATE, {"sentences": ["a" * 300_000]}, 413, "The request is too large; at most 0.25 MiB are taken."),
         (TRANSLATE, {"sentences": ["a"], "path": "/etc"}, 422, "path: extra inputs are not permitted."),

@@ -31,7 +31,7 @@ def test_an_exception_among_the_answers_is_raised_for_its_request_alone():
     assert (first, third) == (0, 2) and isinstance(second, ValueError)
 
 
-def test_when_the_call_fails_every_request_of_the_batch_is_told_and_the_next_batch_is_answered():
+def test_a_request_that_fails_its_batch_does_not_fail_the_others():
     def answer(key, requests):
         if 1 in requests:
             raise ZeroDivisionError
@@ -39,11 +39,10 @@ def test_when_the_call_fails_every_request_of_the_batch_is_told_and_the_next_bat
 
     async def main():
         batcher = Batcher(answer)
-        failed = await asyncio.gather(*(batcher.submit("", i) for i in range(2)), return_exceptions=True)
-        return failed, await batcher.submit("", 5)
+        return await asyncio.gather(*(batcher.submit("", i) for i in range(3)), return_exceptions=True)
 
-    failed, answered = asyncio.run(main())
-    assert all(isinstance(each, ZeroDivisionError) for each in failed) and answered == 5
+    first, second, third = asyncio.run(main())
+    assert (first, third) == (0, 2) and isinstance(second, ZeroDivisionError)
 
 
 def test_too_many_requests_are_told_that_the_server_is_busy():
@@ -55,7 +54,8 @@ def test_too_many_requests_are_told_that_the_server_is_busy():
     assert answered == [0, 1] and isinstance(refused, Busy)
 
 
-def test_a_client_that_left_costs_nothing():
+def held():
+    """Return a function that answers once it is released, the event that releases it, and the batches it gets."""
     released, batches = threading.Event(), []
 
     def answer(key, requests):
@@ -63,23 +63,56 @@ def test_a_client_that_left_costs_nothing():
         released.wait(10)
         return requests
 
+    return answer, released, batches
+
+
+@pytest.mark.parametrize("keys", ["aaa", "abc"])
+def test_requests_wait_until_it_is_their_turn_whatever_their_settings_and_a_client_that_left_costs_nothing(keys):
+    answer, released, batches = held()
+
     async def main():
-        batcher = Batcher(answer, max_batch=1)
-        first = asyncio.create_task(batcher.submit("", 1))
+        batcher = Batcher(answer, max_batch=1, max_waiting=2)
+        first = asyncio.create_task(batcher.submit(keys[0], 1))
         while not batches:
             await asyncio.sleep(0)
-        left, last = (asyncio.create_task(batcher.submit("", number)) for number in (2, 3))
+        left, last = (asyncio.create_task(batcher.submit(key, i)) for key, i in zip(keys[1:], (2, 3), strict=True))
         await asyncio.sleep(0)
+        with pytest.raises(Busy):
+            await batcher.submit("d", 4)
         left.cancel()
         await asyncio.gather(left, return_exceptions=True)
+        assert batcher.waiting == 1
         released.set()
-        await asyncio.gather(first, last)
-        while batcher._tasks:
-            await asyncio.sleep(0)
+        await asyncio.gather(first, last, batcher._task)
         return batcher
 
     batcher = asyncio.run(main())
     assert batches == [[1], [3]] and batcher.waiting == 0 and not batcher._queues
+
+
+def test_the_requests_of_one_client_wait_together_also_where_they_are_more_than_may_wait():
+    async def main():
+        batcher = Batcher(lambda key, requests: requests, max_batch=2, max_waiting=2)
+        return await batcher.submit_all("", range(5))
+
+    assert asyncio.run(main()) == [0, 1, 2, 3, 4]
+
+
+def test_if_one_of_them_fails_the_others_are_not_computed():
+    answer, released, batches = held()
+
+    def fail_first(key, requests):
+        return [ZeroDivisionError()] if 0 in requests else answer(key, requests)
+
+    async def main():
+        batcher = Batcher(fail_first, max_batch=1)
+        with pytest.raises(ZeroDivisionError):
+            await batcher.submit_all("", range(3))
+        released.set()
+        await batcher._task
+
+    asyncio.run(main())
+    assert batches == [[1]]  # which had begun by then
 
 
 @pytest.mark.parametrize(("count", "size"), [(1, 2), (2, 2), (3, 4), (5, 8), (32, 32)])

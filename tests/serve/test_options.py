@@ -6,6 +6,7 @@ import sys
 import urllib.request
 
 import pytest
+from fastapi.testclient import TestClient
 
 from common.errors import UserError
 from examples.serve import options
@@ -29,6 +30,31 @@ def test_an_address_in_use_is_told_in_one_line(tmp_path):
 def test_values_out_of_range_are_refused(flags):
     with pytest.raises(UserError, match="expected"):
         ServeOptions(**flags)
+
+
+@pytest.mark.parametrize(
+    ("host", "names"),
+    [("127.0.0.1", ["127.0.0.1:1", "localhost:1"]), ("127.0.0.2", ["127.0.0.2"]), ("::1", ["[::1]:1", "localhost"])],
+)
+def test_of_an_address_that_only_this_machine_reaches_the_names_of_other_hosts_are_refused(host, names, tmp_path):
+    client = TestClient(options._application(ServeOptions(runs=tmp_path, host=host), str(tmp_path)))
+    asked = [client.get("/healthz", headers={"host": name}).status_code for name in [*names, "evil.example"]]
+    assert asked == [200] * len(names) + [400]
+
+
+@pytest.mark.parametrize(
+    ("host", "local"),
+    [("::1", True), ("127.0.0.2", True), ("localhost", True), ("0.0.0.0", False), ("a.example", False)],
+)
+def test_only_of_an_address_that_others_may_reach_a_note_is_written(host, local, capsys, monkeypatch):
+    def stop(options):
+        raise UserError("stop")
+
+    monkeypatch.setattr(options, "_listening_socket", stop)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    with pytest.raises(UserError, match="stop"):
+        serve(ServeOptions(host=host))
+    assert ("may be reached by others" in capsys.readouterr().err) != local
 
 
 @pytest.mark.parametrize(("host", "signum"), [("127.0.0.1", signal.SIGTERM), ("0.0.0.0", signal.SIGHUP)])

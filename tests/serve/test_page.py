@@ -112,7 +112,7 @@ def use_every_tab(visit):
     yield
     visit.tab("Learning curves")
     visit.press("Draw the curves")
-    visit.wait("img[alt*='loss after each epoch']")
+    visit.wait("img[alt*='after each epoch']")
     yield
 
 

@@ -93,6 +93,28 @@ def test_only_the_models_used_last_are_kept(tmp_path, monkeypatch):
     assert found.loaded(second) is None and found.loaded(first) and found.loaded(third)
 
 
+def test_a_model_that_is_used_all_the_time_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(registry, "_load", lambda run: object())
+    monkeypatch.setattr(registry, "_MAX_LOADED", 2)
+    for number in range(3):
+        make_run(tmp_path / str(number), seed=number)
+    found = RunRegistry(tmp_path)
+    busy, second, third = found.runs()
+    for run in (busy, second):
+        found.model(run)
+    assert found.loaded(busy)
+    found.model(third)
+    assert found.loaded(busy) and found.loaded(second) is None
+
+
+@pytest.mark.parametrize("trained_last", ["one", "two"])
+def test_of_a_run_and_its_copy_the_one_trained_last_is_served(tmp_path, trained_last):
+    for name in ("one", "two"):
+        os.utime(make_run(tmp_path / name).report, ns=(1, 1 + (name == trained_last)))
+    [run] = RunRegistry(tmp_path).runs()
+    assert run.name == trained_last
+
+
 def test_a_run_that_cannot_be_loaded_is_told_without_its_path(tmp_path, monkeypatch, capsys):
     def fail(run):
         raise UserError(f"{run.directory.path}: damaged")

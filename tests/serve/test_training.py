@@ -46,6 +46,28 @@ def test_one_training_at_a_time(tmp_path, monkeypatch):
     asyncio.run(main())
 
 
+def test_the_next_training_begins_once_the_process_of_the_last_has_ended(tmp_path, monkeypatch):
+    ended = []
+
+    async def run(example, *arguments):
+        try:
+            yield
+        finally:
+            await asyncio.sleep(0)
+            ended.append(example)
+
+    monkeypatch.setattr(training, "_run", run)
+
+    async def main():
+        trainings = TinyTraining(tmp_path)
+        first = trainings.train("dcgan")
+        await anext(first)
+        await first.aclose()
+        return [*ended], trainings._lock.locked()
+
+    assert asyncio.run(main()) == (["dcgan"], False)
+
+
 def test_a_command_that_fails_is_told():
     with pytest.raises(Refused, match="the server's log says why"):
         asyncio.run(all_of(training._run("text_generation", "no-such-command")))

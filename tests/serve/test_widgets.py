@@ -36,10 +36,27 @@ def test_a_caption_is_escaped_and_has_a_lit_photo_for_each_word():
     assert "<script" not in html and html.count("data:image/jpeg") == 3
 
 
+def test_the_overlays_of_a_narrow_photo_are_small():
+    found = [CaptionOut(text="a", score=-1, words=["a"], attention=[[[1.0]]])]
+    html = widgets.caption(Image.new("RGB", (1, 3_000)), found)
+    assert len(html) < 20_000
+
+
+def test_the_text_before_the_first_loss_is_shown_without_shade():
+    html = widgets.losses(TextLosses(text=" b", nll_bits=[1, 2], predictions=[[], []], mean_bits=1.5), "The b")
+    assert "<pre>The<span" in html
+
+
 def test_pointing_at_a_word_lights_its_source_words_in_proportion():
     html = widgets.translation([translation("a")])
     assert ":has(.t0:is(:hover, :focus)) .s0 { background: rgba(251, 146, 60, 0.75); }" in html
     assert ".s1 {" not in html  # too little weight
+
+
+def test_the_map_has_the_word_that_was_asked_for_and_its_neighbours():
+    symbols = [f"word{number}" for number in range(400)]
+    html = widgets.embeddings_map(Embeddings(symbols, np.eye(400)), ["word350", "word399"])
+    assert html.count("<text") == 302 and html.count('class="near"') == 2
 
 
 def test_an_error_is_read_out_by_screen_readers():

@@ -69,4 +69,4 @@ def test_texts_written_together_are_those_written_alone(generator):
     second = generator.write_together([text for _, text in first], uniforms[25:], sampling)
     for seed, prompt in enumerate(prompts):
         [alone] = generator.generate(prompt, 40, Sampling(temperature=0.9, top_k=5, seed=seed))
-        assert first[seed][0] + second[seed][0] == alone
+        assert "".join(first[seed][0] + second[seed][0]) == alone

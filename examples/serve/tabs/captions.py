@@ -10,8 +10,7 @@ from common.app.intervals import MAX_SEED
 from common.io.files import read_plain
 from examples.image_captioning.download.toy_scenes import make_scenes
 from examples.serve import widgets
-from examples.serve.limits import MAX_BEAM, MAX_UPLOAD
-from examples.serve.service import read_upload
+from examples.serve.limits import MAX_BEAM, MAX_UPLOAD, Refused
 from examples.serve.tabs.parts import PRIVATE, Page, answer
 
 
@@ -29,19 +28,22 @@ def build(page: Page) -> None:
     async def caption_photo(run, path, beam) -> str:
         if not path:
             return widgets.message("Choose a photo first.", is_error=True)
+        if not Path(path).is_file():  # deleted, as all uploads are after a while
+            raise Refused("The photo is no longer here; choose it again.")
         content = read_plain(Path(path), MAX_UPLOAD + 1)
-        image = await asyncio.to_thread(read_upload, content, Path(path).name)
-        return await _show(run, image, beam)
+        image, preview = await service.read_photo(content, Path(path).name, run)
+        return await _show(run, image, preview, beam)
 
     async def caption_scene(run, beam) -> str:
         [scene] = make_scenes(1, secrets.randbelow(MAX_SEED), held_out=True)
-        return await _show(run, scene.draw(), beam)
+        drawn = scene.draw()
+        return await _show(run, drawn, drawn, beam)
 
-    async def _show(run, image, beam) -> str:
+    async def _show(run, image, preview, beam) -> str:
         found = (await service.caption(image, run, beam=int(beam), n_best=int(beam))).captions
         if not found[0].words:
             return widgets.message("The model found no words for this photo.")
-        return widgets.caption(image, found)
+        return await asyncio.to_thread(widgets.caption, preview, found)
 
     gr.on([caption.click, photo.upload], answer(caption_photo), [run, photo, beam], output, **PRIVATE)
     example.click(answer(caption_scene), [run, beam], output, **PRIVATE)

@@ -20,8 +20,9 @@ def build(page: Page) -> None:
         parts = []
         for example, title in EXAMPLES.items():
             runs = registry.runs(example)
-            if figure := draw_curves(runs):
-                parts.append(widgets.picture(figure, f"{title}: loss after each epoch of {len(runs)} runs"))
+            if drawn := draw_curves(runs):
+                figure, unit = drawn
+                parts.append(widgets.picture(figure, f"{title}: {unit} after each epoch of {len(runs)} runs"))
             if len(runs) > 1:
                 names, rows = setting_differences(runs)
                 parts.append(widgets.table(rows, ["run", *names], f"{title}: settings that differ"))

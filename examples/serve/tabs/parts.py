@@ -3,6 +3,7 @@
 import functools
 import inspect
 from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,8 +48,9 @@ class Page:
             return widgets.message(found[0].summary if found else "No finished run of this example yet.")
 
         async def train_tiny() -> AsyncIterator[str]:
-            async for line in self.training.train(example):
-                yield widgets.message(line)
+            async with aclosing(self.training.train(example)) as lines:
+                async for line in lines:
+                    yield widgets.message(line)
 
         self.blocks.load(show, None, [menu, train], **PRIVATE).then(describe, menu, about, **PRIVATE)
         menu.change(describe, menu, about, **PRIVATE)
@@ -63,8 +65,9 @@ def answer(handler: Callable[..., Any]) -> Callable[..., Any]:
     async def stream(*values: Any) -> AsyncIterator[str]:
         try:
             if inspect.isasyncgenfunction(handler):
-                async for piece in handler(*values):
-                    yield piece
+                async with aclosing(handler(*values)) as pieces:  # what a closed page began ends with it
+                    async for piece in pieces:
+                        yield piece
             else:
                 yield await handler(*values)
         except (Refused, ValidationError) as error:

@@ -1,4 +1,4 @@
-"""Text: continue a prompt, character by character; see the loss of any text."""
+"""Text: continue a prompt, piece by piece; see the loss of any text."""
 
 from collections.abc import AsyncIterator
 
@@ -15,11 +15,11 @@ def build(page: Page) -> None:
     service = page.service
     run = page.run_menu("text_generation")
     prompt = gr.Textbox(label="Prompt", value="The ", lines=2, max_length=MAX_TEXT)
-    with gr.Accordion("How the next character is chosen", open=False):
+    with gr.Accordion("How the next character, word or subword is chosen", open=False):
         temperature = gr.Slider(0, 2, 0.8, step=0.05, label="Temperature: 0 always the likeliest, above 1 wilder")
         top_k = gr.Slider(0, 50, 0, step=1, label="Top-k: only the k likeliest; 0 for all")
         top_p = gr.Slider(0.05, 1, 1, step=0.05, label="Top-p: only the likeliest with this total probability")
-        length = gr.Slider(10, MAX_TEXT, 300, step=10, label="Length in characters")
+        length = gr.Slider(10, MAX_TEXT, 300, step=10, label="Length in characters, words or subwords")
         seed = gr.Number(1, label="Seed", precision=0, minimum=0, maximum=MAX_SEED)
     shaded = gr.Checkbox(label="Shade each character by the model's loss")
     with gr.Row():
@@ -40,7 +40,7 @@ def build(page: Page) -> None:
             yield await show_losses(run, (prompt + text)[:MAX_TEXT])
 
     async def show_losses(run, text) -> str:
-        return widgets.losses(await service.measure_text(schemas.MeasureText(run=run, text=text)), text[:1])
+        return widgets.losses(await service.measure_text(schemas.MeasureText(run=run, text=text)), text)
 
     inputs = [run, prompt, temperature, top_k, top_p, length, seed, shaded]
     writing = write.click(answer(generate), inputs, output, show_progress="hidden", **PRIVATE)

@@ -1,5 +1,7 @@
 """Translation: a sentence and its translations with the attention; the score of a given translation."""
 
+import asyncio
+
 import gradio as gr
 
 from examples.serve import schemas, widgets
@@ -25,11 +27,11 @@ def build(page: Page) -> None:
         [found] = (await service.translate(request)).translations
         if not found or not found[0].tokens:
             return widgets.message("The model found no words for this sentence.")
-        return widgets.translation(found)
+        return await asyncio.to_thread(widgets.translation, found)
 
     async def measure(run, sentence, given) -> str:
         request = schemas.ScoreTranslation(run=run, source=sentence, translation=given)
-        return widgets.translation_score(await service.score(request))
+        return await asyncio.to_thread(widgets.translation_score, await service.score(request))
 
     gr.on([translate.click, sentence.submit], answer(translations), [run, sentence, beam], output, **PRIVATE)
     gr.on([score.click, given.submit], answer(measure), [run, sentence, given], scored, **PRIVATE)

@@ -113,6 +113,13 @@ def test_attention_maps_of_the_same_labels_have_one_size_and_show_any_character(
     assert last_cell.sum() < 250
 
 
+@pytest.mark.parametrize(("count", "letters"), [(2, 1_000), (200, 3)])
+def test_long_labels_are_shortened_and_no_side_of_an_attention_map_is_too_long(count, letters):
+    labels = ["w" * letters] * count
+    picture = figures.attention_map(np.eye(count), labels, labels)
+    assert max(picture.size) <= (1_000 if count == 2 else 4_000)
+
+
 def test_an_attention_map_needs_a_label_for_each_row_and_column():
     with pytest.raises(ValueError, match=r"expected weights \(2, 3\), got \(3, 2\)"):
         figures.attention_map(np.zeros((3, 2)), ["a", "b"], ["c", "d", "e"])

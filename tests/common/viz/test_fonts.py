@@ -60,6 +60,13 @@ def test_a_letter_that_dejavu_lacks_comes_from_a_font_of_the_system(monkeypatch,
     assert capsys.readouterr().err == ""
 
 
+def test_a_font_is_added_to_those_of_matplotlib_once():
+    fonts.families_for("a")
+    count = len(fonts.font_manager.fontManager.ttflist)
+    fonts.families_for("a")
+    assert len(fonts.font_manager.fontManager.ttflist) == count
+
+
 @pytest.mark.parametrize(
     ("text", "package"),
     [("猫", "fonts-noto-cjk"), ("한국", "fonts-noto-cjk"), ("फ", "fonts-noto-core"), ("🦩", "fonts-symbola")],

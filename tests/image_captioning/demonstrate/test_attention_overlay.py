@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from PIL import Image
 
 from examples.image_captioning.demonstrate import attention_overlay
@@ -50,6 +51,16 @@ def test_a_sheet_has_a_panel_for_the_photo_and_one_for_each_word():
     assert sheet.width == 5 * 112 + 12
     one = attention_overlay.sheet(image, words[:2], grids[:2], "two words", width=100)
     assert one.width == 3 * 112 + 12
+
+
+@pytest.mark.parametrize(("size", "fitted"), [((300, 100), (90, 30)), ((1, 30_000), (1, 180)), ((30_000, 1), (90, 1))])
+def test_a_photo_is_fitted_in_its_proportions_and_is_at_most_twice_as_high_as_wide(size, fitted):
+    image = Image.new("L", size)
+    assert attention_overlay.fit(image, 90).size == fitted
+    grids = np.full([2, 3, 3], 1 / 9)
+    assert attention_overlay.sheet(image, ["one", "two"], grids, "", width=90).height < 300
+    [frame, _] = attention_overlay.frames(image, ["one", "two"], grids, width=90)
+    assert frame.width == 90 and frame.height < 300
 
 
 def test_a_caption_without_words_is_the_photo_alone():
