@@ -188,17 +188,22 @@ def choose_columns(table: Table, columns: tuple[str, str], where: str) -> tuple[
         where: the name of the data in messages.
 
     Raises:
-        UserError: there is no row, no column of that name, or one that numbers the rows.
+        UserError: there is no row, no column of that name, or one of ids in place of sentences.
     """
     table, numbers = _find_columns(table, columns, where)
+    rows = [row for row in table.rows[1:_CHECKED_ROWS] if len(row) > 2]  # the first row may name the columns
+    every = range(1, 1 + max(map(len, rows), default=0))
+    cells = {number: [row[number - 1] for row in rows if len(row) >= number] for number in every}
+    decimal = {number for number in every if len(cells[number]) > 1 and all(map(str.isdecimal, cells[number]))}
+    texts = [str(number) for number in every if number not in decimal][:2]
+    beside_text = len(texts) == 2 and not decimal.issuperset(numbers)
     for number in numbers:
-        # Without the first row, which may name the columns.
-        cells = [row[number - 1] for row in table.rows[1:_CHECKED_ROWS] if len(row) > 2 and len(row) >= number]
-        if len(cells) > 1 and all(map(str.isdecimal, cells)) and sorted(cells, key=int) == cells:
+        if number in decimal and (beside_text or sorted(cells[number], key=int) == cells[number]):
             names = ", ".join(name[:40] for name in (table.names or table.rows[0])[:10])
+            example = f", for instance --columns {','.join(texts)}" if len(texts) == 2 else ""
             raise UserError(
-                f"{where}: column {number} of {names} numbers the rows ({', '.join(cells[:3])} ...); name the columns "
-                f"of source and target, for instance --columns {number + 1},{number + 2}"
+                f"{where}: column {number} of {names} holds numbers ({', '.join(cells[number][:3])} ...), not sentences; "
+                f"name the columns of source and target{example}"
             )
     return table, numbers
 

@@ -10,6 +10,7 @@ PAIRS = [(f"Der Hund {n} schläft, ja.", f'The "dog" {n} sleeps, yes.') for n in
 GERMAN, ENGLISH = ("".join(f"{pair[side]}\n" for pair in PAIRS) for side in range(2))
 QUOTED = [[text.replace('"', '""') for text in pair] for pair in PAIRS]
 JSONL = "".join(json.dumps({"de": de, "en": en}) + "\n" for de, en in PAIRS)
+TATOEBA = "1276\tLet's try.\t2481\tIntentemos.\n1277\tI see.\t9999\tYa veo.\n1280\tGo on.\t3000\tSigue.\n"
 
 FORMATS = {  # the files, the name of the data set, --columns
     "tsv": ({"p.tsv": "".join(f"{de}\t{en}\n" for de, en in PAIRS)}, "p.tsv", "1,2"),
@@ -83,19 +84,21 @@ BAD = {  # the files, the name of the data set, --columns, the message
         {"p.tsv": "".join(f"{7 * n}\tx{n}\t{n}\ty{n}\n" for n in range(9))},
         "p.tsv",
         "1,2",
-        "column 1 of 0, x0, 0, y0 numbers the rows .7, 14, 21 ....; name the columns .*--columns 2,3",
+        "column 1 of 0, x0, 0, y0 holds numbers .7, 14, 21 ...., not sentences; name the columns .*--columns 2,4",
     ),
+    "ids of Tatoeba": ({"p.tsv": TATOEBA}, "p.tsv", "1,2", "column 1 .*--columns 2,4$"),
+    "ids of Tatoeba that are not sorted": ({"p.tsv": TATOEBA}, "p.tsv", "2,3", "column 3 .*9999, 3000.*--columns 2,4$"),
     "an index of pandas": (
         {"p.csv": ",de,en\n" + "".join(f"{n},x{n},y{n}\n" for n in range(9))},
         "p.csv",
         "1,2",
-        "column 1 of , de, en numbers",
+        "column 1 of , de, en holds numbers .*--columns 2,3",
     ),
     "numbered entries": (
         {"p.jsonl": "".join(f'{{"id": {n}, "de": "x", "en": "y"}}\n' for n in range(9))},
         "p.jsonl",
         "1,2",
-        "column 1 of id, de, en numbers the rows",
+        "column 1 of id, de, en holds numbers",
     ),
     "empty": ({"p.csv": "\n"}, "p.csv", "1,2", "empty"),
     "an empty list": ({"p.json": "[]"}, "p.json", "1,2", "empty"),
@@ -136,6 +139,8 @@ def test_a_pair_of_words_is_no_header(capsys):
     assert choose_columns(words, ("1", "2"), "x.tsv") == (words, (1, 2)) and capsys.readouterr().err == ""
     years = Table([["In 1999.", "x"], ["1999", "y"], ["2000", "z"], ["2001", "w"]])
     assert choose_columns(years, ("1", "2"), "x.tsv")[0] == years
+    words = Table([["42", "forty-two", "1"], ["9", "nine", "3"], ["7", "seven", "2"]])
+    assert choose_columns(words, ("1", "2"), "x.tsv")[0] == words  # no other column of texts
     short = Table([["source", "target"], ["x", "y"]])
     assert choose_columns(short, ("1", "2"), "x.tsv")[0].rows == [["x", "y"]]
     assert "source, target, is taken for the names of the columns" in capsys.readouterr().err
