@@ -9,6 +9,7 @@ from examples.nmt_attention.download.pair_files import Table, choose_columns
 PAIRS = [(f"Der Hund {n} schläft, ja.", f'The "dog" {n} sleeps, yes.') for n in range(200)]
 GERMAN, ENGLISH = ("".join(f"{pair[side]}\n" for pair in PAIRS) for side in range(2))
 QUOTED = [[text.replace('"', '""') for text in pair] for pair in PAIRS]
+BROKEN = [[text.replace(" ", "\n", 1) for text in pair] for pair in QUOTED]
 JSONL = "".join(json.dumps({"de": de, "en": en}) + "\n" for de, en in PAIRS)
 TATOEBA = "1276\tLet's try.\t2481\tIntentemos.\n1277\tI see.\t9999\tYa veo.\n1280\tGo on.\t3000\tSigue.\n"
 
@@ -18,6 +19,7 @@ FORMATS = {  # the files, the name of the data set, --columns
     "header and numbers": ({"p.tsv": "de\ten\n" + "".join(f"{de}\t{en}\n" for de, en in PAIRS)}, "p.tsv", "1,2"),
     "tsv with blank lines": ({"p.tsv": "\n".join(f"{de}\t{en}\n" for de, en in PAIRS) + "\n\n"}, "p.tsv", "1,2"),
     "tsv of Excel": ({"p.tsv": "German\tEnglish\n" + "".join(f'{de}\t"{en}"\n' for de, en in QUOTED)}, "p.tsv", "1,2"),
+    "tsv of Excel with line ends": ({"p.tsv": "".join(f'"{de}"\t"{en}"\n' for de, en in BROKEN)}, "p.tsv", "1,2"),
     "tsv with all cells quoted": (
         {"p.tsv": '"de"\t"en"\n' + "".join(f'"{de}"\t"{en}"\n' for de, en in QUOTED)}, "p.tsv", "de,en"
     ),
@@ -122,6 +124,24 @@ def test_files_that_are_no_pairs_are_refused(tmp_path, monkeypatch, case):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=message):
         load_corpus(name, tuple(columns.split(",")))
+
+
+@pytest.mark.parametrize(
+    ("text", "is_quoted"),
+    [
+        ('Hi.\tHallo.\n"Well, yes."\t"Nun, ja."\n', True),
+        ('Hi.\tHallo.\n"Well, yes."\t"Nun, ja."\nI see, yes.\tJa.\n', False),
+        ('Hi.\tHallo.\n"Well, yes," he said.\t"Nun, ja", sagte er.\n"Well, yes."\t"Nun, ja."\n', False),
+        ('Hi.\tHallo.\n"Stop!"\t"Halt!"\n', False),
+        ('"Stop!"\t"Halt!"\n"Well, yes," he said.\t"Nun, ja", sagte er.\n', False),
+        ('Hi.\tHallo.\n"Well, yes."\tNa gut.\n', False),
+        ('Hi.\tHallo.\nA 5" disk\tEine 5"-Diskette\n"\t"\n', False),
+    ],
+)
+def test_quotes_of_a_program_are_removed_and_those_of_direct_speech_stay(tmp_path, text, is_quoted):
+    (tmp_path / "p.tsv").write_text(text)
+    lines = text.replace('"', "") if is_quoted else text
+    assert load_tables(str(tmp_path / "p.tsv"))["all"].rows == [line.split("\t") for line in lines.splitlines()]
 
 
 def test_another_encoding_is_read_if_it_is_named(tmp_path):
