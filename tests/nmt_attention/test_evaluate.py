@@ -116,6 +116,13 @@ def test_the_test_part_of_a_folder_is_measured_alone(trained, tmp_path):
     assert loaded == pairs[50:54]
 
 
+@pytest.mark.parametrize("parts", [["test"], ["train", "dev"]])
+def test_a_folder_of_test_data_needs_no_training_part_and_without_a_test_part_all_are_measured(tmp_path, parts):
+    for part in parts:
+        (tmp_path / f"{part}.tsv").write_text(f"{part}\tx\n")
+    assert sorted(load_test_pairs(str(tmp_path), ("1", "2"))) == sorted((part, "x") for part in parts)
+
+
 def test_a_test_file_without_pairs_is_one_line(tmp_path):
     (tmp_path / "test.tsv").write_text("a\tb\n" * 3 + "\t\n" * 3)
     with pytest.raises(UserError, match="--test-data"):

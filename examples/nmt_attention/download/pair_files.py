@@ -64,7 +64,7 @@ def read_pairs(name: str, encoding: str | None = None) -> dict[str, Table] | Non
         None if there is no such file.
 
     Raises:
-        UserError: a file cannot be read, or the folder has no training pairs.
+        UserError: a file cannot be read, or the folder has no pairs.
     """
     path = Path(name)
     if path.is_dir():
@@ -82,8 +82,10 @@ def _read_folder(folder: Path, encoding: str | None) -> dict[str, Table]:
     for path in plain_files(folder):
         if path.stem.lower() in PARTS:
             files.setdefault(PARTS[path.stem.lower()], []).append(path)
-    if "train" not in files:
-        raise UserError(f"{folder}: expected train.XX and train.YY, such as train.de and train.en, or train.tsv in it")
+    if not files:
+        raise UserError(
+            f"{folder}: expected files such as train.de and train.en, or train.tsv, got none named train, dev or test"
+        )
     tables = {}
     for part, paths in files.items():
         if len(paths) == 1 and paths[0].suffix.lower() in _TABLE_SUFFIXES:
@@ -93,7 +95,7 @@ def _read_folder(folder: Path, encoding: str | None) -> dict[str, Table]:
         else:
             listed = ", ".join(path.name for path in paths)
             raise UserError(f"{folder}: expected one table or two parallel files for {part}, got {listed}")
-    return tables if len(tables) > 1 else {"all": tables["train"]}
+    return {"all": tables["train"]} if tables.keys() == {"train"} else tables
 
 
 def _read_parallel(paths: Sequence[Path], encoding: str | None) -> Table:

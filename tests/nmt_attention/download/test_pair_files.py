@@ -78,6 +78,7 @@ BAD = {  # the files, the name of the data set, --columns, the message
     "a column of another name": ({"p.tsv": "de\ten\nx\ty\n"}, "p.tsv", "de,fr", "no column fr; its columns are de, en"),
     "files of two lengths": ({"a.de": "x\ny\n", "b.en": "x\n"}, "a.de,b.en", "1,2", "a.de has 2 lines and b.en 1"),
     "a folder without training": ({"dev.de": "x", "dev.en": "y"}, ".", "1,2", "expected train.XX and train.YY"),
+    "a folder of other names": ({"a.de": "x", "b.en": "y"}, ".", "1,2", "got none named train, dev or test"),
     "three languages": ({f"train.{name}": "x" for name in ("de", "en", "fr")}, ".", "1,2", "got train.de, train.en"),
     "one language": ({"train.de": "x"}, ".", "1,2", "got train.de"),
     "broken JSON": ({"p.jsonl": '{"de": "x"\n'}, "p.jsonl", "1,2", "no JSON"),
@@ -164,6 +165,12 @@ def test_a_pair_of_words_is_no_header(capsys):
     short = Table([["source", "target"], ["x", "y"]])
     assert choose_columns(short, ("1", "2"), "x.tsv")[0].rows == [["x", "y"]]
     assert "source, target, is taken for the names of the columns" in capsys.readouterr().err
+
+
+def test_pairs_that_are_all_too_long_are_too_few(tmp_path):
+    (tmp_path / "p.tsv").write_text(f"{'lang ' * 100}\tlong\n" * 200)
+    with pytest.raises(UserError, match="0 pairs, .*; rows that were too long need a larger --max-tokens"):
+        load_corpus(str(tmp_path / "p.tsv"))
 
 
 def test_long_pairs_are_left_out_however_many(tmp_path, capsys):
