@@ -8,7 +8,7 @@ import sacrebleu
 from common.errors import UserError
 from examples.nmt_attention.config import EvaluateOptions
 from examples.nmt_attention.data import load_corpus, load_test_pairs
-from examples.nmt_attention.evaluate import alignment_accuracy, evaluate, format_samples, measure_text
+from examples.nmt_attention.evaluate import alignment_accuracy, evaluate, format_samples, measure_text, protocol
 
 
 @pytest.fixture(scope="module")
@@ -133,3 +133,10 @@ def test_ter_is_sacrebleu_s():
     translations, references = ["the cat sees a house", "no"], ["the cat sees the house", "no"]
     expected = sacrebleu.corpus_ter(translations, [references]).score
     assert measure_text(["x", "y"], translations, references)["ter"] == expected == pytest.approx(100 / 6)
+    assert measure_text(["x"], ["the cat"], ["The cat"])["ter"] == 50
+
+
+def test_ter_counts_letters_where_no_spaces_are_between_words():
+    assert measure_text(["x"], ["我喜欢狗"], ["我喜欢猫"])["ter"] == 25
+    rule = protocol("all pairs", ["我喜欢猫"], EvaluateOptions(run="x"))
+    assert "TER nrefs:1|case:mixed" in rule and " of letters; " in rule
