@@ -1,15 +1,18 @@
 """Pieces of text, from characters to words: learning them, and cutting a text into the longest that fit."""
 
-import re
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
+import regex
 import tensorflow as tf
 
 from common.data.vocabulary import Vocabulary
 
 SPACE = "▁"
+WORD_CHARACTERS = "\\p{L}\\p{M}\\p{N}_\u200c\u200d"
+"""Letters, vowel signs and accents, digits, and the joiners inside Persian and Hindi words: the inside of a class of
+regular expressions of `regex` and of TensorFlow."""
 MAX_PIECE_LENGTH = 12
 """Characters of a subword at most."""
 MAX_WORD_LENGTH = 24
@@ -73,7 +76,8 @@ def learn_subwords(lines: Sequence[str], size: int) -> list[str]:
 
 def frequent_words(lines: Sequence[str], size: int) -> list[str]:
     """Return the `size` most frequent words of those that occur twice, each with the space before it, if any."""
-    counts = Counter(word for line in lines for word in re.findall(r" ?\w+", line) if len(word) <= MAX_WORD_LENGTH)
+    words = regex.compile(f" ?[{WORD_CHARACTERS}]+")
+    counts = Counter(word for line in lines for word in words.findall(line) if len(word) <= MAX_WORD_LENGTH)
     ranked = sorted(counts, key=lambda word: (-counts[word], word))
     return [word for word in ranked if counts[word] >= 2][:size]
 

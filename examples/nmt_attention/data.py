@@ -133,8 +133,10 @@ def load_corpus(
     Raises:
         UserError: as `load_tables`, `choose_columns` and `clean_pairs`; or a part of the split is empty.
     """
-    tables = {}
-    for part, table in load_tables(name, data_dir, encoding).items():
+    loaded, tables = load_tables(name, data_dir, encoding), {}
+    if loaded.keys().isdisjoint({"all", "train"}):
+        raise UserError(f"--data {name}: expected train.XX and train.YY, such as train.de and train.en, or train.tsv")
+    for part, table in loaded.items():
         where = f"--data {name}" + ("" if part == "all" else f" ({part})")
         tables[part] = (*choose_columns(table, columns, where), where)
     tokens = tokens or choose_tokens(*next(iter(tables.values()))[:2])
@@ -149,10 +151,12 @@ def load_corpus(
         min_count = 1 + (len(pairs) >= 5000) + (len(pairs) >= 20_000)
     train, validation, test = three_parts(parts, held_out)
     if not (train and validation and test):
+        has_all_rows = len(pairs) == sum(len(table.rows) for table, *_ in tables.values())
+        advice = "" if has_all_rows else "; rows that were too long need a larger --max-tokens"
         raise UserError(
             f"--data {name}: {len(pairs)} pairs, in {len(set(component_names(pairs)))} groups that share no sentence, "
             f"are too few to hold out {held_out:.0%} twice (training {len(train)}, validation {len(validation)}, test "
-            f"{len(test)}); use more pairs or a larger --held-out"
+            f"{len(test)}); use more pairs or a larger --held-out{advice}"
         )
     tokenizers = [
         build_tokenizer([pair[side] for pair in train], kind, min_count, vocabulary_size)
@@ -170,18 +174,26 @@ def load_corpus(
 def load_test_pairs(
     name: str, columns: tuple[str, str], max_skipped: float = 0.05, encoding: str | None = None
 ) -> list[Pair]:
-    """Return all pairs of files of the user, repeated ones too, or those of the part `test` if there is one.
+    """Return all pairs of files of the user, repeated ones too, or of a folder with a part `test` those of that part.
 
     Raises:
         UserError: as `load_corpus`; or there is no pair.
     """
     tables = load_tables(name, encoding=encoding)
-    part = "test" if "test" in tables else next(iter(tables))
     where = f"--test-data {name}"
-    table, numbers = choose_columns(tables[part], columns, where)
-    pairs = clean_pairs(
-        table.rows, numbers, MAX_TEST_TOKENS, where, table.place, table.first, max_skipped=max_skipped, distinct=False
-    )
+    pairs = []
+    for part in [tables["test"]] if "test" in tables else tables.values():
+        table, numbers = choose_columns(part, columns, where)
+        pairs += clean_pairs(
+            table.rows,
+            numbers,
+            MAX_TEST_TOKENS,
+            where,
+            table.place,
+            table.first,
+            max_skipped=max_skipped,
+            distinct=False,
+        )
     if not pairs:
         raise UserError(f"{where}: no pair of sentences; see docs/own_data.md for the formats")
     return pairs
@@ -191,7 +203,7 @@ def three_parts(parts: dict[str, list[Pair]], held_out: float) -> tuple[list[Pai
     """Return training, validation and test pairs: those that the data set has, the others by `split_pairs`."""
     if {"validation", "test"} <= parts.keys():
         return parts["train"], parts["validation"], parts["test"]
-    train, validation, test = split_pairs(parts.get("all") or parts["train"], held_out)
+    train, validation, test = split_pairs(parts["all"] if "all" in parts else parts["train"], held_out)
     if "validation" in parts:
         return train + validation, parts["validation"], test
     if "test" in parts:

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from common.data.pieces import SPACE
 from common.io.terminal import warn
 from common.nn.beam_search import Hypotheses, beam_search
 from common.nn.losses import smoothed_cross_entropy
@@ -232,8 +233,9 @@ class SentenceTranslator:
         if ids[-1] == END:
             ids, attention = ids[:-1], attention[:-1]
         target, source_labels = self.target_tokenizer, self.source_tokenizer.labels(source_tokens)
+        copied = [label.strip(SPACE) for label in source_labels] if target.kind == "words" else source_labels
         tokens = [
-            target.vocabulary.symbols[id_] if id_ >= len(SPECIAL_TOKENS) else source_labels[j]
+            target.vocabulary.symbols[id_] if id_ >= len(SPECIAL_TOKENS) else copied[j]
             for id_, j in zip(ids, attention.argmax(axis=-1), strict=True)
         ]
         tokens = target.restore_case(tokens, source_tokens)

@@ -2,9 +2,10 @@
 
 **BLEU** (Papineni et al. 2002) is the precision of the n-grams of one to four words of a translation, with a penalty
 for translations that are too short. **chrF** (Popović 2015) is an F-score of character n-grams. **TER** (Snover
-et al. 2006) is the number of edits that turn a translation into the reference, in percent of its words; less is better.
-Scores can only be compared if they are computed in the same way. So sacrebleu computes them on the raw text, with case
-and punctuation, and its signature is stored. Each row has one reference, though several translations may be right.
+et al. 2006) is the number of edits that turn a translation into the reference, in percent of its words, or of its
+letters in Chinese, Japanese and Thai; less is better. Scores can only be compared if they are computed in the same way.
+So sacrebleu computes them on the raw text, with case and punctuation, and its signature is stored. Each row has one
+reference, though several translations may be right.
 """
 
 import math
@@ -14,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 from sacrebleu.metrics import BLEU, CHRF, TER
 
-from common.data.scripts import unspaced_language
+from common.data.scripts import space_letters, unspaced_language
 from common.errors import UserError
 from common.io.files import write_atomically
 from common.io.terminal import echo
@@ -92,10 +93,11 @@ def held_out_pairs(run: RunDirectory, config: Config, options: EvaluateOptions) 
 def protocol(part: str, references: Sequence[str], options: EvaluateOptions) -> str:
     """Return the rule by which the metrics are computed, with sacrebleu's signatures."""
     bleu = BLEU(tokenize=bleu_tokenizer(references))
+    ter = _signature(TER(case_sensitive=True)) + (" of letters" if unspaced_language(references) else "")
     return (
         f"{part}; raw text, cased, one reference a row; "
         f"greedy, and beam {options.beam} with length penalty {options.length_penalty:g}; BLEU {_signature(bleu)}, "
-        f"chrF {_signature(CHRF())}, TER {_signature(TER())}; by words of the source between spaces; nats, perplexity "
+        f"chrF {_signature(CHRF())}, TER {ter}; by words of the source between spaces; nats, perplexity "
         "and accuracy a token with the reference as context; float32; best checkpoint by validation loss"
     )
 
@@ -127,7 +129,7 @@ def measure_text(
     metrics = {
         "bleu": _bleu(translations, references, tokenizer),
         "chrf": CHRF().corpus_score(translations, [references]).score,
-        "ter": TER().corpus_score(translations, [references]).score,
+        "ter": _ter(translations, references),
         "exact_match": float(np.mean(np.array(translations) == np.array(references))),
     }
     for name, words in LENGTHS.items() if unspaced_language(sources) is None else ():
@@ -145,6 +147,12 @@ def _signature(metric: BLEU | CHRF | TER) -> str:
 
 def _bleu(translations: Sequence[str], references: Sequence[str], tokenizer: str) -> float:
     return BLEU(tokenize=tokenizer).corpus_score(translations, [references]).score
+
+
+def _ter(translations: Sequence[str], references: Sequence[str]) -> float:
+    if unspaced_language(references):  # TER cuts at spaces, so a sentence would be one word
+        translations, references = ([space_letters(text) for text in texts] for texts in (translations, references))
+    return TER(case_sensitive=True).corpus_score(translations, [references]).score
 
 
 def format_samples(sources: Sequence[str], translations: Sequence[str], references: Sequence[str]) -> str:

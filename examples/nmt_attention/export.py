@@ -24,7 +24,7 @@ from examples.nmt_attention.preprocess.tokenizer import (
     UNKNOWN,
 )
 
-_SPACES = r"[\s\p{Z}\x{85}\x1c-\x1f]+"
+_SPACES = r"[\s\p{Z}\x0b\x{85}\x1c-\x1f]+"
 
 
 class _Table(tf.Module):
@@ -56,9 +56,9 @@ def export(translator: SentenceTranslator, folder: Path, maker: str, overwrite: 
     tokenise, truecase = _tokenise, _truecase
     if isinstance(translator.source_tokenizer, PieceTokenizer):
         tokenise, truecase = partial(_cut_into_pieces, translator.source_tokenizer, source), _unchanged
-    restore_case, detokenise = _capitalise_like, _detokenise
+    restore_case, detokenise, markers = _capitalise_like, _detokenise, "[￭▁]"
     if isinstance(translator.target_tokenizer, PieceTokenizer):
-        restore_case, detokenise = _unchanged, _join_pieces
+        restore_case, detokenise, markers = _unchanged, _join_pieces, "￭"
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "sentences")])
     def translate(sentences):
@@ -70,7 +70,8 @@ def export(translator: SentenceTranslator, folder: Path, maker: str, overwrite: 
         found = translate_ids(translator.model, ids)
         is_token = (found.ids[:, 0] != END) & ~is_empty  # B T
         attention = found.attention[:, 0] * tf.cast(is_token, tf.float32)[..., None]  # B T S
-        tokens = _output_tokens(found.ids[:, 0], attention, source_tokens, target)  # B T
+        copied = tf.strings.regex_replace(source_tokens, markers, "")  # B S
+        tokens = _output_tokens(found.ids[:, 0], attention, copied, target)  # B T
         tokens = restore_case(tf.where(is_token, tokens, ""), source_tokens)
         return {
             "translations": detokenise(tokens),
@@ -104,7 +105,12 @@ def _padded(tokens: tf.RaggedTensor) -> tf.Tensor:
 def _cut_into_pieces(tokenizer: PieceTokenizer, table: _Table, text: tf.Tensor) -> tf.Tensor:
     """Return the pieces of clean sentences, string [B, S] with "" as padding and S at least 1."""
     text = tf.where(text == "", "", tokenizer.prefix + tf.strings.regex_replace(text, " ", SPACE))
-    return _padded(cut_in_graph(text, lambda pieces: table.ids.lookup(pieces) < table.size, tokenizer.max_length))
+
+    def is_piece(pieces: tf.Tensor) -> tf.Tensor:
+        ids = table.ids.lookup(pieces)
+        return (ids >= len(SPECIAL_TOKENS)) & (ids < table.size)
+
+    return _padded(cut_in_graph(text, is_piece, tokenizer.max_length))
 
 
 def _unchanged(tokens: tf.Tensor, *_) -> tf.Tensor:
@@ -114,6 +120,7 @@ def _unchanged(tokens: tf.Tensor, *_) -> tf.Tensor:
 def _detokenise(tokens: tf.Tensor) -> tf.Tensor:
     """Return the sentences of words, string [B, T]."""
     text = tf.strings.reduce_join(tokens, axis=-1, separator=" ")  # B
+    text = tf.strings.regex_replace(text, " +", " ")  # a copied space is an empty token
     return tf.strings.strip(tf.strings.regex_replace(text, JOINER_PATTERN, ""))
 
 
@@ -129,7 +136,7 @@ def _is_first_word(tokens: tf.Tensor) -> tf.Tensor:
 
 
 def _truecase(tokens: tf.Tensor, table: _Table) -> tf.Tensor:
-    lower = _with_first_letter(tokens, tf.strings.lower)
+    lower = _with_first_letter(tokens, _lower)
     is_commoner = table.ids.lookup(lower) < table.ids.lookup(tokens)
     return tf.where(_is_first_word(tokens) & is_commoner, lower, tokens)
 
@@ -139,23 +146,34 @@ def _encode(tokens: tf.Tensor, table: _Table) -> tf.Tensor:
     return tf.where(tokens == "", PAD, tf.where(ids < table.size, ids, UNKNOWN))
 
 
-def _output_tokens(ids: tf.Tensor, attention: tf.Tensor, source_tokens: tf.Tensor, table: _Table) -> tf.Tensor:
+def _output_tokens(ids: tf.Tensor, attention: tf.Tensor, source_labels: tf.Tensor, table: _Table) -> tf.Tensor:
     """Return the tokens of translations, the unknown ones replaced by the source token of the greatest weight."""
-    copied = tf.gather(source_tokens, tf.argmax(attention, axis=-1), batch_dims=1)  # B T
-    return tf.where(ids < len(SPECIAL_TOKENS), tf.strings.regex_replace(copied, "￭", ""), tf.gather(table.symbols, ids))
+    copied = tf.gather(source_labels, tf.argmax(attention, axis=-1), batch_dims=1)  # B T
+    return tf.where(ids < len(SPECIAL_TOKENS), copied, tf.gather(table.symbols, ids))
 
 
 def _capitalise_like(tokens: tf.Tensor, source_tokens: tf.Tensor) -> tf.Tensor:
+    source_tokens = tf.strings.regex_replace(source_tokens, f"^{SPACE}+", "")
     letters = tf.strings.substr(source_tokens, 0, 1, "UTF8_CHAR")
-    lower, upper = (change(letters, encoding="utf-8") for change in (tf.strings.lower, tf.strings.upper))
-    is_lower = (letters == lower) & (letters != upper)  # B S
+    is_lower = (letters == _lower(letters)) & (letters != _title(letters))  # B S
     begins_lower = tf.reduce_any(is_lower & _is_first_word(source_tokens), axis=1, keepdims=True)  # B 1
-    return tf.where(_is_first_word(tokens) & ~begins_lower, _with_first_letter(tokens, tf.strings.upper), tokens)
+    return tf.where(_is_first_word(tokens) & ~begins_lower, _with_first_letter(tokens, _title), tokens)
+
+
+def _lower(letters: tf.Tensor) -> tf.Tensor:
+    return tf.strings.lower(letters, encoding="utf-8")
+
+
+def _title(letters: tf.Tensor) -> tf.Tensor:
+    """Return letters as capitals, but those of Georgian as they are: it has capitals only in words all in capitals."""
+    is_georgian = tf.strings.regex_full_match(letters, "[ა-ჿ]")
+    return tf.where(is_georgian, letters, tf.strings.upper(letters, encoding="utf-8"))
 
 
 def _with_first_letter(words: tf.Tensor, change: Callable) -> tf.Tensor:
-    """Return words with `change` applied to their first letter."""
+    """Return words with `change` applied to their first letter, if that gives one character."""
     padded = words + " "  # substr does not take an empty string
     first = tf.strings.substr(padded, 0, 1, "UTF8_CHAR")
     rest = tf.strings.substr(padded, 1, 10**6, "UTF8_CHAR")
-    return tf.strings.strip(change(first, encoding="utf-8") + rest)
+    changed = change(first)
+    return tf.strings.strip(tf.where(tf.strings.length(changed, "UTF8_CHAR") == 1, changed, first) + rest)

@@ -8,7 +8,7 @@ import sacrebleu
 from common.errors import UserError
 from examples.nmt_attention.config import EvaluateOptions
 from examples.nmt_attention.data import load_corpus, load_test_pairs
-from examples.nmt_attention.evaluate import alignment_accuracy, evaluate, format_samples, measure_text
+from examples.nmt_attention.evaluate import alignment_accuracy, evaluate, format_samples, measure_text, protocol
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +116,13 @@ def test_the_test_part_of_a_folder_is_measured_alone(trained, tmp_path):
     assert loaded == pairs[50:54]
 
 
+@pytest.mark.parametrize("parts", [["test"], ["train", "dev"]])
+def test_a_folder_of_test_data_needs_no_training_part_and_without_a_test_part_all_are_measured(tmp_path, parts):
+    for part in parts:
+        (tmp_path / f"{part}.tsv").write_text(f"{part}\tx\n")
+    assert sorted(load_test_pairs(str(tmp_path), ("1", "2"))) == sorted((part, "x") for part in parts)
+
+
 def test_a_test_file_without_pairs_is_one_line(tmp_path):
     (tmp_path / "test.tsv").write_text("a\tb\n" * 3 + "\t\n" * 3)
     with pytest.raises(UserError, match="--test-data"):
@@ -126,3 +133,10 @@ def test_ter_is_sacrebleu_s():
     translations, references = ["the cat sees a house", "no"], ["the cat sees the house", "no"]
     expected = sacrebleu.corpus_ter(translations, [references]).score
     assert measure_text(["x", "y"], translations, references)["ter"] == expected == pytest.approx(100 / 6)
+    assert measure_text(["x"], ["the cat"], ["The cat"])["ter"] == 50
+
+
+def test_ter_counts_letters_where_no_spaces_are_between_words():
+    assert measure_text(["x"], ["我喜欢狗"], ["我喜欢猫"])["ter"] == 25
+    rule = protocol("all pairs", ["我喜欢猫"], EvaluateOptions(run="x"))
+    assert "TER nrefs:1|case:mixed" in rule and " of letters; " in rule

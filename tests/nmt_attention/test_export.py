@@ -7,8 +7,33 @@ import pytest
 import tensorflow as tf
 
 from common.data.text_files import normalise
-from examples.nmt_attention.export import _clean, _tokenise, export
-from examples.nmt_attention.preprocess.tokenizer import clean, tokenise
+from common.data.vocabulary import Vocabulary
+from common.nn.beam_search import Hypotheses
+from examples.nmt_attention import demo
+from examples.nmt_attention import export as exporting
+from examples.nmt_attention.config import PRESETS
+from examples.nmt_attention.data import build_tokenizer
+from examples.nmt_attention.demo import SentenceTranslator
+from examples.nmt_attention.export import (
+    _capitalise_like,
+    _clean,
+    _cut_into_pieces,
+    _Table,
+    _tokenise,
+    _truecase,
+    export,
+)
+from examples.nmt_attention.preprocess.piece_tokenizer import PieceTokenizer
+from examples.nmt_attention.preprocess.tokenizer import (
+    END,
+    PAD,
+    SPECIAL_TOKENS,
+    UNKNOWN,
+    WordTokenizer,
+    clean,
+    tokenise,
+)
+from examples.nmt_attention.train import build_model
 from tests.nmt_attention.preprocess.test_tokenizer import SENTENCES as ODD
 from tests.tensorflow_serving import predict
 
@@ -53,6 +78,54 @@ def test_the_attention_is_the_same_and_zero_where_there_is_nothing(translator, s
 def test_the_graph_cuts_as_the_code_does(sentence):
     [row] = _tokenise(_clean(tf.constant([normalise(sentence)]))).numpy()
     assert [token.decode() for token in row if token] == tokenise(clean(sentence))
+
+
+@pytest.mark.parametrize("sentence", ["a <pad> b", "<end>", "<unk>"])
+def test_the_graph_knows_no_special_tokens_in_a_sentence(sentence):
+    tokenizer = PieceTokenizer(Vocabulary([*SPECIAL_TOKENS, "▁", *"<abdekn>", "a word"]), "characters")
+    [row] = _cut_into_pieces(tokenizer, _Table(tokenizer), _clean(tf.constant([sentence]))).numpy()
+    assert [token.decode() for token in row if token] == tokenizer.tokenise(sentence)
+
+
+FIRST_WORDS = ["hello", "Hello", "42", "...", "İyi", "ısı", "ßa", "ﬁn", "éa", "Ёлка", "გამარჯობა", "ªa"]
+
+
+@pytest.mark.parametrize("source", [*FIRST_WORDS, "▁hello", "▁Hello", "▁"])
+def test_the_graph_changes_the_case_as_the_code_does(source):
+    tokenizer = WordTokenizer.build([f"{word} {word} {word.lower()} {word.lower()}" for word in FIRST_WORDS], 1)
+    targets = tf.constant([[word, "end"] for word in FIRST_WORDS])
+    sources = tf.constant([[source, "b"]] * len(FIRST_WORDS))
+    for row, word in zip(_capitalise_like(targets, sources).numpy(), FIRST_WORDS, strict=True):
+        assert [token.decode() for token in row] == tokenizer.restore_case([word, "end"], [source, "b"])
+    [row] = _truecase(tf.constant([[source, "b"]]), _Table(tokenizer)).numpy()
+    assert [token.decode() for token in row] == tokenizer.truecase([source, "b"])
+
+
+def copy_all(model, source, beam=1, length_penalty=1.0):
+    """Find <unk> for each source token, as `translate_ids` returns it."""
+    is_token = source[:, None] != PAD  # B 1 S
+    lengths = tf.reduce_sum(tf.cast(is_token, tf.int32), axis=-1)  # B 1
+    weights = tf.eye(tf.shape(source)[1], batch_shape=[tf.shape(source)[0], 1])  # B 1 S S
+    return Hypotheses(tf.where(is_token, UNKNOWN, END), lengths, tf.cast(lengths, tf.float32), weights)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "expected"),
+    [
+        (("subwords", "words"), "El gato x y"),
+        (("characters", "words"), "E l g a t o x y"),
+        (("words", "words"), "El gato xy"),
+    ],
+)
+def test_copied_tokens_have_no_marks_of_the_source(kinds, expected, tmp_path, monkeypatch):
+    for module in (demo, exporting):
+        monkeypatch.setattr(module, "translate_ids", copy_all)
+    tokenizers = [build_tokenizer(["el gato", "El gato"] * 40, kind, 1, 60) for kind in kinds]
+    translator = SentenceTranslator(build_model(PRESETS["tiny"], *map(len, tokenizers)), *tokenizers, max_tokens=9)
+    model = tf.saved_model.load(export(translator, tmp_path / "model", "maker")).signatures["serving_default"]
+    for sentence, text in (("el gato xy", expected[0].lower() + expected[1:]), ("El gato xy", expected)):
+        [[best]] = translator.translate([sentence])
+        assert best.text == text == model(sentences=tf.constant([sentence]))["translations"].numpy()[0].decode()
 
 
 def test_it_answers_the_rest_form_of_tensorflow_serving(translator, tmp_path):

@@ -35,7 +35,8 @@ _HEADER_CELL = re.compile(  # in lower case; words for yes and no in languages w
     "english|finnish|french|german|greek|hebrew|hindi|hungarian|indonesian|italian|japanese|korean|persian|polish|"
     "portuguese|romanian|russian|spanish|swedish|thai|turkish|ukrainian|vietnamese"
 )
-_QUOTED = re.compile(r'"(?:[^"]|"")*"')
+_QUOTED = re.compile('"[^"]*(?:""[^"]*)*"')
+_CELL = re.compile(rf"(?:^|(?<=\t))(?:{_QUOTED.pattern}(?=[\t\n]|\Z)|[^\t\n]*)", re.MULTILINE)  # of a table with tabs
 _CHECKED_ROWS = 1000
 
 
@@ -63,7 +64,7 @@ def read_pairs(name: str, encoding: str | None = None) -> dict[str, Table] | Non
         None if there is no such file.
 
     Raises:
-        UserError: a file cannot be read, or the folder has no training pairs.
+        UserError: a file cannot be read, or the folder has no pairs.
     """
     path = Path(name)
     if path.is_dir():
@@ -81,8 +82,10 @@ def _read_folder(folder: Path, encoding: str | None) -> dict[str, Table]:
     for path in plain_files(folder):
         if path.stem.lower() in PARTS:
             files.setdefault(PARTS[path.stem.lower()], []).append(path)
-    if "train" not in files:
-        raise UserError(f"{folder}: expected train.XX and train.YY, such as train.de and train.en, or train.tsv in it")
+    if not files:
+        raise UserError(
+            f"{folder}: expected files such as train.de and train.en, or train.tsv, got none named train, dev or test"
+        )
     tables = {}
     for part, paths in files.items():
         if len(paths) == 1 and paths[0].suffix.lower() in _TABLE_SUFFIXES:
@@ -92,7 +95,7 @@ def _read_folder(folder: Path, encoding: str | None) -> dict[str, Table]:
         else:
             listed = ", ".join(path.name for path in paths)
             raise UserError(f"{folder}: expected one table or two parallel files for {part}, got {listed}")
-    return tables if len(tables) > 1 else {"all": tables["train"]}
+    return {"all": tables["train"]} if tables.keys() == {"train"} else tables
 
 
 def _read_parallel(paths: Sequence[Path], encoding: str | None) -> Table:
@@ -111,7 +114,7 @@ def _read_table(path: Path, encoding: str | None) -> Table:
         raise UserError(f"{path}: empty, expected pairs of sentences")
     match path.suffix.lower():
         case ".csv":
-            return _read_csv(text, path)
+            return _read_csv(text, path, _csv_delimiter(text))
         case ".jsonl" | ".ndjson":
             lines = [line for line in text.split("\n") if line.strip()]
             return _objects_to_table(_parse_json(line, path) for line in lines)
@@ -121,18 +124,26 @@ def _read_table(path: Path, encoding: str | None) -> Table:
         case _:
             if "\t" not in text:
                 raise UserError(f"{path}: no tab between source and target in any line; {_advice_without_tabs(text)}")
-            rows = [line.split("\t") for line in text.removesuffix("\n").split("\n")]
-            return Table(_unquoted(rows) if _is_quoted(rows) else rows)
+            if _is_quoted(text):
+                return _read_csv(text, path, "\t")
+            return Table([line.split("\t") for line in text.removesuffix("\n").split("\n")])
 
 
-def _is_quoted(rows: Sequence[Sequence[str]]) -> bool:
-    """Return whether a program has quoted cells: all of the first row, or cells with quotes inside, doubled."""
-    cells = (cell for row in rows for cell in row if cell[:1] == '"' and '""' in cell[1:-1])
-    return all(map(_QUOTED.fullmatch, rows[0])) or any(map(_QUOTED.fullmatch, cells))
+def _is_quoted(text: str) -> bool:
+    """Return whether a program has quoted cells of a table with tabs: all, or those that hold a comma or a quote.
 
-
-def _unquoted(rows: Iterable[Sequence[str]]) -> list[list[str]]:
-    return [[cell[1:-1].replace('""', '"') if _QUOTED.fullmatch(cell) else cell for cell in row] for row in rows]
+    Direct speech has quotes as well, but some of it has words before or behind them, and no quotes doubled inside.
+    """
+    cells = _CELL.findall(text)
+    quoted = [cell for cell in cells if cell.startswith('"')]
+    if not all(map(_QUOTED.fullmatch, quoted)):
+        return False
+    special = [cell for cell in cells if '"' in cell or "," in cell]
+    return (
+        all(cell.startswith('"') for cell in text.partition("\n")[0].split("\t"))
+        or any('""' in cell[1:-1] for cell in quoted)
+        or (special == quoted and len(quoted) > 1 and all(re.search("[,\t\n]", cell) for cell in quoted))
+    )
 
 
 def _advice_without_tabs(text: str) -> str:
@@ -145,14 +156,17 @@ def _advice_without_tabs(text: str) -> str:
     return "put one there, or give the file the ending .csv or .jsonl if it is such a table"
 
 
-def _read_csv(text: str, path: Path) -> Table:
-    head = _QUOTED.sub("", text.partition("\n")[0])
-    delimiter = max(",;\t", key=head.count)  # Excel writes semicolons where the comma is the decimal sign
+def _read_csv(text: str, path: Path, delimiter: str) -> Table:
     try:
         rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
     except csv.Error as error:
         raise UserError(f"{path}: no CSV ({error}); write it anew, or as TSV") from error
     return Table([row for row in rows if row], place="row")
+
+
+def _csv_delimiter(text: str) -> str:
+    head = _QUOTED.sub("", text.partition("\n")[0])
+    return max(",;\t", key=head.count)  # Excel writes semicolons where the comma is the decimal sign
 
 
 def _parse_json(text: str, path: Path) -> Any:
@@ -188,17 +202,22 @@ def choose_columns(table: Table, columns: tuple[str, str], where: str) -> tuple[
         where: the name of the data in messages.
 
     Raises:
-        UserError: there is no row, no column of that name, or one that numbers the rows.
+        UserError: there is no row, no column of that name, or one of ids in place of sentences.
     """
     table, numbers = _find_columns(table, columns, where)
+    rows = [row for row in table.rows[1:_CHECKED_ROWS] if len(row) > 2]  # the first row may name the columns
+    every = range(1, 1 + max(map(len, rows), default=0))
+    cells = {number: [row[number - 1] for row in rows if len(row) >= number] for number in every}
+    decimal = {number for number in every if len(cells[number]) > 1 and all(map(str.isdecimal, cells[number]))}
+    texts = [str(number) for number in every if number not in decimal][:2]
+    beside_text = len(texts) == 2 and not decimal.issuperset(numbers)
     for number in numbers:
-        # Without the first row, which may name the columns.
-        cells = [row[number - 1] for row in table.rows[1:_CHECKED_ROWS] if len(row) > 2 and len(row) >= number]
-        if len(cells) > 1 and all(map(str.isdecimal, cells)) and sorted(cells, key=int) == cells:
+        if number in decimal and (beside_text or sorted(cells[number], key=int) == cells[number]):
             names = ", ".join(name[:40] for name in (table.names or table.rows[0])[:10])
+            example = f", for instance --columns {','.join(texts)}" if len(texts) == 2 else ""
             raise UserError(
-                f"{where}: column {number} of {names} numbers the rows ({', '.join(cells[:3])} ...); name the columns "
-                f"of source and target, for instance --columns {number + 1},{number + 2}"
+                f"{where}: column {number} of {names} holds numbers ({', '.join(cells[number][:3])} ...), not "
+                f"sentences; name the columns of source and target{example}"
             )
     return table, numbers
 

@@ -19,16 +19,14 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import regex
 
-from common.data.pieces import SPACE
+from common.data.pieces import SPACE, WORD_CHARACTERS
 from common.data.text_files import normalise
 from common.data.vocabulary import Vocabulary
 
 JOINER = "￭"
 PAD, UNKNOWN, START, END = range(4)
 SPECIAL_TOKENS = ["<pad>", "<unk>", "<start>", "<end>"]  # no token looks like these: < and > are tokens of their own
-# Letters, vowel signs and accents, digits, and the joiners inside Persian and Hindi words.
-_LETTERS = "\\p{L}\\p{M}\\p{N}_\u200c\u200d"
-_WORD, _MARK = f"([{_LETTERS}])", f"([^{_LETTERS} ￭\ue000\ue001])"
+_WORD, _MARK = f"([{WORD_CHARACTERS}])", f"([^{WORD_CHARACTERS} ￭\ue000\ue001])"
 # Applied in this order, by Python's `regex` and by TensorFlow, which both know these classes.
 TOKENIZER_RULES = [
     (f"{_WORD}'{_WORD}", "\\1 ￭\ue000\\2"),  # an ending such as 't is a token of its own, its apostrophe put aside
@@ -62,7 +60,7 @@ def tokenise(sentence: str) -> list[str]:
 
 def detokenise(tokens: Iterable[str]) -> str:
     """Return the sentence of the tokens that `tokenise` returns."""
-    return re.sub(JOINER_PATTERN, "", " ".join(tokens))
+    return re.sub(JOINER_PATTERN, "", " ".join(filter(None, tokens)))
 
 
 def strip_joiners(token: str) -> str:
@@ -129,7 +127,7 @@ class WordTokenizer:
 
     def restore_case(self, tokens: Sequence[str], source_tokens: Sequence[str]) -> list[str]:
         """Return tokens with a capital as the first letter, unless the source starts in lower case."""
-        return capitalise_like(tokens, [token.lstrip(SPACE) or SPACE for token in source_tokens])
+        return capitalise_like(tokens, [token.lstrip(SPACE) for token in source_tokens])
 
     def detokenise(self, tokens: Sequence[str]) -> str:
         """Return the sentence of tokens."""
@@ -146,17 +144,26 @@ class WordTokenizer:
 
 def first_word(tokens: Sequence[str]) -> int | None:
     """Return the index of the first token that is a word, None if all are punctuation."""
-    return next((i for i, token in enumerate(tokens) if token[0].isalnum() or token[0] == "_"), None)
+    return next((i for i, token in enumerate(tokens) if token[:1].isalnum() or token[:1] == "_"), None)
 
 
 def lower_first(word: str) -> str:
     """Return `word` with its first letter in lower case."""
-    return word[0].lower() + word[1:]
+    return _with_first_letter(word, word[0].lower())
 
 
 def capitalise_like(tokens: Sequence[str], source_tokens: Sequence[str]) -> list[str]:
     """Return `tokens` with a capital as the first letter, unless the source starts in lower case."""
     tokens, first, source_first = list(tokens), first_word(tokens), first_word(source_tokens)
-    if first is not None and not (source_first is not None and source_tokens[source_first][0].islower()):
-        tokens[first] = tokens[first][0].upper() + tokens[first][1:]
+    if first is not None and not (source_first is not None and _begins_lower(source_tokens[source_first])):
+        tokens[first] = _with_first_letter(tokens[first], tokens[first][0].title())
     return tokens
+
+
+def _begins_lower(word: str) -> bool:
+    return word[0].islower() and word[0].title() != word[0]  # letters of Georgian have no other form at the start
+
+
+def _with_first_letter(word: str, letter: str) -> str:
+    """Return `word` with another first letter if that is one character; İ in lower case is two, with no way back."""
+    return letter + word[1:] if len(letter) == 1 else word

@@ -26,6 +26,13 @@ def test_words_and_subwords_take_fewer_tokens_and_rare_words_are_characters():
     assert len(build_pieces(TEXT, len(TEXT), "words", 2)) == len(set(TEXT)) + 2
 
 
+def test_vowel_signs_and_joiners_are_inside_of_words():
+    text = "कुत्ता می\u200cخواهم " * 3
+    vocabulary = build_pieces(text, len(text), "words", 100)
+    assert {" कुत्ता", " می\u200cخواهم"} <= {*vocabulary.symbols}
+    assert "".join(vocabulary.decode(vocabulary.encode(text))) == text
+
+
 def test_pieces_are_those_of_the_training_part_and_characters_those_of_all():
     vocabulary = build_pieces("aa aa aa zz zz zz", 8, "words", 100)
     assert " aa" in vocabulary.symbols and " zz" not in vocabulary.symbols and "z" in vocabulary.symbols

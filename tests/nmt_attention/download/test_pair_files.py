@@ -9,7 +9,9 @@ from examples.nmt_attention.download.pair_files import Table, choose_columns
 PAIRS = [(f"Der Hund {n} schläft, ja.", f'The "dog" {n} sleeps, yes.') for n in range(200)]
 GERMAN, ENGLISH = ("".join(f"{pair[side]}\n" for pair in PAIRS) for side in range(2))
 QUOTED = [[text.replace('"', '""') for text in pair] for pair in PAIRS]
+BROKEN = [[text.replace(" ", "\n", 1) for text in pair] for pair in QUOTED]
 JSONL = "".join(json.dumps({"de": de, "en": en}) + "\n" for de, en in PAIRS)
+TATOEBA = "1276\tLet's try.\t2481\tIntentemos.\n1277\tI see.\t9999\tYa veo.\n1280\tGo on.\t3000\tSigue.\n"
 
 FORMATS = {  # the files, the name of the data set, --columns
     "tsv": ({"p.tsv": "".join(f"{de}\t{en}\n" for de, en in PAIRS)}, "p.tsv", "1,2"),
@@ -17,6 +19,7 @@ FORMATS = {  # the files, the name of the data set, --columns
     "header and numbers": ({"p.tsv": "de\ten\n" + "".join(f"{de}\t{en}\n" for de, en in PAIRS)}, "p.tsv", "1,2"),
     "tsv with blank lines": ({"p.tsv": "\n".join(f"{de}\t{en}\n" for de, en in PAIRS) + "\n\n"}, "p.tsv", "1,2"),
     "tsv of Excel": ({"p.tsv": "German\tEnglish\n" + "".join(f'{de}\t"{en}"\n' for de, en in QUOTED)}, "p.tsv", "1,2"),
+    "tsv of Excel with line ends": ({"p.tsv": "".join(f'"{de}"\t"{en}"\n' for de, en in BROKEN)}, "p.tsv", "1,2"),
     "tsv with all cells quoted": (
         {"p.tsv": '"de"\t"en"\n' + "".join(f'"{de}"\t"{en}"\n' for de, en in QUOTED)}, "p.tsv", "de,en"
     ),
@@ -75,6 +78,7 @@ BAD = {  # the files, the name of the data set, --columns, the message
     "a column of another name": ({"p.tsv": "de\ten\nx\ty\n"}, "p.tsv", "de,fr", "no column fr; its columns are de, en"),
     "files of two lengths": ({"a.de": "x\ny\n", "b.en": "x\n"}, "a.de,b.en", "1,2", "a.de has 2 lines and b.en 1"),
     "a folder without training": ({"dev.de": "x", "dev.en": "y"}, ".", "1,2", "expected train.XX and train.YY"),
+    "a folder of other names": ({"a.de": "x", "b.en": "y"}, ".", "1,2", "got none named train, dev or test"),
     "three languages": ({f"train.{name}": "x" for name in ("de", "en", "fr")}, ".", "1,2", "got train.de, train.en"),
     "one language": ({"train.de": "x"}, ".", "1,2", "got train.de"),
     "broken JSON": ({"p.jsonl": '{"de": "x"\n'}, "p.jsonl", "1,2", "no JSON"),
@@ -83,19 +87,21 @@ BAD = {  # the files, the name of the data set, --columns, the message
         {"p.tsv": "".join(f"{7 * n}\tx{n}\t{n}\ty{n}\n" for n in range(9))},
         "p.tsv",
         "1,2",
-        "column 1 of 0, x0, 0, y0 numbers the rows .7, 14, 21 ....; name the columns .*--columns 2,3",
+        "column 1 of 0, x0, 0, y0 holds numbers .7, 14, 21 ...., not sentences; name the columns .*--columns 2,4",
     ),
+    "ids of Tatoeba": ({"p.tsv": TATOEBA}, "p.tsv", "1,2", "column 1 .*--columns 2,4$"),
+    "ids of Tatoeba that are not sorted": ({"p.tsv": TATOEBA}, "p.tsv", "2,3", "column 3 .*9999, 3000.*--columns 2,4$"),
     "an index of pandas": (
         {"p.csv": ",de,en\n" + "".join(f"{n},x{n},y{n}\n" for n in range(9))},
         "p.csv",
         "1,2",
-        "column 1 of , de, en numbers",
+        "column 1 of , de, en holds numbers .*--columns 2,3",
     ),
     "numbered entries": (
         {"p.jsonl": "".join(f'{{"id": {n}, "de": "x", "en": "y"}}\n' for n in range(9))},
         "p.jsonl",
         "1,2",
-        "column 1 of id, de, en numbers the rows",
+        "column 1 of id, de, en holds numbers",
     ),
     "empty": ({"p.csv": "\n"}, "p.csv", "1,2", "empty"),
     "an empty list": ({"p.json": "[]"}, "p.json", "1,2", "empty"),
@@ -121,6 +127,24 @@ def test_files_that_are_no_pairs_are_refused(tmp_path, monkeypatch, case):
         load_corpus(name, tuple(columns.split(",")))
 
 
+@pytest.mark.parametrize(
+    ("text", "is_quoted"),
+    [
+        ('Hi.\tHallo.\n"Well, yes."\t"Nun, ja."\n', True),
+        ('Hi.\tHallo.\n"Well, yes."\t"Nun, ja."\nI see, yes.\tJa.\n', False),
+        ('Hi.\tHallo.\n"Well, yes," he said.\t"Nun, ja", sagte er.\n"Well, yes."\t"Nun, ja."\n', False),
+        ('Hi.\tHallo.\n"Stop!"\t"Halt!"\n', False),
+        ('"Stop!"\t"Halt!"\n"Well, yes," he said.\t"Nun, ja", sagte er.\n', False),
+        ('Hi.\tHallo.\n"Well, yes."\tNa gut.\n', False),
+        ('Hi.\tHallo.\nA 5" disk\tEine 5"-Diskette\n"\t"\n', False),
+    ],
+)
+def test_quotes_of_a_program_are_removed_and_those_of_direct_speech_stay(tmp_path, text, is_quoted):
+    (tmp_path / "p.tsv").write_text(text)
+    lines = text.replace('"', "") if is_quoted else text
+    assert load_tables(str(tmp_path / "p.tsv"))["all"].rows == [line.split("\t") for line in lines.splitlines()]
+
+
 def test_another_encoding_is_read_if_it_is_named(tmp_path):
     (tmp_path / "p.tsv").write_bytes("Я люблю кошек. Вчера он пошёл в школу.\tI like cats.\n".encode("koi8_r") * 30)
     with pytest.raises(UserError, match="--encoding koi8_r if .Я люблю кошек"):
@@ -136,9 +160,17 @@ def test_a_pair_of_words_is_no_header(capsys):
     assert choose_columns(words, ("1", "2"), "x.tsv") == (words, (1, 2)) and capsys.readouterr().err == ""
     years = Table([["In 1999.", "x"], ["1999", "y"], ["2000", "z"], ["2001", "w"]])
     assert choose_columns(years, ("1", "2"), "x.tsv")[0] == years
+    words = Table([["42", "forty-two", "1"], ["9", "nine", "3"], ["7", "seven", "2"]])
+    assert choose_columns(words, ("1", "2"), "x.tsv")[0] == words  # no other column of texts
     short = Table([["source", "target"], ["x", "y"]])
     assert choose_columns(short, ("1", "2"), "x.tsv")[0].rows == [["x", "y"]]
     assert "source, target, is taken for the names of the columns" in capsys.readouterr().err
+
+
+def test_pairs_that_are_all_too_long_are_too_few(tmp_path):
+    (tmp_path / "p.tsv").write_text(f"{'lang ' * 100}\tlong\n" * 200)
+    with pytest.raises(UserError, match="0 pairs, .*; rows that were too long need a larger --max-tokens"):
+        load_corpus(str(tmp_path / "p.tsv"))
 
 
 def test_long_pairs_are_left_out_however_many(tmp_path, capsys):

@@ -29,6 +29,7 @@ SENTENCES = [
     "मैं कुत्ता देखता हूँ।",
     "من می\u200cخواهم گربه\u200cها.",
     "👩\u200d👧 ❤\ufe0f!",
+    "one\x0btwo",
     "joiner ￭ and private \ue000\ue001 signs",
 ]
 
@@ -97,6 +98,16 @@ def test_a_saved_vocabulary_keeps_the_case_of_words(words, tmp_path):
 def test_the_first_letter_follows_the_source(source, expected):
     assert capitalise_like(["¿￭", "hello"], tokenise(source)) == ["¿￭", expected]
     assert capitalise_like(["￭!"], tokenise(source)) == ["￭!"]
+
+
+def test_a_capital_without_a_way_back_stays():
+    turkish = WordTokenizer.build(["İyi bir gün.", "Çok iyi."], min_count=1)
+    assert turkish.truecase(["İyi", "gün"]) == ["İyi", "gün"] and "İyi" in turkish.vocabulary.symbols
+
+
+def test_words_of_georgian_start_without_a_capital():
+    assert capitalise_like(["გამარჯობა"], ["Hello"]) == ["გამარჯობა"]
+    assert capitalise_like(["hello"], ["გამარჯობა"]) == ["Hello"]
 
 
 def test_the_first_word_is_the_first_that_is_no_mark():
