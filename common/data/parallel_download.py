@@ -78,7 +78,8 @@ def _download_one(path: Path, url: str, check: Callable[[Path], Any]) -> str | N
             if failure.max_attempts == 1:
                 break
         except (OSError, ValueError) as error:  # ValueError: an invalid name or header
-            return None if os.path.exists(path) else str(error)  # another process may have downloaded it, and removed ours
+            # Another process may have downloaded the file, and removed the temporary one of this process.
+            return None if os.path.exists(path) else str(error)
     return reason
 
 
