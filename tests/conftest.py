@@ -1,5 +1,6 @@
 import os
 import socket
+import sys
 import time
 from types import SimpleNamespace
 
@@ -22,6 +23,13 @@ def one_cache_for_all(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(base / "xdg_cache"))
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def float32_at_first():
+    """Start every module in float32: Keras keeps the precision that another one has set, for the whole process."""
+    if keras := sys.modules.get("keras"):
+        keras.config.set_dtype_policy("float32")
 
 
 @pytest.fixture
