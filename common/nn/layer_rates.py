@@ -44,6 +44,6 @@ class LayerRates(keras.optimizers.Optimizer):
             super()._apply_weight_decay(variables)
 
     def decay_weights(self, variable: keras.Variable | tf.Variable, rate: tf.Tensor) -> None:
-        """Decay a variable in its step if the layers have rates of their own; else Keras decays all of them before."""
+        """Apply weight decay to a variable at the `rate` of its layer; without layer rates Keras has applied it."""
         if self.layer_numbers is not None and self.weight_decay and self._use_weight_decay(variable):
             self.assign_sub(variable, variable * (self.weight_decay * rate))

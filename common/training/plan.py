@@ -36,7 +36,7 @@ def stored_plan(config: Options) -> Options:
 def fit_plan(config: Options, examples: float, what: str, min_steps: int, min_batch_size: int = 16) -> Options:
     """Return `config` with batch size and epochs for at least `min_steps` steps, and print what was chosen.
 
-    An epoch has all examples, however few of them the preset takes.
+    An epoch covers all examples, even if the preset limits its steps.
 
     Only the settings in `config.adaptable` change; a flag, or a call from Python, sets the others.
 

@@ -396,7 +396,10 @@ class Trainer:
             )
 
     def _check_weights(self) -> None:
-        """Raise UserError if a weight is not finite: the loss of the last step was still computed without it."""
+        """Raise UserError if a weight is not finite.
+
+        The loss does not show this: it is computed before the update, so that of the same step may be finite.
+        """
         for weight in self.model.trainable_variables:
             if not tf.reduce_all(tf.math.is_finite(tf.convert_to_tensor(weight))):
                 raise self._diverged(f"{weight.path} is not finite after step {self.state.step}")

@@ -117,7 +117,7 @@ def _draw_lines(
 
 
 def _wrap(text: str) -> list[str]:
-    """Return the lines of a text, wrapped; only those that end in the text, too, have a line end."""
+    """Return the lines of a text, wrapped. A line has a line end only where the text itself has one."""
     columns = _COLUMNS * len(text) // max(1, _width(text))  # fewer letters in a line where letters are wide
     wrapper = textwrap.TextWrapper(max(1, columns), replace_whitespace=False, drop_whitespace=False)
     lines = []

@@ -189,12 +189,12 @@ def read_upload(content: bytes, name: str) -> Image.Image:
 
 
 def _read_photo(content: bytes, name: str, size: int) -> tuple[Image.Image, Image.Image]:
-    from examples.image_captioning.demonstrate.attention_overlay import fit
+    from examples.image_captioning.demonstrate.attention_overlay import fit_to_width
     from examples.image_captioning.download.image_files import resize
     from examples.serve.widgets import PHOTO_WIDTH
 
     image = read_upload(content, name)
-    return from_pixels(resize(image, size)), fit(image, PHOTO_WIDTH)
+    return from_pixels(resize(image, size)), fit_to_width(image, PHOTO_WIDTH)
 
 
 # The functions below run in the threads of the batchers: a key and its requests in, the answers out.

@@ -91,10 +91,13 @@ def _attention(found: TranslationOut | TranslationScore, scores: Sequence[tuple[
 
 def caption(image: Image.Image, found: Sequence[CaptionOut]) -> str:
     """Return a photo with the best of several captions, and the scores of all."""
-    from examples.image_captioning.demonstrate.attention_overlay import fit, overlay  # the package imports TensorFlow
+    from examples.image_captioning.demonstrate.attention_overlay import (  # the package imports TensorFlow
+        fit_to_width,
+        overlay,
+    )
 
     best = found[0]
-    image = fit(image, PHOTO_WIDTH)
+    image = fit_to_width(image, PHOTO_WIDTH)
     return _render(
         "caption",
         id=f"caption-{secrets.token_hex(4)}",

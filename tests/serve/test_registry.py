@@ -81,24 +81,26 @@ def test_a_run_that_was_trained_on_is_loaded_again(tmp_path, monkeypatch):
     assert [one is two for one, two in zip(before, after, strict=True)] == [name == other.path.name for name in names]
 
 
-def test_only_the_models_used_last_are_kept(tmp_path, monkeypatch):
+@pytest.fixture
+def three_runs(tmp_path, monkeypatch):
+    """A registry with three runs, which keeps two models."""
     monkeypatch.setattr(registry, "_load", lambda run: object())
     monkeypatch.setattr(registry, "_MAX_LOADED", 2)
     for number in range(3):
         make_run(tmp_path / str(number), seed=number)
-    found = RunRegistry(tmp_path)
+    return RunRegistry(tmp_path)
+
+
+def test_only_the_models_used_last_are_kept(three_runs):
+    found = three_runs
     first, second, third = found.runs()
     for run in (first, second, first, third):
         found.model(run)
     assert found.loaded(second) is None and found.loaded(first) and found.loaded(third)
 
 
-def test_a_model_that_is_used_all_the_time_is_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr(registry, "_load", lambda run: object())
-    monkeypatch.setattr(registry, "_MAX_LOADED", 2)
-    for number in range(3):
-        make_run(tmp_path / str(number), seed=number)
-    found = RunRegistry(tmp_path)
+def test_a_model_that_is_used_all_the_time_is_kept(three_runs):
+    found = three_runs
     busy, second, third = found.runs()
     for run in (busy, second):
         found.model(run)

@@ -41,7 +41,7 @@ def overlay(image: Image.Image, grid: np.ndarray) -> Image.Image:
     return Image.fromarray((np.asarray(image.convert("RGB")) * brightness[..., None]).astype(np.uint8))
 
 
-def fit(image: Image.Image, width: int) -> Image.Image:
+def fit_to_width(image: Image.Image, width: int) -> Image.Image:
     """Return a photo in RGB, resized to `width` pixels, or to less if it would be more than twice as high."""
     factor = min(width / image.width, 2 * width / image.height)
     return image.convert("RGB").resize([max(1, round(factor * side)) for side in image.size])
@@ -55,7 +55,7 @@ def sheet(
     The number beside a word is the largest weight relative to uniform attention. `grids` are the weights, float
     [words, rows, columns]; each grid sums to 1. A panel is `width` pixels wide, and a row has at most `columns` panels.
     """
-    image = fit(image, width)
+    image = fit_to_width(image, width)
     panels = [image, *(overlay(image, grid) for grid in grids)]
     labels = [("", ""), *((word, f"{grid.max() * grid.size:.1f}x") for word, grid in zip(words, grids, strict=True))]
     columns = min(columns, len(panels))
@@ -81,7 +81,7 @@ def frames(image: Image.Image, words: Sequence[str], grids: np.ndarray, width: i
 
     `grids` are the weights, as in `sheet`; `width` is that of a frame, in pixels.
     """
-    image = fit(image, width)
+    image = fit_to_width(image, width)
     positions, height = _lay_out(words, width)
     pictures = []
     for current, grid in enumerate(grids):

@@ -56,7 +56,7 @@ def test_a_sheet_has_a_panel_for_the_photo_and_one_for_each_word():
 @pytest.mark.parametrize(("size", "fitted"), [((300, 100), (90, 30)), ((1, 30_000), (1, 180)), ((30_000, 1), (90, 1))])
 def test_a_photo_is_fitted_in_its_proportions_and_is_at_most_twice_as_high_as_wide(size, fitted):
     image = Image.new("L", size)
-    assert attention_overlay.fit(image, 90).size == fitted
+    assert attention_overlay.fit_to_width(image, 90).size == fitted
     grids = np.full([2, 3, 3], 1 / 9)
     assert attention_overlay.sheet(image, ["one", "two"], grids, "", width=90).height < 300
     [frame, _] = attention_overlay.frames(image, ["one", "two"], grids, width=90)
