@@ -1,23 +1,13 @@
-from dataclasses import replace
-
 import pytest
 
-from common.training.run_directory import RunDirectory
-from examples.dcgan.config import PRESETS
 from examples.dcgan.data import load_images
-from tests.dcgan.tiny import SETTINGS
-from tests.shared_folder import filled_once
+from tests.trained_runs import trained_run
 
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
     """A run of the tiny preset, three epochs long."""
-    from examples.dcgan.train import train
-
-    def fill(folder):
-        train(replace(PRESETS["tiny"], run_dir=folder, **SETTINGS))
-
-    return RunDirectory(filled_once(tmp_path_factory, "dcgan", fill))
+    return trained_run(tmp_path_factory, "dcgan")
 
 
 @pytest.fixture(scope="session")

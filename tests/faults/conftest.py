@@ -1,10 +1,10 @@
+from functools import cache, partial
 from importlib import import_module
 
 import pytest
 
 from common.app.cli import main
-from common.training.run_directory import RunDirectory
-from tests.shared_folder import filled_once
+from tests.trained_runs import trained_run
 
 
 @pytest.fixture
@@ -19,18 +19,6 @@ def command():
 
 
 @pytest.fixture(scope="module")
-def barely_trained(tmp_path_factory):
-    """A run of each example that asks for it, two steps long; not to be changed."""
-    runs = {}
-
-    def train(example):
-        def fill(folder):
-            verbs = import_module(f"examples.{example}.__main__").COMMANDS
-            flags = ["--preset", "tiny", "--epochs", "1", "--steps-per-epoch", "2", "--run-dir", str(folder)]
-            assert main("prog", "", verbs, ["train", *flags]) == 0
-
-        if example not in runs:
-            runs[example] = RunDirectory(filled_once(tmp_path_factory, f"barely_{example}", fill))
-        return runs[example]
-
-    return train
+def trained(tmp_path_factory):
+    """A short run of each example that asks for it; not to be changed."""
+    return cache(partial(trained_run, tmp_path_factory))

@@ -140,9 +140,9 @@ def test_d10_as_many_marks_as_languages_have_are_read():
         normalise(f"a\nb\nc{zalgo[1:]}\u0301")
 
 
-def test_d10_a_long_line_is_cut_before_it_is_cut_into_tokens(command, barely_trained, capsys):
+def test_d10_a_long_line_is_cut_before_it_is_cut_into_tokens(command, trained, capsys):
     """A million marks would take a third of a minute."""
-    run = barely_trained("nmt_attention")
+    run = trained("nmt_attention")
     capsys.readouterr()
     assert command("nmt_attention", "translate", "--run", run.path, "!" * 1_000_000) == 0
     assert "cut after 60 of 1,220 or more tokens" in capsys.readouterr().err

@@ -92,8 +92,8 @@ EXAMPLES_WITH_VOCABULARY = ["text_generation", "nmt_attention", "image_captionin
 
 
 @pytest.mark.parametrize("example", some_nightly(EXAMPLES_WITH_VOCABULARY, "nmt_attention", "image_captioning"))
-def test_d07_a_vocabulary_of_another_size_is_refused(tmp_path, capsys, command, barely_trained, example):
-    run = RunDirectory(shutil.copytree(barely_trained(example).path, tmp_path / "run"))
+def test_d07_a_vocabulary_of_another_size_is_refused(tmp_path, capsys, command, trained, example):
+    run = RunDirectory(shutil.copytree(trained(example).path, tmp_path / "run"))
     vocabulary = next(run.path.glob("vocabulary*.json"))
     edit(vocabulary, lambda symbols: symbols.append("one more"))
     photo = [a_picture(tmp_path)] if example == "image_captioning" else []
@@ -102,8 +102,8 @@ def test_d07_a_vocabulary_of_another_size_is_refused(tmp_path, capsys, command, 
 
 
 @pytest.mark.parametrize("value", ["many", -1, None, [3]])
-def test_d07_a_config_that_makes_no_sense_is_refused(tmp_path, capsys, command, barely_trained, value):
-    run = RunDirectory(shutil.copytree(barely_trained("text_generation").path, tmp_path / "run"))
+def test_d07_a_config_that_makes_no_sense_is_refused(tmp_path, capsys, command, trained, value):
+    run = RunDirectory(shutil.copytree(trained("text_generation").path, tmp_path / "run"))
     edit(run.config, lambda config: config["settings"].update(units=value))
     assert command("text_generation", "generate", "--run", run.path) == 2
     assert "units" in one_line_of_error(capsys)
@@ -125,8 +125,8 @@ ODD = {
 
 @pytest.mark.parametrize("case", ODD)
 @pytest.mark.parametrize("example", ["text_generation", "nmt_attention"])
-def test_d09_any_text_gives_an_answer_or_one_line(capsys, command, barely_trained, example, case):
-    run = barely_trained(example)
+def test_d09_any_text_gives_an_answer_or_one_line(capsys, command, trained, example, case):
+    run = trained(example)
     capsys.readouterr()
     question = ["generate", "--length", 5, "--prompt"] if example == "text_generation" else ["translate"]
     code = command(example, *question, ODD[case], "--run", run.path)
@@ -154,8 +154,8 @@ def test_d13_what_the_model_writes_comes_out_as_it_is(tmp_path, capsys, command)
     assert {"\u200c", "\u200d", "\u00a0", "\u202f", "\u3000"} <= {*FRENCH, *made}
 
 
-def test_d13_what_the_model_translates_comes_out_as_it_is(tmp_path, capsys, command, barely_trained):
-    run = RunDirectory(shutil.copytree(barely_trained("nmt_attention").path, tmp_path / "run"))
+def test_d13_what_the_model_translates_comes_out_as_it_is(tmp_path, capsys, command, trained):
+    run = RunDirectory(shutil.copytree(trained("nmt_attention").path, tmp_path / "run"))
     words = ["می\u200cخواهم", "a\u00a0b", "👩\u200d👧", "\u3000x"]
     edit(run.path / "vocabulary_target.json", lambda symbols: symbols.__setitem__(
         slice(4, None), [words[n % 4] + str(n) for n in range(len(symbols) - 4)]
@@ -191,8 +191,8 @@ BEYOND = {
 
 
 @pytest.mark.parametrize("example", BEYOND)
-def test_d15_numbers_beyond_sense_are_refused(capsys, command, barely_trained, example):
-    run = barely_trained(example)
+def test_d15_numbers_beyond_sense_are_refused(capsys, command, trained, example):
+    run = trained(example)
     for arguments in BEYOND[example]:
         capsys.readouterr()
         assert command(example, *arguments, "--run", run.path) == 2, arguments
@@ -207,8 +207,8 @@ def test_d15_so_they_are_in_training(tmp_path, capsys, command, example, flags):
 
 
 @pytest.mark.parametrize("name", ["\x1b[31mred.png", "ünïcødé 🙂.png"])
-def test_d09_names_of_photos_cannot_drive_the_terminal(tmp_path, capsys, command, barely_trained, name):
-    run = barely_trained("image_captioning")
+def test_d09_names_of_photos_cannot_drive_the_terminal(tmp_path, capsys, command, trained, name):
+    run = trained("image_captioning")
     capsys.readouterr()
     photos = [a_picture(tmp_path, name), tmp_path / f"missing {name}"]
     for photo, code in zip(photos, (0, 2), strict=True):
@@ -217,19 +217,16 @@ def test_d09_names_of_photos_cannot_drive_the_terminal(tmp_path, capsys, command
         assert "\x1b" not in output.out + output.err and (output.out + output.err).count("\n") == 1
 
 
-def test_d09_what_is_no_photo_is_refused_by_name(tmp_path, capsys, command, barely_trained):
+def test_d09_what_is_no_photo_is_refused_by_name(tmp_path, capsys, command, trained):
     (tmp_path / "page.png").write_text("<html>")
-    assert (
-        command("image_captioning", "caption", tmp_path / "page.png", "--run", barely_trained("image_captioning").path)
-        == 2
-    )
+    assert command("image_captioning", "caption", tmp_path / "page.png", "--run", trained("image_captioning").path) == 2
     assert "page.png" in one_line_of_error(capsys)
 
 
-def test_control_a_verb_of_each_example_works_where_nothing_was_edited(tmp_path, command, barely_trained, monkeypatch):
+def test_control_a_verb_of_each_example_works_where_nothing_was_edited(tmp_path, command, trained, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for example in example_names():
         photo = [a_picture(tmp_path)] if example == "image_captioning" else []
         out = ["--out", tmp_path / "out"] if example == "dcgan" else []
-        assert command(example, *USE[example], *photo, *out, "--run", barely_trained(example).path) == 0
+        assert command(example, *USE[example], *photo, *out, "--run", trained(example).path) == 0
     assert sorted(os.listdir(tmp_path)) == ["out", "photo.png"]

@@ -22,12 +22,12 @@ EXAMPLE = "text_generation"
 
 
 @pytest.fixture
-def stranger(tmp_path, barely_trained, monkeypatch):
+def stranger(tmp_path, trained, monkeypatch):
     """Copies a finished run of an example to where a stranger's would lie: this user has never trained it."""
     monkeypatch.chdir(tmp_path)
 
     def copied(example=EXAMPLE):
-        run = RunDirectory(shutil.copytree(barely_trained(example).path, tmp_path / "strangers" / example))
+        run = RunDirectory(shutil.copytree(trained(example).path, tmp_path / "strangers" / example))
         edit(run.config, lambda config: config.update(created="long ago"))
         return run
 

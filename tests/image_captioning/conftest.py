@@ -1,25 +1,16 @@
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from common.training.run_directory import RunDirectory
-from examples.image_captioning.config import PRESETS
-from tests.image_captioning.tiny import SETTINGS
-from tests.shared_folder import filled_once
+from tests.trained_runs import trained_run
 
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
     """A run of the tiny preset, two short epochs long."""
-    from examples.image_captioning.train import train
-
-    def fill(folder):
-        train(replace(PRESETS["tiny"], run_dir=folder, **SETTINGS))
-
-    return RunDirectory(filled_once(tmp_path_factory, "image_captioning", fill))
+    return trained_run(tmp_path_factory, "image_captioning")
 
 
 @pytest.fixture

@@ -1,21 +1,22 @@
-from dataclasses import replace
+import shutil
 from importlib import import_module
 
 import pytest
 
+from common.training.run_directory import RunDirectory
 from examples.serve.registry import EXAMPLES, RunRegistry
 from tests.shared_folder import filled_once
+from tests.trained_runs import trained_run
 
 
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory):
-    """A folder with a run of each example, a few steps long."""
+    """A folder with a run of each example."""
 
     def fill(folder):
         for example in EXAMPLES:
-            preset = import_module(f"examples.{example}.config").PRESETS["tiny"]
-            settings = replace(preset, run_dir=folder / example / "tiny", epochs=1, steps_per_epoch=8)
-            run = import_module(f"examples.{example}.train").train(settings)
+            trained = trained_run(tmp_path_factory, example)
+            run = RunDirectory(shutil.copytree(trained.path, folder / example / "tiny"))
             import_module(f"examples.{example}.report").write_report(run)
 
     return filled_once(tmp_path_factory, "served", fill)
