@@ -4,19 +4,17 @@ import json
 import subprocess
 import sys
 from importlib.util import find_spec
-from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from common.app.commands import export_portable
 from common.app.portable import WRITERS, write_portable
 from common.errors import UserError
 from examples.dcgan.config import PRESETS as IMAGES
 from examples.dcgan.demo import ImageGenerator, sample_latents
-from examples.dcgan.export import plain_generator
+from examples.dcgan.export import plain_network as plain_generator
 from examples.dcgan.model import DCGAN
 from examples.text_generation.config import PRESETS as TEXT
 from examples.text_generation.demo import build_model
@@ -71,7 +69,7 @@ def test_the_generator_is_the_same_elsewhere(form, tmp_path):
     for variable in model.ema_generator.averaged_network.variables:
         variable.assign(variable + 0.02 * tf.random.stateless_uniform(variable.shape, [1, 2]))
     latents = sample_latents(1, model.latent_dim, seed=5).numpy()
-    path = write_portable(plain_generator(model), tmp_path / f"model.{form}", form)
+    path = write_portable(plain_generator(model, form), tmp_path / f"model.{form}", form)
     [images] = read_elsewhere(path, {"latents": latents})
     assert images.shape == (1, 28, 20, 1) and images.min() >= 0 and images.max() <= 1 and images.std() > 0.02
     expected = ImageGenerator(model).generate(tf.constant(latents)) / 255
@@ -88,24 +86,20 @@ def test_the_network_of_text_generation_is_the_same_elsewhere(form, cell, layers
     state = [[draw.normal(size=[1, 24]).astype("float32") for _ in layer] for layer in model.initial_state(1)]
     ids = np.array([[7]], "int32") if form != "keras" else draw.integers(0, 30, [1, 9]).astype("int32")
     logits, new_state = model(tf.constant(ids), [[*map(tf.constant, layer)] for layer in state])
-    path = write_portable(plain_network(model, form != "keras"), tmp_path / f"model.{form}", form)
+    path = write_portable(plain_network(model, form), tmp_path / f"model.{form}", form)
     inputs = {"ids": ids} | {f"state_{n}": value for n, value in enumerate(sum(state, []))}
     outputs = read_elsewhere(path, inputs)
     for found, expected in zip(outputs, [logits, *sum(map(list, new_state), [])], strict=True):
         np.testing.assert_allclose(found, expected, atol=2e-5)
 
 
-def test_another_file_is_not_overwritten(tmp_path, capsys):
-    model = plain_generator(DCGAN((28, 28), 1, **IMAGES["tiny"].architecture()).build_weights())
-    run = SimpleNamespace(path=tmp_path)
-    options = SimpleNamespace(out=None, format="keras", overwrite=False)
-    export_portable(run, model, options)
-    assert capsys.readouterr().out == f"written: {tmp_path / 'model.keras'}\n"
-    assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]
+def test_another_file_is_not_overwritten(tmp_path):
+    model = plain_generator(DCGAN((28, 28), 1, **IMAGES["tiny"].architecture()).build_weights(), "keras")
+    path = write_portable(model, tmp_path / "model.keras", "keras")
+    assert [*tmp_path.iterdir()] == [path]
     with pytest.raises(UserError, match="there already; name another file with --out, or add --overwrite"):
-        export_portable(run, model, options)
-    options.overwrite = True
-    export_portable(run, model, options)
+        write_portable(model, path, "keras")
+    write_portable(model, path, "keras", overwrite=True)
 
 
 def test_a_name_without_the_ending_is_refused(tmp_path):

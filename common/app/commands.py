@@ -1,19 +1,35 @@
-"""Commands that all examples share: print an evaluation, export a SavedModel."""
+"""The commands that all examples share; `package` is that of the example.
+
+Its modules, and with them TensorFlow, are imported when a command runs, so that `--help` answers at once.
+"""
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from importlib import import_module
 from typing import Any
 
-from common.app.cli import EvaluateOptions, OutputOptions
-from common.app.report import direction, flatten, format_value
+from common.app.cli import EvaluateOptions, OutputOptions, TrainOptions
 from common.io.terminal import echo
-from common.training.run_directory import RunDirectory
 
 
-def print_evaluation(
-    metrics: Mapping[str, Any], options: EvaluateOptions, write_report: Callable[[RunDirectory], Path]
-) -> None:
+def train(package: str, hint: str, config: TrainOptions) -> None:
+    """Train or resume, write the report, and print `hint`, the command to try next."""
+    run = import_module(f"{package}.train").train(config)
+    page = import_module(f"{package}.report").write_report(run)
+    data_dir = f" --data-dir {config.data_dir}" if config.data_dir else ""
+    echo(f"report: {page}\nnow try: python -m {package} {hint.format(run=run.path, data_dir=data_dir)}")
+
+
+def evaluate(package: str, options: EvaluateOptions) -> None:
+    """Print and write the metrics, and update the report."""
+    metrics = import_module(f"{package}.evaluate").evaluate(options)
+    print_evaluation(metrics, options, import_module(f"{package}.report").write_report)
+
+
+def print_evaluation(metrics: Mapping[str, Any], options: EvaluateOptions, write_report: Callable[[Any], Any]) -> None:
     """Print one metric per line, and update the report of the run unless `--no-write` was given."""
+    from common.app.report import direction, flatten, format_value
+    from common.training.run_directory import RunDirectory
+
     values = flatten(metrics)
     width = max(map(len, values))
     for name, value in values.items():
@@ -24,15 +40,21 @@ def print_evaluation(
         echo(f"written: {written}")
 
 
-def export_portable(run: RunDirectory, model: Any, options: Any) -> None:
-    """Write a model of Keras' own layers in `options.format`, by default to RUN/model.keras and so on."""
-    from common.app.portable import write_portable  # here because it imports TensorFlow
+def export(package: str, loader: str, options: OutputOptions) -> None:
+    """Export the model of a run, loaded by the class `loader` of demo.py, and print the path.
 
-    path = options.out or run.path / f"model.{options.format}"
-    echo(f"written: {write_portable(model, path, options.format, options.overwrite)}")
+    By default it is RUN/saved_model, or RUN/model.FORMAT in another format, for which export.py has `plain_network`.
+    """
+    from common.training.run_directory import RunDirectory
 
+    run = RunDirectory.open(options.run, package.rpartition(".")[2])
+    loaded, exporting = getattr(import_module(f"{package}.demo"), loader).load(run), import_module(f"{package}.export")
+    form = getattr(options, "format", "saved_model")
+    if form == "saved_model":
+        path = exporting.export(loaded, options.out or run.path / form, run.identity, options.overwrite)
+    else:
+        from common.app.portable import write_portable
 
-def export_model(run: RunDirectory, model: Any, options: OutputOptions, export: Callable[..., Path]) -> None:
-    """Export a model with `export(model, folder, maker, overwrite)`, by default to RUN/saved_model."""
-    folder = options.out or run.path / "saved_model"
-    echo(f"written: {export(model, folder, run.identity, options.overwrite)}")
+        network = exporting.plain_network(loaded.model, form)
+        path = write_portable(network, options.out or run.path / f"model.{form}", form, options.overwrite)
+    echo(f"written: {path}")

@@ -4,23 +4,11 @@ Their flags are the fields of the dataclasses in config.py.
 """
 
 import sys
+from functools import partial
 
+from common.app import commands
 from common.app.cli import Command, main
 from examples.dcgan.config import PRESETS, Config, EvaluateOptions, ExportOptions, GenerateOptions
-
-# The verbs import TensorFlow, not this module, so that --help is fast.
-
-
-def train(config: Config) -> None:
-    """Train or resume, and write the report."""
-    from common.io.terminal import echo
-    from examples.dcgan.report import write_report
-    from examples.dcgan.train import train
-
-    run = train(config)
-    page = write_report(run)
-    data_dir = f" --data-dir {config.data_dir}" if config.data_dir else ""
-    echo(f"report: {page}\nnow try: python -m examples.dcgan evaluate --run {run.path}{data_dir}")
 
 
 def generate(options: GenerateOptions) -> None:
@@ -45,30 +33,9 @@ def generate(options: GenerateOptions) -> None:
     echo(f"written: {written}")
 
 
-def evaluate(options: EvaluateOptions) -> None:
-    """Print and write the metrics, and update the report."""
-    from common.app.commands import print_evaluation
-    from examples.dcgan.evaluate import evaluate
-    from examples.dcgan.report import write_report
-
-    print_evaluation(evaluate(options), options, write_report)
-
-
-def export(options: ExportOptions) -> None:
-    """Write the generator and print the path."""
-    from common.app.commands import export_model, export_portable
-    from common.training.run_directory import RunDirectory
-    from examples.dcgan.demo import ImageGenerator
-    from examples.dcgan.export import export, plain_generator
-
-    run = RunDirectory.open(options.run, Config.EXAMPLE)
-    generator = ImageGenerator.load(run)
-    if options.format == "saved_model":
-        export_model(run, generator, options, export)
-    else:
-        export_portable(run, plain_generator(generator.model), options)
-
-
+train = partial(commands.train, __package__, "evaluate --run {run}{data_dir}")
+evaluate = partial(commands.evaluate, __package__)
+export = partial(commands.export, __package__, "ImageGenerator")
 COMMANDS = {
     "train": Command("train or resume a model", Config, train, PRESETS),
     "generate": Command("generate images: a sheet, single files, or an interpolation", GenerateOptions, generate),

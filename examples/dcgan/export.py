@@ -25,7 +25,7 @@ def export(generator: ImageGenerator, folder: Path, maker: str, overwrite: bool 
     return save_model(generate, named_variables(generator.model).values(), folder, maker, overwrite)
 
 
-def plain_generator(model: DCGAN) -> keras.Model:
+def plain_network(model: DCGAN, form: str) -> keras.Model:
     """Return the EMA generator in Keras' own layers: `latents` float32 [B, Z] to images float32 [B, H, W, C] in [0, 1].
 
     For the file formats that know no other layers. In float32, whatever the precision of training.

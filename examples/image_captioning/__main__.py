@@ -4,22 +4,11 @@ Their flags are the fields of the dataclasses in config.py.
 """
 
 import sys
+from functools import partial
 
+from common.app import commands
 from common.app.cli import Command, main
 from examples.image_captioning.config import PRESETS, CaptionOptions, Config, EvaluateOptions, ExportOptions
-
-# TensorFlow is imported by the commands, not here, so that --help answers at once.
-
-
-def train(config: Config) -> None:
-    """Train or resume, and write the report."""
-    from common.io.terminal import echo
-    from examples.image_captioning.report import write_report
-    from examples.image_captioning.train import train
-
-    run = train(config)
-    page = write_report(run)
-    echo(f"report: {page}\nnow try: python -m examples.image_captioning caption --run {run.path} PHOTO.jpg")
 
 
 def caption(options: CaptionOptions) -> None:
@@ -64,26 +53,9 @@ def caption(options: CaptionOptions) -> None:
         raise UserError(f"{len(failures)} of the photos have no caption: " + "; ".join(failures))
 
 
-def evaluate(options: EvaluateOptions) -> None:
-    """Print the metrics, and refresh the report."""
-    from common.app.commands import print_evaluation
-    from examples.image_captioning.evaluate import evaluate
-    from examples.image_captioning.report import write_report
-
-    print_evaluation(evaluate(options), options, write_report)
-
-
-def export(options: ExportOptions) -> None:
-    """Write a SavedModel and print its path."""
-    from common.app.commands import export_model
-    from common.training.run_directory import RunDirectory
-    from examples.image_captioning.demo import PhotoCaptioner
-    from examples.image_captioning.export import export
-
-    run = RunDirectory.open(options.run, Config.EXAMPLE)
-    export_model(run, PhotoCaptioner.load(run), options, export)
-
-
+train = partial(commands.train, __package__, "caption --run {run} PHOTO.jpg")
+evaluate = partial(commands.evaluate, __package__)
+export = partial(commands.export, __package__, "PhotoCaptioner")
 COMMANDS = {
     "train": Command("train or resume a model", Config, train, PRESETS),
     "caption": Command("caption photos with a trained model", CaptionOptions, caption),

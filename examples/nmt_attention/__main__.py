@@ -4,22 +4,11 @@ Their flags are the fields of the dataclasses in config.py.
 """
 
 import sys
+from functools import partial
 
+from common.app import commands
 from common.app.cli import Command, main
 from examples.nmt_attention.config import PRESETS, Config, EvaluateOptions, ExportOptions, TranslateOptions
-
-# The verbs import TensorFlow, not this module, so that --help is fast.
-
-
-def train(config: Config) -> None:
-    """Train or resume, and write the report."""
-    from common.io.terminal import echo
-    from examples.nmt_attention.report import write_report
-    from examples.nmt_attention.train import train
-
-    run = train(config)
-    page = write_report(run)
-    echo(f"report: {page}\nnow try: python -m examples.nmt_attention translate --run {run.path} SENTENCE")
 
 
 def translate(options: TranslateOptions) -> None:
@@ -37,26 +26,9 @@ def translate(options: TranslateOptions) -> None:
         echo(line)
 
 
-def evaluate(options: EvaluateOptions) -> None:
-    """Print and write the metrics, and update the report."""
-    from common.app.commands import print_evaluation
-    from examples.nmt_attention.evaluate import evaluate
-    from examples.nmt_attention.report import write_report
-
-    print_evaluation(evaluate(options), options, write_report)
-
-
-def export(options: ExportOptions) -> None:
-    """Write a SavedModel and print its path."""
-    from common.app.commands import export_model
-    from common.training.run_directory import RunDirectory
-    from examples.nmt_attention.demo import SentenceTranslator
-    from examples.nmt_attention.export import export
-
-    run = RunDirectory.open(options.run, Config.EXAMPLE)
-    export_model(run, SentenceTranslator.load(run), options, export)
-
-
+train = partial(commands.train, __package__, "translate --run {run} SENTENCE")
+evaluate = partial(commands.evaluate, __package__)
+export = partial(commands.export, __package__, "SentenceTranslator")
 COMMANDS = {
     "train": Command("train or resume a model", Config, train, PRESETS),
     "translate": Command("translate sentences with a trained model", TranslateOptions, translate),

@@ -4,22 +4,11 @@ Their flags are the fields of the dataclasses in config.py.
 """
 
 import sys
+from functools import partial
 
+from common.app import commands
 from common.app.cli import Command, main
 from examples.text_generation.config import PRESETS, Config, EvaluateOptions, ExportOptions, GenerateOptions
-
-# TensorFlow is imported by the commands, not here, so that --help answers at once.
-
-
-def train(config: Config) -> None:
-    """Train or resume, and write the report."""
-    from common.io.terminal import echo
-    from examples.text_generation.report import write_report
-    from examples.text_generation.train import train
-
-    run = train(config)
-    page = write_report(run)
-    echo(f"report: {page}\nnow try: python -m examples.text_generation generate --run {run.path}")
 
 
 def generate(options: GenerateOptions) -> None:
@@ -58,30 +47,9 @@ def generate(options: GenerateOptions) -> None:
         warn(f"seed {seed} (--seed {seed} writes the same again)")
 
 
-def evaluate(options: EvaluateOptions) -> None:
-    """Print the metrics, and refresh the report."""
-    from common.app.commands import print_evaluation
-    from examples.text_generation.evaluate import evaluate
-    from examples.text_generation.report import write_report
-
-    print_evaluation(evaluate(options), options, write_report)
-
-
-def export(options: ExportOptions) -> None:
-    """Write the model and print the path."""
-    from common.app.commands import export_model, export_portable
-    from common.training.run_directory import RunDirectory
-    from examples.text_generation.demo import TextGenerator
-    from examples.text_generation.export import export, plain_network
-
-    run = RunDirectory.open(options.run, Config.EXAMPLE)
-    generator = TextGenerator.load(run)
-    if options.format == "saved_model":
-        export_model(run, generator, options, export)
-    else:
-        export_portable(run, plain_network(generator.model, one_step=options.format != "keras"), options)
-
-
+train = partial(commands.train, __package__, "generate --run {run}")
+evaluate = partial(commands.evaluate, __package__)
+export = partial(commands.export, __package__, "TextGenerator")
 COMMANDS = {
     "train": Command("train or resume a model", Config, train, PRESETS),
     "generate": Command("continue a prompt with a trained model", GenerateOptions, generate),

@@ -51,7 +51,7 @@ def export(generator: TextGenerator, folder: Path, maker: str, overwrite: bool =
     return save_model(generate, resources, folder, maker, overwrite)
 
 
-def plain_network(model: CharRNN, one_step: bool = False) -> keras.Model:
+def plain_network(model: CharRNN, form: str) -> keras.Model:
     """Return the network in Keras' own layers, for the file formats that know no others, in float32.
 
     Inputs: `ids` int32 [B, T], and the states of the layers, float32 [B, U]: `state_0`, `state_1` and so on; a GRU has
@@ -59,8 +59,9 @@ def plain_network(model: CharRNN, one_step: bool = False) -> keras.Model:
 
     Args:
         model: with its weights.
-        one_step: B and T are 1, without a loop, which converters do not know.
+        form: "keras", or one of the others, with B and T of 1 and without a loop, which converters do not know.
     """
+    one_step = form != "keras"
     batch, length = (1, 1) if one_step else (None, None)
     ids = keras.Input([length], batch, dtype="int32", name="ids")
     embedding = keras.layers.Embedding(model.embedding.input_dim, model.embedding.output_dim, dtype="float32")

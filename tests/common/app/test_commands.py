@@ -1,6 +1,7 @@
 from types import SimpleNamespace
 
-from common.app.commands import export_model, print_evaluation
+from common.app import commands
+from common.app.commands import print_evaluation
 from common.training.run_directory import RunDirectory
 
 
@@ -16,11 +17,15 @@ def test_metrics_are_printed_one_a_line_and_the_report_is_written_on_request(tmp
     assert written == [tmp_path]
 
 
-def test_a_model_is_exported_into_its_run_or_where_the_user_says(tmp_path, capsys):
+def test_a_model_is_exported_into_its_run_or_where_the_user_says(tmp_path, capsys, monkeypatch):
     run, calls = RunDirectory.start(tmp_path, "toy", {}, {}), []
+    modules = {
+        "examples.toy.demo": SimpleNamespace(Toy=SimpleNamespace(load=lambda run: "model")),
+        "examples.toy.export": SimpleNamespace(export=lambda *arguments: calls.append(arguments) or arguments[1]),
+    }
+    monkeypatch.setattr(commands, "import_module", modules.__getitem__)
     for out in (None, tmp_path / "served"):
-        options = SimpleNamespace(out=out, overwrite=True)
-        export_model(run, "model", options, lambda *arguments: calls.append(arguments) or arguments[1])
+        commands.export("examples.toy", "Toy", SimpleNamespace(run=tmp_path, out=out, overwrite=True))
     assert [call[1] for call in calls] == [tmp_path / "saved_model", tmp_path / "served"]
     assert capsys.readouterr().out == "".join(f"written: {call[1]}\n" for call in calls)
     assert all(call == ("model", call[1], run.identity, True) for call in calls)
