@@ -42,6 +42,7 @@ class Options:
 
     def __post_init__(self):
         require_inside_intervals(self)
+        require_encoding(getattr(self, "encoding", None))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,6 +231,16 @@ class EvaluateOptions(RunOptions):
         """Return the settings of the run, with what these options say about how to read --test-data."""
         options = {name: getattr(self, name, None) for name in ("columns", "encoding", "max_skipped")}
         return replace(config, **{name: value for name, value in options.items() if value is not None})
+
+
+def require_encoding(name: str | None) -> None:
+    """Raise UserError if `name` is set and no encoding of texts that Python knows."""
+    try:
+        b"a".decode(name or "utf-8", "ignore")
+    except (LookupError, ValueError) as error:
+        raise UserError(
+            f"--encoding: unknown encoding {name!r}; use a name such as cp1252, gb18030, shift_jis, euc_kr, koi8_r"
+        ) from error
 
 
 def require_utf8(options: Any) -> None:

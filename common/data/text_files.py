@@ -120,16 +120,6 @@ def byte_order_mark(raw: bytes) -> str | None:
     return next((encoding for mark, encoding in _BYTE_ORDER_MARKS.items() if raw.startswith(mark)), None)
 
 
-def require_encoding(name: str | None) -> None:
-    """Raise UserError if `name` is set and no encoding of texts that Python knows."""
-    try:
-        b"a".decode(name or "utf-8", "ignore")
-    except (LookupError, ValueError) as error:
-        raise UserError(
-            f"--encoding: unknown encoding {name!r}; use a name such as cp1252, gb18030, shift_jis, euc_kr, koi8_r"
-        ) from error
-
-
 def guess_encodings(raw: bytes) -> list[str]:
     """Return the likeliest encodings of the text in `raw`, at most two, the best first; none if it looks like no text.
 

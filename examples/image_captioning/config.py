@@ -10,7 +10,6 @@ from annotated_types import Interval
 from common.app import cli
 from common.app.cli import OrNone, OutputOptions, TrainOptions
 from common.app.intervals import Beam, Count, CountOrZero, Fraction, LengthPenalty, NotNegative, Positive, Width
-from common.data.text_files import require_encoding
 from common.errors import UserError
 
 
@@ -92,7 +91,6 @@ class Config(TrainOptions):
 
     def __post_init__(self):
         super().__post_init__()
-        require_encoding(self.encoding)
         if self.init_from and self.embeddings:
             raise UserError("--init-from and --embeddings: expected one of them, got both")
         if self.data == "tiny" and self.mirror:
@@ -162,10 +160,6 @@ class EvaluateOptions(cli.EvaluateOptions):
     """Encoding of --test-data. [default: as in training]"""
     max_skipped: OrNone[Fraction] = None
     """Largest fraction of --test-data that may be unusable. [default: as in training]"""
-
-    def __post_init__(self):
-        super().__post_init__()
-        require_encoding(self.encoding)
 
 
 @dataclass(frozen=True, kw_only=True)

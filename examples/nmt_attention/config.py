@@ -11,7 +11,6 @@ from annotated_types import Interval
 from common.app import cli
 from common.app.cli import OrNone, OutputOptions, RunOptions, TrainOptions
 from common.app.intervals import MAX_WIDTH, Beam, Count, CountOrZero, Fraction, LengthPenalty, Positive, Width
-from common.data.text_files import require_encoding
 from common.errors import UserError
 
 _KINDS = "words|characters|subwords"
@@ -108,7 +107,6 @@ class Config(TrainOptions):
 
     def __post_init__(self):
         super().__post_init__()
-        require_encoding(self.encoding)
         columns = self.columns.split(",")
         if len(columns) != 2 or len(set(columns)) != 2 or not all(columns) or {"0"} & {*columns}:
             raise UserError(f"--columns: expected two different columns such as 1,2 or de,en, got {self.columns}")
@@ -187,7 +185,6 @@ class TranslateOptions(RunOptions):
 
     def __post_init__(self):
         super().__post_init__()
-        require_encoding(self.encoding)
         if self.n_best > self.beam:
             raise UserError(f"--n-best: expected at most --beam, which is {self.beam}, got {self.n_best}")
         if self.sentences and self.file:
@@ -216,10 +213,6 @@ class EvaluateOptions(cli.EvaluateOptions):
     """Encoding of --test-data. [default: as in training]"""
     max_skipped: OrNone[Fraction] = None
     """Largest fraction of --test-data that may be unusable. [default: as in training]"""
-
-    def __post_init__(self):
-        super().__post_init__()
-        require_encoding(self.encoding)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,6 @@ from annotated_types import Interval
 from common.app import cli
 from common.app.cli import OrNone, OutputOptions, RunOptions, TrainOptions
 from common.app.intervals import MAX_WIDTH, Count, CountOrZero, Fraction, NotNegative, Positive, Seed, Width
-from common.data.text_files import require_encoding
 from common.errors import UserError
 
 MAX_LENGTH = 1_000_000
@@ -88,7 +87,6 @@ class Config(TrainOptions):
 
     def __post_init__(self):
         super().__post_init__()
-        require_encoding(self.encoding)
         if self.prompt == "":
             raise UserError("--prompt: expected at least one character, got none")
 
@@ -149,7 +147,6 @@ class GenerateOptions(RunOptions):
 
     def __post_init__(self):
         super().__post_init__()
-        require_encoding(self.encoding)
         if self.length * self.samples > 10 * MAX_LENGTH:
             raise UserError(f"--length and --samples: expected at most {10 * MAX_LENGTH:,} characters in all")
         if self.prompt is not None and self.prompt_file is not None:
@@ -164,10 +161,6 @@ class EvaluateOptions(cli.EvaluateOptions):
 
     encoding: OrNone[str] = None
     """Encoding of --test-data. [default: as in training]"""
-
-    def __post_init__(self):
-        super().__post_init__()
-        require_encoding(self.encoding)
 
 
 @dataclass(frozen=True, kw_only=True)

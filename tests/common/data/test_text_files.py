@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from common.data.text_files import decode, normalise, read_text, require_encoding
+from common.app.cli import require_encoding
+from common.data.text_files import decode, normalise, read_text
 from common.data.vocabulary import Vocabulary
 from common.errors import UserError
 
