@@ -63,16 +63,12 @@ class SampleCallback(keras.callbacks.Callback):
         super().__init__()
         self.run = run
 
-    def prepare(self) -> None:
-        """Compute values that all samples share, once `self.model` is set; nothing by default."""
-
     def write(self, epoch: int, logs: dict[str, float]) -> None:
         """Write the samples after `epoch` epochs; the last is `sample_path(self.run, epoch, self.LAST_SUFFIX)`."""
         raise NotImplementedError
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Write the samples of the untrained model, unless the run was resumed."""
-        self.prepare()
         if not sample_path(self.run, 0, self.LAST_SUFFIX).exists():
             self.write(0, {})
 

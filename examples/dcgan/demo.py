@@ -152,13 +152,9 @@ class DrawSamples(SampleCallback):
 
     LAST_SUFFIX = ".png"
 
-    def __init__(self, run: RunDirectory, seed: int):
+    def __init__(self, run: RunDirectory, generator: ImageGenerator, seed: int):
         super().__init__(run)
-        self.seed = seed
-
-    def prepare(self) -> None:
-        """Create the generator of the samples."""
-        self.generator = ImageGenerator(self.model)
+        self.generator, self.seed = generator, seed
 
     def write(self, epoch: int, logs: dict[str, float]) -> None:
         """Draw the sample after `epoch` epochs."""

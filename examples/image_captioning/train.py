@@ -23,7 +23,7 @@ from common.training.run_directory import RunDirectory
 from common.training.schedule import WarmupCosine
 from examples.image_captioning.config import Config
 from examples.image_captioning.data import CaptionBatches, PhotoSet, data_fingerprint, load_photos, load_split
-from examples.image_captioning.demo import Classes, build_model, encoder_weights_path
+from examples.image_captioning.demo import Classes, PhotoCaptioner, build_model, encoder_weights_path
 from examples.image_captioning.demonstrate.caption_figures import CaptionSamples, draw_figures
 from examples.image_captioning.model import Captioner
 from examples.image_captioning.preprocess.feature_extractor import FeatureExtractor, load_extractor, write_weights
@@ -144,11 +144,12 @@ def train(config: Config, classes: Classes = (Captioner, SceneCaptioner)) -> Run
     init_from_run(model, config, run, {"vocabulary.json": (data.vocabulary, weights_of_words(model))})
     init_from_vectors(model.embedding, config.embeddings, run, data.vocabulary.symbols, "words")
     print_summary(config, data, train_batches, model)
+    captioner = PhotoCaptioner(model, data.extractor, data.vocabulary, config.max_length)
     trainer.Trainer(
         model,
         run,
         steps_per_epoch=steps_per_epoch,
-        callbacks=[CaptionSamples(run, data.extractor, data.vocabulary, data.validation, config.max_length)],
+        callbacks=[CaptionSamples(run, captioner, data.validation)],
         schedule=schedule,
         **config.loop_settings(),
     ).fit(partial(train_batches, config.seed), validation_batches(config.seed, 0))

@@ -104,11 +104,12 @@ def train(config: Config, model_class: type[Translator] = Translator) -> RunDire
     set_initial_weights(model, config, corpus, run)
     print_summary(config, corpus, model)
     samples = choose_samples(config.data, corpus)
+    translator = SentenceTranslator(model, corpus.source_tokenizer, corpus.target_tokenizer, config.max_tokens)
     trainer.Trainer(
         model,
         run,
         steps_per_epoch=steps_per_epoch,
-        callbacks=[TranslationSamples(run, samples, corpus, config.max_tokens)],
+        callbacks=[TranslationSamples(run, samples, translator)],
         schedule=schedule,
         **config.loop_settings(),
     ).fit(batches, validation_pairs.batches(config.batch_size, seed=0, epoch=0))

@@ -180,13 +180,9 @@ def read_prompt(path: Path, encoding: str | None = None) -> str:
 class WriteSamples(SampleCallback):
     """Writes continuations of a prompt to `samples/epoch_0000.txt` (untrained), `epoch_0001.txt` and so on."""
 
-    def __init__(self, run: RunDirectory, vocabulary: Vocabulary, prompt: str, length: int):
+    def __init__(self, run: RunDirectory, generator: TextGenerator, prompt: str, length: int):
         super().__init__(run)
-        self.vocabulary, self.prompt, self.length = vocabulary, prompt, length
-
-    def prepare(self) -> None:
-        """Compile the generator once for all epochs."""
-        self.generator = TextGenerator(self.model, self.vocabulary)
+        self.generator, self.prompt, self.length = generator, prompt, length
 
     def write(self, epoch: int, logs: dict[str, float]) -> None:
         """Write the continuation after `epoch` epochs."""

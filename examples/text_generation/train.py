@@ -116,7 +116,7 @@ def train(
         model,
         run,
         steps_per_epoch=steps_per_epoch,
-        callbacks=[WriteSamples(run, corpus.vocabulary, config.prompt, config.sample_length)],
+        callbacks=[WriteSamples(run, TextGenerator(model, corpus.vocabulary), config.prompt, config.sample_length)],
         schedule=schedule,
         **config.loop_settings(),
     ).fit(batches, contiguous_batches(corpus.validation, VALIDATION_STREAMS, config.window))

@@ -7,7 +7,6 @@ from PIL import Image
 
 from common.app.outputs import Outputs
 from common.data.images import read_image, save_image
-from common.data.vocabulary import Vocabulary
 from common.io.files import write_atomically
 from common.io.terminal import echo, one_line
 from common.training.projector import write_projector
@@ -17,7 +16,6 @@ from common.viz import figures
 from examples.image_captioning.data import PhotoSet
 from examples.image_captioning.demo import Caption, Classes, PhotoCaptioner
 from examples.image_captioning.demonstrate import attention_overlay
-from examples.image_captioning.preprocess.feature_extractor import FeatureExtractor
 
 NUM_SAMPLES = 6  # validation photos that are captioned after every epoch; the first of them is drawn
 GIF_OPTIONS = {"colours": 128, "dither": True}  # attention fades smoothly, on photos and on drawn scenes
@@ -42,17 +40,9 @@ class CaptionSamples(SampleCallback):
 
     LAST_SUFFIX = ".png"
 
-    def __init__(
-        self, run: RunDirectory, extractor: FeatureExtractor, vocabulary: Vocabulary, photos: PhotoSet, max_length: int
-    ):
-        """Choose the photos; the model is that of the training."""
+    def __init__(self, run: RunDirectory, captioner: PhotoCaptioner, photos: PhotoSet):
         super().__init__(run)
-        self.extractor, self.vocabulary, self.photos, self.max_length = extractor, vocabulary, photos, max_length
-        self.samples = sample_photos(photos)
-
-    def prepare(self) -> None:
-        """Make a captioner of the model that is trained."""
-        self.captioner = PhotoCaptioner(self.model, self.extractor, self.vocabulary, self.max_length)
+        self.captioner, self.photos, self.samples = captioner, photos, sample_photos(photos)
 
     def write(self, epoch: int, logs: dict[str, float]) -> None:
         """Write the captions and the sheet after `epoch` epochs."""

@@ -39,15 +39,9 @@ def choose_samples(data: str, corpus: Corpus) -> list[Pair]:
 class TranslationSamples(SampleCallback):
     """Writes translations of the same sentences as text, and as JSON the attention weights of the first reference."""
 
-    def __init__(self, run: RunDirectory, pairs: Sequence[Pair], corpus: Corpus, max_tokens: int):
-        """Translate the sources of `pairs`; `max_tokens` as in `SentenceTranslator`."""
+    def __init__(self, run: RunDirectory, pairs: Sequence[Pair], translator: SentenceTranslator):
         super().__init__(run)
-        self.pairs, self.max_tokens = list(pairs), max_tokens
-        self.tokenizers = (corpus.source_tokenizer, corpus.target_tokenizer)
-
-    def prepare(self) -> None:
-        """Set up the translator, whose search is compiled once for all epochs."""
-        self.translator = SentenceTranslator(self.model, *self.tokenizers, self.max_tokens)
+        self.pairs, self.translator = pairs, translator
 
     def write(self, epoch: int, logs: dict[str, float]) -> None:
         """Write the samples after `epoch` epochs."""
