@@ -181,6 +181,14 @@ class RunDirectory:
                 f"machine; if you trust this data, name it: --data {shlex.quote(str(data)[:200])}"
             ) from error
 
+    def require_training_data(self, fingerprint: Mapping[str, Any], name: str) -> None:
+        """Raise UserError if the data set called `name`, with this fingerprint, is not that of the training."""
+        if fingerprint != self.read_config().data:
+            raise UserError(
+                f"{name}: not the data that {self.path} was trained on; name that with --data, or measure on this with "
+                "--test-data"
+            )
+
     def _record_training_data(self, settings: Mapping[str, Any]) -> None:
         """Store the data set of this run in the user's cache, which a run from elsewhere cannot change."""
         data = settings.get("data")
@@ -231,8 +239,9 @@ class RunDirectory:
     def write_evaluation(
         self, split: str, rule: str, seconds: float, metrics: Mapping[str, Any], test_data: str | None = None
     ) -> None:
-        """Write `evaluation.json`, or that of `test_data`: the metrics and the rule of measurement."""
-        rule = rule if test_data is None else f"test data {one_line(test_data)}: {rule}"
+        """Write `evaluation.json`, or that of `test_data`, in place of a split: the metrics and their rule."""
+        if test_data is not None:
+            split, rule = "test-data", f"test data {one_line(test_data)}: {rule}"
         entry = asdict(Evaluation(split, rule, round(seconds, 1), dict(metrics)))
         path = self.evaluation if test_data is None else self.test_data_evaluation
         write_atomically(path, json.dumps(entry, indent=2) + "\n")

@@ -41,12 +41,10 @@ def evaluate(options: EvaluateOptions, model_class: type[DCGAN] = DCGAN) -> dict
     """
     started = time.monotonic()
     run = RunDirectory.open(options.run, Config.EXAMPLE)
-    trained = run.read_config()
-    config = Config.from_settings(trained.settings)
+    config = Config.from_settings(run.read_config().settings)
     data = run.data_to_use(options.data, Config.DATA_SETS)
     images = load_images(data, config.image_size, config.channels, options.data_dir, config.max_skipped)
-    if images.fingerprint != trained.data:
-        raise UserError(f"{data}: not the images that {run.path} was trained on; name those with --data")
+    run.require_training_data(images.fingerprint, data)
     has_classes = images.train_labels is not None and images.held_out_labels is not None
     classifier = load_or_train_classifier(images) if has_classes else None
     if options.test_data is not None:
@@ -70,7 +68,6 @@ def evaluate(options: EvaluateOptions, model_class: type[DCGAN] = DCGAN) -> dict
         )
     split = "held-out" if images.held_out is not None else "training"
     if options.write:
-        split = split if options.test_data is None else "test-data"
         run.write_evaluation(split, rule, time.monotonic() - started, metrics, options.test_data)
     return metrics
 

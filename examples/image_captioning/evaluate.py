@@ -73,8 +73,7 @@ def evaluate(options: EvaluateOptions, classes: Classes = (Captioner, SceneCapti
             "than a quarter of the photo and have others beside them"
         )
     if options.write:
-        split = split if options.test_data is None else "test-data"
-        run.write_evaluation(split, rule, time.monotonic() - started, metrics, options.test_data)
+        run.write_evaluation(options.split, rule, time.monotonic() - started, metrics, options.test_data)
     return metrics
 
 
@@ -95,11 +94,7 @@ def photos_to_measure(
         return [replace(photo, split=options.split) for photo in chosen]
     data = run.data_to_use(options.data, Config.DATA_SETS)
     photos = load_photos(data, config.images, options.data_dir, config.encoding, config.max_skipped)
-    if data_fingerprint(photos, captioner.extractor) != run.read_config().data:
-        raise UserError(
-            f"{data}: not the data that {run.path} was trained on; name that with --data, or measure on this with "
-            "--test-data"
-        )
+    run.require_training_data(data_fingerprint(photos, captioner.extractor), data)
     return photos
 
 

@@ -16,7 +16,6 @@ import numpy as np
 from sacrebleu.metrics import BLEU, CHRF, TER
 
 from common.data.scripts import space_letters, unspaced_language
-from common.errors import UserError
 from common.io.files import write_atomically
 from common.io.terminal import echo
 from common.training import trainer
@@ -76,11 +75,7 @@ def held_out_pairs(run: RunDirectory, config: Config, options: EvaluateOptions) 
     """
     data = run.data_to_use(options.data, Config.DATA_SETS)
     corpus = load_corpus(data, **config.corpus(), data_dir=options.data_dir)
-    if corpus.fingerprint != run.read_config().data:
-        raise UserError(
-            f"{data}: not the pairs that {run.path} was trained on; name those with --data, or measure on these with "
-            "--test-data"
-        )
+    run.require_training_data(corpus.fingerprint, data)
     pairs = getattr(corpus, options.split)
     trained = [{pair[side] for pair in corpus.train} for side in range(2)]
     known = sum(source in trained[0] or target in trained[1] for source, target in pairs)

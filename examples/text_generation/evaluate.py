@@ -43,7 +43,10 @@ def evaluate(options: EvaluateOptions, model_class: type[TrainableCharRNN] = Tra
     trainer.set_seed_and_precision(config.seed, config.precision)
     vocabulary = PieceVocabulary.load(run.vocabulary)
     if options.test_data is None:
-        ids, part = validation_ids(run, config, options), "the last 10 % of the text"
+        data = run.data_to_use(options.data, Config.DATA_SETS)
+        corpus = load_corpus(data, config.window, **config.corpus(), data_dir=options.data_dir)
+        run.require_training_data(corpus.fingerprint, data)
+        ids, part = corpus.validation, "the last 10 % of the text"
     else:
         ids, part = test_ids(options, options.for_test_data(config), vocabulary), "the whole text"
     model = build_model(config, len(vocabulary), model_class)
@@ -59,25 +62,8 @@ def evaluate(options: EvaluateOptions, model_class: type[TrainableCharRNN] = Tra
         f"figure; windows_{WINDOW}: the same characters in windows of {WINDOW}, each from a zero state"
     )
     if options.write:
-        split = "validation" if options.test_data is None else "test-data"
-        run.write_evaluation(split, rule, time.monotonic() - started, metrics, options.test_data)
+        run.write_evaluation("validation", rule, time.monotonic() - started, metrics, options.test_data)
     return metrics
-
-
-def validation_ids(run: RunDirectory, config: Config, options: EvaluateOptions) -> np.ndarray:
-    """Return the ids of the validation text, int32 [tokens].
-
-    Raises:
-        UserError: the data is not what the model was trained on.
-    """
-    data = run.data_to_use(options.data, Config.DATA_SETS)
-    corpus = load_corpus(data, config.window, **config.corpus(), data_dir=options.data_dir)
-    if corpus.fingerprint != run.read_config().data:
-        raise UserError(
-            f"{data}: not the text that {run.path} was trained on; name that text with --data, or measure on this one "
-            "with --test-data"
-        )
-    return corpus.validation
 
 
 def test_ids(options: EvaluateOptions, config: Config, vocabulary: PieceVocabulary) -> np.ndarray:

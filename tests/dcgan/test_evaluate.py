@@ -62,7 +62,7 @@ def test_without_labels_the_rule_says_what_is_left_out(tmp_path, tiny_images):
 
 def test_other_images_than_those_of_training_are_refused(trained, tmp_path):
     Image.new("L", (28, 28)).save(tmp_path / "a.png")
-    with pytest.raises(UserError, match="not the images that .* was trained on"):
+    with pytest.raises(UserError, match="not the data that .* was trained on"):
         evaluate(EvaluateOptions(run=trained.path, data=str(tmp_path)))
 
 

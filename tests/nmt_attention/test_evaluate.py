@@ -88,7 +88,7 @@ def test_ten_sentences_from_the_shortest_to_the_longest():
 
 def test_other_data_is_refused(trained, tmp_path):
     (tmp_path / "x.tsv").write_text("".join(f"a{n}\tb{n}\n" for n in range(99)))
-    with pytest.raises(UserError, match="not the pairs that"):
+    with pytest.raises(UserError, match="not the data that"):
         evaluate(EvaluateOptions(run=trained.path, data=str(tmp_path / "x.tsv")))
 
 
