@@ -12,20 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from common.data.images import SUFFIXES
+from common.data.splits import SPLIT_NAMES
 from common.errors import UserError
-from examples.image_captioning.download.image_files import Split
 
-SPLIT_NAMES: dict[str, Split] = {
-    "train": "train",
-    "training": "train",
-    "val": "validation",
-    "valid": "validation",
-    "dev": "validation",
-    "validation": "validation",
-    "test": "test",
-    "testing": "test",
-}
-"""The names of the splits in lists of captions, here in lower case."""
 _IMAGE = re.compile("image|photo|picture|file|path")
 _CAPTION = re.compile(r"(caption|comment|description|sentence|text)s?([ _]?\d+)?")
 _NUMBER_OF_CAPTION = re.compile(r"#\w+$")  # in Flickr's files, `0001.jpg#0` is a caption of the photo `0001.jpg`

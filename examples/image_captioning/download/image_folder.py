@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from common.data.skipped import SkippedExamples
+from common.data.splits import SPLIT_NAMES
 from common.data.text_files import read_text_file
 from common.errors import UserError
-from examples.image_captioning.download.caption_table import SPLIT_NAMES, read_table
+from examples.image_captioning.download.caption_table import read_table
 from examples.image_captioning.download.image_files import Photo, split_by_name
 
 LISTINGS = (

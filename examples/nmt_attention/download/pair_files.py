@@ -13,20 +13,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from common.data.splits import SPLIT_NAMES
 from common.data.text_files import read_text_file
 from common.errors import UserError
 from common.io.files import plain_files
 from common.io.terminal import warn
 
-PARTS = {  # by the name of a file without its suffix
-    "train": "train",
-    "training": "train",
-    "dev": "validation",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "test": "test",
-}
 _TABLE_SUFFIXES = (".tsv", ".txt", ".csv", ".jsonl", ".ndjson", ".json")
 _HEADER_CELL = re.compile(  # in lower case; words for yes and no in languages with such short ones are not among them
     "source|target|src|tgt|input|output|text|sentence|translation|question|answer|"
@@ -80,8 +72,8 @@ def read_pairs(name: str, encoding: str | None = None) -> dict[str, Table] | Non
 def _read_folder(folder: Path, encoding: str | None) -> dict[str, Table]:
     files: dict[str, list[Path]] = {}
     for path in plain_files(folder):
-        if path.stem.lower() in PARTS:
-            files.setdefault(PARTS[path.stem.lower()], []).append(path)
+        if part := SPLIT_NAMES.get(path.stem.lower()):
+            files.setdefault(part, []).append(path)
     if not files:
         raise UserError(
             f"{folder}: expected files such as train.de and train.en, or train.tsv, got none named train, dev or test"
