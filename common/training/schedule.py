@@ -1,6 +1,7 @@
 """The learning-rate schedule, whose ends can be moved, and the number of steps that fit into a given time."""
 
 import math
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -42,6 +43,12 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         decayed = tf.clip_by_value((step - warmup) / tf.maximum(total - warmup, 1), 0, 1)
         fraction = self.end_fraction + (1 - self.end_fraction) * (1 + tf.cos(math.pi * decayed)) / 2
         return self.peak_rate * rise * fraction
+
+
+def build_schedule(config: Any, total_steps: int = 1) -> WarmupCosine:
+    """Return the learning rate by the settings of an example; `Trainer` sets `total_steps` to those of its run."""
+    floor = getattr(config, "learning_rate_floor", 0.0)
+    return WarmupCosine(config.learning_rate, total_steps, config.warmup_steps, floor)
 
 
 class TimeBudget:

@@ -20,7 +20,7 @@ from common.training import trainer
 from common.training.init_from import inherit_settings, init_from_run, init_from_vectors
 from common.training.plan import fit_plan, stored_plan, warn_if_few
 from common.training.run_directory import RunDirectory
-from common.training.schedule import WarmupCosine
+from common.training.schedule import WarmupCosine, build_schedule
 from examples.image_captioning.config import Config
 from examples.image_captioning.data import CaptionBatches, PhotoSet, data_fingerprint, load_photos, load_split
 from examples.image_captioning.demo import Classes, PhotoCaptioner, build_model, encoder_weights_path
@@ -101,11 +101,6 @@ def plan_for_photos(config: Config, photos: PhotoSet) -> Config:
 
 
 # Adam's learning rate rises over the first steps, while its averages are still poor. Then it falls to 0 along a cosine.
-def build_schedule(config: Config, total_steps: int) -> WarmupCosine:
-    """Return the learning rate of a run of so many steps."""
-    return WarmupCosine(config.learning_rate, total_steps, config.warmup_steps)
-
-
 def build_optimizer(config: Config, schedule: WarmupCosine) -> keras.optimizers.Optimizer:
     """Return Adam at the rate of `schedule`, with clipping."""
     return Adam(schedule, global_clipnorm=config.clip_norm)

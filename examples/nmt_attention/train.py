@@ -19,7 +19,7 @@ from common.training.init_from import inherit_settings, init_from_run, init_from
 from common.training.plan import fit_plan, stored_plan, warn_if_few
 from common.training.projector import write_projector
 from common.training.run_directory import RunDirectory
-from common.training.schedule import WarmupCosine
+from common.training.schedule import WarmupCosine, build_schedule
 from common.viz import figures
 from examples.nmt_attention.config import Config
 from examples.nmt_attention.data import Corpus, EncodedPairs, load_corpus
@@ -53,11 +53,6 @@ def build_model(
 #
 # The learning rate rises to its peak (4e-2) over 200 steps, while the averages of the gradients are inaccurate. Then it
 # falls to zero along a cosine. The formula is in common/training/schedule.py, the numbers are in config.py.
-def build_schedule(config: Config, total_steps: int) -> WarmupCosine:
-    """Return the learning rate of a run of `total_steps` steps."""
-    return WarmupCosine(config.learning_rate, total_steps, config.warmup_steps)
-
-
 def build_optimizer(config: Config, schedule: WarmupCosine) -> keras.optimizers.Optimizer:
     """Return Muon or Adam with the learning rate `schedule` and clipping."""
     if config.optimizer == "adam":

@@ -20,7 +20,7 @@ from common.training.init_from import inherit_settings, init_from_run
 from common.training.plan import fit_plan, stored_plan, warn_if_few
 from common.training.projector import write_projector
 from common.training.run_directory import RunDirectory
-from common.training.schedule import WarmupCosine
+from common.training.schedule import WarmupCosine, build_schedule
 from common.viz import figures
 from examples.text_generation.config import Config
 from examples.text_generation.data import VALIDATION_STREAMS, Corpus, contiguous_batches, load_corpus, training_batches
@@ -38,11 +38,6 @@ from examples.text_generation.model import CharRNN, TrainableCharRNN
 MIN_STEPS = 500
 """Planned for the user's own text at least; fewer do not teach it to spell."""
 MIN_CHARACTERS = 100_000
-
-
-def build_schedule(config: Config, total_steps: int) -> WarmupCosine:
-    """Return the learning rate of a run of so many steps."""
-    return WarmupCosine(config.learning_rate, total_steps, config.warmup_steps, config.learning_rate_floor)
 
 
 def muon_rms_rate(config: Config, schedule: WarmupCosine) -> tf.Tensor:
