@@ -166,7 +166,7 @@ class TrainOptions(Options):
 
     def loop_settings(self) -> dict[str, Any]:
         """Return the settings that are arguments of `Trainer` by the same name."""
-        names = ("epochs", "patience", "eager", "xla", "max_minutes", "checkpoint_seconds")
+        names = ("epochs", "steps_per_epoch", "patience", "eager", "xla", "max_minutes", "checkpoint_seconds")
         return {name: getattr(self, name) for name in names}
 
     def settings(self) -> dict[str, Any]:

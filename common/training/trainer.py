@@ -173,6 +173,7 @@ class Trainer:
         self._check_state(steps)
         if self.schedule:
             self.schedule.first_step.assign(self.state.first_step)
+            self.schedule.total_steps.assign(all_steps)
         if self.state.total_steps or not self.schedule or self.deadline == math.inf:
             self._set_total_steps(self.state.total_steps or all_steps)
         else:

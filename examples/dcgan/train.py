@@ -74,7 +74,6 @@ def train(config: Config, model_class: type[DCGAN] = DCGAN) -> RunDirectory:
     trainer.Trainer(
         model,
         run,
-        steps_per_epoch=config.steps_per_epoch,
         callbacks=[DrawSamples(run, ImageGenerator(model), config.seed), WarnOfFailures(), *keep_epochs],
         **config.loop_settings(),
     ).fit(partial(training_batches, images.train, config.batch_size, config.seed))

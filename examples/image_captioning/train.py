@@ -131,10 +131,8 @@ def train(config: Config, classes: Classes = (Captioner, SceneCaptioner)) -> Run
         CaptionBatches(photos, data.vocabulary, config.batch_size, config.max_length)
         for photos in (data.train, data.validation)
     )
-    steps_per_epoch = -(-len(train_batches.lengths) // config.batch_size)  # rounded up
-    steps_per_epoch = min(config.steps_per_epoch or steps_per_epoch, steps_per_epoch)
     model = build_model(config, len(data.vocabulary), data.extractor, classes)
-    schedule = build_schedule(config, config.epochs * steps_per_epoch)
+    schedule = build_schedule(config)
     model.compile(build_optimizer(config, schedule))
     init_from_run(model, config, run, {"vocabulary.json": (data.vocabulary, weights_of_words(model))})
     init_from_vectors(model.embedding, config.embeddings, run, data.vocabulary.symbols, "words")
@@ -143,7 +141,6 @@ def train(config: Config, classes: Classes = (Captioner, SceneCaptioner)) -> Run
     trainer.Trainer(
         model,
         run,
-        steps_per_epoch=steps_per_epoch,
         callbacks=[CaptionSamples(run, captioner, data.validation)],
         schedule=schedule,
         **config.loop_settings(),

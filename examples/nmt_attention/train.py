@@ -92,9 +92,8 @@ def train(config: Config, model_class: type[Translator] = Translator) -> RunDire
     train_pairs = EncodedPairs(corpus.train, corpus.source_tokenizer, corpus.target_tokenizer)
     validation_pairs = EncodedPairs(corpus.validation, corpus.source_tokenizer, corpus.target_tokenizer)
     batches = partial(train_pairs.batches, config.batch_size, config.seed)
-    steps_per_epoch = min(config.steps_per_epoch or len(batches(0)), len(batches(0)))
     model = build_model(config, len(corpus.source_tokenizer), len(corpus.target_tokenizer), model_class)
-    schedule = build_schedule(config, config.epochs * steps_per_epoch)
+    schedule = build_schedule(config)
     model.compile(build_optimizer(config, schedule))
     set_initial_weights(model, config, corpus, run)
     print_summary(config, corpus, model)
@@ -103,7 +102,6 @@ def train(config: Config, model_class: type[Translator] = Translator) -> RunDire
     trainer.Trainer(
         model,
         run,
-        steps_per_epoch=steps_per_epoch,
         callbacks=[TranslationSamples(run, samples, translator)],
         schedule=schedule,
         **config.loop_settings(),

@@ -101,7 +101,7 @@ def train(
     batches = partial(training_batches, corpus.train, config.batch_size, config.window, config.seed)
     steps_per_epoch = min(config.steps_per_epoch or len(batches(0)), len(batches(0)))
     model = build_model(config, len(corpus.vocabulary), model_class)
-    schedule = build_schedule(config, config.epochs * steps_per_epoch)
+    schedule = build_schedule(config)
     model.compile(build_optimizer(config, schedule))
     set_layer_rates(model, config, steps_per_epoch)
     of_vocabulary = [(model.embedding.embeddings, 0), (model.logits.kernel, 1), (model.logits.bias, 0)]
@@ -110,7 +110,6 @@ def train(
     trainer.Trainer(
         model,
         run,
-        steps_per_epoch=steps_per_epoch,
         callbacks=[WriteSamples(run, TextGenerator(model, corpus.vocabulary), config.prompt, config.sample_length)],
         schedule=schedule,
         **config.loop_settings(),
