@@ -1,11 +1,21 @@
 """What is left out of a data set because it cannot be used: counted, named, and limited."""
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from common.errors import UserError
 from common.io.terminal import one_line, warn
 
 _MAX_NAMED = 3
+
+
+def or_error(function: Callable[[Any], Any], example: Any) -> Any:
+    """Return `function(example)`, or the `UserError` that it raises, so that a pool goes on with the other examples."""
+    try:
+        return function(example)
+    except UserError as error:
+        return error
 
 
 @dataclass
@@ -17,6 +27,14 @@ class SkippedExamples:
     def add(self, reason: object) -> None:
         """Add an example; `reason` names it."""
         self.reasons.append(one_line(" ".join(str(reason).split())))
+
+    def without_errors(self, results: Iterable[Any]) -> Iterator[Any]:
+        """Yield the results of `or_error` that are no errors; add the others."""
+        for result in results:
+            if isinstance(result, UserError):
+                self.add(result)
+            else:
+                yield result
 
     def report(self, total: int, what: str, max_skipped: float = 1.0) -> None:
         """Warn how many of `total` examples are left out, and name the first three; `what` they are is a plural.

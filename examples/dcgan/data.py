@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from tqdm.auto import tqdm
 from common.data.batching import epoch_order
 from common.data.download import Resource, fetch
 from common.data.images import crop, image_paths, note_other_files, read_image
-from common.data.skipped import SkippedExamples
+from common.data.skipped import SkippedExamples, or_error
 from common.data.tfds import load_splits
 from common.errors import UserError
 from common.io.terminal import one_line
@@ -190,31 +191,18 @@ def read_folder(folder: Path, size: tuple[int, int], channels: int | None, max_s
         UserError: there is no picture, or more than the fraction `max_skipped` is unreadable.
     """
     paths = image_paths(folder)
-    errors = []
-
-    def read(path: Path) -> np.ndarray | UserError:
-        try:
-            return np.asarray(crop(read_image(path), *size))
-        except UserError as error:
-            return error
-
-    def pictures() -> Iterator[np.ndarray]:
-        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-            results = pool.map(read, paths)
-            for result in tqdm(results, one_line(f"reading {folder}"), len(paths), unit="image", disable=None):
-                if isinstance(result, UserError):
-                    errors.append(result)
-                else:
-                    yield result
-
-    images = pack_images(pictures(), len(paths), size, channels)
-    if len(errors) == len(paths):
-        first = f"; the first: {errors[0]}" if errors else ""
+    skipped = SkippedExamples()
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        results = pool.map(partial(or_error, lambda path: np.asarray(crop(read_image(path), *size))), paths)
+        bar = tqdm(results, one_line(f"reading {folder}"), len(paths), unit="image", disable=None)
+        images = pack_images(skipped.without_errors(bar), len(paths), size, channels)
+    if not len(images):
+        first = f"; the first: {skipped.reasons[0]}" if paths else ""
         raise UserError(
             f"--data {folder}: expected a folder of PNG, JPEG, WebP, GIF, BMP or TIFF pictures, got {len(paths)} such "
-            f"files, {len(errors)} of them unreadable{first}"
+            f"files, {len(paths)} of them unreadable{first}"
         )
-    SkippedExamples(list(map(str, errors))).report(len(paths), f"pictures in {folder}", max_skipped)
+    skipped.report(len(paths), f"pictures in {folder}", max_skipped)
     note_other_files(folder)
     return images
 

@@ -5,18 +5,18 @@ missing, cut off or no images. These are counted and left out. More than `--max-
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from PIL import Image
 
 from common.data.images import read_image
-from common.data.skipped import SkippedExamples
+from common.data.skipped import SkippedExamples, or_error
 from common.errors import UserError
 from common.io.files import open_plain
 from examples.image_captioning.download.toy_scenes import Scene
@@ -63,22 +63,10 @@ def resize(image: Image.Image, size: int) -> np.ndarray:
     return np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR))
 
 
-def or_error(function: Callable[[Photo], Any], photo: Photo) -> Any:
-    """Return `function(photo)`, or the `UserError` that it raises, so that a pool goes on with the other photos."""
-    try:
-        return function(photo)
-    except UserError as error:
-        return error
-
-
 def hash_photos(photos: Sequence[Photo], skipped: SkippedExamples) -> list[Photo]:
     """Return the photos whose files can be read, with the digests of their contents."""
     with ThreadPoolExecutor() as pool:
-        results = list(pool.map(partial(or_error, Photo.with_digest), photos))
-    for error in results:
-        if isinstance(error, UserError):
-            skipped.add(error)
-    return [photo for photo in results if isinstance(photo, Photo)]
+        return list(skipped.without_errors(pool.map(partial(or_error, Photo.with_digest), photos)))
 
 
 def fingerprint(photos: Sequence[Photo]) -> str:

@@ -19,12 +19,12 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
-from common.data.skipped import SkippedExamples
+from common.data.skipped import SkippedExamples, or_error
 from common.errors import UserError
 from common.io.files import replacing, sha256_of, write_atomically
 from common.io.records import Count, Line, Sha256, read_record
 from common.io.terminal import echo
-from examples.image_captioning.download.image_files import Photo, fingerprint, or_error, resize
+from examples.image_captioning.download.image_files import Photo, fingerprint, resize
 from examples.image_captioning.preprocess.feature_extractor import FeatureExtractor
 
 SHARD = 256  # photos
