@@ -133,17 +133,16 @@ def load_corpus(
     Raises:
         UserError: as `load_tables`, `choose_columns` and `clean_pairs`; or a part of the split is empty.
     """
-    loaded, tables = load_tables(name, data_dir, encoding), {}
+    loaded = load_tables(name, data_dir, encoding)
     if loaded.keys().isdisjoint({"all", "train"}):
         raise UserError(f"--data {name}: expected train.XX and train.YY, such as train.de and train.en, or train.tsv")
+    parts, rows = {}, 0
     for part, table in loaded.items():
         where = f"--data {name}" + ("" if part == "all" else f" ({part})")
-        tables[part] = (*choose_columns(table, columns, where), where)
-    tokens = tokens or choose_tokens(*next(iter(tables.values()))[:2])
-    parts = {
-        part: clean_pairs(table.rows, numbers, max_tokens, where, table.place, table.first, tokens, max_skipped)
-        for part, (table, numbers, where) in tables.items()
-    }
+        table, numbers = choose_columns(table, columns, where)
+        tokens = tokens or choose_tokens(table, numbers)
+        parts[part] = clean_pairs(table, numbers, max_tokens, where, tokens, max_skipped)
+        rows += len(table.rows)
     pairs = [pair for part in parts.values() for pair in part]
     if held_out is None:
         held_out = round(min(0.1, max(0.02, 50 / max(1, len(pairs)))), 3)  # about 50 pairs, for a rough measurement
@@ -151,8 +150,7 @@ def load_corpus(
         min_count = 1 + (len(pairs) >= 5000) + (len(pairs) >= 20_000)
     train, validation, test = three_parts(parts, held_out)
     if not (train and validation and test):
-        has_all_rows = len(pairs) == sum(len(table.rows) for table, *_ in tables.values())
-        advice = "" if has_all_rows else "; rows that were too long need a larger --max-tokens"
+        advice = "" if len(pairs) == rows else "; rows that were too long need a larger --max-tokens"
         raise UserError(
             f"--data {name}: {len(pairs)} pairs, in {len(set(component_names(pairs)))} groups that share no sentence, "
             f"are too few to hold out {held_out:.0%} twice (training {len(train)}, validation {len(validation)}, test "
@@ -184,16 +182,7 @@ def load_test_pairs(
     pairs = []
     for part in [tables["test"]] if "test" in tables else tables.values():
         table, numbers = choose_columns(part, columns, where)
-        pairs += clean_pairs(
-            table.rows,
-            numbers,
-            MAX_TEST_TOKENS,
-            where,
-            table.place,
-            table.first,
-            max_skipped=max_skipped,
-            distinct=False,
-        )
+        pairs += clean_pairs(table, numbers, MAX_TEST_TOKENS, where, max_skipped=max_skipped, distinct=False)
     if not pairs:
         raise UserError(f"{where}: no pair of sentences; see docs/own_data.md for the formats")
     return pairs

@@ -27,6 +27,7 @@ from examples.image_captioning.download.image_files import Photo, hash_photos
 from examples.image_captioning.download.image_folder import load_folder
 from examples.image_captioning.preprocess import feature_store
 from examples.nmt_attention import data as pairs_data
+from examples.nmt_attention.download.pair_files import Table
 from examples.nmt_attention.preprocess.parallel_corpus import clean_pairs
 from examples.text_generation import data as text_data
 from tests.downloads import ROOT
@@ -152,7 +153,7 @@ GOOD_ROWS = [["Hello.", "Hola."]] * 400
 
 
 def clean(rows, columns=(2, 1), **options):
-    return clean_pairs(rows, columns, 10, "--data x.tsv", **options)
+    return clean_pairs(Table(rows), columns, 10, "--data x.tsv", **options)
 
 
 def test_d03_what_is_no_pair_is_skipped_with_its_line_numbers(capsys):

@@ -116,7 +116,7 @@ ROWS = "".join(f"sentence {n}.\tfrase {n}.\tCC-BY\n" for n in range(5)).encode()
 @given(content=st.binary(max_size=100) | st.text(max_size=100).map(str.encode) | damaged(ROWS))
 def test_sentence_pairs(folder, content):
     def read(path):
-        return clean_pairs(load_tables(str(path))["all"].rows, (2, 1), 10, f"--data {path}")
+        return clean_pairs(load_tables(str(path))["all"], (2, 1), 10, f"--data {path}")
 
     for name in ("pairs.tsv", "pairs.csv", "pairs.jsonl", "pairs.json"):
         pairs = outcome(read, folder / name, content)

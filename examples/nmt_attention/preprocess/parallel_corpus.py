@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 
 from common.data.skipped import SkippedExamples
+from examples.nmt_attention.download.pair_files import Table
 from examples.nmt_attention.preprocess.tokenizer import clean, tokenise
 
 Pair = tuple[str, str]
@@ -18,23 +19,21 @@ MAX_CHARACTERS_PER_TOKEN = 20
 
 
 def clean_pairs(
-    rows: Sequence[Sequence[str]],
+    table: Table,
     columns: tuple[int, int],
     max_tokens: int,
     where: str,
-    place: str = "line",
-    first: int = 1,
     tokens: tuple[str, str] = ("words", "words"),
     max_skipped: float = 0.05,
     distinct: bool = True,
 ) -> list[Pair]:
-    """Return the distinct valid pairs of `rows` in order; report on stderr what is left out.
+    """Return the distinct valid pairs of a table in order; report on stderr what is left out.
 
     Args:
-        rows: the columns of each row.
+        table: of any number of columns.
         columns: the numbers, from 1, of the source column and the target column.
         max_tokens: pairs with a longer side are left out, see `_is_longer`; `max_skipped` does not count them.
-        where: the name of the data in messages; `place` and `first` are those of `Table`.
+        where: the name of the data in messages.
         tokens: what the tokens of source and target are: "words", "characters" or "subwords".
         distinct: False to keep pairs that are there twice.
 
@@ -43,7 +42,8 @@ def clean_pairs(
     """
     pairs: list[Pair] = []
     skipped, too_long = SkippedExamples(), SkippedExamples()
-    for number, row in enumerate(rows, start=first):
+    place, rows = table.place, table.rows
+    for number, row in enumerate(rows, start=table.first):
         if len(row) == 1 and not row[0].strip():
             continue  # a blank line
         if len(row) < max(columns):

@@ -1,12 +1,13 @@
 import random
 
+from examples.nmt_attention.download.pair_files import Table
 from examples.nmt_attention.preprocess.parallel_corpus import clean_pairs, component_names, split_pairs
 
 GOOD = [["Hello.", "Hola."]] * 400
 
 
 def cleaned(rows, columns=(2, 1), max_tokens=10):
-    return clean_pairs(rows, columns, max_tokens, "--data x.tsv")
+    return clean_pairs(Table(rows), columns, max_tokens, "--data x.tsv")
 
 
 def test_columns_are_chosen_cleaned_and_extra_ones_ignored():
