@@ -213,6 +213,11 @@ class OutputOptions(RunOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExportOptions(OutputOptions):
+    """Write the trained model as a SavedModel, which runs without this code, by default to RUN/saved_model."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class EvaluateOptions(RunOptions):
     """The options of `evaluate` in all examples."""
 

@@ -7,8 +7,8 @@ import sys
 from functools import partial
 
 from common.app import commands
-from common.app.cli import Command, main
-from examples.image_captioning.config import PRESETS, CaptionOptions, Config, EvaluateOptions, ExportOptions
+from common.app.cli import Command, ExportOptions, main
+from examples.image_captioning.config import PRESETS, CaptionOptions, Config, EvaluateOptions
 
 
 def caption(options: CaptionOptions) -> None:

@@ -160,11 +160,3 @@ class EvaluateOptions(cli.EvaluateOptions):
     """Encoding of --test-data. [default: as in training]"""
     max_skipped: OrNone[Fraction] = None
     """Largest fraction of --test-data that may be unusable. [default: as in training]"""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExportOptions(OutputOptions):
-    """Write a SavedModel, encoded photo in, caption and attention out, that runs without this code.
-
-    The default folder is RUN/saved_model.
-    """

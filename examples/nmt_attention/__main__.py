@@ -7,8 +7,8 @@ import sys
 from functools import partial
 
 from common.app import commands
-from common.app.cli import Command, main
-from examples.nmt_attention.config import PRESETS, Config, EvaluateOptions, ExportOptions, TranslateOptions
+from common.app.cli import Command, ExportOptions, main
+from examples.nmt_attention.config import PRESETS, Config, EvaluateOptions, TranslateOptions
 
 
 def translate(options: TranslateOptions) -> None:

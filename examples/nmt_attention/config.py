@@ -9,7 +9,7 @@ import tyro
 from annotated_types import Interval
 
 from common.app import cli
-from common.app.cli import OrNone, OutputOptions, RunOptions, TrainOptions
+from common.app.cli import OrNone, RunOptions, TrainOptions
 from common.app.intervals import MAX_WIDTH, Beam, Count, CountOrZero, Fraction, LengthPenalty, Positive, Width
 from common.errors import UserError
 
@@ -213,11 +213,3 @@ class EvaluateOptions(cli.EvaluateOptions):
     """Encoding of --test-data. [default: as in training]"""
     max_skipped: OrNone[Fraction] = None
     """Largest fraction of --test-data that may be unusable. [default: as in training]"""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExportOptions(OutputOptions):
-    """Write a SavedModel that maps sentences to translations, without this code.
-
-    The default folder is RUN/saved_model.
-    """
