@@ -123,7 +123,8 @@ def train(config: Config, classes: Classes = (Captioner, SceneCaptioner)) -> Run
         config = plan_for_photos(config, data.train)
     run = config.start_run(data.fingerprint)
     data.vocabulary.save(run.vocabulary)
-    save_extractor(data.extractor, run)
+    if data.extractor.base is not None and not encoder_weights_path(run).exists():
+        write_weights(data.extractor, encoder_weights_path(run))
 
     # Again, because computing features must not change the initial weights.
     trainer.set_seed_and_precision(config.seed, config.precision)
@@ -153,13 +154,6 @@ def weights_of_words(model: Captioner) -> list[tuple[keras.Variable, int]]:
     """Return the weights that have a row or a column for each word, with that axis."""
     heads = [model.deep_output.logits, *([model.auxiliary_logits] if isinstance(model, SceneCaptioner) else [])]
     return [(model.embedding.embeddings, 0)] + [pair for head in heads for pair in ((head.kernel, 1), (head.bias, 0))]
-
-
-def save_extractor(extractor: FeatureExtractor, run: RunDirectory) -> None:
-    """Copy the extractor's weights into the run, unless they are there."""
-    path = encoder_weights_path(run)
-    if extractor.base is not None and not path.exists():
-        write_weights(extractor, path)
 
 
 def print_summary(config: Config, data: Data, batches: CaptionBatches, model: keras.Model) -> None:

@@ -12,7 +12,7 @@ A photo may have several entries. Where no split is given, about one photo in te
 import json
 import os
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -97,7 +97,7 @@ def _read_json(text: str, listing: Path) -> list[object]:
     try:
         entries = json.loads(text)
         if isinstance(entries, dict) and {"images", "annotations"} <= entries.keys():
-            entries = list(_entries(coco_captions(entries)))
+            entries = [{"image": image, "captions": texts} for image, texts in coco_captions(entries).items()]
     except (ValueError, RecursionError, LookupError, TypeError) as error:
         raise UserError(f"{listing}: no list of captions ({error!r}); expected {_EXPECTED}") from error
     if not isinstance(entries, list):
@@ -119,10 +119,6 @@ def coco_captions(content: dict[str, Any]) -> dict[str, list[str]]:
     for annotation in content["annotations"]:
         captions.setdefault(names[annotation["image_id"]], []).append(annotation["caption"])
     return captions
-
-
-def _entries(captions: dict[str, list[str]]) -> Iterable[object]:
-    return ({"image": image, "captions": texts} for image, texts in captions.items())
 
 
 def _photo(entry: object, folder: Path) -> Photo:

@@ -132,7 +132,9 @@ def load_extractor(name: str, weights: str) -> FeatureExtractor:
         of_keras = None if is_kept or weights == "random" else weights
         whole = recipe.make(include_top=False, weights=of_keras, input_shape=(size, size, 3))
         if is_kept:
-            _restore(whole, Path(weights))
+            tensors = read_tensors(Path(weights), MAX_BYTES)
+            for part, variable in named_variables(whole).items():
+                variable.assign(tensors[part])
         middle = whole.get_layer(recipe.middle_layer).output
         if recipe.pool > 1:
             middle = keras.layers.AveragePooling2D(recipe.pool)(middle)
@@ -148,13 +150,6 @@ def load_extractor(name: str, weights: str) -> FeatureExtractor:
         keras.config.set_dtype_policy(policy)
     network.trainable = False
     return FeatureExtractor(name, size, network, whole)
-
-
-def _restore(network: keras.Model, path: Path) -> None:
-    """Give a network the weights that a run has kept."""
-    tensors = read_tensors(path, MAX_BYTES)
-    for name, variable in named_variables(network).items():
-        variable.assign(tensors[name])
 
 
 def write_weights(extractor: FeatureExtractor, path: Path) -> None:
