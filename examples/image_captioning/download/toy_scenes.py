@@ -91,19 +91,14 @@ def make_scenes(count: int, seed: int, held_out: bool) -> list[Scene]:
     while len(scenes) < count:
         first, second = (int(kind) for kind in draw.integers(len(kinds), size=2))
         alone = len(scenes) % 5 == 0
-        if first == second or (not alone and _is_held_out(first, second) != held_out):
+        for_held_out = (first + second) % 5 == 0  # whether these two, in either order, are in held-out scenes only
+        if first == second or (not alone and for_held_out != held_out):
             continue
-        scenes.append(_single(draw, kinds[first]) if alone else _pair(draw, kinds[first], kinds[second]))
+        if alone:
+            scenes.append(Scene([_place(draw, kinds[first], (SIZE / 2, SIZE / 2), jitter=16)]))
+        else:
+            scenes.append(_pair(draw, kinds[first], kinds[second]))
     return scenes
-
-
-def _is_held_out(first: int, second: int) -> bool:
-    """Say whether two kinds of shapes, in either order, are seen together in held-out scenes only."""
-    return (first + second) % 5 == 0
-
-
-def _single(draw: np.random.Generator, kind: tuple[str, str]) -> Scene:
-    return Scene([_place(draw, kind, (SIZE / 2, SIZE / 2), jitter=16)])
 
 
 def _pair(draw: np.random.Generator, kind: tuple[str, str], other: tuple[str, str]) -> Scene:

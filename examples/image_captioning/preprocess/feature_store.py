@@ -29,7 +29,6 @@ from examples.image_captioning.preprocess.feature_extractor import FeatureExtrac
 
 SHARD = 256  # photos
 BATCH = 32  # photos through the network at once
-_SUFFIX = ".features"
 _MAX_NOTES_BYTES = 1 << 24
 
 
@@ -52,7 +51,7 @@ class FeatureStore:
 
     def path(self, shard: int) -> Path:
         """Return where a shard stands."""
-        return self.folder / f"{shard:05d}{_SUFFIX}"
+        return self.folder / f"{shard:05d}.features"
 
     def read(self, rows: np.ndarray) -> np.ndarray:
         """Return the features of the photos in `rows`, [len(rows), *shape].
@@ -94,7 +93,7 @@ class FeatureStore:
         Raises:
             UserError: there is no such note, or it is damaged.
         """
-        return read_record(_notes_path(self.path(shard)), ShardNotes, _MAX_NOTES_BYTES)
+        return read_record(self.path(shard).with_suffix(".json"), ShardNotes, _MAX_NOTES_BYTES)
 
 
 def extract_features(
@@ -170,8 +169,4 @@ def _write_shard(
             bar.update(count)
         file.flush()
         notes = {"sha256": digest.hexdigest(), "faults": faults}
-        write_atomically(_notes_path(path), json.dumps(notes))
-
-
-def _notes_path(shard: Path) -> Path:
-    return shard.with_suffix(".json")
+        write_atomically(path.with_suffix(".json"), json.dumps(notes))
