@@ -153,13 +153,9 @@ def contiguous_batches(ids: np.ndarray, streams: int, window: int) -> tf.data.Da
 
 def _shifted_rows(ids: np.ndarray, rows: int, length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the inputs, the targets, and the mask, which is False at the padding, each [rows, length]."""
-
-    def layout(values: np.ndarray) -> np.ndarray:
-        filled = np.zeros(rows * length, values.dtype)
-        filled[: len(values)] = values
-        return filled.reshape(rows, length)
-
-    return layout(ids[:-1]), layout(ids[1:]), layout(np.ones(len(ids) - 1, bool))
+    padding = 0, rows * length - (len(ids) - 1)
+    parts = ids[:-1], ids[1:], np.ones(len(ids) - 1, bool)
+    return tuple(np.pad(values, padding).reshape(rows, length) for values in parts)
 
 
 # In every epoch the text starts at another random position and wraps around at its end, so the streams are not always

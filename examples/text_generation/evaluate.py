@@ -53,8 +53,16 @@ def evaluate(options: EvaluateOptions, model_class: type[TrainableCharRNN] = Tra
     restore_weights(run.checkpoints, model)
     text = "".join(vocabulary.decode(ids[1:]))
     characters = len(text)
-    metrics = measure(model, ids, config.window, characters)
-    metrics["bits_per_byte"] = metrics["bits_per_char"] * characters / len(text.encode())
+    carried = trainer.evaluate(model, contiguous_batches(ids, VALIDATION_STREAMS, config.window))["loss"]
+    windows = trainer.evaluate(model, independent_windows(ids, VALIDATION_STREAMS, WINDOW))["loss"]
+    tokens_per_char = (len(ids) - 1) / characters
+    metrics = {
+        "nats_per_char": carried * tokens_per_char,
+        "bits_per_char": carried / math.log(2) * tokens_per_char,
+        "perplexity": math.exp(carried),
+        f"windows_{WINDOW}_nats_per_char": windows * tokens_per_char,
+        "bits_per_byte": carried / math.log(2) * (len(ids) - 1) / len(text.encode()),
+    }
     first = config.tokens.removesuffix("s")
     rule = (
         f"mean -ln p over {part}, {characters:,} characters without its first {first}, read in "
@@ -88,19 +96,3 @@ def test_ids(options: EvaluateOptions, config: Config, vocabulary: PieceVocabula
             f"--test-data {options.test_data}: expected two {config.tokens} that the model knows, got fewer"
         )
     return ids
-
-
-def measure(model: TrainableCharRNN, validation: np.ndarray, window: int, characters: int) -> dict[str, float]:
-    """Return nats and bits per character and perplexity per token with the state carried, nats on independent windows.
-
-    `validation` are the ids of the text, int32 [tokens]; `characters` is the length of the text after the first.
-    """
-    tokens_per_char = (len(validation) - 1) / characters
-    carried = trainer.evaluate(model, contiguous_batches(validation, VALIDATION_STREAMS, window))["loss"]
-    windows = trainer.evaluate(model, independent_windows(validation, VALIDATION_STREAMS, WINDOW))["loss"]
-    return {
-        "nats_per_char": carried * tokens_per_char,
-        "bits_per_char": carried / math.log(2) * tokens_per_char,
-        "perplexity": math.exp(carried),
-        f"windows_{WINDOW}_nats_per_char": windows * tokens_per_char,
-    }
