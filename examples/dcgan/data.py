@@ -179,13 +179,7 @@ def _load_from_tfds(name: str, size: tuple[int, int] | None, channels: int | Non
 def read_folder(folder: Path, size: tuple[int, int], channels: int | None, max_skipped: float) -> np.ndarray:
     """Return the pictures in a folder and its subfolders, uint8 [N, H, W, C], in the order of their names.
 
-    Unreadable pictures and other files are left out, with a warning.
-
-    Args:
-        folder: the folder.
-        size: see `pack_images`; likewise `channels`.
-        channels: 1 or 3, or None.
-        max_skipped: see `load_images`.
+    Unreadable pictures and other files are left out, with a warning. For the arguments see `load_images`.
 
     Raises:
         UserError: there is no picture, or more than the fraction `max_skipped` is unreadable.
@@ -221,13 +215,9 @@ def to_bytes(images: tf.Tensor) -> tf.Tensor:
 
 
 def training_batches(images: np.ndarray, batch_size: int, seed: int, epoch: int) -> tf.data.Dataset:
-    """Return the batches of one epoch, float32 [B, H, W, C] in [-1, 1], in the order of `seed` and `epoch`.
+    """Return the batches of an epoch, float32 [B, H, W, C] in [-1, 1], of images uint8 [N, H, W, C].
 
-    Args:
-        images: uint8 [N, H, W, C].
-        batch_size: B; the last batch has the remaining images.
-        seed: of the run.
-        epoch: from 0.
+    Their order depends on `seed` and `epoch`, from 0; the last batch has the remaining images.
     """
     read = batch_reader(images)
     order = tf.data.Dataset.from_tensor_slices(epoch_order(len(images), seed, epoch))

@@ -154,15 +154,9 @@ def draw_class_frequencies(generated: np.ndarray, real: np.ndarray, path: Path) 
 # Two questions need no labels. Are the generated images near duplicates of each other? Are they copies of training
 # images? Both are answered by the distance to the nearest neighbour, relative to the same distance of real images.
 def measure_neighbours(generated: np.ndarray, images: ImageSet, path: Path | None) -> tuple[dict[str, Any], str]:
-    """Search near duplicates among generated images and copies of training images; draw pairs, nearest first.
+    """Search near duplicates among generated images uint8 [N, H, W, C], and copies of training images.
 
-    Args:
-        generated: uint8 [N, H, W, C].
-        images: the data of the training.
-        path: PNG to write, if any.
-
-    Returns:
-        The metrics, and the rule by which they were measured.
+    Return the metrics and the rule by which they were measured; draw pairs, nearest first, to the PNG `path`, if any.
     """
     real = images.train if images.held_out is None else images.held_out
     count = min(len(generated), len(real), MAX_NEIGHBOUR_SAMPLES)

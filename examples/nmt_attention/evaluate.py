@@ -163,9 +163,8 @@ def format_samples(sources: Sequence[str], translations: Sequence[str], referenc
 def alignment_accuracy(attention: Sequence[np.ndarray], pairs: Sequence[Pair]) -> float:
     """Return the fraction of the links of the grammar at which the attention weights are the largest of their row.
 
-    Args:
-        attention: the weights for the reference of each pair, [target tokens, source tokens].
-        pairs: sentences of the grammar, from Spanish to English or the reverse.
+    `attention` are the weights for the reference of each pair, [target tokens, source tokens]; either language may be
+    the source.
     """
     links = {frozenset((pair.spanish, pair.english)): pair for pair in tiny_pairs()}
     hits = []

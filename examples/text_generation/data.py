@@ -129,14 +129,9 @@ def first_words(text: str) -> str:
 #
 # So these batches must not be shuffled: each window would get the state of an unrelated one.
 def contiguous_batches(ids: np.ndarray, streams: int, window: int) -> tf.data.Dataset:
-    """Return batches of the windows of B contiguous streams.
+    """Return batches of the windows, T = `window`, of B = `streams` contiguous streams of ids int32 [tokens].
 
-    Every character but the first is a target exactly once.
-
-    Args:
-        ids: int32 [tokens], at least two.
-        streams: B.
-        window: T.
+    Every character but the first is a target exactly once; there must be two or more.
 
     Returns:
         Batches (inputs int32 [B, T], targets int32 [B, T], mask bool [B, T], is_start bool []). The mask is False where

@@ -43,10 +43,7 @@ class FeatureClassifier:
 
 
 def load_or_train_classifier(images: ImageSet) -> FeatureClassifier:
-    """Return the classifier of `images`, from the cache if it is there.
-
-    Args:
-        images: with labels and held-out images.
+    """Return the classifier of `images`, which have labels and held-out images, from the cache if it is there.
 
     Raises:
         UserError: the cache cannot be written.

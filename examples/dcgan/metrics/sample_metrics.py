@@ -21,12 +21,7 @@ from common.nn.replicas import batch_mean, sum_over_replicas
 
 
 def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
-    """Return the squared Frechet distance between Gaussians fitted to two sets of features.
-
-    Args:
-        a: float [N, D], N at least 2.
-        b: float [M, D], M at least 2.
-    """
+    """Return the squared Frechet distance between Gaussians fitted to features float [N, D] and [M, D], two or more."""
     a, b = a.astype(np.float64), b.astype(np.float64)
     ridge = 1e-6 * np.eye(a.shape[1])  # keeps the product regular if a feature is constant
     covariance_a, covariance_b = np.cov(a, rowvar=False) + ridge, np.cov(b, rowvar=False) + ridge  # D D
@@ -38,11 +33,9 @@ def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
 def inception_score(probabilities: np.ndarray) -> float:
     """Return the Inception score, exp(mean KL(p(class | image) || p(class))), from 1 to K.
 
-    It is K if every image belongs clearly to one class and all classes are equally frequent. The classifier is one
-    trained on this data instead of Inception, the deviation from Salimans et al. 2016 (arXiv:1606.03498).
-
-    Args:
-        probabilities: float [N, K], p(class | image) in each row.
+    Each row of `probabilities`, float [N, K], is p(class | image). The score is K if every image belongs clearly to
+    one class and all classes are equally frequent. The classifier is one trained on this data instead of Inception, the
+    deviation from Salimans et al. 2016 (arXiv:1606.03498).
     """
     p = np.clip(probabilities.astype(np.float64), 1e-12, 1)
     return float(np.exp(np.mean(np.sum(p * (np.log(p) - np.log(p.mean(axis=0))), axis=1))))
@@ -54,12 +47,7 @@ def class_frequencies(labels: np.ndarray, classes: int) -> np.ndarray:
 
 
 def classes_covered(generated: np.ndarray, real: np.ndarray) -> int:
-    """Return how many classes of real images have at least a tenth of their real frequency among generated ones.
-
-    Args:
-        generated: float [K], frequencies of the classes among generated images.
-        real: float [K], likewise among real images.
-    """
+    """Return how many classes have at least a tenth of their real frequency among generated images; both float [K]."""
     return int(np.sum((real > 0) & (generated >= 0.1 * real)))
 
 
@@ -70,13 +58,9 @@ def classes_covered(generated: np.ndarray, real: np.ndarray) -> int:
 def diversity(generated: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
     """Return the mean nearest-neighbour distance within `generated`, relative to that within `real`; 1 is ideal.
 
-    Args:
-        generated: float32 [B, H, W, C].
-        real: float32 [B, H, W, C].
-
-    Returns:
-        A scalar float32; 0 if all images of `real` are equal, and 1 for a single image, which has no neighbour. With
-        several replicas it is this replica's share of the value, and neighbours are searched within its own images.
+    Both are float32 [B, H, W, C]. The scalar is 0 if all images of `real` are equal, and 1 for a single image, which
+    has no neighbour. With several replicas it is this replica's share of the value, and neighbours are searched within
+    its own images.
     """
     generated_distances, _ = nearest_neighbours(generated, generated, exclude_self=True)  # B
     real_distances, _ = nearest_neighbours(real, real, exclude_self=True)  # B

@@ -95,12 +95,9 @@ class PointingGame:
         self.difficult_counts: dict[str, Counter[str]] = defaultdict(Counter)
 
     def update(self, photo: BoxedPhoto, words: Sequence[str], attention: np.ndarray) -> None:
-        """Count the hits for each word that names an object in `photo`.
+        """Count the hits for each of the words of a caption that names an object in `photo`.
 
-        Args:
-            photo: with its boxes.
-            words: of a caption.
-            attention: float [words, rows, columns], the weights for each word; they cover the whole photo.
+        `attention` are the weights for each word, float [words, rows, columns]; they cover the whole photo.
         """
         for word, grid in zip(words, attention, strict=True):
             category = category_of(word, photo.boxes)

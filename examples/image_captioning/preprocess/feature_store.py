@@ -101,14 +101,10 @@ def extract_features(
 ) -> tuple[FeatureStore, list[int]]:
     """Compute and store the features of photos, except those that an earlier run has left.
 
-    Args:
-        photos: the photos; their order and contents are part of the key under which the features are kept.
-        extractor: what computes them; its key is the other part.
-        features_dir: where they are kept.
-        skipped: gets the photos that cannot be decoded.
+    They are kept under a key of two parts: that of the extractor, and the order and contents of the photos.
 
     Returns:
-        The store, and the rows in it that are photos that could be decoded.
+        The store, and the rows in it that are photos that could be decoded; `skipped` gets the others.
 
     Raises:
         UserError: the files cannot be written.
