@@ -20,14 +20,8 @@ from examples.image_captioning.data import PhotoSet, data_fingerprint, load_phot
 from examples.image_captioning.demo import LENGTH_PENALTY, Caption, Classes, PhotoCaptioner
 from examples.image_captioning.download.image_files import Photo
 from examples.image_captioning.download.toy_scenes import SHAPES, SIZE
+from examples.image_captioning.metrics import pointing
 from examples.image_captioning.metrics.caption_metrics import RULE, compute_metrics
-from examples.image_captioning.metrics.pointing import (
-    COCO_CATEGORIES,
-    BoxedPhoto,
-    PointingGame,
-    category_of,
-    read_coco_boxes,
-)
 from examples.image_captioning.model import Captioner
 from examples.image_captioning.scene_captioner import SceneCaptioner
 
@@ -114,7 +108,7 @@ def mean_peak(captions: Sequence[Caption]) -> float:
         grid.max() * grid.size
         for caption in captions
         for word, grid in zip(caption.words, caption.attention, strict=True)
-        if category_of(word, COCO_CATEGORIES + SHAPES)
+        if pointing.category_of(word, pointing.COCO_CATEGORIES + SHAPES)
     ]
     return float(np.mean(peaks)) if peaks else 0.0
 
@@ -126,9 +120,9 @@ def exact_match(captions: Sequence[Caption], photos: Sequence[Photo]) -> float:
 
 def pointing_on_scenes(captions: Sequence[Caption], photos: Sequence[Photo]) -> dict[str, float]:
     """Play the pointing game on drawn scenes."""
-    game = PointingGame()
+    game = pointing.PointingGame()
     for caption, photo in zip(captions, photos, strict=True):
-        boxed = BoxedPhoto(photo.name, (SIZE, SIZE), photo.source.boxes())
+        boxed = pointing.BoxedPhoto(photo.name, (SIZE, SIZE), photo.source.boxes())
         game.update(boxed, caption.words, caption.attention)
     return game.results()
 
@@ -140,8 +134,8 @@ def pointing_on_photos(captioner: PhotoCaptioner, instances: Path) -> dict[str, 
         UserError: the file cannot be read, or none of its photos is there.
     """
     folder = instances.parent.parent / instances.stem.removeprefix("instances_")
-    game, skipped = PointingGame(), SkippedExamples()
-    boxed = read_coco_boxes(instances)
+    game, skipped = pointing.PointingGame(), SkippedExamples()
+    boxed = pointing.read_coco_boxes(instances)
     for photo in boxed:
         try:
             _, caption = captioner.caption_file(folder / photo.name, SEARCHES["beam"])

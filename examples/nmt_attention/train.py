@@ -24,13 +24,7 @@ from common.viz import figures
 from examples.nmt_attention.config import Config
 from examples.nmt_attention.data import Corpus, EncodedPairs, load_corpus
 from examples.nmt_attention.demo import SentenceTranslator
-from examples.nmt_attention.demonstrate.attention_plots import (
-    LOSS_UNIT,
-    TranslationSamples,
-    choose_samples,
-    draw_attention_maps,
-    draw_training_gif,
-)
+from examples.nmt_attention.demonstrate import attention_plots
 from examples.nmt_attention.model import Translator
 from examples.nmt_attention.preprocess.parallel_corpus import Pair
 from examples.nmt_attention.preprocess.tokenizer import JOINER
@@ -97,12 +91,12 @@ def train(config: Config, model_class: type[Translator] = Translator) -> RunDire
     model.compile(build_optimizer(config, schedule))
     set_initial_weights(model, config, corpus, run)
     print_summary(config, corpus, model)
-    samples = choose_samples(config.data, corpus)
+    samples = attention_plots.choose_samples(config.data, corpus)
     translator = SentenceTranslator(model, corpus.source_tokenizer, corpus.target_tokenizer, config.max_tokens)
     trainer.Trainer(
         model,
         run,
-        callbacks=[TranslationSamples(run, samples, translator)],
+        callbacks=[attention_plots.TranslationSamples(run, samples, translator)],
         schedule=schedule,
         **config.loop_settings(),
     ).fit(batches, validation_pairs.batches(config.batch_size, seed=0, epoch=0))
@@ -145,9 +139,9 @@ def draw_figures(run: RunDirectory, corpus: Corpus, samples: list[Pair], model_c
     if not rows:
         return
     baseline = ("uniform guess", math.log(len(corpus.target_tokenizer)))
-    figures.learning_curve(rows, run.figures / "learning_curve.png", LOSS_UNIT, baseline)
-    draw_training_gif(run)
+    figures.learning_curve(rows, run.figures / "learning_curve.png", attention_plots.LOSS_UNIT, baseline)
+    attention_plots.draw_training_gif(run)
     translator = SentenceTranslator.load(run, model_class)
     write_projector(run, translator.embeddings())
-    draw_attention_maps(translator, samples, run)
+    attention_plots.draw_attention_maps(translator, samples, run)
     echo(f"pictures: {run.figures}")
