@@ -16,13 +16,7 @@ from examples.dcgan.config import Config, EvaluateOptions, format_size
 from examples.dcgan.data import ImageSet, load_images
 from examples.dcgan.demo import ImageGenerator
 from examples.dcgan.metrics.classifier import FeatureClassifier, load_or_train_classifier
-from examples.dcgan.metrics.sample_metrics import (
-    class_frequencies,
-    classes_covered,
-    frechet_distance,
-    inception_score,
-    nearest_neighbours,
-)
+from examples.dcgan.metrics.sample_metrics import classes_covered, frechet_distance, inception_score, nearest_neighbours
 from examples.dcgan.model import DCGAN
 
 MAX_SAMPLES = 10_000
@@ -112,11 +106,11 @@ def measure_classes(
     real_features, real_probabilities = classifier.features(images.held_out[:count])
     floor_features, _ = classifier.features(images.train[floor_indices])
     classes = probabilities.shape[1]
-    frequencies = class_frequencies(probabilities.argmax(axis=1), classes)
+    frequencies = np.bincount(probabilities.argmax(axis=1), minlength=classes) / count  # K
     real_labels = images.held_out_labels
     if real_labels is None or real_labels.max() >= classes:
         real_labels = real_probabilities.argmax(axis=1)
-    real_frequencies = class_frequencies(real_labels[:count], classes)
+    real_frequencies = np.bincount(real_labels[:count], minlength=classes) / count  # K
     if path:
         draw_class_frequencies(frequencies, real_frequencies, path)
     metrics = {

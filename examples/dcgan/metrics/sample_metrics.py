@@ -41,11 +41,6 @@ def inception_score(probabilities: np.ndarray) -> float:
     return float(np.exp(np.mean(np.sum(p * (np.log(p) - np.log(p.mean(axis=0))), axis=1))))
 
 
-def class_frequencies(labels: np.ndarray, classes: int) -> np.ndarray:
-    """Return the relative frequency of each class among labels int [N], float [K]; their sum is 1."""
-    return np.bincount(labels, minlength=classes) / len(labels)
-
-
 def classes_covered(generated: np.ndarray, real: np.ndarray) -> int:
     """Return how many classes have at least a tenth of their real frequency among generated images; both float [K]."""
     return int(np.sum((real > 0) & (generated >= 0.1 * real)))
