@@ -1,8 +1,4 @@
-"""Step 4: train the model in a run directory; draw the figures at the end.
-
-This module connects the batches, the two networks and the training loop. The loop can be interrupted at any step and
-resumes there.
-"""
+"""Step 4: train the model in a run directory; draw the figures at the end."""
 
 import math
 from dataclasses import replace

@@ -1,8 +1,4 @@
-"""Step 4: put data, model and loop together in a run directory; draw the pictures when training is over.
-
-This module puts together the photos with their features, the model, and the loop that trains it, keeps the best
-weights and can be interrupted at any time.
-"""
+"""Step 4: put data, model and loop together in a run directory; draw the pictures when training is over."""
 
 import math
 from collections.abc import Sequence

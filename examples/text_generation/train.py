@@ -1,8 +1,4 @@
-"""Step 4: put data, model and loop together in a run directory; draw the pictures when training is over.
-
-Everything meets here: the batches, the model with its tape, and the loop that drives them, keeps the best weights and
-can be interrupted anywhere.
-"""
+"""Step 4: put data, model and loop together in a run directory; draw the pictures when training is over."""
 
 import math
 from dataclasses import replace
