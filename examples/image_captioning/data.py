@@ -38,11 +38,7 @@ TINY_SCENES: dict[Split, int] = {"train": 3000, "validation": 300, "test": 300}
 
 
 def load_photos(
-    name: str,
-    images: int = 1000,
-    data_dir: Path | None = None,
-    encoding: str | None = None,
-    max_skipped: float = 0.05,
+    name: str, images: int = 1000, data_dir: Path | None = None, encoding: str | None = None, max_skipped: float = 0.05
 ) -> list[Photo]:
     """Return the photos of the data set called `name`, each with its split, and print what is skipped.
 

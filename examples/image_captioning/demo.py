@@ -68,6 +68,7 @@ class Caption:
         return {"caption": self.text, "words": self.words, "score": round(self.score, 4), "attention": attention}
 
 
+Images = np.ndarray | tf.Tensor
 Classes = tuple[type[Captioner], type[SceneCaptioner]]
 """The classes of the models: for photos, and for drawn scenes."""
 
@@ -128,9 +129,7 @@ class PhotoCaptioner:
         """Return the caption of an image."""
         return self.caption(self.encode_images([image]), beam, length_penalty)[0]
 
-    def score(
-        self, images: np.ndarray | tf.Tensor, caption: str, length_penalty: float = LENGTH_PENALTY
-    ) -> list[Caption]:
+    def score(self, images: Images, caption: str, length_penalty: float = LENGTH_PENALTY) -> list[Caption]:
         """Return a given caption for each of several photos, with its score and its attention.
 
         For `images` see `hypotheses`. Of `caption`, raw text, unknown words become <unk>, and those after `max_length`
@@ -158,15 +157,11 @@ class PhotoCaptioner:
         pixels = np.stack([resize(image, self.extractor.image_size) for image in images])  # B S S 3
         return self.extractor(tf.constant(pixels))
 
-    def caption(
-        self, images: np.ndarray | tf.Tensor, beam: int = 3, length_penalty: float = LENGTH_PENALTY
-    ) -> list[Caption]:
+    def caption(self, images: Images, beam: int = 3, length_penalty: float = LENGTH_PENALTY) -> list[Caption]:
         """Return the likeliest caption of each of several photos; for the arguments see `hypotheses`."""
         return [best for best, *_ in self.hypotheses(images, beam, length_penalty)]
 
-    def hypotheses(
-        self, images: np.ndarray | tf.Tensor, beam: int = 3, length_penalty: float = LENGTH_PENALTY
-    ) -> list[list[Caption]]:
+    def hypotheses(self, images: Images, beam: int = 3, length_penalty: float = LENGTH_PENALTY) -> list[list[Caption]]:
         """Return the `beam` likeliest captions of each of several photos, the best first.
 
         `images` are their features, or pixels for `tiny`: [B, *extractor.shape].

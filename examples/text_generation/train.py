@@ -67,9 +67,7 @@ def build_optimizer(config: Config, schedule: WarmupCosine) -> keras.optimizers.
 
 
 def train(
-    config: Config,
-    model_class: type[TrainableCharRNN] = TrainableCharRNN,
-    network_class: type[CharRNN] = CharRNN,
+    config: Config, model_class: type[TrainableCharRNN] = TrainableCharRNN, network_class: type[CharRNN] = CharRNN
 ) -> RunDirectory:
     """Train a model by the settings of `config`, or resume its run, and draw the figures.
 
