@@ -14,6 +14,17 @@ _NAMES = frozenset({"saved_model.pb", "fingerprint.pb", "variables", "assets", "
 _NOTE = Path("assets.extra", "eager_examples.json")  # SavedModels reserve this folder for files of other programs
 
 
+class SymbolTable(tf.Module):
+    """The symbols of a vocabulary inside a graph, and their ids; that of an unknown one is `size`."""
+
+    def __init__(self, symbols: Sequence[str]):
+        super().__init__()
+        self.size = len(symbols)
+        self.symbols = tf.Variable(symbols, trainable=False)
+        ids = tf.lookup.KeyValueTensorInitializer(symbols, tf.range(self.size))
+        self.ids = tf.lookup.StaticHashTable(ids, default_value=self.size)
+
+
 def save_model(
     function: Callable, resources: Sequence[tf.Variable | tf.Module], folder: Path, maker: str, overwrite: bool = False
 ) -> Path:

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from common.app.saved_model import save_model
+from common.app.saved_model import SymbolTable, save_model
 from common.data.pieces import SPACE, cut_in_graph
 from common.training.checkpoints import named_variables
-from examples.nmt_attention.data import Tokenizer
 from examples.nmt_attention.demo import SentenceTranslator, translate_ids
 from examples.nmt_attention.preprocess.piece_tokenizer import PieceTokenizer
 from examples.nmt_attention.preprocess.tokenizer import (
@@ -27,18 +26,6 @@ from examples.nmt_attention.preprocess.tokenizer import (
 _SPACES = r"[\s\p{Z}\x0b\x{85}\x1c-\x1f]+"
 
 
-class _Table(tf.Module):
-    """The vocabulary of one language inside a graph."""
-
-    def __init__(self, tokenizer: Tokenizer):
-        """Create the table; its length is the id of tokens that are not in it."""
-        super().__init__()
-        self.size = len(tokenizer)
-        self.symbols = tf.Variable(tokenizer.vocabulary.symbols, trainable=False)
-        ids = tf.lookup.KeyValueTensorInitializer(tokenizer.vocabulary.symbols, tf.range(self.size))
-        self.ids = tf.lookup.StaticHashTable(ids, default_value=self.size)
-
-
 def export(translator: SentenceTranslator, folder: Path, maker: str, overwrite: bool = False) -> Path:
     """Write the SavedModel to `folder` and return it; see `common.app.saved_model.save_model` for the arguments.
 
@@ -51,8 +38,8 @@ def export(translator: SentenceTranslator, folder: Path, maker: str, overwrite: 
                        belongs, of characters and subwords with ▁ where one does
         source_tokens  string [B, S], likewise
     """
-    source, target = _Table(translator.source_tokenizer), _Table(translator.target_tokenizer)
-
+    tokenizers = translator.source_tokenizer, translator.target_tokenizer
+    source, target = (SymbolTable(tokenizer.vocabulary.symbols) for tokenizer in tokenizers)
     tokenise, truecase = _tokenise, _truecase
     if isinstance(translator.source_tokenizer, PieceTokenizer):
         tokenise, truecase = partial(_cut_into_pieces, translator.source_tokenizer, source), _unchanged
@@ -102,7 +89,7 @@ def _padded(tokens: tf.RaggedTensor) -> tf.Tensor:
     return tf.concat([tokens, tf.fill([1, 1], "")], axis=0).to_tensor("")[:-1]
 
 
-def _cut_into_pieces(tokenizer: PieceTokenizer, table: _Table, text: tf.Tensor) -> tf.Tensor:
+def _cut_into_pieces(tokenizer: PieceTokenizer, table: SymbolTable, text: tf.Tensor) -> tf.Tensor:
     """Return the pieces of clean sentences, string [B, S] with "" as padding and S at least 1."""
     text = tf.where(text == "", "", tokenizer.prefix + tf.strings.regex_replace(text, " ", SPACE))
 
@@ -135,18 +122,18 @@ def _is_first_word(tokens: tf.Tensor) -> tf.Tensor:
     return is_word & (tf.cumsum(tf.cast(is_word, tf.int32), axis=1) == 1)
 
 
-def _truecase(tokens: tf.Tensor, table: _Table) -> tf.Tensor:
+def _truecase(tokens: tf.Tensor, table: SymbolTable) -> tf.Tensor:
     lower = _with_first_letter(tokens, _lower)
     is_commoner = table.ids.lookup(lower) < table.ids.lookup(tokens)
     return tf.where(_is_first_word(tokens) & is_commoner, lower, tokens)
 
 
-def _encode(tokens: tf.Tensor, table: _Table) -> tf.Tensor:
+def _encode(tokens: tf.Tensor, table: SymbolTable) -> tf.Tensor:
     ids = table.ids.lookup(tokens)
     return tf.where(tokens == "", PAD, tf.where(ids < table.size, ids, UNKNOWN))
 
 
-def _output_tokens(ids: tf.Tensor, attention: tf.Tensor, source_labels: tf.Tensor, table: _Table) -> tf.Tensor:
+def _output_tokens(ids: tf.Tensor, attention: tf.Tensor, source_labels: tf.Tensor, table: SymbolTable) -> tf.Tensor:
     """Return the tokens of translations, the unknown ones replaced by the source token of the greatest weight."""
     copied = tf.gather(source_labels, tf.argmax(attention, axis=-1), batch_dims=1)  # B T
     return tf.where(ids < len(SPECIAL_TOKENS), copied, tf.gather(table.symbols, ids))

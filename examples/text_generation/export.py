@@ -5,7 +5,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from common.app.saved_model import save_model
+from common.app.saved_model import SymbolTable, save_model
 from common.data.pieces import cut_in_graph
 from common.nn.sampling import sample_sequence, uniform_noise
 from common.training.checkpoints import named_variables
@@ -19,13 +19,7 @@ def export(generator: TextGenerator, folder: Path, maker: str, overwrite: bool =
     Its one signature takes prompt (string), length, top_k, seed (int32), temperature and top_p (float32), all scalars,
     and gives {"text": the prompt and its continuation}. It fails on characters that are not in the vocabulary.
     """
-    symbols = tf.Variable(generator.vocabulary.symbols, trainable=False)
-    table = tf.lookup.StaticHashTable(
-        tf.lookup.KeyValueTensorInitializer(
-            generator.vocabulary.symbols, tf.range(len(generator.vocabulary), dtype=tf.int32)
-        ),
-        default_value=-1,
-    )
+    table = SymbolTable(generator.vocabulary.symbols)
 
     @tf.function(
         input_signature=[
@@ -45,9 +39,9 @@ def export(generator: TextGenerator, folder: Path, maker: str, overwrite: bool =
         drawn, _, _ = sample_sequence(
             model.make_decode_step(), logits[:, -1], state, uniforms, length, temperature, top_k, top_p
         )  # 1 length
-        return {"text": prompt + tf.strings.reduce_join(tf.gather(symbols, drawn[0]))}
+        return {"text": prompt + tf.strings.reduce_join(tf.gather(table.symbols, drawn[0]))}
 
-    resources = [*named_variables(generator.model).values(), symbols, table]
+    resources = [*named_variables(generator.model).values(), table]
     return save_model(generate, resources, folder, maker, overwrite)
 
 
@@ -80,10 +74,10 @@ def plain_network(model: CharRNN, form: str) -> keras.Model:
     return network
 
 
-def _encode(prompt: tf.Tensor, table: tf.lookup.StaticHashTable, max_length: int) -> tf.Tensor:
-    pieces = cut_in_graph(prompt[None], lambda pieces: table.lookup(pieces) >= 0, max_length)[0]  # T
-    ids = table.lookup(pieces)  # T
-    unseen = tf.boolean_mask(pieces, ids < 0)
+def _encode(prompt: tf.Tensor, table: SymbolTable, max_length: int) -> tf.Tensor:
+    pieces = cut_in_graph(prompt[None], lambda pieces: table.ids.lookup(pieces) < table.size, max_length)[0]  # T
+    ids = table.ids.lookup(pieces)  # T
+    unseen = tf.boolean_mask(pieces, ids == table.size)
     checks = [
         tf.debugging.Assert(tf.size(ids) > 0, ["the prompt is empty"]),
         tf.debugging.Assert(tf.size(unseen) == 0, ["characters that are not in the vocabulary:", unseen], summarize=20),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from common.app.saved_model import SymbolTable
 from common.data.text_files import normalise
 from common.data.vocabulary import Vocabulary
 from common.nn.beam_search import Hypotheses
@@ -18,7 +19,6 @@ from examples.nmt_attention.export import (
     _capitalise_like,
     _clean,
     _cut_into_pieces,
-    _Table,
     _tokenise,
     _truecase,
     export,
@@ -83,7 +83,9 @@ def test_the_graph_cuts_as_the_code_does(sentence):
 @pytest.mark.parametrize("sentence", ["a <pad> b", "<end>", "<unk>"])
 def test_the_graph_knows_no_special_tokens_in_a_sentence(sentence):
     tokenizer = PieceTokenizer(Vocabulary([*SPECIAL_TOKENS, "▁", *"<abdekn>", "a word"]), "characters")
-    [row] = _cut_into_pieces(tokenizer, _Table(tokenizer), _clean(tf.constant([sentence]))).numpy()
+    [row] = _cut_into_pieces(
+        tokenizer, SymbolTable(tokenizer.vocabulary.symbols), _clean(tf.constant([sentence]))
+    ).numpy()
     assert [token.decode() for token in row if token] == tokenizer.tokenise(sentence)
 
 
@@ -97,7 +99,7 @@ def test_the_graph_changes_the_case_as_the_code_does(source):
     sources = tf.constant([[source, "b"]] * len(FIRST_WORDS))
     for row, word in zip(_capitalise_like(targets, sources).numpy(), FIRST_WORDS, strict=True):
         assert [token.decode() for token in row] == tokenizer.restore_case([word, "end"], [source, "b"])
-    [row] = _truecase(tf.constant([[source, "b"]]), _Table(tokenizer)).numpy()
+    [row] = _truecase(tf.constant([[source, "b"]]), SymbolTable(tokenizer.vocabulary.symbols)).numpy()
     assert [token.decode() for token in row] == tokenizer.truecase([source, "b"])
 
 
