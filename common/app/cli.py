@@ -75,7 +75,7 @@ class TrainOptions(Options):
 
     preset: Literal["tiny", "quick", "full"] = "quick"
     """The settings to start from; every other flag changes one of them.
-    tiny: embedded data, no network, about a minute or less.
+    tiny: embedded data, no network, a minute or two.
     quick: the real data on a laptop or in Colab, five to twenty minutes.
     full: the real data, larger models or more epochs: a quarter of an hour to an hour."""
     data: str = "tiny"

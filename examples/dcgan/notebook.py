@@ -10,7 +10,7 @@
 # - metrics of the images, because the losses of a GAN do not show how good the images are.
 #
 # There are five steps: download, preprocess, define the model, train it, use it. As it stands, the notebook trains on
-# two thousand digits that the code draws, in less than a minute. One word in *Settings* changes that to MNIST. Model,
+# two thousand digits that the code draws, in about a minute. One word in *Settings* changes that to MNIST. Model,
 # losses and training step stand here in full: change them, run the cell again, and train again.
 #
 # The papers: Goodfellow et al. 2014, *Generative adversarial networks* (arXiv:1406.2661), and Radford et al. 2016, from
@@ -97,8 +97,9 @@ from examples.dcgan.model import DCGAN
 #
 # The tape gives the gradient of the loss with respect to each weight of the discriminator. No layer should have a norm
 # of nearly 0, except the last bias, on which real and fake images pull in opposite directions. The model then needs an
-# optimizer for each network; after one step it returns the metrics of the batch. In training, batch norm uses the
-# batch, so the losses differ from those above.
+# optimizer for each network. After one step it returns the metrics of the batch: both losses, the fractions of real and
+# of fake images that the discriminator classifies correctly, and the diversity, explained in step 4. In training, batch
+# norm uses the batch, so the losses differ from those above.
 
 # %%
 with tf.GradientTape() as tape:
@@ -123,10 +124,9 @@ for name, value in model.train_step(real).items():
 # %% [markdown]
 # ## Step 4: train
 #
-# `train` builds the model as above and runs all epochs. After each it prints both losses, the accuracy of the
-# discriminator on real and on fake images, and the *diversity*: the mean distance of a generated image to the nearest
-# other one of its batch, relative to that of real images; 1 is ideal. The losses need not fall, because the networks
-# are opponents.
+# `train` builds the model as above and runs all epochs. After each it prints the same metrics. The *diversity* is the
+# mean distance of a generated image to the nearest other one of its batch, relative to that of real images; 1 is ideal.
+# The losses need not fall, because the networks are opponents.
 
 # %%
 from IPython.display import Image as Picture
@@ -171,10 +171,11 @@ display(Picture(filename=run.figures / "interpolation.gif"))
 #
 # `evaluate` trains a classifier of the same digits once, and compares its features of generated and real images. The
 # Frechet distance is small if both sets have the same distribution of features; the floor is that of two sets of real
-# images. The Inception score (Salimans et al. 2016, arXiv:1606.03498), here with this classifier instead of Inception,
-# is at most 10: every image then belongs clearly to one digit, and all digits are equally frequent. *Novelty* is the
-# mean distance to the nearest training image, relative to that of real images; 0 means copies. *Diversity* is that of
-# the training, but among up to 1,000 images of the EMA generator.
+# images. `classes_covered` counts the digits that have at least a tenth of their real frequency. The Inception score
+# (Salimans et al. 2016, arXiv:1606.03498), here with this classifier instead of Inception, is at most 10: every image
+# then belongs clearly to one digit, and all digits are equally frequent. *Novelty* is the mean distance to the nearest
+# training image, relative to that of real images; 0 means copies. *Diversity* is that of the training, but among up to
+# 1,000 images of the EMA generator.
 
 # %%
 from common.app.report import flatten, format_value
@@ -188,14 +189,16 @@ for name, value in flatten(evaluate(EvaluateOptions(run=run.path, data_dir=confi
 # copies.
 
 # %%
-display(Picture(filename=run.figures / "classes.png"))
-display(Picture(filename=run.figures / "nearest.png"))
+for figure in (run.figures / "classes.png", run.figures / "nearest.png"):
+    if figure.exists():  # digits are counted only if the images have labels
+        display(Picture(filename=figure))
 
 # %% [markdown]
 # ## Exercises
 #
-# Each changes one thing; run from the changed cell on. `PRESET = "quick"` trains on handwritten digits, and
-# `PRESETS["quick"].with_data("/content/my_pictures", image_size=64, fresh=True)` on a folder of pictures.
+# Each changes one thing; undo it before the next. Run from the changed cell on. `PRESET = "quick"` trains on
+# handwritten digits, and `PRESETS["quick"].with_data("/content/my_pictures", image_size=64, fresh=True)` on a folder of
+# pictures. The results below are those of `tiny`.
 #
 # 1. **Let the discriminator dominate**: `config = replace(PRESETS[PRESET], generator_learning_rate=1e-4,
 #    discriminator_learning_rate=1e-3, fresh=True)`. What happens to accuracies, losses and diversity?

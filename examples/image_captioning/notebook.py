@@ -127,7 +127,8 @@ print(f"loss {masked_mean(nll, mask):.3f}, ln V {math.log(len(vocabulary)):.3f}"
 
 # %% [markdown]
 # Its caption is arbitrary, and its attention is nearly uniform. The number beside each word is the largest weight in
-# multiples of uniform attention: at 1.2x a map says nothing, however bright it looks.
+# multiples of uniform attention: below about 2x a map says nothing, however bright it looks. Each weight is drawn as a
+# Gaussian around its cell, so all maps are darker at the border.
 
 # %%
 from IPython.display import Image, display
@@ -172,8 +173,8 @@ print("losses of every fourth step:", *(f"{loss:.3f}" for loss in losses[::4]))
 # %% [markdown]
 # ## Step 4: train
 #
-# `train` builds a new model and runs all epochs. `loss` is measured on the training captions with dropout, `val_loss`
-# on those of the validation images. The best weights are kept.
+# `train` builds a new model and runs all epochs. `loss` is the mean over the steps of an epoch, with dropout;
+# `val_loss` is measured after the epoch, on the captions of the validation images. The best weights are kept.
 
 # %%
 run = train(config, classes)
@@ -185,7 +186,7 @@ run = train(config, classes)
 display(Image(filename=run.figures / "training.gif"))
 
 # %% [markdown]
-# The loss by epoch, in nats per word. The dotted line is $\ln V$.
+# The loss by epoch, in nats per word, on a logarithmic axis. The dotted line is $\ln V$, the circle the best epoch.
 
 # %%
 display(Image(filename=run.figures / "learning_curve.png"))
@@ -194,7 +195,7 @@ display(Image(filename=run.figures / "learning_curve.png"))
 # ## Step 5: caption an image
 #
 # In training the LSTM reads the true caption. To caption an image, it reads its own words. **Greedy search** takes the
-# most likely word at each step until `<end>`:
+# most likely word at each step until `<end>`. A scene has 8 x 8 cells; rows and columns count from 0 at the top left.
 
 # %%
 from examples.image_captioning.vocabulary import END, START
@@ -218,10 +219,11 @@ greedy(0)
 show(captioner, picture)
 
 # %% [markdown]
-# `PhotoCaptioner` uses beam search in compiled code. With `tiny` the model can caption shapes only, so draw a scene:
-# change colour, kind or place (left, top, right, bottom, of 64 pixels), and run the cell again. Attention is expected
-# to point at a shape only for the words that name shapes. With photos, use
-# `PIL.Image.open("/content/mine.jpg").convert("RGB")`.
+# `show` uses **beam search**, in compiled code: at each step it keeps the three likeliest captions instead of one, and
+# compares them by $\ln p$ divided by a power of their length. With `tiny` the model can caption shapes only, so draw a
+# scene: change colour, kind or place (left, top, right, bottom, of 64 pixels), and run the cell again. Attention is
+# expected to point at a shape only for the words that name shapes. For a photo, import `read_image`
+# from `common.data.images`, and run `show(captioner, read_image(Path("/content/mine.jpg")).convert("RGB"))`.
 
 # %%
 from examples.image_captioning.download.toy_scenes import Scene, Shape
@@ -234,7 +236,9 @@ show(captioner, mine.draw())
 #
 # BLEU and CIDEr compare the captions with those that people wrote (here: with all true captions of the scene).
 # `pointing` is the fraction of the words that name a shape for which the largest attention weight lies on that shape;
-# `pointing_chance` is what weights at random would reach. The rule of every row is in `evaluation.json` of the run.
+# `pointing_chance` is what weights at random would reach, `_centre` what the centre of the image reaches, `_error` a
+# standard error; `_difficult` counts small shapes that have others beside them. `exact_match` is the fraction of
+# captions that equal a true one, `attention_peak` the mean of the largest weight in multiples of uniform attention.
 
 # %%
 from common.app.report import flatten, format_value
@@ -246,12 +250,12 @@ for name, value in flatten(evaluate(EvaluateOptions(run=run.path, data_dir=confi
 # %% [markdown]
 # ## Exercises
 #
-# Each changes one thing; run from the changed cell on. `PRESET = "quick"` trains on photos, and
-# `PRESETS["quick"].with_data("/content/album", fresh=True)` on a folder of photos with a `captions.tsv`. The results
-# below are those of `tiny`.
+# Each changes one thing; undo it before the next. Run from the changed cell on. `PRESET = "quick"` trains on photos,
+# and `PRESETS["quick"].with_data("/content/album", fresh=True)` on a folder of photos with a `captions.tsv`. The
+# results below are those of `tiny`.
 #
-# 1. **Without the auxiliary loss**: set `AUXILIARY_LOSS_WEIGHT = 0.0`. Are the captions still right? Does attention
-#    still point at the shapes?
+# 1. **Without the auxiliary loss** (`tiny` only): set `AUXILIARY_LOSS_WEIGHT = 0.0`. Are the captions still right? Does
+#    attention still point at the shapes?
 #
 #    <details><summary>Result</summary>Of the captions 89 % are exactly right instead of 95 %, and `pointing` falls
 #    from 0.98 to 0.80. A scene can be captioned from the mean feature, so the captions alone give attention little

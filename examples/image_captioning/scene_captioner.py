@@ -1,8 +1,11 @@
 # %% [markdown]
 # ## The captioner of drawn scenes
 #
-# For drawn scenes, a small CNN, trained with the captioner, replaces the frozen one. There are three more changes:
+# For drawn scenes, a small CNN, trained with the captioner, replaces the frozen one. There are four more changes:
 #
+# - Location features are multiplied by the squared part of the cell that a shape covers, so that attention does not
+#   select a cell beside it. Content features are also multiplied by the position of the cell, so that their mean
+#   contains where things are.
 # - The LSTM gets the mean feature $g$ with every word: the relation of two shapes depends on it.
 # - The gate $\beta_t$ has one value for each unit.
 # - An **auxiliary loss** trains attention. A scene can be described from $g$ alone, so the captions give attention no

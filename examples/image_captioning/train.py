@@ -156,8 +156,8 @@ def print_summary(config: Config, data: Data, batches: CaptionBatches, model: ke
     """Print the sizes of data, vocabulary and model."""
     weights = sum(math.prod(weight.shape) for weight in model.trainable_weights)
     echo(
-        f"{config.data}: {len(data.train):,} photos with {len(batches.lengths):,} captions to train on, "
-        f"{len(data.validation):,} photos to validate, {len(data.vocabulary):,} words; uniform guess: "
+        f"{config.data}: {len(data.train):,} images with {len(batches.lengths):,} captions to train on, "
+        f"{len(data.validation):,} images to validate, {len(data.vocabulary):,} words; uniform guess: "
         f"a loss of {math.log(len(data.vocabulary)):.3f} nats a word\n"
-        f"{config.encoder} and an LSTM of {config.units} with attention, {weights:,} weights to learn"
+        f"image encoder {config.encoder}, LSTM {config.units} with attention, {weights:,} weights to learn"
     )

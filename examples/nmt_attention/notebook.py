@@ -41,12 +41,12 @@ config = replace(PRESETS[PRESET], fresh=True)  # fresh: train anew whenever the 
 
 # %%
 from examples.nmt_attention.data import EncodedPairs, load_corpus
-from examples.nmt_attention.preprocess.tokenizer import END, PAD, START, tokenise
+from examples.nmt_attention.preprocess.tokenizer import END, PAD, START
 
 corpus = load_corpus(config.data, **config.corpus(), data_dir=config.data_dir)
 print(f"pairs: {len(corpus.train):,} to train, {len(corpus.validation):,} to validate, {len(corpus.test):,} to test")
-for text in corpus.train[0]:
-    print(f"{text} -> {tokenise(text)}")
+for text, tokenizer in zip(corpus.train[0], (corpus.source_tokenizer, corpus.target_tokenizer), strict=True):
+    print(f"{text} -> {tokenizer.tokenise(text)}")
 
 # %% [markdown]
 # Each token gets an id. A batch holds sentences of similar length. Shorter ones are padded with `<pad>`, and each
@@ -196,8 +196,8 @@ print("losses of every fifth step:", *(f"{loss:.3f}" for loss in losses[::5]))
 # %% [markdown]
 # ## Step 4: train
 #
-# `train` builds a new model and runs all epochs. `loss` is measured on the training pairs with dropout, `val_loss` and
-# `val_accuracy` on the validation pairs. The best weights are kept.
+# `train` builds a new model and runs all epochs. `loss` is the mean over the steps of an epoch, with dropout;
+# `val_loss` and `val_accuracy` are measured after the epoch, on the validation pairs. The best weights are kept.
 
 # %%
 run = train(config, Translator)
@@ -209,7 +209,7 @@ run = train(config, Translator)
 display(Image(filename=run.figures / "training.gif"))
 
 # %% [markdown]
-# The loss by epoch, in nats per token. The dotted line is $\ln V$.
+# The loss by epoch, in nats per token, on a logarithmic axis. The dotted line is $\ln V$, the circle the best epoch.
 
 # %%
 display(Image(filename=run.figures / "learning_curve.png"))
@@ -226,7 +226,7 @@ translator = SentenceTranslator.load(run, Translator)
 
 def greedy(sentence):
     """Print the most likely words of the translation, with the source token of the largest weight."""
-    tokens = corpus.source_tokenizer.truecase(tokenise(sentence))
+    tokens = corpus.source_tokenizer.tokenise(sentence)
     source = tf.constant([corpus.source_tokenizer.encode(tokens)])  # 1 S
     encoder, decoder = translator.model.encoder, translator.model.decoder
     values, mask = encoder(source, source != PAD), source != PAD  # 1 S 2U, 1 S
@@ -244,7 +244,9 @@ greedy("La niña pequeña pinta el árbol viejo.")
 # %% [markdown]
 # `SentenceTranslator` does the same for many sentences at once, in compiled code. The words of the grammar are *gato,
 # ratón, niña, mujer, pájaro, león, abuela, casa, árbol, manzana, flor, camión, canción; rojo, pequeño, viejo, grande,
-# feliz; ve, quiere, pinta, encuentra*. An unknown word is copied from the source word with the largest weight.
+# feliz; ve, quiere, pinta, encuentra*, with *el, la, este, no, ¿dónde está …?* With `quick`, rare words are `<unk>` in
+# training, and where `<unk>` is predicted, the source word with the largest weight is copied. `tiny` has no rare words:
+# it translates an unknown word by a wrong one.
 
 # %%
 sentence = "La niña pequeña pinta el árbol viejo."  # @param {type: "string"}
@@ -267,9 +269,10 @@ for candidate in candidates:
 # ## Measure
 #
 # BLEU compares the sequences of one to four words of a translation with those of the reference (Papineni et al. 2002);
-# chrF is an F-score of character n-grams (Popović 2015). Both are at most 100. The grammar knows the alignment, so the
-# attention can be measured, too: `alignment` is the fraction of content words for which the largest weight is on the
-# right source word. The rule of every row is in `evaluation.json` of the run.
+# chrF is an F-score of character n-grams (Popović 2015). Both are at most 100. TER counts the edits that are needed, in
+# percent of the words; 0 is best. The grammar knows the alignment, so the attention can be measured, too: `alignment`
+# is the fraction of content words for which the largest weight is on the right source word. The rule of every row is in
+# `evaluation.json` of the run.
 
 # %%
 from common.app.report import flatten, format_value
@@ -281,9 +284,9 @@ for name, value in flatten(evaluate(EvaluateOptions(run=run.path, data_dir=confi
 # %% [markdown]
 # ## Exercises
 #
-# Each changes one thing; run from the changed cell on. `PRESET = "quick"` trains on real sentences, and
-# `PRESETS["quick"].with_data("/content/deu.txt", columns="2,1", fresh=True)` on a file of manythings.org/anki, whose
-# English comes first. The results below are those of `tiny`.
+# Each changes one thing; undo it before the next. Run from the changed cell on. `PRESET = "quick"` trains on real
+# sentences, and `PRESETS["quick"].with_data("/content/deu.txt", columns="2,1", fresh=True)` on a file of
+# manythings.org/anki, whose English comes first. The results below are those of `tiny`.
 #
 # 1. **Remove the attention, keep the context**: in `BahdanauAttention.call`, write `0.0 * energies` in place of
 #    `energies` in `tf.where`. All words get the same weight. Which sentences suffer most?

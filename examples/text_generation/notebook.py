@@ -86,6 +86,7 @@ from examples.text_generation.model import Batch, CharRNN, State
 # characters and faster. Keras stores the weights of $z$, $r$ and $\tilde h$ side by side.
 
 # %%
+keras.config.set_dtype_policy("float32")  # a training may have set bfloat16
 network = CharRNN(len(vocabulary), config.embedding_dim, config.units).build_weights()  # a GRU, whatever the settings
 W, U, biases = network.rnn.rnn_layers[0].weights
 bias, recurrent_bias = tf.unstack(biases)  # 3U each
@@ -156,9 +157,9 @@ print("losses of every fourth step:", *(f"{loss:.3f}" for loss in losses[::4]))
 # %% [markdown]
 # ## Step 4: train
 #
-# `train` builds a new model and runs all epochs. `loss` is measured on the training text with dropout, `val_loss` on
-# the validation text. Where `val_loss` rises while `loss` falls, the model learns the text by heart. The best weights
-# are kept.
+# `train` builds a new model and runs all epochs. `loss` is the mean over the steps of an epoch, with dropout;
+# `val_loss` is measured after the epoch, on the validation text. Where `val_loss` rises while `loss` falls, the model
+# learns the text by heart. The best weights are kept.
 
 # %%
 run = train(config, TrainableCharRNN, CharRNN)
@@ -172,7 +173,8 @@ from IPython.display import Image, display
 display(Image(filename=run.figures / "training.gif"))
 
 # %% [markdown]
-# The loss by epoch, in nats per character. The dotted line is $\ln V$.
+# The loss by epoch, in nats per character, on a logarithmic axis. The dotted line is $\ln V$, the circle the best
+# epoch.
 
 # %%
 display(Image(filename=run.figures / "learning_curve.png"))
@@ -222,9 +224,10 @@ for temperature in (0.3, 0.8, 1.5):
 # ## Measure
 #
 # The loss on the validation text in nats and in bits, and the perplexity $e^{\mathrm{loss}}$: the number of equally
-# likely characters that would be as hard to predict. `windows_256` starts every 256 characters with a zero
-# state. (For `tiny` it is the lower one: its short validation text fills eight streams of 40 characters and a part of
-# a ninth, so that a window of 256 gives more context.)
+# likely characters that would be as hard to predict. `bits_per_byte` is the loss per byte of UTF-8, in which characters
+# beyond ASCII take several bytes. `windows_256` starts every 256 characters with a zero state. (For `tiny` it is the
+# lower one: its short validation text fills eight streams of 40 characters and a part of a ninth, so that a window of
+# 256 gives more context.)
 
 # %%
 from common.app.report import flatten, format_value
@@ -236,9 +239,9 @@ for name, value in flatten(evaluate(EvaluateOptions(run=run.path, data_dir=confi
 # %% [markdown]
 # ## Exercises
 #
-# Each changes one thing; run from the changed cell on. `PRESET = "quick"` trains on Shakespeare, and
-# `PRESETS["quick"].with_data("/content/novel.txt", fresh=True)` on your own text. The results below are those of
-# `tiny`.
+# Each changes one thing; undo it before the next. Run from the changed cell on. `PRESET = "quick"` trains on
+# Shakespeare, and `PRESETS["quick"].with_data("/content/novel.txt", fresh=True)` on your own text. The results below
+# are those of `tiny`.
 #
 # 1. **Drop the state between batches**: in `TrainableCharRNN.train_step`, replace `reset=is_start` by `reset=True`.
 #    Each window then starts without memory. How much does `val_loss` rise?
@@ -256,7 +259,7 @@ for name, value in flatten(evaluate(EvaluateOptions(run=run.path, data_dir=confi
 #    <details><summary>Result</summary>Not on so short a text: the best `val_loss` is 1.658. An LSTM has three gates
 #    and a candidate where a GRU has two and one, and so a third more recurrent weights.</details>
 # 4. **The loss of your own words**: run the next cell with another text of the characters above. Which have the
-#    highest loss?
+#    highest loss? (The first character is only context, and is not drawn.)
 
 # %%
 from examples.text_generation.demonstrate.loss_heatmap import character_losses, draw_loss_heatmap
