@@ -7,6 +7,7 @@ import nbformat
 import pytest
 
 from examples.__main__ import example_names
+from tests.nightly import some_nightly
 from tools import notebooks, reading
 
 EXAMPLES = notebooks.examples_with_notebook()
@@ -140,7 +141,7 @@ def test_it_runs_anywhere_and_shows_its_pictures(example, tmp_path, instead_of_g
     assert (tmp_path / "elsewhere" / "eager-examples" / "runs").is_dir()
 
 
-@pytest.mark.parametrize("example", EXAMPLES)
+@pytest.mark.parametrize("example", some_nightly(EXAMPLES, *EXAMPLES[1:]))
 def test_in_a_checkout_it_fetches_nothing(example, published, own_caches):
     notebook = read(example)
     set_up = next(number for number, cell in enumerate(notebook.cells) if cell.source == notebooks.SET_UP)

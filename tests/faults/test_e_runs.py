@@ -135,7 +135,7 @@ def bare(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("example", some_nightly(example_names(), "dcgan", "nmt_attention"))
+@pytest.mark.parametrize("example", some_nightly(example_names(), "dcgan", "image_captioning", "nmt_attention"))
 def test_a22_tiny_needs_no_connection(bare, example):
     done, run, seen = bare(example)
     assert done.returncode == 0, done.stderr
@@ -143,14 +143,14 @@ def test_a22_tiny_needs_no_connection(bare, example):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("example", some_nightly(example_names(), "dcgan", "nmt_attention"))
+@pytest.mark.parametrize("example", some_nightly(example_names(), "dcgan", "image_captioning", "nmt_attention"))
 def test_e04_without_terminal_and_locale(bare, example):
     done, run, seen = bare(example)
     assert done.returncode == 0 and "Traceback" not in done.stderr and "epoch 1/1" in done.stdout
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("example", some_nightly(example_names(), "dcgan", "nmt_attention"))
+@pytest.mark.parametrize("example", some_nightly(example_names(), "dcgan", "image_captioning", "nmt_attention"))
 def test_e05_nothing_is_written_but_where_it_should_be(bare, example):
     """Into the run and the cache. TensorFlow and matplotlib use the system's temporary folder, and clear it."""
     done, run, seen = bare(example)
@@ -163,6 +163,7 @@ def test_e05_nothing_is_written_but_where_it_should_be(bare, example):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_e06_runs_in_one_process_leave_nothing_behind(tmp_path):
     """Line by line: of every function that it compiles, TensorFlow 2.21 keeps 1.4 MB for good, whoever calls it."""
     held = repeat(tmp_path, "--soak", "10")

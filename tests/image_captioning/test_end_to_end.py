@@ -18,7 +18,7 @@ def test_photos_of_ones_own_go_through_a_frozen_network(album, tmp_path, capsys)
     frozen = ["--encoder-weights", "random", "--features-dir", tmp_path / "features", "--mirror"]
     run = RunDirectory(tmp_path / "run")
     assert command("train", "--data", album, "--run-dir", run.path, *small, *frozen) == 0
-    assert "9 photos with 18 captions to train on, 3 photos to validate" in capsys.readouterr().out
+    assert "9 images with 18 captions to train on, 3 images to validate" in capsys.readouterr().out
     names = {str(path.relative_to(run.path)) for path in run.path.rglob("*")}
     assert {
         "config.json", "vocabulary.json", "encoder.safetensors", "metrics.csv", "report.html", "samples/epoch_0001.txt",

@@ -52,7 +52,7 @@ class WithTemperature(Translator):
 
 
 def test_the_class_that_was_passed_is_trained_loaded_and_evaluated(tmp_path):
-    config = replace(PRESETS["tiny"], epochs=1, steps_per_epoch=10, run_dir=tmp_path / "run")
+    config = replace(PRESETS["tiny"], epochs=1, steps_per_epoch=10, held_out=0.02, run_dir=tmp_path / "run")
     run = train(config, WithTemperature)
     model = SentenceTranslator.load(run, WithTemperature).model
     assert isinstance(model, WithTemperature) and float(tf.convert_to_tensor(model.temperature)) != 1
