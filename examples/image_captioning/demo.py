@@ -98,11 +98,14 @@ class PhotoCaptioner:
     def load(cls, run: RunDirectory, classes: Classes = (Captioner, SceneCaptioner)) -> "PhotoCaptioner":
         """Restore the best weights of a run into a new model; the run directory alone is enough.
 
+        It captions in float32, whatever the precision of training. Rounding to bfloat16 makes ties, and their order
+        would depend on the other photos of the batch.
+
         Raises:
             UserError: the run has no checkpoint yet, or it is damaged.
         """
         config = Config.from_settings(run.read_config().settings)
-        trainer.set_seed_and_precision(config.seed, config.precision)
+        trainer.set_seed_and_precision(config.seed, "float32")
         vocabulary = Vocabulary.load(run.vocabulary)
         extractor = load_extractor(config.encoder, str(encoder_weights_path(run)))
         model = build_model(config, len(vocabulary), extractor, classes)
@@ -192,7 +195,7 @@ class PhotoCaptioner:
         )
 
     def _to_caption(self, ids: np.ndarray, score: float, weights: np.ndarray) -> Caption:
-        words = decode_caption(self.vocabulary, ids)
+        words = decode_caption(self.vocabulary, ids)[: self.max_length]  # without <end>, there is one more
         side = round(weights.shape[-1] ** 0.5)
         return Caption(words, weights[: len(words)].reshape(-1, side, side), score)
 

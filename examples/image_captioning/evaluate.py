@@ -47,16 +47,19 @@ def evaluate(options: EvaluateOptions, classes: Classes = (Captioner, SceneCapti
     for name, beam in SEARCHES.items():
         captions = caption_photos(captioner, measured, beam)
         metrics[name] = compute_metrics([caption.words for caption in captions], measured.captions())
-    metrics["attention_peak"] = mean_peak(captions)
+    categories, named = pointing.COCO_CATEGORIES, "a person or one of COCO's categories"
+    if config.data == "tiny":
+        categories, named = SHAPES, "a shape"
+    metrics["attention_peak"] = mean_peak(captions, categories)
     rule = (
         f"{RULE}; free-running, greedy and beam 3 (length exponent {LENGTH_PENALTY}), captions of "
-        f"up to {config.max_length} words; best epoch by validation loss. attention_peak: mean over the words of beam "
-        "captions that name a person or one of COCO's categories, in multiples of uniform attention"
+        f"up to {config.max_length} words; float32; best epoch by validation loss. attention_peak, in multiples of "
+        f"uniform attention: mean over the words of beam captions that name {named}"
     )
     if config.data == "tiny" and options.test_data is None:
         metrics["exact_match"] = exact_match(captions, measured.photos)
         metrics |= pointing_on_scenes(captions, measured.photos)
-        rule = f"{rule}, here a shape. exact_match: the beam caption is one of the scene's true descriptions"
+        rule = f"{rule}. exact_match: the beam caption is one of the scene's true descriptions"
     if options.boxes is not None:
         metrics |= pointing_on_photos(captioner, options.boxes)
     if "pointing" in metrics:
@@ -102,13 +105,13 @@ def caption_photos(captioner: PhotoCaptioner, photos: PhotoSet, beam: int) -> li
     ]
 
 
-def mean_peak(captions: Sequence[Caption]) -> float:
-    """Return the mean peak of the attention for words that name objects, in multiples of uniform; 0 if none does."""
+def mean_peak(captions: Sequence[Caption], categories: Sequence[str]) -> float:
+    """Return the mean peak of the attention for words that name `categories`, in multiples of uniform; 0 for none."""
     peaks = [
         grid.max() * grid.size
         for caption in captions
         for word, grid in zip(caption.words, caption.attention, strict=True)
-        if pointing.category_of(word, pointing.COCO_CATEGORIES + SHAPES)
+        if pointing.category_of(word, categories)
     ]
     return float(np.mean(peaks)) if peaks else 0.0
 

@@ -43,6 +43,7 @@ def export(captioner: PhotoCaptioner, folder: Path, maker: str, overwrite: bool 
         found = captioner.search(captioner.extractor.extract(pixels[None]), length_penalty, BEAM)
         ids, length = found.ids[0, 0], found.lengths[0, 0]  # T, scalar
         count = length - tf.cast(ids[length - 1] == END, tf.int32)
+        count = tf.minimum(count, captioner.max_length)  # without END, there is one more
         words = tf.gather(symbols, ids[:count])  # T
         side = tf.cast(tf.round(tf.sqrt(tf.cast(tf.shape(found.attention)[-1], tf.float32))), tf.int32)
         attention = tf.reshape(found.attention[0, 0, :count], [count, side, side])  # T R R

@@ -9,6 +9,7 @@ from common.errors import UserError
 from common.training.run_directory import RunDirectory
 from examples.image_captioning.demo import PhotoCaptioner, find_photos
 from examples.image_captioning.download.toy_scenes import make_scenes
+from examples.image_captioning.vocabulary import END
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +95,30 @@ def test_a_given_caption_is_scored_as_the_search_scores_its_own(captioner, pixel
     )
     with pytest.raises(UserError, match="expected a caption with a word, got '...'"):
         captioner.score(pixels, "...")
+
+
+@pytest.fixture
+def endless(captioner):
+    """The captioner, which finds <end> so unlikely that it is never chosen."""
+    bias = captioner.model.deep_output.logits.bias
+    before = bias.numpy()
+    bias.assign(np.where(np.arange(len(before)) == END, -1e6, before))
+    yield captioner
+    bias.assign(before)
+
+
+def test_a_caption_without_end_has_as_many_words_as_one_with(endless, pixels):
+    for caption in endless.caption(pixels):
+        assert len(caption.words) == len(caption.attention) == endless.max_length
+
+
+def test_it_captions_in_float32_whatever_the_precision_of_training(trained, tmp_path):
+    shutil.copytree(trained.path, tmp_path / "run")
+    settings = tmp_path / "run" / "config.json"
+    settings.write_text(settings.read_text().replace('"float32"', '"bfloat16"'))
+    run = RunDirectory(tmp_path / "run")
+    assert run.read_config().settings["precision"] == "bfloat16"
+    assert PhotoCaptioner.load(run).model.embedding.compute_dtype == "float32"
 
 
 def test_a_web_address_is_no_file(tmp_path):

@@ -7,7 +7,7 @@ from common.errors import UserError
 from examples.image_captioning.config import Config, EvaluateOptions
 from examples.image_captioning.demo import Caption, PhotoCaptioner
 from examples.image_captioning.download.image_files import Photo
-from examples.image_captioning.download.toy_scenes import Scene, Shape, make_scenes
+from examples.image_captioning.download.toy_scenes import SHAPES, Scene, Shape, make_scenes
 from examples.image_captioning.evaluate import (
     evaluate,
     exact_match,
@@ -15,6 +15,7 @@ from examples.image_captioning.evaluate import (
     photos_to_measure,
     pointing_on_scenes,
 )
+from examples.image_captioning.metrics.pointing import COCO_CATEGORIES
 
 SCENE = Scene([Shape("red", "circle", (0, 0, 16, 16)), Shape("blue", "square", (40, 0, 60, 20))], "left of")
 PHOTO = Photo("x", SCENE.captions, "validation", SCENE)
@@ -44,14 +45,17 @@ def test_the_words_for_shapes_are_played():
 
 
 def test_the_peak_is_that_of_words_that_name_things():
-    assert mean_peak([described("a red circle", (0, 0), (0, 0), (0, 0))]) == pytest.approx(32.5)
-    assert mean_peak([described("a red")]) == 0
+    assert mean_peak([described("a red circle", (0, 0), (0, 0), (0, 0))], SHAPES) == pytest.approx(32.5)
+    assert mean_peak([described("a red")], SHAPES) == 0
+    captions = [described("dogs on a square", (0, 0))]
+    assert mean_peak(captions, COCO_CATEGORIES) == pytest.approx(32.5) and mean_peak(captions, SHAPES) == 0.5
 
 
 def test_it_measures_all_that_is_promised(trained):
     metrics = evaluate(EvaluateOptions(run=trained.path, split="test"))
     written = trained.read_evaluation()
     assert written.metrics == metrics and written.split == "test" and "free-running" in written.rule
+    assert "uniform attention: mean over the words of beam captions that name a shape. exact_match" in written.rule
     names = {"bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "cider"}
     assert set(metrics["greedy"]) == set(metrics["beam"]) == names
     assert {"exact_match", "pointing", "pointing_chance", "pointing_centre", "attention_peak"} <= set(metrics)

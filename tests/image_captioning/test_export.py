@@ -12,6 +12,7 @@ from PIL import Image
 from examples.image_captioning.demo import PhotoCaptioner
 from examples.image_captioning.download.toy_scenes import make_scenes
 from examples.image_captioning.export import BEAM, export
+from examples.image_captioning.vocabulary import END
 from tests.tensorflow_serving import predict
 
 READER = """
@@ -47,6 +48,18 @@ def test_a_process_without_this_code_says_the_same_and_looks_the_same_way(captio
         text, attention = json.loads(answer)
         assert text == expected.text
         np.testing.assert_allclose(attention, expected.attention, atol=1e-4)
+
+
+def test_a_caption_without_end_has_as_many_words_as_one_with(captioner, tmp_path):
+    bias = captioner.model.deep_output.logits.bias
+    before = bias.numpy()
+    bias.assign(np.where(np.arange(len(before)) == END, -1e6, before))
+    served = tf.saved_model.load(export(captioner, tmp_path / "model", "maker")).signatures["serving_default"]
+    bias.assign(before)
+    [scene] = make_scenes(1, 5, held_out=False)
+    scene.draw().save(tmp_path / "scene.png")
+    found = served(image=tf.constant((tmp_path / "scene.png").read_bytes()), length_penalty=tf.constant(0.7))
+    assert len(found["words"]) == len(found["attention"]) == captioner.max_length
 
 
 def test_transparent_parts_of_a_png_are_white(captioner, tmp_path):
