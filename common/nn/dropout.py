@@ -5,8 +5,6 @@ import tensorflow as tf
 
 from common.nn.replicas import replica_index
 
-_DISTANCE = 1 << 40  # between the counters of two replicas; more than one replica ever draws
-
 
 class ReplicaSeedGenerator(keras.random.SeedGenerator):
     """A `keras.random.SeedGenerator` that gives each replica other seeds, and the first one the usual seeds."""
@@ -14,7 +12,9 @@ class ReplicaSeedGenerator(keras.random.SeedGenerator):
     def next(self, ordered: bool = True) -> tf.Tensor:
         """Return the next seed, int64 [2]."""
         seed = super().next(ordered)
-        return seed + tf.cast(tf.stack([0, tf.cast(replica_index(), tf.int64) * _DISTANCE]), seed.dtype)
+        # The second number counts the draws. Keras takes both modulo 2^31 - 2, so no distance between the counts of
+        # replicas would be large enough.
+        return seed + tf.stack([tf.cast(replica_index(), seed.dtype), 0])
 
 
 class Dropout(keras.layers.Layer):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common.nn import replicas
+from common.nn import dropout, replicas
 from common.nn.adam import Adam
 from common.nn.muon import Muon
 
@@ -29,7 +29,7 @@ def computed(strategy):
 
     with training_devices(strategy):
         keras.utils.set_random_seed(1)
-        dense, norm, dropout = keras.layers.Dense(2), BatchNormalization(momentum=0.9), Dropout(0.5)
+        dense, norm, dropout_layer = keras.layers.Dense(2), BatchNormalization(momentum=0.9), Dropout(0.5)
         state = CarriedState([tf.zeros([ROWS, 3])])
         average = ExponentialMovingAverage(keras.layers.Dense(2), 0.9)
         for layer in (dense, norm, average.averaged_network):
@@ -54,7 +54,7 @@ def computed(strategy):
                     "state": state.read(reset=False)[0],
                 },
                 "all": {"gathered": replicas.gather_rows(rows), "sum": replicas.sum_over_replicas(tf.size(rows))},
-                "mask": dropout(tf.ones([64]), training=True),
+                "mask": dropout_layer(tf.ones([64]), training=True),
             }
 
         if strategy:
@@ -98,6 +98,16 @@ def test_two_replicas_compute_what_one_computes(one_and_two):
 def test_dropout_differs_between_replicas_and_the_first_is_as_alone(one_and_two):
     one, two = one_and_two
     assert two["masks"][0] != two["masks"][1] and two["masks"][0] == one["masks"][0]
+
+
+def test_seeds_of_replicas_differ_in_the_number_that_does_not_count_draws(monkeypatch):
+    seeds = []
+    for replica in range(3):
+        monkeypatch.setattr(dropout, "replica_index", lambda replica=replica: replica)
+        generator = dropout.ReplicaSeedGenerator(7)
+        generator.next()
+        seeds.append((generator.next().numpy() % (2**31 - 2)).tolist())  # as Keras takes it
+    assert seeds == [[7, 1], [8, 1], [9, 1]]
 
 
 def test_without_a_strategy_nothing_is_split():
