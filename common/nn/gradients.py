@@ -24,10 +24,15 @@ def apply_gradients(
     of their shares are summed first.
 
     Raises:
+        ValueError: the loss does not depend on one of the variables.
         RuntimeError: this version of Keras sums them in a method of another name, and would do so once more.
     """
     scale = optimizer.scale_loss(tf.ones_like(loss))
     gradients = tape.gradient(loss, variables, output_gradients=scale)
+    if unused := [each.path for each, gradient in zip(variables, gradients, strict=True) if gradient is None]:
+        raise ValueError(
+            f"the loss does not depend on {', '.join(unused)}; use these weights in the call, or delete their layers"
+        )
     gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
     if replica_count() > 1:
         gradients = sum_over_replicas(gradients)

@@ -2,7 +2,7 @@
 
 From ULMFiT (Howard and Ruder 2018, arXiv:1801.06146): *discriminative* rates, which are divided by a factor from each
 layer to the one below it, and *gradual unfreezing*, by which the last layer is trained first and the others join it one
-by one. Lower layers know more that is true of all texts, and need to change less.
+by one. Lower layers hold what is common to all texts, so they need to change less.
 """
 
 from collections.abc import Sequence
@@ -32,10 +32,17 @@ class LayerRates(keras.optimizers.Optimizer):
         self.factor, self.steps_per_layer = factor, steps_per_layer
 
     def rate_of(self, variable: keras.Variable | tf.Variable, learning_rate: tf.Tensor) -> tf.Tensor:
-        """Return the learning rate of a variable at this step; 0 while it is frozen."""
+        """Return the learning rate of a variable at this step; 0 while it is frozen.
+
+        Raises:
+            ValueError: layer rates are set, but not for its layer.
+        """
         if self.layer_numbers is None:
             return learning_rate
-        n = self.layer_numbers[self._var_key(variable)]
+        n = self.layer_numbers.get(self._var_key(variable))
+        if n is None:
+            path = self._trainable_variables[self._get_variable_index(variable)].path
+            raise ValueError(f"{path} is in none of the layers given to set_layer_rates; give all layers with weights")
         is_free = tf.cast(self.iterations, tf.int64) >= n * self.steps_per_layer
         return learning_rate * self.factor**-n * tf.cast(is_free, learning_rate.dtype)
 

@@ -37,6 +37,14 @@ def test_the_loss_is_scaled_for_the_gradient_and_not_for_the_step():
     np.testing.assert_allclose(scaled, plain, rtol=1e-6)
 
 
+def test_a_weight_that_the_loss_does_not_use_is_named():
+    used, unused = (keras.Variable(1.0, name=name) for name in ("used", "unused"))
+    with tf.GradientTape() as tape:
+        loss = used * 2.0
+    with pytest.raises(ValueError, match="^the loss does not depend on unused; use these weights in the call, or "):
+        apply_gradients(keras.optimizers.SGD(0.1), tape, loss, [used, unused])
+
+
 def test_gradients_of_replicas_are_not_summed_twice_by_a_keras_that_sums_them_elsewhere(monkeypatch):
     monkeypatch.setattr(gradients, "replica_count", lambda: 2)
     monkeypatch.setattr(gradients, "sum_over_replicas", list)

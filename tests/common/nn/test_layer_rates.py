@@ -53,3 +53,11 @@ def test_weight_decay_follows_the_rate_of_the_layer():
     movements(optimizer, stack, gradient=0.0)
     left = [(np.array(layer.kernel) / old).mean() for layer, old in zip(stack, before, strict=True)]
     assert left == pytest.approx([1 - 0.5 * 0.1 / 4, 1 - 0.5 * 0.1 / 2, 1 - 0.5 * 0.1], rel=1e-5)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_layer_without_a_rate_is_named(name):
+    stack, optimizer = layers(), OPTIMIZERS[name]()
+    optimizer.set_layer_rates(stack[:2])
+    with pytest.raises(ValueError, match="^top/kernel is in none of the layers given to set_layer_rates"):
+        movements(optimizer, stack)
