@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 
 import numpy as np
+import tensorflow as tf
 from sacrebleu.metrics import BLEU, CHRF, TER
 
 from common.data.scripts import space_letters, unspaced_language
@@ -100,9 +101,21 @@ def protocol(part: str, references: Sequence[str], options: EvaluateOptions) -> 
 def measure_tokens(translator: SentenceTranslator, pairs: Sequence[Pair], batch_size: int) -> dict[str, float]:
     """Return nats, perplexity and accuracy per token of the references, END included, given the tokens before."""
     encoded = EncodedPairs(list(pairs), translator.source_tokenizer, translator.target_tokenizer)
-    measured = trainer.evaluate(translator.model, encoded.batches(batch_size, seed=0, epoch=0))
+    max_tokens = batch_size * (translator.max_tokens + 1)  # those of the largest batch in training, END included
+    measured = trainer.evaluate(translator.model, batches_up_to(max_tokens, encoded, batch_size))
     nats = measured["loss"]
     return {"nats_per_token": nats, "perplexity": math.exp(nats), "accuracy": measured["accuracy"]}
+
+
+def batches_up_to(max_tokens: int, encoded: EncodedPairs, batch_size: int) -> tf.data.Dataset:
+    """Return the batches of `encoded`, those with more than `max_tokens` tokens a side cut into smaller ones."""
+
+    def cut(source: tf.Tensor, targets: tf.Tensor) -> tf.data.Dataset:
+        length = tf.maximum(tf.shape(source)[1], tf.shape(targets)[1])
+        rows = tf.maximum(max_tokens // length, 1)
+        return tf.data.Dataset.from_tensor_slices((source, targets)).batch(tf.cast(rows, tf.int64))
+
+    return encoded.batches(batch_size, seed=0, epoch=0).flat_map(cut)
 
 
 def bleu_tokenizer(references: Sequence[str]) -> str:

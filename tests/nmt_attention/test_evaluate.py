@@ -7,8 +7,15 @@ import sacrebleu
 
 from common.errors import UserError
 from examples.nmt_attention.config import EvaluateOptions
-from examples.nmt_attention.data import load_corpus, load_test_pairs
-from examples.nmt_attention.evaluate import alignment_accuracy, evaluate, format_samples, measure_text, protocol
+from examples.nmt_attention.data import EncodedPairs, load_corpus, load_test_pairs
+from examples.nmt_attention.evaluate import (
+    alignment_accuracy,
+    batches_up_to,
+    evaluate,
+    format_samples,
+    measure_text,
+    protocol,
+)
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +57,16 @@ def test_the_alignment_can_be_asked_in_either_direction():
         perfect.append(weights)
     assert alignment_accuracy(perfect, pairs) == 1
     assert alignment_accuracy([each.T for each in perfect], [pair[::-1] for pair in pairs]) == 1
+
+
+def test_long_pairs_are_measured_in_small_batches_and_others_as_in_training(translator):
+    long = [("el gato " * count, "the cat") for count in (30, 40, 50, 60)]
+    tokenizers = translator.source_tokenizer, translator.target_tokenizer
+    shapes = [tuple(source.shape) for source, _ in batches_up_to(100, EncodedPairs(long, *tokenizers), batch_size=4)]
+    assert shapes == [(1, 120)] * 4
+    short = EncodedPairs(load_corpus("tiny", held_out=0.1).test, *tokenizers)
+    for batch, same in zip(batches_up_to(8 * 61, short, 8), short.batches(8, seed=0, epoch=0), strict=True):
+        assert all(np.array_equal(*sides) for sides in zip(batch, same, strict=True))
 
 
 def test_it_measures_what_sacrebleu_measures():
