@@ -148,7 +148,7 @@ class GenerateOptions(RunOptions):
     def __post_init__(self):
         super().__post_init__()
         if self.length * self.samples > 10 * MAX_LENGTH:
-            raise UserError(f"--length and --samples: expected at most {10 * MAX_LENGTH:,} characters in all")
+            raise UserError(f"--length and --samples: expected at most {10 * MAX_LENGTH:,} tokens in all")
         if self.prompt is not None and self.prompt_file is not None:
             raise UserError("--prompt and --prompt-file: expected one of them, got both")
         if self.prompt == "":

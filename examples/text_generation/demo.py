@@ -96,10 +96,10 @@ class TextGenerator:
         return {"characters": (self.vocabulary.symbols, self.model.embedding.embeddings.numpy())}
 
     def generate(self, prompt: str, length: int, sampling: Sampling, samples: int = 1) -> list[str]:
-        """Return `samples` continuations of `prompt`, each of `length` characters, without the prompt.
+        """Return `samples` continuations of `prompt`, each of `length` tokens, without the prompt.
 
         Raises:
-            UserError: the prompt has characters that are not in the vocabulary.
+            UserError: the prompt has characters that are not in the vocabulary, or none at all.
         """
         pieces = self.stream(prompt, length, sampling, samples, MAX_PIECE)
         return ["".join(text) for text in zip(*pieces, strict=True)]
@@ -107,7 +107,7 @@ class TextGenerator:
     def stream(
         self, prompt: str, length: int, sampling: Sampling, samples: int = 1, piece: int = 32
     ) -> Iterator[list[str]]:
-        """Yield the same continuations `piece` characters at a time, up to `MAX_PIECE`, as soon as they are made.
+        """Yield the same continuations `piece` tokens at a time, up to `MAX_PIECE`, as soon as they are made.
 
         Raises:
             UserError: the prompt has characters that are not in the vocabulary, or none at all.
@@ -126,7 +126,7 @@ class TextGenerator:
         """Return the decoding state after `prompt`, repeated in `samples` rows.
 
         Raises:
-            UserError: the prompt has characters that are not in the vocabulary.
+            UserError: the prompt has characters that are not in the vocabulary, or none at all.
         """
         ids = tf.constant(self.vocabulary.encode(prompt)[None])  # 1 T
         return DecodingState(*self._read(ids, tf.constant(samples)))
@@ -136,7 +136,7 @@ class TextGenerator:
     ) -> list[tuple[list[str], DecodingState]]:
         """Return the next T tokens of several texts, each with the decoding state after them.
 
-        Each row gets the tokens that it would get alone.
+        In float32 each row gets the tokens that it would get alone. In bfloat16, rounding may choose another one.
 
         Args:
             texts: one row each.

@@ -66,8 +66,9 @@ def evaluate(options: EvaluateOptions, model_class: type[TrainableCharRNN] = Tra
     first = config.tokens.removesuffix("s")
     rule = (
         f"mean -ln p over {part}, {characters:,} characters without its first {first}, read in "
-        f"{VALIDATION_STREAMS} contiguous streams with the state carried through each; best checkpoint by the same "
-        f"figure; windows_{WINDOW}: the same characters in windows of {WINDOW}, each from a zero state"
+        f"{VALIDATION_STREAMS} contiguous streams with the state carried through each; best checkpoint by the "
+        f"loss on the validation text; windows_{WINDOW}: the same characters in windows of {WINDOW}, each from a zero "
+        "state"
     )
     if options.write:
         run.write_evaluation("validation", rule, time.monotonic() - started, metrics, options.test_data)

@@ -47,6 +47,7 @@ def test_any_text_can_be_measured_and_what_the_model_does_not_know_is_told(train
     assert metrics["bits_per_byte"] == pytest.approx(metrics["bits_per_char"] * characters / size)
     written = json.loads(trained.test_data_evaluation.read_text())
     assert written["metrics"] == metrics and f"the whole text, {characters} characters" in written["rule"]
+    assert "best checkpoint by the loss on the validation text; windows" in written["rule"]
     assert trained.evaluation.read_bytes() == before
     (tmp_path / "test.txt").write_text("\u4e2d\u4e2d\u4e2d", encoding="utf-16-le")
     with pytest.raises(UserError, match="expected two characters that the model knows, got fewer"):
