@@ -39,12 +39,14 @@ States = list[tf.Tensor]
 class Recurrent:
     """A mix-in that makes a recurrent layer of Keras fast on a CPU; see `GRU` and `LSTM`.
 
-    In low precision the products are in that precision, but gates and state are float32. Its gradient cannot be
+    In low precision the products are in that precision, but within a call gates and state are float32; only outputs
+    and the final state are rounded. Its gradient cannot be
     differentiated again, nor saved: a SavedModel of it needs
     `tf.saved_model.SaveOptions(experimental_custom_gradients=False)`.
 
-    On a GPU a layer may run by a fused kernel, see `common.nn.fused_kernel`. It is used if it passes a check, and only
-    without a mask; a GRU also on sequences that are padded on the right, as if they were all of the same length.
+    On a GPU a layer may run by a fused kernel, see `common.nn.fused_kernel`. It is used if it passes a check. It never
+    gets a mask. A GRU may still use it for sequences padded on the right, by running over the padding; an LSTM with a
+    mask runs in the loop.
 
     `project`, `run` and `make_step` are the parts of a call. A model may use them when it can compute the gate inputs
     faster, for instance because all inputs are rows of one small embedding.
@@ -94,7 +96,8 @@ class Recurrent:
     def make_step(self) -> Callable[[tf.Tensor, States], States]:
         """Return `step(gate_inputs [B, GU], state) -> state`, one step of the layer.
 
-        The weights are prepared here, so call this once, before the loop.
+        The weights are prepared here, so call this once, before the loop. In low precision the state is rounded after
+        each step, where `run` rounds the final one only.
         """
         kernel, step_biases = self._recurrent_weights()
         transposed = tf.transpose(kernel)  # GU U; a single row is multiplied faster by the transposed weights

@@ -71,7 +71,8 @@ class RecurrentStack(keras.layers.Layer):
     ) -> Callable[[tf.Tensor, list[States]], tuple[tf.Tensor, list[States]]]:
         """Return `decode_step(ids [B], state) -> (outputs [B, U], state)`: `call` for one symbol, without the loop.
 
-        What is the same at every step is computed here, so call this once, before the loop.
+        What is the same at every step is computed here, so call this once, before the loop. In low precision the state
+        is rounded after each symbol, where `call` rounds the final one only.
         """
         first_layer_step = self._make_first_layer_step(embedding)
 

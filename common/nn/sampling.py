@@ -18,6 +18,8 @@ DecodeStep = Callable[[tf.Tensor, State], tuple[tf.Tensor, State]]
 def filter_top_k_top_p(logits: tf.Tensor, top_k: tf.Tensor, top_p: tf.Tensor) -> tf.Tensor:
     """Set to minus infinity all but the `top_k` likeliest symbols, and of those all but the nucleus of mass `top_p`.
 
+    Symbols as likely as the last one that is kept are kept as well.
+
     The nucleus (Holtzman et al. 2020, arXiv:1904.09751) is the smallest set of likeliest symbols whose probabilities
     add up to `top_p` or more; it always holds at least one.
 

@@ -20,7 +20,7 @@ DOMINANCE_ACCURACY = 0.97
 COLLAPSE_DIVERSITY = 0.5
 """Below it, generated images repeat each other far more than real ones."""
 WARM_UP_STEPS = 500
-"""No warnings before; the first steps say nothing about the end."""
+"""No warnings in the first steps, and at most one round of warnings in as many steps."""
 
 
 def failure_warnings(metrics: Mapping[str, float]) -> list[str]:

@@ -17,8 +17,6 @@ both_cells = pytest.mark.parametrize("cell", ["gru", "lstm"])
 def double_precision():
     """So that equal results can be told from close ones."""
     keras.config.set_dtype_policy("float64")
-    yield
-    keras.config.set_dtype_policy("float32")
 
 
 def make(cell, layers=2, dropout=0.0):
@@ -128,3 +126,17 @@ def test_the_initial_state_is_zeros_of_the_compute_dtype(cell, dtype):
     assert [len(layer) for layer in state] == [{"gru": 1, "lstm": 2}[cell]] * 2
     for tensor in tf.nest.flatten(state):
         assert tensor.shape == (B, U) and tensor.dtype.name == dtype.removeprefix("mixed_") and not np.any(tensor)
+
+
+@pytest.mark.parametrize("cell", [*KERAS, *KERAS.values()])
+def test_in_low_precision_decoding_is_close_to_the_call_and_keeps_the_types_of_the_state(cell):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    embedding, stack = make(cell)
+    ids = rng.integers(V, size=(B, T)).astype("int32")
+    state = stack.initial_state(B)
+    outputs, _ = stack(ids, state, embedding=embedding)
+    decode_step = stack.make_decode_step(embedding)
+    for t in range(T):
+        output, state = decode_step(ids[:, t], state)
+        np.testing.assert_allclose(*(tf.cast(x, tf.float32) for x in (output, outputs[:, t])), atol=0.1)
+    assert {tensor.dtype for tensor in tf.nest.flatten(state)} == {tf.bfloat16}
