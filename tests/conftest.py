@@ -25,9 +25,10 @@ def one_cache_for_all(tmp_path_factory):
         yield
 
 
-@pytest.fixture(scope="module", autouse=True)
-def float32_at_first():
-    """Start every module in float32: Keras keeps the precision that another one has set, for the whole process."""
+@pytest.fixture(autouse=True)
+def float32_afterwards():
+    """Return to float32 after every test: Keras keeps the precision that one has set, for the whole process."""
+    yield
     if keras := sys.modules.get("keras"):
         keras.config.set_dtype_policy("float32")
 

@@ -7,7 +7,6 @@ import json
 from dataclasses import replace
 from importlib import import_module
 
-import keras
 import numpy as np
 import pytest
 
@@ -49,12 +48,6 @@ VOCABULARIES = {  # files, and the weights with a row or column for each symbol
     },
 }
 SHORT = {"epochs": 1, "steps_per_epoch": 3, "precision": "bfloat16"}
-
-
-@pytest.fixture(autouse=True)
-def policy_as_before():
-    yield
-    keras.config.set_dtype_policy("float32")
 
 
 @pytest.fixture(scope="module", params=some_nightly(example_names(), "dcgan", "nmt_attention", "image_captioning"))

@@ -5,7 +5,6 @@ import subprocess
 import sys
 from importlib.util import find_spec
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -19,16 +18,6 @@ from examples.dcgan.model import DCGAN
 from examples.text_generation.config import PRESETS as TEXT
 from examples.text_generation.demo import build_model
 from examples.text_generation.export import plain_network
-
-
-@pytest.fixture(autouse=True)
-def in_float32():
-    """Earlier tests of the same process may have trained in bfloat16."""
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float32")
-    yield
-    keras.config.set_dtype_policy(policy)
-
 
 READER = """
 import json, sys

@@ -106,6 +106,5 @@ def test_it_overfits_one_batch(precision):
     model.compile(keras.optimizers.Adam(0.03))
     step = tf.function(model.train_step)
     losses = [float(step(batch)["loss"]) for _ in range(40)]
-    trainer.set_seed_and_precision(1, "float32")
     assert losses[-1] < 0.5 < 1.5 < losses[0]
     assert all(weight.dtype == "float32" for weight in model.trainable_weights)

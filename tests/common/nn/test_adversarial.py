@@ -60,9 +60,6 @@ def test_fit_trains_and_reports_the_results_of_the_step():
 @pytest.mark.parametrize(("precision", "scales"), [("float32", False), ("bfloat16", False), ("float16", True)])
 def test_in_float16_both_losses_are_scaled(precision, scales):
     trainer.set_seed_and_precision(1, precision)
-    try:
-        model = pair()
-    finally:
-        trainer.set_seed_and_precision(1, "float32")  # for the tests after this one
+    model = pair()
     for optimizer in (model.generator_optimizer, model.discriminator_optimizer):
         assert isinstance(optimizer, keras.optimizers.LossScaleOptimizer) == scales

@@ -50,11 +50,8 @@ def test_a_layer_too_fine_is_averaged():
 def test_saved_weights_make_the_same_extractor_under_any_policy(extractor, tmp_path):
     extractor.base.save_weights(tmp_path / "e.weights.h5")
     keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
-        again = load_extractor("mobilenet_v2", str(tmp_path / "e.weights.h5"))
-        assert keras.config.dtype_policy().name == "mixed_bfloat16"
-    finally:
-        keras.config.set_dtype_policy("float32")
+    again = load_extractor("mobilenet_v2", str(tmp_path / "e.weights.h5"))
+    assert keras.config.dtype_policy().name == "mixed_bfloat16"
     assert again.key == extractor.key and again.network.compute_dtype == "float32"
     again.base.layers[1].kernel.assign_add(tf.ones_like(again.base.layers[1].kernel))
     assert load_extractor("mobilenet_v2", "random").key != extractor.key
