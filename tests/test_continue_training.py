@@ -40,10 +40,10 @@ VOCABULARIES = {  # files, and the weights with a row or column for each symbol
     "image_captioning": {
         "vocabulary": [
             ("embedding/embeddings", 0),
-            ("deep_output/dense_5/kernel", 1),
-            ("deep_output/dense_5/bias", 0),
-            ("dense_3/kernel", 1),
-            ("dense_3/bias", 0),
+            ("deep_output/logits/kernel", 1),
+            ("deep_output/logits/bias", 0),
+            ("auxiliary_logits/kernel", 1),
+            ("auxiliary_logits/bias", 0),
         ]
     },
 }

@@ -7,14 +7,15 @@ replace it, and half of what stands on it.
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
-from importlib.metadata import distributions
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-KEPT = ("tensorflow", "keras")  # as they are, whatever their version
+KEPT = ("tensorflow", "keras", "matplotlib")
+"""Kept whatever their version: a notebook has loaded matplotlib already, and cannot import it once it is replaced."""
 _REQUIREMENTS = Path(__file__).parent.parent / "requirements.txt"
 
 
@@ -43,9 +44,17 @@ def split_requirements(
     return [requirement for requirement in unmet if requirement not in kept], kept
 
 
+def installed_versions(found: Iterable[Distribution]) -> dict[str, str]:
+    """Return version by canonical name; of packages of one name the first is imported, and the others are hidden."""
+    versions: dict[str, str] = {}
+    for distribution in found:
+        versions.setdefault(canonicalize_name(distribution.name), distribution.version)
+    return versions
+
+
 def main() -> int:
     """Install, and say what was done; return pip's exit code."""
-    installed = {canonicalize_name(found.name): found.version for found in distributions()}
+    installed = installed_versions(distributions())
     wanted, kept = split_requirements(read_requirements(_REQUIREMENTS.read_text(encoding="utf-8")), installed)
     for requirement in kept:
         print(f"{requirement.name} {installed[requirement.name]} is kept; the examples are tested with {requirement}")
