@@ -309,6 +309,9 @@ def _explain(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno and error.filename is not None:
         advice = _ADVICE.get(error.errno, "check the path and its permissions")
         return f"{os.fsdecode(error.filename)}: {error.strerror}; {advice}"
+    if type(error).__name__ == "UnknownError":  # TensorFlow's, of an error in a function that loads a batch
+        loading = re.search(r"\bUserError: (.+)", str(error))
+        return loading[1] if loading else ""
     return ""
 
 

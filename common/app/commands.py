@@ -3,11 +3,14 @@
 Its modules, and with them TensorFlow, are imported when a command runs, so that `--help` answers at once.
 """
 
+import os
+import shlex
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
 from common.app.cli import EvaluateOptions, OutputOptions, TrainOptions
+from common.errors import UserError
 from common.io.terminal import echo
 
 
@@ -15,12 +18,19 @@ def train(package: str, hint: str, config: TrainOptions) -> None:
     """Train or resume, write the report, and print `hint`, the command to try next."""
     run = import_module(f"{package}.train").train(config)
     page = import_module(f"{package}.report").write_report(run)
-    data_dir = f" --data-dir {config.data_dir}" if config.data_dir else ""
-    echo(f"report: {page}\nnow try: python -m {package} {hint.format(run=run.path, data_dir=data_dir)}")
+    data_dir = f" --data-dir {shlex.quote(str(config.data_dir))}" if config.data_dir else ""
+    command = hint.format(run=shlex.quote(str(run.path)), data_dir=data_dir)
+    echo(f"report: {page}\nnow try: python -m {package} {command}")
 
 
 def evaluate(package: str, options: EvaluateOptions) -> None:
-    """Print and write the metrics, and update the report."""
+    """Print and write the metrics, and update the report.
+
+    Raises:
+        UserError: the run cannot be written; better said before the measurement than after it.
+    """
+    if options.write and options.run.is_dir() and not os.access(options.run, os.W_OK):
+        raise UserError(f"{options.run}: it is read-only, and the metrics would be written there; add --no-write")
     metrics = import_module(f"{package}.evaluate").evaluate(options)
     print_evaluation(metrics, options, import_module(f"{package}.report").write_report)
 

@@ -128,7 +128,9 @@ def _best_epoch(run: RunDirectory) -> str:
 
 
 def _data_name(run: RunDirectory) -> str:
-    return Path(str(run.read_config().settings.get("data"))).name
+    data = str(run.read_config().settings.get("data"))
+    parts = [data] if os.path.exists(data) else data.split(",")  # parallel files have a comma between
+    return ",".join(os.path.basename(os.path.abspath(part)) for part in parts)  # the path "." has no name itself
 
 
 def _training_length(run: RunDirectory) -> str:

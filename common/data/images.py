@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from common.errors import UserError
 from common.io.files import open_plain, plain_files, write_atomically
@@ -20,6 +20,15 @@ MAX_SIDE = 30_000  # pixels; in an image one pixel wide, the rows cost far more 
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")  # Pillow reads more formats; a file could attack their parsers
 _DAMAGED = (OSError, SyntaxError, ValueError, ArithmeticError, LookupError, EOFError, zlib.error, MemoryError)
+_TURNS = {  # by EXIF orientation; 1 is upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _GAP = 2  # pixels around the images of a grid
 
 
@@ -74,7 +83,7 @@ def _decode(path: Path | str, file: BinaryIO) -> Image.Image:
             with Image.open(file, formats=_FORMATS) as image:
                 _check_size(path, image)
                 image.load()
-                return _flatten(ImageOps.exif_transpose(image))
+                return _flatten(_upright(image))
     except UnidentifiedImageError as error:
         raise UserError(f"{path}: {_describe(file)}; expected a PNG, JPEG, WebP, GIF, BMP or TIFF picture") from error
     except Image.DecompressionBombError as error:
@@ -131,6 +140,15 @@ def _check_size(path: Path | str, image: Image.Image) -> None:
             f"{path}: {width} x {height} pixels, expected at most {MAX_PIXELS // 10**6} million, and at most "
             f"{MAX_SIDE:,} on a side; shrink it"
         )
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Return an image turned by its EXIF orientation.
+
+    `ImageOps.exif_transpose` also writes all other tags anew, which fails if one has another type than it should.
+    """
+    turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
+    return image if turn is None else image.transpose(turn)
 
 
 def _flatten(image: Image.Image) -> Image.Image:

@@ -38,10 +38,13 @@ _TOO_MANY_MARKS = re.compile(f"[{_MARKS}]{{{_MAX_MARKS + 1}}}")
 def normalise(text: str) -> str:
     """Return `text` in Unicode NFC, with `\\n` line ends and no byte order mark, so that equal texts are equal strings.
 
+    A lone `\\r` is a line end only in a text without `\\n`; elsewhere it is a stray one inside a line, and becomes a space.
+
     Raises:
         UserError: more combining marks in a row than any language has; sorting them takes quadratic time.
     """
-    text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
+    text = text.replace("\r", " " if "\n" in text else "\n")
     if not text.isascii() and (marks := _TOO_MANY_MARKS.search(text)):
         line = text.count("\n", 0, marks.start()) + 1
         raise UserError(f"line {line}: expected at most {_MAX_MARKS} combining marks in a row, got more; delete them")

@@ -21,6 +21,7 @@ _MAX_NAME = 200  # bytes; most systems allow 255, and a temporary name is longer
 
 def temporary_path(path: Path) -> Path:
     """Return a unique path in the folder of `path`, for content that is later renamed to `path`."""
+    path = path.absolute()  # the current folder, ".", has no name
     return path.with_name(f".{temporary_stem(path)}.{uuid.uuid4().hex}.part")
 
 
@@ -67,6 +68,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         OSError: writing failed; the temporary files are deleted, and `path` is unchanged.
     """
+    path = path.absolute()
     temporary = temporary_path(path)
     try:
         yield temporary
@@ -76,6 +78,10 @@ def replacing(path: Path) -> Iterator[Path]:
             delete_atomically(path)
         os.replace(temporary, path)
         fsync(path.parent)
+    except OSError as error:
+        if error.filename is None:  # of a write to an open file, for instance to a full disk
+            error.filename = str(path)
+        raise
     finally:
         delete(temporary)
 
@@ -148,13 +154,25 @@ def sha256_of(path: Path) -> str:
 def plain_files(folder: Path) -> list[Path]:
     """Return the plain files in `folder` and below, sorted by name.
 
-    Hidden files and folders, links, pipes and devices are left out.
+    Hidden files and folders, runs, links, pipes and devices are left out.
+
+    Raises:
+        OSError: a folder cannot be read.
     """
     paths = []
-    for parent, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    for parent, folders, names in os.walk(folder, onerror=_reraise):
+        folders[:] = [name for name in folders if not name.startswith(".") and not _is_run(Path(parent, name))]
         paths += [Path(parent, name) for name in names if not name.startswith(".")]
     return sorted(path for path in paths if stat.S_ISREG(_mode(path)))
+
+
+def _reraise(error: OSError) -> None:
+    raise error
+
+
+def _is_run(folder: Path) -> bool:
+    """Return whether a folder is the run directory of a training, whose samples and figures are no data."""
+    return (folder / "config.json").is_file() and (folder / "checkpoints").is_dir()
 
 
 def require_plain(folder: Path) -> None:

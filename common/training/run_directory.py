@@ -31,7 +31,7 @@ import common
 from common.errors import UserError
 from common.io.files import is_temporary, read_plain, require_plain, write_atomically
 from common.io.lock import exclusive
-from common.io.records import Json, Line, Seconds, read_record
+from common.io.records import Count, Json, Line, Seconds, read_record
 from common.io.terminal import echo, one_line
 
 _MAX_METRICS_BYTES = 1 << 26
@@ -65,6 +65,8 @@ class Evaluation:
     rule: Line
     seconds: Seconds
     metrics: Json
+    step: Count | None = None
+    """the training step of the measured weights; earlier versions did not store it"""
 
 
 class RunDirectory:
@@ -102,7 +104,7 @@ class RunDirectory:
             example: the name of the example, for instance "text_generation".
             settings: the settings that determine the result, as JSON values.
             data: checksums and sizes, which identify the data, as JSON values.
-            fresh: move an existing run aside (`NAME.old-1`, ...) and start again.
+            fresh: move an existing run aside (`NAME.old-1`, ...) and start again; other folders are not moved.
             defaults: the values of settings that a run of an earlier version does not have.
 
         Raises:
@@ -112,7 +114,7 @@ class RunDirectory:
         run = cls(path)
         if run.path.is_dir():
             require_plain(run.path)
-            if fresh:
+            if fresh and (run.config.exists() or run.checkpoints.is_dir()):
                 run._move_aside()
         if run.config.exists():
             run.check_same(example, settings, data, defaults or {})
@@ -242,17 +244,30 @@ class RunDirectory:
         """Write `evaluation.json`, or that of `test_data`, in place of a split: the metrics and their rule."""
         if test_data is not None:
             split, rule = "test-data", f"test data {one_line(test_data)}: {rule}"
-        entry = asdict(Evaluation(split, rule, round(seconds, 1), dict(metrics)))
+        entry = asdict(Evaluation(split, rule, round(seconds, 1), dict(metrics), self._weights_step()))
         path = self.evaluation if test_data is None else self.test_data_evaluation
         write_atomically(path, json.dumps(entry, indent=2) + "\n")
 
     def read_evaluation(self) -> Evaluation | None:
-        """Return the content of `evaluation.json`, None if there is no such file yet.
+        """Return the content of `evaluation.json`, None if there is no such file yet, or if it is of other weights.
+
+        Training on may have replaced the best weights since they were measured.
 
         Raises:
             UserError: the file is unreadable or invalid.
         """
-        return read_record(self.evaluation, Evaluation) if self.evaluation.exists() else None
+        if not self.evaluation.exists():
+            return None
+        evaluation, step = read_record(self.evaluation, Evaluation), self._weights_step()
+        is_outdated = None not in (evaluation.step, step) and evaluation.step != step
+        return None if is_outdated else evaluation
+
+    def _weights_step(self) -> int | None:
+        """Return the training step of the best weights, or of the latest if there are no best ones."""
+        for kind in ("best", "latest"):
+            if names := [path.name for path in self.checkpoints.glob(f"{kind}-" + "[0-9]" * 8)]:
+                return int(max(names).rpartition("-")[2])
+        return None
 
     def _create(self, example: str, settings: Mapping[str, Any], data: Mapping[str, Any]) -> None:
         # Here because they import TensorFlow, which those who only read a run do not need.
@@ -302,7 +317,7 @@ class RunDirectory:
         """Check that this run has these settings and data; for the arguments see `start`.
 
         Raises:
-            UserError: it has others, apart from fewer epochs.
+            UserError: it has others, apart from fewer epochs and another path of the same data.
         """
         before = self.read_config()
         if before.example != example:
@@ -311,7 +326,7 @@ class RunDirectory:
             f"{name} {old.get(name)!r} there, {new.get(name)!r} now"
             for old, new in (({**defaults, **before.settings}, settings), (before.data, data))
             for name in sorted(old.keys() | new.keys())
-            if old.get(name) != new.get(name) and not (name == "epochs" and _is_more(old.get(name), new.get(name)))
+            if old.get(name) != new.get(name) and not _may_differ(name, old.get(name), new.get(name))
         ]
         if differences:
             preset = before.settings.get("preset")
@@ -323,6 +338,8 @@ class RunDirectory:
             )
 
     def _move_aside(self) -> None:
+        if Path.cwd().is_relative_to(self.path.resolve()):
+            raise UserError(f"{self.path}: cannot be moved aside from inside it; change to a folder above it")
         number = 1
         while (aside := self.path.with_name(f"{self.path.name}.old-{number}")).exists():
             number += 1
@@ -331,8 +348,14 @@ class RunDirectory:
         echo(f"The old run in {self.path} is now in {aside}")
 
 
-def _is_more(before: Any, now: Any) -> bool:
-    return isinstance(before, int) and isinstance(now, int) and 1 <= before < now
+def _may_differ(name: str, before: Any, now: Any) -> bool:
+    """Return whether a run goes on although a setting has another value: more epochs, or a path of the data.
+
+    The same data may have another path, and the fingerprint identifies it.
+    """
+    if name == "data" and isinstance(now, str):
+        return any(map(os.path.exists, [now, *now.split(",")]))  # parallel files have a comma between
+    return name == "epochs" and isinstance(before, int) and isinstance(now, int) and 1 <= before < now
 
 
 def _check_counts(row: Mapping[str, float]) -> None:

@@ -65,7 +65,7 @@ def compare_curves(curves: Mapping[str, Sequence[tuple[float, float]]], unit: st
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.spines[["top", "right"]].set_visible(False)
     for text in axes.legend(frameon=False).get_texts():
-        text.set_parse_math(False)  # else $ starts a formula
+        text.set(parse_math=False, fontfamily=families_for(text.get_text()))  # else $ starts a formula
     return Image.frombytes("RGBA", *_render(figure)).convert("RGB")
 
 

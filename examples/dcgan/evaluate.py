@@ -20,7 +20,7 @@ from examples.dcgan.metrics.sample_metrics import classes_covered, frechet_dista
 from examples.dcgan.model import DCGAN
 
 MAX_SAMPLES = 10_000
-_BLOCK = 8192
+_BLOCK_BYTES = 1 << 28
 MAX_NEIGHBOUR_SAMPLES = 1000
 """Images whose nearest neighbours are searched."""
 EVALUATION_SEED = 7
@@ -177,11 +177,13 @@ def measure_neighbours(generated: np.ndarray, images: ImageSet, path: Path | Non
 def _nearest(images: np.ndarray, others: np.ndarray, exclude_self: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Return `nearest_neighbours` of images as bytes, with pixels scaled to 0 to 1, as arrays.
 
-    The others are searched in blocks, because they may be more than the memory holds.
+    The others are searched in blocks, because they may be more than the memory holds. The first block holds all images,
+    as `exclude_self` needs.
     """
+    block = max(len(images), _BLOCK_BYTES // (4 * images[0].size))
     distances, indices = np.full(len(images), np.inf, "float32"), np.zeros(len(images), "int64")
-    for start in range(0, len(others), _BLOCK):
-        scaled = (pixels.astype(np.float32) / 255 for pixels in (images, others[start : start + _BLOCK]))
+    for start in range(0, len(others), block):
+        scaled = (pixels.astype(np.float32) / 255 for pixels in (images, others[start : start + block]))
         found = nearest_neighbours(*scaled, exclude_self and start == 0)
         block_distances, block_indices = (values.numpy() for values in found)
         is_nearer = block_distances < distances

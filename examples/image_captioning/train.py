@@ -63,9 +63,13 @@ def load_data(config: Config) -> Data:
 
 
 def extractor_weights(config: Config) -> str:
-    """Return the weights of the extractor: with --init-from those of the old run, unless the settings name others."""
-    if config.init_from and config.encoder_weights == Config.encoder_weights:
-        runs = [Path(config.init_from)] if config.fresh else [config.run_path, Path(config.init_from)]
+    """Return the weights of the extractor: those of a run that is resumed, with --init-from those of the old run.
+
+    If the settings name others, or there are none, they are those of the settings.
+    """
+    if config.encoder_weights == Config.encoder_weights:
+        runs = [] if config.fresh else [config.run_path]
+        runs += [Path(config.init_from)] if config.init_from else []
         for path in (encoder_weights_path(RunDirectory(run)) for run in runs):
             if path.is_file():
                 return str(path)

@@ -1,7 +1,7 @@
 """The settings with their reasons, and the presets. Each field is a command-line flag, its docstring the help text."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -209,3 +209,8 @@ class EvaluateOptions(cli.EvaluateOptions):
     """Encoding of --test-data. [default: as in training]"""
     max_skipped: OrNone[Fraction] = None
     """Largest fraction of --test-data that may be unusable. [default: as in training]"""
+
+    def for_test_data(self, config: Config) -> Config:
+        """Return the settings of the run with those of these options; --columns is source and target as it stands."""
+        settings = super().for_test_data(config)
+        return replace(settings, reverse=False) if self.columns else settings

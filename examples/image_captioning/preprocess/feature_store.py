@@ -60,7 +60,7 @@ class FeatureStore:
         open for one row only, because there may be more shards than a process may open files.
 
         Raises:
-            UserError: a file is gone, or shorter than it was when it was checked.
+            UserError: a file is gone, unreadable, or shorter than it was when it was checked.
         """
         features = np.empty((len(rows), *self.shape), self.dtype)
         for place, row in zip(features, rows, strict=True):
@@ -71,6 +71,11 @@ class FeatureStore:
                     count = os.preadv(file.fileno(), [buffer], number * self._row_bytes)
             except FileNotFoundError:
                 count = 0
+            except OSError as error:
+                raise UserError(
+                    f"{self.path(shard)}: cannot be read ({error.strerror}); check the disk, or name another "
+                    "--features-dir"
+                ) from error
             if count != self._row_bytes:
                 raise UserError(f"{self.path(shard)}: gone or cut off meanwhile; the same command computes it again")
         return features

@@ -8,6 +8,7 @@ import csv
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,6 +31,7 @@ _HEADER_CELL = re.compile(  # in lower case; words for yes and no in languages w
 _QUOTED = re.compile('"[^"]*(?:""[^"]*)*"')
 _CELL = re.compile(rf"(?:^|(?<=\t))(?:{_QUOTED.pattern}(?=[\t\n]|\Z)|[^\t\n]*)", re.MULTILINE)  # of a table with tabs
 _CHECKED_ROWS = 1000
+_CHECKED_CHARACTERS = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -157,8 +159,15 @@ def _read_csv(text: str, path: Path, delimiter: str) -> Table:
 
 
 def _csv_delimiter(text: str) -> str:
-    head = _QUOTED.sub("", text.partition("\n")[0])
-    return max(",;\t", key=head.count)  # Excel writes semicolons where the comma is the decimal sign
+    """Return the sign that cuts most of the first rows into as many cells, at least two."""
+    # Excel writes semicolons where the comma is the decimal sign.
+    return max(",;\t", key=lambda sign: _count_equal_rows(text[:_CHECKED_CHARACTERS], sign))
+
+
+def _count_equal_rows(text: str, delimiter: str) -> int:
+    """Return how many rows have the most frequent number of cells above one."""
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    return max(Counter(len(row) for row in rows if len(row) > 1).values(), default=0)
 
 
 def _parse_json(text: str, path: Path) -> Any:

@@ -5,6 +5,7 @@ Real files have rows that are no pair. They are skipped and listed with their li
 """
 
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
 
 from common.data.skipped import SkippedExamples
@@ -16,6 +17,8 @@ Pair = tuple[str, str]
 
 MAX_CHARACTERS_PER_TOKEN = 20
 """A text with more characters per allowed token than this is too long; it is not cut into tokens first."""
+
+_SURROGATE = re.compile("[\ud800-\udfff]")  # UTF-8 has none; JSON can escape one, such as half an emoji
 
 
 def clean_pairs(
@@ -55,7 +58,9 @@ def clean_pairs(
             too_long.add(f"{place} {number}: longer than {max_tokens} words (--max-tokens)")
             continue
         source, target = map(clean, raw)
-        if source and target:
+        if _SURROGATE.search(source + target):
+            skipped.add(f"{place} {number}: half a character (a lone surrogate)")
+        elif source and target:
             pairs.append((source, target))
         else:
             skipped.add(f"{place} {number}: an empty side")
