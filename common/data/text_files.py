@@ -38,7 +38,8 @@ _TOO_MANY_MARKS = re.compile(f"[{_MARKS}]{{{_MAX_MARKS + 1}}}")
 def normalise(text: str) -> str:
     """Return `text` in Unicode NFC, with `\\n` line ends and no byte order mark, so that equal texts are equal strings.
 
-    A lone `\\r` is a line end only in a text without `\\n`; elsewhere it is a stray one inside a line, and becomes a space.
+    A lone `\\r` is a line end only in a text without `\\n`. Elsewhere it is a stray one inside a line, and becomes a
+    space.
 
     Raises:
         UserError: more combining marks in a row than any language has; sorting them takes quadratic time.
