@@ -1,7 +1,10 @@
 from types import SimpleNamespace
 
+import pytest
+
 from common.app import commands
 from common.app.commands import print_evaluation
+from common.errors import UserError
 from common.training.run_directory import RunDirectory
 
 
@@ -29,3 +32,9 @@ def test_a_model_is_exported_into_its_run_or_where_the_user_says(tmp_path, capsy
     assert [call[1] for call in calls] == [tmp_path / "saved_model", tmp_path / "served"]
     assert capsys.readouterr().out == "".join(f"written: {call[1]}\n" for call in calls)
     assert all(call == ("model", call[1], run.identity, True) for call in calls)
+
+
+def test_a_run_that_cannot_be_written_is_not_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr(commands.os, "access", lambda path, mode: False)
+    with pytest.raises(UserError, match="read-only.*--no-write"):
+        commands.evaluate("examples.toy", SimpleNamespace(run=tmp_path, write=True))

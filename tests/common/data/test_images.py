@@ -1,6 +1,9 @@
+import io
+import struct
+
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from common.data import images
 from common.data.images import crop, decode_image, grid, image_bytes, image_paths
@@ -35,3 +38,35 @@ def test_the_bytes_of_a_file_pass_the_checks_of_the_file():
     for wrong, problem in ((content[:60], "damaged or cut off"), (b"", "empty"), (b"<html>", "HTML or XML page")):
         with pytest.raises(UserError, match=f"^a.png: .*{problem}"):
             decode_image(wrong, "a.png")
+
+
+def exif(*entries):
+    """Return EXIF data with these tags, each a number, a type, a count and bytes, as TIFF writes them."""
+    directory, values = struct.pack("<H", len(entries)), b""
+    for number, kind, count, value in entries:
+        place = 8 + 2 + 12 * len(entries) + 4 + len(values)  # of a value of more than four bytes
+        directory += struct.pack("<HHI", number, kind, count)
+        directory += value.ljust(4, b"\0") if len(value) <= 4 else struct.pack("<I", place)
+        values += value if len(value) > 4 else b""
+    return b"Exif\0\0II*\0" + struct.pack("<I", 8) + directory + bytes(4) + values
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [(0x011A, 2, 5, b"high\0"), (0x0213, 2, 7, b"middle\0"), (0x0131, 11, 1, struct.pack("<f", 2.5))],
+    ids=["resolution is a text", "position is a text", "software is a number"],
+)
+def test_a_photo_is_turned_upright_whatever_type_its_other_tags_have(odd):
+    tags = exif(*sorted([(0x0112, 3, 1, struct.pack("<H", 6)), odd]))
+    content = image_bytes(Image.new("RGB", (64, 48), "red"), "JPEG", exif=tags)
+    assert decode_image(content, "a.jpg").size == (48, 64)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_an_orientation_means_what_pillow_says(orientation):
+    photo = Image.fromarray(np.random.default_rng(1).integers(0, 256, [16, 24, 3], np.uint8))
+    tags = Image.Exif()
+    tags[0x0112] = orientation
+    content = image_bytes(photo, "PNG", exif=tags)
+    expected = ImageOps.exif_transpose(Image.open(io.BytesIO(content)))
+    assert np.array_equal(decode_image(content, "a.png"), expected)

@@ -8,9 +8,12 @@ from common.errors import UserError
 
 
 def test_bom_and_line_ends_and_unicode_forms_do_not_matter():
-    assert (
-        normalise("\ufeffun café\r\nune\rdeux\n") == normalise("un cafe\u0301\nune\ndeux\n") == "un café\nune\ndeux\n"
-    )
+    assert normalise("\ufeffun café\r\ndeux\n") == normalise("un cafe\u0301\ndeux\n") == "un café\ndeux\n"
+
+
+def test_a_carriage_return_ends_a_line_only_where_nothing_else_does():
+    assert normalise("un\rdeux\r") == "un\ndeux\n"
+    assert normalise("un\rdeux\r\ntrois\n") == "un deux\ntrois\n"
 
 
 def test_a_folder_is_read_in_the_order_of_names(tmp_path):

@@ -1,4 +1,5 @@
 import ast
+import errno
 import os
 import socket
 
@@ -179,3 +180,25 @@ def test_files_are_written_by_replacing_alone():
     assert {name: calls for name, calls in found.items() if calls} == {
         name: {*call.split()} for name, call in WRITERS.items()
     }
+
+
+def test_a_write_to_a_full_disk_names_the_file(tmp_path):
+    with pytest.raises(OSError) as caught, replacing(tmp_path / "f"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert caught.value.filename == str(tmp_path / "f")
+
+
+def test_runs_among_the_data_are_no_data(tmp_path):
+    for name in ("a.txt", "run/config.json", "run/checkpoints/best", "run/samples/b.txt", "config/config.json"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert [path.name for path in plain_files(tmp_path)] == ["a.txt", "config.json"]
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    def scandir(path):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(PermissionError):
+        plain_files(tmp_path)

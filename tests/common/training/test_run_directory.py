@@ -105,7 +105,7 @@ def test_an_evaluation_carries_its_rule(tmp_path):
     assert run.read_evaluation() is None
     run.write_evaluation("test", "the rule", 1.26, {"bleu": 40.5})
     assert json.loads(run.evaluation.read_text()) == {
-        "split": "test", "rule": "the rule", "seconds": 1.3, "metrics": {"bleu": 40.5},
+        "split": "test", "rule": "the rule", "seconds": 1.3, "metrics": {"bleu": 40.5}, "step": None,
     }  # fmt: skip
 
 
@@ -124,3 +124,30 @@ def test_two_files_of_data_are_found_again_from_another_folder(tmp_path, monkeyp
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     run = RunDirectory.start(tmp_path / "run", "toy", settings={"data": "a.de,b.en"}, data={})
     assert run.data_to_use(None, ()) == f"{tmp_path}/a.de,{tmp_path}/b.en"
+
+
+def test_fresh_moves_runs_only(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "novel.txt").touch()
+    with pytest.raises(UserError):
+        start(tmp_path / "mine", fresh=True)
+    assert (tmp_path / "mine" / "novel.txt").exists()
+
+
+def test_the_same_data_may_have_another_path(tmp_path):
+    (tmp_path / "novel.txt").touch()
+    run = start(tmp_path / "run", {"data": "on_another_machine/novel.txt"})
+    there = {"data": str(tmp_path / "novel.txt")}
+    assert start(tmp_path / "run", there).identity == run.identity
+    for settings, data in ((there, {"sha256": "cd"}), ({"data": "tiny"}, None)):
+        with pytest.raises(UserError, match="other settings"):
+            start(tmp_path / "run", settings, data)
+
+
+def test_metrics_are_those_of_the_weights_that_are_there(tmp_path):
+    run = start(tmp_path / "run")
+    (run.checkpoints / "best-00000005").mkdir(parents=True)
+    run.write_evaluation("test", "mean", 1.0, {"loss": 1.0})
+    assert run.read_evaluation().metrics == {"loss": 1.0}
+    (run.checkpoints / "best-00000005").rename(run.checkpoints / "best-00000010")
+    assert run.read_evaluation() is None

@@ -43,3 +43,8 @@ def test_pairs_tied_through_others_have_one_name_and_the_first_in_the_alphabet()
     pairs = [("b", "x"), ("b", "y"), ("c", "y"), ("d", "z"), ("x", "b")]
     assert component_names(pairs) == ["b", "b", "b", "d", "b"]
     assert len(set(component_names([("s", "same"), ("same", "t")]))) == 2  # a word of two languages ties nothing
+
+
+def test_half_a_character_is_no_sentence(capsys):
+    assert cleaned([*GOOD, ["Half an emoji \ud83d", "Medio"]]) == [("Hola.", "Hello.")]
+    assert "half a character" in capsys.readouterr().err
