@@ -1,7 +1,7 @@
 """Train the presets on this machine's GPU and compare them with a processor: python -m tools.gpu_check --out checked
 
 For each example, preset and precision: does training end with finite losses, is the metric of `evaluate` at most
-1 % worse than on a processor (of `quick`), how many minutes do both commands take, and how many steps a second does the
+1 % worse than on a processor (of `quick`), how many minutes does training take, and how many steps a second does the
 last epoch make, when everything is compiled (with validation; empty if there was one epoch)? Writes
 `gpu_check.md` and `gpu_check.json` after every run; the same command goes on where it was stopped.
 """
@@ -47,15 +47,11 @@ def check(example: str, preset: str, precision: str, out: Path, flags: Sequence[
     run = RunDirectory(out / f"{example}-{preset}-{precision}")
     train = ["train", "--preset", preset, "--precision", precision, "--run-dir", str(run.path), *flags]
     error = _command(example, train) or _command(example, ["evaluate", "--run", str(run.path), *_data_flags(flags)])
-    row = {
-        "example": example,
-        "preset": preset,
-        "precision": precision,
-    }
+    row = {"example": example, "preset": preset, "precision": precision}
     rows = run.read_metrics()
     if rows:
-        minutes = f"{rows[-1]['seconds'] / 60:.1f}"  # of training, also before an interruption
-        row |= {"minutes": minutes, "steps": f"{rows[-1]['step']:.0f}", "steps a second": steps_a_second(rows)}
+        row |= {"minutes": f"{rows[-1]['seconds'] / 60:.1f}", "steps": f"{rows[-1]['step']:.0f}"}
+        row |= {"steps a second": steps_a_second(rows)}
     return row | {"metric": "", "result": error} if error else row | judge(example, preset, run)
 
 
