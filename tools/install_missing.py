@@ -15,7 +15,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 KEPT = ("tensorflow", "keras", "matplotlib")
-"""Kept whatever their version: a notebook has loaded matplotlib already, and cannot import it once it is replaced."""
+"""As they are, whatever their version. Colab's kernel has loaded matplotlib at its start, and an upgrade below it
+breaks the next import; an older one draws Arabic and Indic letters unshaped."""
 _REQUIREMENTS = Path(__file__).parent.parent / "requirements.txt"
 
 
@@ -23,6 +24,14 @@ def read_requirements(text: str) -> list[Requirement]:
     """Return the requirements of a requirements.txt, whose comments begin with #."""
     lines = (line.partition("#")[0].strip() for line in text.splitlines())
     return [Requirement(line) for line in lines if line]
+
+
+def installed_versions() -> dict[str, str]:
+    """Return version by canonical name; of a package that is there twice, the one that Python imports."""
+    versions: dict[str, str] = {}
+    for found in distributions():  # in the order of sys.path
+        versions.setdefault(canonicalize_name(found.name), found.version)
+    return versions
 
 
 def split_requirements(
@@ -54,7 +63,7 @@ def installed_versions(found: Iterable[Distribution]) -> dict[str, str]:
 
 def main() -> int:
     """Install, and say what was done; return pip's exit code."""
-    installed = installed_versions(distributions())
+    installed = installed_versions()
     wanted, kept = split_requirements(read_requirements(_REQUIREMENTS.read_text(encoding="utf-8")), installed)
     for requirement in kept:
         print(f"{requirement.name} {installed[requirement.name]} is kept; the examples are tested with {requirement}")

@@ -1,4 +1,4 @@
-from types import SimpleNamespace
+import sys
 
 from tools.install_missing import installed_versions, read_requirements, split_requirements
 
@@ -27,6 +27,21 @@ def test_tensorflow_and_keras_are_kept_whatever_their_version():
     assert names({"tensorflow": "2.19.0", "keras": "3.10.0", "tyro": "1.1", "pillow": "12.0"}) == [
         [], ["tensorflow", "keras"],
     ]  # fmt: skip
+
+
+def test_matplotlib_is_kept_where_a_kernel_may_have_loaded_it_and_else_installed():
+    requirements = read_requirements("matplotlib>=3.11,<4")
+    assert split_requirements(requirements, {"matplotlib": "3.10.0"}) == ([], requirements)
+    assert split_requirements(requirements, {}) == (requirements, [])
+
+
+def test_a_package_that_is_there_twice_counts_in_the_version_that_is_imported(tmp_path, monkeypatch):
+    for version in ("2.0", "1.0"):
+        metadata = tmp_path / version / f"some_package-{version}.dist-info" / "METADATA"
+        metadata.parent.mkdir(parents=True)
+        metadata.write_text(f"Metadata-Version: 2.1\nName: Some_Package\nVersion: {version}\n")
+    monkeypatch.setattr(sys, "path", [str(tmp_path / version) for version in ("2.0", "1.0")])
+    assert installed_versions() == {"some-package": "2.0"}
 
 
 def test_where_there_is_no_tensorflow_it_is_installed():
