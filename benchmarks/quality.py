@@ -122,8 +122,16 @@ def flags_of(example: str, settings: Mapping[str, Any]) -> str:
     commands = []
     for name, preset in PRESETS[example].items():
         changed = {flag: value for flag, value in named.items() if value != getattr(preset, flag)}
-        commands.append([f"--preset {name}", *(f"--{flag.replace('_', '-')} {changed[flag]}" for flag in changed)])
+        commands.append([f"--preset {name}", *map(as_flag, changed, changed.values())])
     return " ".join(min(commands, key=len))
+
+
+def as_flag(name: str, value: Any) -> str:
+    """Return a setting as `train` reads it."""
+    flag = name.replace("_", "-")
+    if isinstance(value, bool):
+        return f"--{flag}" if value else f"--no-{flag}"
+    return f"--{flag} {value}"
 
 
 def table(example: str, records: Iterable[Record]) -> str:

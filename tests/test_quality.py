@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from benchmarks import quality
-from benchmarks.quality import PAGES, PRESETS, flags_of, read_records, read_run, table
+from benchmarks.quality import PAGES, PRESETS, as_flag, flags_of, read_records, read_run, table
 from common.errors import UserError
 from common.training.run_directory import RunDirectory
 from examples.text_generation.config import PRESETS as TEXT
@@ -50,6 +50,12 @@ def test_what_training_fills_in_is_no_flag():
     settings = PRESETS["dcgan"]["quick"].settings()
     assert flags_of("dcgan", settings | {"r1_gamma": 28 * 28 / 4096}) == "--preset quick"
     assert flags_of("dcgan", settings | {"r1_gamma": 0.5}) == "--preset quick --r1-gamma 0.5"
+
+
+def test_a_switch_is_written_as_train_reads_it():
+    settings = PRESETS["image_captioning"]["quick"].settings()
+    assert flags_of("image_captioning", settings | {"mirror": True}) == "--preset quick --mirror"
+    assert as_flag("gradual_unfreezing", False) == "--no-gradual-unfreezing"
 
 
 def test_a_run_without_evaluation_is_an_error(tmp_path):
