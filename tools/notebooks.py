@@ -8,8 +8,8 @@ step stand in the notebook in full, and the reader may edit and run them again.
 Definitions are copied with two changes: of a docstring only the first line is kept, and a class of more than
 `MAX_LINES` lines is continued in further cells, with `@method_of(Class)` above its methods.
 
-Outputs of cells whose source did not change are kept; `--run` runs the notebooks and stores what they print and
-draw.
+Outputs are kept if no cell of code changed; otherwise all are dropped. `--run` runs the notebooks and stores what they
+print and draw.
 """
 
 import ast
