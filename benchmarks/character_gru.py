@@ -39,11 +39,16 @@ def here(precision: str, ids: np.ndarray, units: int = UNITS) -> Callable[[], ob
     return lambda: float(step(batch)["loss"])
 
 
-def plain_keras(precision: str, ids: np.ndarray, units: int = UNITS) -> Callable[[], object]:
-    """Return what `fit` runs for each batch of the same network, written with Keras' own layers."""
+def keras_model(precision: str, units: int) -> keras.Model:
+    """Return the same network, written with Keras' own layers."""
     trainer.set_seed_and_precision(1, precision)
     layers = [keras.layers.Embedding(VOCABULARY, EMBEDDING), keras.layers.GRU(units, return_sequences=True)]
-    model = keras.Sequential([*layers, keras.layers.Dense(VOCABULARY, dtype="float32")])
+    return keras.Sequential([*layers, keras.layers.Dense(VOCABULARY, dtype="float32")])
+
+
+def plain_keras(precision: str, ids: np.ndarray, units: int = UNITS) -> Callable[[], object]:
+    """Return what `fit` runs for each batch of the same network, written with Keras' own layers."""
+    model = keras_model(precision, units)
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     return lambda: model.train_on_batch(ids[:, :-1], ids[:, 1:])
 

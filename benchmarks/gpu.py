@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 import tyro
 
-from benchmarks.character_gru import plain_keras, some_characters
+from benchmarks.character_gru import keras_model, some_characters
 from benchmarks.measure import Table, alternate, ratio
 from common.nn.adam import Adam
 from common.training import trainer
@@ -39,6 +39,16 @@ def characters(precision: str, xla: bool) -> Callable[[], object]:
     return some_steps(model, (ids[:, :-1], ids[:, 1:], np.ones(ids[:, 1:].shape, bool), np.array(True)), xla)
 
 
+def keras_characters(precision: str) -> Callable[[], object]:
+    """Return `STEPS` steps of a network of Keras' layers, of the same sizes but without dropout."""
+    config = TextConfig()
+    ids = some_characters(config.batch_size, config.window)
+    model = keras_model(precision, config.units)
+    model(ids[:, :-1])  # creates its weights
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    return some_steps(model, (ids[:, :-1], ids[:, 1:]), False, loss)
+
+
 def translation(precision: str, xla: bool, gru: type | None = None) -> Callable[[], object]:
     """Return `STEPS` steps of the quick preset of translation, with `gru` as the class of the encoder's layers."""
     config, options = Config(), {"encoder_gru": gru} if gru else {}
@@ -48,9 +58,11 @@ def translation(precision: str, xla: bool, gru: type | None = None) -> Callable[
     return some_steps(model, (draw(), draw()), xla)
 
 
-def some_steps(model: keras.Model, batch: tuple[np.ndarray, ...], xla: bool) -> Callable[[], object]:
-    """Return `STEPS` training steps on one batch, compiled as `Trainer` compiles them."""
-    model.compile(Adam())
+def some_steps(
+    model: keras.Model, batch: tuple[np.ndarray, ...], xla: bool, loss: keras.Loss | None = None
+) -> Callable[[], object]:
+    """Return `STEPS` training steps on one batch, compiled as `Trainer` compiles them; Keras' models need a loss."""
+    model.compile(Adam(), loss)
     model.optimizer.build(model.trainable_variables)
     data = tf.data.Dataset.from_tensors(batch)
     step = compile_step(model.train_step, data, xla=xla)
@@ -59,11 +71,8 @@ def some_steps(model: keras.Model, batch: tuple[np.ndarray, ...], xla: bool) -> 
 
 
 def ways(precision: str) -> Iterator[tuple[str, Callable[[], object]]]:
-    """Yield name and steps of every way; Keras' text model has no dropout and no Muon, as the others here."""
-    config = TextConfig()
-    ids = some_characters(config.batch_size, config.window)
-    plain = plain_keras(precision, ids, config.units)
-    yield f"characters, {precision}, Keras", lambda: [plain() for _ in range(STEPS)]
+    """Yield name and steps of every way."""
+    yield f"characters, {precision}, Keras", keras_characters(precision)
     yield f"translation, {precision}, Keras' GRU in the encoder", translation(precision, False, keras.layers.GRU)
     for name, make in (("characters", characters), ("translation", translation)):
         yield f"{name}, {precision}, XLA", make(precision, True)
