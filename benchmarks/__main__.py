@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Literal
 
 import tyro
 
@@ -32,9 +33,9 @@ PARTS = {  # name: whether it takes --data-dir
 PAGE = Path(__file__).parent / "RESULTS.md"
 HEAD = """# Results
 
-Written by `python -m benchmarks`, each table by one of its modules. Ways of doing the same take turns in one process.
-Compare rows of one table, not times of two: a machine is slower when others use it. Goals are for 2 cores that nobody
-else uses; what else ran is seen from the load below each table.
+Written by `python -m benchmarks`, each table by one of its modules. Where ways are compared, they take turns,
+most of them in one process. Compare rows of one table, not times of two: a machine is slower when others use it. Goals
+are for 2 cores that nobody else uses; the load below each table shows what else ran.
 
 """
 
@@ -53,7 +54,7 @@ def write_page() -> None:
     print(f"written: {PAGE}")
 
 
-def main(only: tuple[str, ...] = (), data_dir: Path | None = None) -> int:
+def main(only: tuple[Literal[*PARTS], ...] = (), data_dir: Path | None = None) -> int:
     """Measure, write the page, and return how many parts failed.
 
     Args:

@@ -23,7 +23,8 @@ from examples.image_captioning.download.image_files import Photo, resize
 from examples.image_captioning.preprocess.feature_extractor import FeatureExtractor, load_extractor
 from examples.image_captioning.preprocess.feature_store import BATCH, SHARD, extract_features
 
-PHOTOS = {"mobilenet_v2": SHARD, "inception_v3": 2 * BATCH}  # the slow one has no more to show in a whole shard
+# fewer for the slow network: a whole shard would only take longer
+PHOTOS = {"mobilenet_v2": SHARD, "inception_v3": 2 * BATCH}
 GOALS = {"mobilenet_v2": 250, "inception_v3": 50}
 PRECISIONS = {"float32": tf.float32, "bfloat16": tf.bfloat16}
 

@@ -2,8 +2,9 @@
 
 python -m benchmarks.learning_curves EXAMPLE --minutes 5 --data-dir DIR
 
-Both train in one process and take turns, so that other work on the machine slows them alike. The clock of each runs
-only while it trains. Each has the settings that it publishes: here those of `quick`, planned for as many steps as fit.
+Both train in one process and take turns, so that other work on the machine slows them alike. The clock of each
+counts its training steps, without the first ten, which compile, and without the preparation of batches. Each has the
+settings that it publishes: here those of `quick`, planned for as many steps as fit.
 """
 
 import time
@@ -15,6 +16,7 @@ from typing import Literal
 import tyro
 from matplotlib.figure import Figure
 
+from benchmarks.__main__ import write_page
 from benchmarks.learners import Learner, dcgan, image_captioning, nmt_attention, text_generation
 from benchmarks.measure import RESULTS, Table
 from common.viz.figures import ACCENT, FAINT, save_figure
@@ -90,7 +92,7 @@ def main(
     features_dir: Path | None = None,
     encoder_weights: str = "imagenet",
 ) -> None:
-    """Train, print and save the table, and draw the curves.
+    """Train, print and save the table, draw the curves, and write RESULTS.md.
 
     Args:
         example: which.
@@ -116,11 +118,13 @@ def main(
     Table(
         f"Learning curves: {example}",
         f"{UNITS[example][0].upper()}{UNITS[example][1:]} after so many minutes of training of each, in turns; "
-        "here in the precision of --precision auto, the other in float32.",
+        "here in the precision of --precision auto, the other in float32. The clock of each counts its training steps, "
+        "without the first ten, which compile, and without the preparation of batches.",
         ["minutes", *curves],
         rows,
         figure=f"results/{part}.png",
     ).save(part)
+    write_page()
 
 
 if __name__ == "__main__":

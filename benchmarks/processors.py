@@ -23,7 +23,6 @@ def main(
     data_dir: Path | None = None,
     encoder_weights: str = "imagenet",
     turns: int = 2,
-    only: tuple[str, ...] = tuple(STEPS),
 ) -> None:
     """Measure in turns and save the table.
 
@@ -31,21 +30,20 @@ def main(
         data_dir: the download cache.
         encoder_weights: of the captioner.
         turns: how often each is measured.
-        only: the examples.
     """
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        for example in only:
+        for example, steps in STEPS.items():
             flags = ["--data-dir", str(data_dir)] if data_dir else []
             flags += ["--encoder-weights", encoder_weights] if example == "image_captioning" else []
             seconds: dict[str, list[float]] = {kind: [] for kind in KINDS}
             for _ in range(turns):
                 for kind in KINDS:
                     environment = os.environ | KINDS[kind]
-                    seconds[kind].append(seconds_of_epoch(example, Path(folder), STEPS[example], flags, [environment]))
+                    seconds[kind].append(seconds_of_epoch(example, Path(folder), steps, flags, [environment]))
             here, other = (statistics.median(seconds[kind]) for kind in KINDS)
             ratio = statistics.median(b / a for a, b in zip(*seconds.values(), strict=True))
-            rows.append([example, str(STEPS[example]), f"{here:.1f}", f"{other:.1f}", f"{ratio:.2f}"])
+            rows.append([example, str(steps), f"{here:.1f}", f"{other:.1f}", f"{ratio:.2f}"])
             print(rows[-1], flush=True)
     Table(
         "The quick presets with and without AVX-512",

@@ -78,8 +78,8 @@ def main(turns: int = 5) -> None:
     Table(
         "Scaling",
         f"Seconds of a training step in float32, one size varied at a time from {STREAMS} streams, {WINDOW} characters "
-        f"and {UNITS} units (embedding {EMBEDDING}, {VOCABULARY} symbols), medians of {turns} turns; and seconds from "
-        "a text in memory to its first batch.",
+        f"and {UNITS} units (embedding {EMBEDDING}, {VOCABULARY} symbols), medians of {turns} turns; and, measured "
+        "once, the seconds from a text in memory to its first batch.",
         ["varied", "to", "Keras", "here", "times Keras"],
         rows,
         figure="results/scaling.png",

@@ -1,11 +1,11 @@
-"""How far a trained captioner points at what is named, told in more words than its own captions have.
+"""The pointing game on a trained captioner's own captions and on the true captions.
 
 python -m benchmarks.where_captioner_looks --run RUN --instances DIR/coco/annotations/instances_val2017.json
 
-Played with its own captions, and with the true ones, which name many more objects, also such as it would not have seen.
-Four ways to tell from attention where it points: the peak of what found the word, as drawn; the middle of that, each
-place weighed by its attention; the peak of what finds the next word, when this one has been read; and the peak of the
-posterior attention, which knows the word.
+The true captions name many more objects, also some that the model would not have named. Four ways to tell from
+attention where it points: the peak of what found the word, as drawn; the middle of that, each place weighed by its
+attention; the peak of what finds the next word, when this one has been read; and the peak of the posterior attention,
+which knows the word.
 """
 
 import json

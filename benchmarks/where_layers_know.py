@@ -3,8 +3,9 @@
 python -m benchmarks.where_layers_know --instances DIR/coco/annotations/instances_val2017.json --encoder-weights PATH
 
 For each layer a linear classifier of single cells, "is there a person in it?", is fitted by ridge regression to the
-boxes of some photos, and points at a person in others. Whoever cannot do that even when told the boxes will not learn
-it from captions. Attention over such a layer may help to say the right words; it does not show where objects are.
+boxes of some photos, and points at a person in others. A layer from which this fails, even with the boxes given, cannot
+be expected to point when trained on captions alone. Attention over such a layer may help to say the right words; it
+does not show where objects are.
 """
 
 from pathlib import Path

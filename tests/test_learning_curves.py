@@ -3,7 +3,8 @@ import itertools
 import pytest
 import tensorflow as tf
 
-from benchmarks import learning_curves
+from benchmarks import __main__ as page
+from benchmarks import learning_curves, measure
 from benchmarks.learners import Learner, mean_nll
 from benchmarks.learning_curves import TIMED, draw, train_in_turns
 from common.training.schedule import WarmupCosine
@@ -50,3 +51,14 @@ def test_the_mean_nll_leaves_out_what_the_mask_leaves_out():
 def test_curves_are_drawn(tmp_path):
     draw({"here": [(1.0, 500.0), (2.0, 5.0)], "other": [(1.0, 900.0), (2.0, 700.0)]}, "distance", tmp_path / "a.png")
     assert (tmp_path / "a.png").stat().st_size > 1000
+
+
+def test_the_page_has_the_curves_as_soon_as_they_are_measured(tmp_path, monkeypatch):
+    for module in (learning_curves, measure, page):
+        monkeypatch.setattr(module, "RESULTS", tmp_path)
+    monkeypatch.setattr(page, "PAGE", tmp_path / "RESULTS.md")
+    monkeypatch.setattr(learning_curves, "dcgan", lambda data_dir: {})
+    curves = {"here": [(1.0, 5.0)], "public tutorial": [(1.0, 700.0)]}
+    monkeypatch.setattr(learning_curves, "train_in_turns", lambda *_: curves)
+    learning_curves.main("dcgan")
+    assert "| 1.0 | 5 | 700 |" in page.PAGE.read_text(encoding="utf-8")

@@ -1,7 +1,10 @@
 import json
 
+import pytest
+import tyro
+
 from benchmarks import __main__ as page
-from benchmarks import measure
+from benchmarks import gpu, measure
 from benchmarks.measure import Table, alternate, goal, rates, ratio
 
 
@@ -37,3 +40,24 @@ def test_the_page_is_made_of_what_the_parts_saved(tmp_path, monkeypatch):
     text = (tmp_path / "RESULTS.md").read_text()
     assert "| seconds to help | 0.1 | at most 1.0 | yes |\n\n## Start-up" in text
     assert "## Start-up\n\nSeconds.\n\n| example | help |\n| --- | --- |\n| dcgan | 0.1 |" in text and "today" in text
+
+
+def test_the_published_page_is_that_of_the_saved_tables(tmp_path, monkeypatch):
+    published = page.PAGE.read_text(encoding="utf-8")
+    monkeypatch.setattr(page, "PAGE", tmp_path / "RESULTS.md")
+    page.write_page()
+    assert page.PAGE.read_text(encoding="utf-8") == published
+
+
+def test_a_part_that_does_not_exist_is_refused(monkeypatch):
+    monkeypatch.setattr(page, "write_page", lambda: None)
+    with pytest.raises(SystemExit):
+        tyro.cli(page.main, args=["--only", "typo"])
+
+
+def test_keras_layers_are_trained_by_the_same_loop_as_those_here(monkeypatch):
+    config = gpu.TextConfig(units=8, batch_size=2, window=5)
+    monkeypatch.setattr(gpu, "TextConfig", lambda: config)
+    monkeypatch.setattr(gpu.keras.Model, "train_on_batch", None)
+    losses = gpu.keras_characters("float32")()
+    assert len(losses) == gpu.STEPS and losses[-1] < losses[0]
