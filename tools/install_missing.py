@@ -7,8 +7,8 @@ replace it, and half of what stands on it.
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
-from importlib.metadata import Distribution, distributions
+from collections.abc import Mapping, Sequence
+from importlib.metadata import distributions
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -51,14 +51,6 @@ def split_requirements(
     unmet = [requirement for requirement in requirements if not fits(requirement)]
     kept = [requirement for requirement in unmet if requirement.name in KEPT and requirement.name in installed]
     return [requirement for requirement in unmet if requirement not in kept], kept
-
-
-def installed_versions(found: Iterable[Distribution]) -> dict[str, str]:
-    """Return version by canonical name; of packages of one name the first is imported, and the others are hidden."""
-    versions: dict[str, str] = {}
-    for distribution in found:
-        versions.setdefault(canonicalize_name(distribution.name), distribution.version)
-    return versions
 
 
 def main() -> int:

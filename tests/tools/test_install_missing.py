@@ -50,13 +50,3 @@ def test_where_there_is_no_tensorflow_it_is_installed():
 
 def test_a_prerelease_that_is_there_counts():
     assert names({"tensorflow": "2.21.0rc1", "keras": "3.15.1", "tyro": "1.1", "pillow": "12.0"}) == [[], []]
-
-
-def test_matplotlib_that_a_notebook_has_loaded_is_kept():
-    required = read_requirements("matplotlib>=3.11,<4")
-    assert split_requirements(required, {"matplotlib": "3.10.0"}) == ([], required)
-
-
-def test_a_hidden_package_of_the_same_name_does_not_count():
-    found = [SimpleNamespace(name=name, version=version) for name, version in (("Demo", "2.0"), ("demo", "1.0"))]
-    assert installed_versions(found) == {"demo": "2.0"}
