@@ -104,7 +104,7 @@ def test_a_new_run_starts_from_the_weights_of_another_symbol_by_symbol(
     model, run = captured.value.args
     assert "initialised with the weights of" in capsys.readouterr().out
     here = {name: np.array(variable) for name, variable in named_variables(model).items()}
-    there = {name.removeprefix("model/"): value for name, value in read_best(source.checkpoints, 1 << 30)[0].items()}
+    there = {name.removeprefix("model/"): value for name, value in read_best(source.checkpoints, 1 << 30)[1].items()}
     by_symbol = set()
     for file, weights in VOCABULARIES[example].items():
         old, new = (json.loads((folder / f"{file}.json").read_text()) for folder in (source.path, run.path))

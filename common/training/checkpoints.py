@@ -112,6 +112,20 @@ def stored_dtype(variable: tf.Variable) -> str:
     return "float32" if variable.dtype == tf.bfloat16 else variable.dtype.name
 
 
+class KeepEpochs(keras.callbacks.Callback):
+    """Keeps the weights after every so many epochs, for `restore_weights`, beside the other checkpoints."""
+
+    def __init__(self, folder: Path, every: int):
+        super().__init__()
+        self.folder, self.every = folder, every
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Save the weights after an epoch, which Keras counts from 0."""
+        if (epoch + 1) % self.every == 0:
+            checkpoints = Checkpoints(self.folder, model=named_variables(self.model))
+            checkpoints.save("epoch", epoch + 1, {"epoch": epoch + 1}, keep=epoch + 1)
+
+
 class Checkpoints:
     """The checkpoints in one folder: the last two `latest` ones, the `best` one, and those of `KeepEpochs`."""
 
@@ -174,31 +188,15 @@ class Checkpoints:
             UserError: there are checkpoints, but none is readable; or the newest does not fit the model.
         """
         found = _read_newest(self.folder, kinds, self._max_bytes(), quarantine)
-        if found is None:
-            return None
-        checkpoint, tensors, state = found
-        self._assign(tensors, checkpoint)
-        return state
-
-    def restore_from(self, checkpoint: Path) -> dict[str, Any]:
-        """Restore this checkpoint and no other; return its state.
-
-        Raises:
-            UserError: it is damaged or does not fit the model.
-        """
-        try:
-            tensors, state = read_checkpoint(checkpoint, self._max_bytes())
-        except DamagedError as error:
-            raise UserError(f"{checkpoint}: damaged ({error}); restore it from a copy, or use another") from error
-        self._assign(tensors, checkpoint)
-        return state
+        return found and self._assign(*found)
 
     def _max_bytes(self) -> int:
         """Return an upper bound for the size of a file of variables, those of the optimizers included."""
         needed = sum(variable.dtype.size * variable.shape.num_elements() for variable in self.variables.values())
         return 8 * needed + (1 << 24)
 
-    def _assign(self, tensors: Mapping[str, np.ndarray], checkpoint: Path) -> None:
+    def _assign(self, checkpoint: Path, tensors: Mapping[str, np.ndarray], state: dict[str, Any]) -> dict[str, Any]:
+        """Assign the tensors of a checkpoint to the variables; return its `state`."""
         if difference := self._difference(tensors):
             raise UserError(
                 f"{checkpoint}: written by another version of the model ({difference}); use the code and the "
@@ -206,6 +204,7 @@ class Checkpoints:
             )
         for name, variable in self.variables.items():
             variable.assign(tf.cast(tensors[name], variable.dtype))
+        return state
 
     def _difference(self, tensors: Mapping[str, np.ndarray]) -> str:
         """Return a description of the first variable whose dtype or shape differs, "" if there is none."""
@@ -229,10 +228,6 @@ def _kind(dtype: str, shape: Sequence[int]) -> str:
     return f"{dtype} {[*shape]}"
 
 
-KEPT = "epoch"
-"""The kind of the checkpoints of `KeepEpochs`; their number is that of the epoch, not of the step."""
-
-
 def restore_weights(folder: Path, model: keras.Model, epoch: int | None = None) -> dict[str, Any]:
     """Restore the best weights into a built model, or the latest if there are no best ones; return the state.
 
@@ -242,33 +237,28 @@ def restore_weights(folder: Path, model: keras.Model, epoch: int | None = None) 
         UserError: there is no checkpoint, or none is readable.
     """
     checkpoints = Checkpoints(folder, model=named_variables(model))
-    if epoch is not None:
-        kept = [int(path.name.rpartition("-")[2]) for path in list_checkpoints(folder, KEPT)]
-        if epoch not in kept:
-            listed = ", ".join(map(str, sorted(kept))) or "none"
-            raise UserError(f"--epoch: expected one that was kept ({listed}), got {epoch}; --keep-every keeps more")
-        return checkpoints.restore_from(folder / f"{KEPT}-{epoch:08d}")
-    state = checkpoints.restore("best", "latest")
-    if state is None:
-        raise _no_checkpoint(folder)
-    return state
+    if epoch is None:
+        return checkpoints._assign(*read_best(folder, checkpoints._max_bytes()))
+    kept = {int(path.name.rpartition("-")[2]): path for path in list_checkpoints(folder, "epoch")}
+    if epoch not in kept:
+        listed = ", ".join(map(str, sorted(kept))) or "none"
+        raise UserError(f"--epoch: expected one that was kept ({listed}), got {epoch}; --keep-every keeps more")
+    try:
+        return checkpoints._assign(kept[epoch], *read_checkpoint(kept[epoch], checkpoints._max_bytes()))
+    except DamagedError as error:
+        raise UserError(f"{kept[epoch]}: damaged ({error}); restore it from a copy, or use another") from error
 
 
-def read_best(folder: Path, max_bytes: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Return the variables, of at most `max_bytes`, and the state that `restore_weights` restores.
+def read_best(folder: Path, max_bytes: int) -> tuple[Path, dict[str, np.ndarray], dict[str, Any]]:
+    """Return the checkpoint that `restore_weights` restores, its variables, of at most `max_bytes`, and its state.
 
     Raises:
         UserError: there is no checkpoint, or none is readable.
     """
     found = _read_newest(folder, ("best", "latest"), max_bytes)
     if found is None:
-        raise _no_checkpoint(folder)
-    _, tensors, state = found
-    return tensors, state
-
-
-def _no_checkpoint(folder: Path) -> UserError:
-    return UserError(f"{folder}: no checkpoint yet; run the `train` command of this run again, it resumes there")
+        raise UserError(f"{folder}: no checkpoint yet; run the `train` command of this run again, it resumes there")
+    return found
 
 
 def _read_newest(

@@ -78,7 +78,7 @@ def init_from_run(
         return
     source = RunDirectory.open(Path(config.init_from), config.EXAMPLE)
     variables = named_variables(model)
-    old, state = read_best(source.checkpoints, _MAX_BYTES)
+    _, old, state = read_best(source.checkpoints, _MAX_BYTES)
     axes: dict[int, tuple[int, np.ndarray]] = {}
     for file, (vocabulary, of_symbols) in (vocabularies or {}).items():
         ids = _old_ids(Vocabulary.load(source.path / file), vocabulary, file.removesuffix(".json"))

@@ -9,8 +9,8 @@ import keras
 from common.data.images import save_image
 from common.io.terminal import echo
 from common.training import trainer
+from common.training.checkpoints import KeepEpochs
 from common.training.init_from import inherit_settings, init_from_run
-from common.training.keep_epochs import KeepEpochs
 from common.training.plan import fit_plan, stored_plan, warn_if_few
 from common.training.run_directory import RunDirectory
 from examples.dcgan.config import Config
