@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from examples.serve.limits import Busy
+from examples.serve.limits import Refused
 
 WAIT_SECONDS = 0.004
 
@@ -52,7 +52,7 @@ class Batcher:
             request: what differs between them.
 
         Raises:
-            Busy: too many requests wait.
+            Refused: too many requests wait.
         """
         [answer] = await self.submit_all(key, [request])
         return answer
@@ -63,10 +63,10 @@ class Batcher:
         If one fails, the others are not computed.
 
         Raises:
-            Busy: too many requests wait.
+            Refused: too many requests wait.
         """
         if self.waiting >= self.max_waiting:
-            raise Busy("The server is busy; try again in a moment.")
+            raise Refused("The server is busy; try again in a moment.", 429)
         futures = [asyncio.get_running_loop().create_future() for _ in requests]
         self._queues.setdefault(key, deque()).extend(zip(requests, futures, strict=True))
         if self._task is None or self._task.done():

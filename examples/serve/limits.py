@@ -27,38 +27,12 @@ _MAX_ADDRESSES = 10_000  # whose requests are counted; the one that asked longes
 class Refused(HTTPException):
     """A request that is not answered; `detail` is a plain sentence."""
 
-    status_code = 422
-
-    def __init__(self, sentence: str):
-        super().__init__(self.status_code, one_line(sentence))
+    def __init__(self, sentence: str, status_code: int = 422):
+        super().__init__(status_code, one_line(sentence))
 
     def response(self) -> JSONResponse:
         """Return the response where FastAPI does not make it: in a middleware, or in place of another error."""
         return JSONResponse({"detail": self.detail}, self.status_code)
-
-
-class UnknownRun(Refused):
-    """The request names a run that is not in the list, or there is none of its example."""
-
-    status_code = 404
-
-
-class TooLarge(Refused):
-    """The request is larger than the service takes."""
-
-    status_code = 413
-
-
-class Busy(Refused):
-    """Too many requests, of all clients or of this one."""
-
-    status_code = 429
-
-
-class Unusable(Refused):
-    """The run cannot be loaded; the log of the server says why."""
-
-    status_code = 503
 
 
 class RateLimit:
@@ -94,7 +68,7 @@ class LimitRequests:
             return await self.app(scope, receive, send)
         address = scope["client"][0] if scope["client"] else ""
         if seconds := self.rate.wait_seconds(address):
-            refusal = Busy(f"Too many requests from your address; try again in {seconds} s.")
+            refusal = Refused(f"Too many requests from your address; try again in {seconds} s.", 429)
             return await refusal.response()(scope, receive, send)
         is_upload = dict(scope["headers"]).get(b"content-type", b"").startswith(b"multipart/")
         limit = MAX_UPLOAD if is_upload else MAX_BODY
@@ -139,5 +113,5 @@ def _counted(receive: Callable[[], Awaitable[dict]], limit: int) -> Callable[[],
     return receive_and_count
 
 
-def _too_large(limit: int) -> TooLarge:
-    return TooLarge(f"The request is too large; at most {limit / 2**20:g} MiB are taken.")
+def _too_large(limit: int) -> Refused:
+    return Refused(f"The request is too large; at most {limit / 2**20:g} MiB are taken.", 413)

@@ -14,7 +14,7 @@ from common.app.report import flatten, summary_line
 from common.errors import UserError
 from common.io.terminal import one_line, warn
 from common.training.run_directory import RunDirectory
-from examples.serve.limits import UnknownRun, Unusable
+from examples.serve.limits import Refused
 
 EXAMPLES = {
     "text_generation": "Text",
@@ -98,21 +98,21 @@ class RunRegistry:
         """Return the run with this id, by default the newest of the example.
 
         Raises:
-            UnknownRun: there is none.
+            Refused: there is none.
         """
         runs = self.runs(example)
         if not runs:
-            raise UnknownRun(f"There is no finished run of {example} yet; train one, for instance on the page.")
+            raise Refused(f"There is no finished run of {example} yet; train one, for instance on the page.", 404)
         for run in runs:
             if id_ in (None, run.id):
                 return run
-        raise UnknownRun(f"There is no run of {example} with this id; /v1/runs lists them.")
+        raise Refused(f"There is no run of {example} with this id; /v1/runs lists them.", 404)
 
     def model(self, run: ServedRun) -> Any:
         """Return the model of a run, loaded at the first call; the one used longest ago makes room for it.
 
         Raises:
-            Unusable: the run is damaged.
+            Refused: the run is damaged.
         """
         with self._lock:
             if run.key not in self._models:
@@ -120,7 +120,7 @@ class RunRegistry:
                     self._models[run.key] = _load(run)
                 except UserError as error:
                     warn(f"note: {error}")
-                    raise Unusable(f"The run {run.name} cannot be loaded; the server's log says why.") from error
+                    raise Refused(f"The run {run.name} cannot be loaded; the server's log says why.", 503) from error
                 if len(self._models) > _MAX_LOADED:
                     self._models.popitem(last=False)
             self._models.move_to_end(run.key)

@@ -9,15 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from common.app.intervals import MAX_SEED
 from common.data.text_files import normalise
 from common.errors import UserError
-from examples.serve.limits import (
-    MAX_BEAM,
-    MAX_IMAGES,
-    MAX_SENTENCE,
-    MAX_SENTENCES,
-    MAX_TEXT,
-    Refused,
-    TooLarge,
-)
+from examples.serve.limits import MAX_BEAM, MAX_IMAGES, MAX_SENTENCE, MAX_SENTENCES, MAX_TEXT, Refused
 
 
 def _require_text(text: str) -> str:
@@ -58,8 +50,8 @@ def refusal(error: Mapping[str, Any]) -> Refused:
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] in ("string_too_long", "too_long"):
         unit = "characters" if error["type"] == "string_too_long" else "items"
-        return TooLarge(
-            f"{name}: at most {error['ctx']['max_length']:,} {unit} are taken, got {len(error['input']):,}."
+        return Refused(
+            f"{name}: at most {error['ctx']['max_length']:,} {unit} are taken, got {len(error['input']):,}.", 413
         )
     if error["type"] == "string_too_short" and not error["input"].strip():
         return Refused(f"{name}: expected some text, got none.")

@@ -14,7 +14,7 @@ from common.errors import UserError
 from examples.serve import embeddings, schemas
 from examples.serve.batcher import Batcher, padded
 from examples.serve.embeddings import Embeddings
-from examples.serve.limits import MAX_UPLOAD, Refused, TooLarge
+from examples.serve.limits import MAX_UPLOAD, Refused
 from examples.serve.registry import RunRegistry
 
 PIECE = 32
@@ -70,8 +70,7 @@ class Service:
         """Return the model of the run with this id, by default the newest.
 
         Raises:
-            UnknownRun: there is none.
-            Unusable: it is damaged.
+            Refused: there is none, or it is damaged.
         """
         run = self.registry.choose(example, id_)
         return self.registry.loaded(run) or await asyncio.to_thread(self.registry.model, run)
@@ -177,11 +176,10 @@ def read_upload(content: bytes, name: str) -> Image.Image:
     """Return the image of an uploaded file, which passes the same checks as a file of this machine.
 
     Raises:
-        TooLarge: it has too many bytes.
-        Refused: it is no picture that can be read.
+        Refused: it has too many bytes, or is no picture that can be read.
     """
     if len(content) > MAX_UPLOAD:
-        raise TooLarge(f"The photo is too large; at most {MAX_UPLOAD / 2**20:g} MiB are taken.")
+        raise Refused(f"The photo is too large; at most {MAX_UPLOAD / 2**20:g} MiB are taken.", 413)
     try:
         return decode_image(content, name).convert("RGB")
     except UserError as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from common.errors import UserError
 from common.training.run_directory import RunDirectory
-from examples.serve.limits import Busy, Refused
+from examples.serve.limits import Refused
 
 _SECONDS_BETWEEN_REPORTS = 1.0
 
@@ -28,11 +28,10 @@ class TinyTraining:
         resumes it, once the process has ended.
 
         Raises:
-            Busy: another training is under way.
-            Refused: the training failed; the log of the server says why.
+            Refused: another training is under way; or the training failed, and the log of the server says why.
         """
         if self._lock.locked():
-            raise Busy("Another example is being trained; try again in a minute.")
+            raise Refused("Another example is being trained; try again in a minute.", 429)
         async with self._lock:
             path = self.folder / example / "tiny"
             epochs = import_module(f"examples.{example}.config").PRESETS["tiny"].epochs

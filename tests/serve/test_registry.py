@@ -6,7 +6,7 @@ import pytest
 from common.errors import UserError
 from common.training.run_directory import RunDirectory
 from examples.serve import registry
-from examples.serve.limits import UnknownRun, Unusable
+from examples.serve.limits import Refused
 from examples.serve.registry import RunRegistry, runs_folder
 
 
@@ -41,9 +41,9 @@ def test_a_run_that_finishes_later_is_found(tmp_path):
 @pytest.mark.parametrize("id_", ["../one", "one", "0" * 12])
 def test_a_run_is_chosen_by_an_id_from_the_list_and_never_by_a_path(tmp_path, id_):
     make_run(tmp_path / "one")
-    with pytest.raises(UnknownRun, match="/v1/runs lists them"):
+    with pytest.raises(Refused, match="/v1/runs lists them"):
         RunRegistry(tmp_path).choose("dcgan", id_)
-    with pytest.raises(UnknownRun, match="no finished run of nmt_attention"):
+    with pytest.raises(Refused, match="no finished run of nmt_attention"):
         RunRegistry(tmp_path).choose("nmt_attention")
 
 
@@ -124,7 +124,7 @@ def test_a_run_that_cannot_be_loaded_is_told_without_its_path(tmp_path, monkeypa
     monkeypatch.setattr(registry, "_load", fail)
     make_run(tmp_path / "one")
     found = RunRegistry(tmp_path)
-    with pytest.raises(Unusable) as refused:
+    with pytest.raises(Refused, match="cannot be loaded") as refused:
         found.model(found.choose("dcgan"))
     assert str(tmp_path) not in str(refused.value) and str(tmp_path) in capsys.readouterr().err
 

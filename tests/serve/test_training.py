@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from examples.serve import training
-from examples.serve.limits import Busy, Refused
+from examples.serve.limits import Refused
 from examples.serve.training import TinyTraining
 
 
@@ -39,7 +39,7 @@ def test_one_training_at_a_time(tmp_path, monkeypatch):
         trainings = TinyTraining(tmp_path)
         first = trainings.train("dcgan")
         await anext(first)
-        with pytest.raises(Busy):
+        with pytest.raises(Refused, match="Another example"):
             await anext(trainings.train("text_generation"))
         await first.aclose()
 
