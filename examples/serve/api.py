@@ -16,7 +16,7 @@ from fastapi_offline import FastAPIOffline
 import common
 from common.io.terminal import warn
 from examples.serve import schemas
-from examples.serve.limits import MAX_BEAM, MAX_UPLOAD, LimitRequests, RateLimit, Refused, RefuseOtherHosts
+from examples.serve.limits import MAX_BEAM, MAX_UPLOAD, RateLimit, Refused, limit_requests, refuse_other_hosts
 from examples.serve.metrics import add_metrics
 from examples.serve.service import Service
 
@@ -68,9 +68,9 @@ def create_app(service: Service, requests_per_minute: int = 600, hosts: Sequence
         return {"status": "ok"}
 
     add_metrics(app, service)
-    app.add_middleware(LimitRequests, rate=RateLimit(requests_per_minute))
+    app.add_middleware(limit_requests, rate=RateLimit(requests_per_minute))
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts)
-    app.add_middleware(RefuseOtherHosts)
+    app.add_middleware(refuse_other_hosts)
     return app
 
 

@@ -21,7 +21,11 @@ MAX_UPLOAD = 10 * 2**20
 """Bytes of a photo."""
 MAX_BODY = 2**18
 """Bytes of any other request."""
+POLICY = b"default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'"  # Gradio's scripts are inline in part
 _MAX_ADDRESSES = 10_000  # whose requests are counted; the one that asked longest ago is forgotten first
+
+App = Callable[..., Awaitable[None]]
+"""An ASGI application."""
 
 
 class Refused(HTTPException):
@@ -55,63 +59,45 @@ class RateLimit:
         return 0 if allowed else math.ceil(round((1 - tokens) * 60 / self.per_minute, 3))
 
 
-class LimitRequests:
-    """ASGI middleware that refuses bodies that are too large, and addresses that ask too often."""
+def limit_requests(app: App, rate: RateLimit) -> App:
+    """Return `app`, which then refuses bodies that are too large, and addresses that ask too often."""
 
-    def __init__(self, app: Callable[..., Awaitable[None]], rate: RateLimit):
-        """Wrap `app`."""
-        self.app, self.rate = app, rate
-
-    async def __call__(self, scope, receive, send) -> None:
-        """Answer a request, or refuse it before its body is read to the end."""
+    async def answer(scope, receive, send) -> None:
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
-            return await self.app(scope, receive, send)
+            return await app(scope, receive, send)
         address = scope["client"][0] if scope["client"] else ""
-        if seconds := self.rate.wait_seconds(address):
+        if seconds := rate.wait_seconds(address):
             refusal = Refused(f"Too many requests from your address; try again in {seconds} s.", 429)
             return await refusal.response()(scope, receive, send)
-        is_upload = dict(scope["headers"]).get(b"content-type", b"").startswith(b"multipart/")
-        limit = MAX_UPLOAD if is_upload else MAX_BODY
-        if int(dict(scope["headers"]).get(b"content-length", b"0")) > limit:
-            return await _too_large(limit).response()(scope, receive, send)
-        await self.app(scope, _counted(receive, limit), send)
+        headers, count = dict(scope["headers"]), 0
+        limit = MAX_UPLOAD if headers.get(b"content-type", b"").startswith(b"multipart/") else MAX_BODY
+        too_large = Refused(f"The request is too large; at most {limit / 2**20:g} MiB are taken.", 413)
+        if int(headers.get(b"content-length", b"0")) > limit:
+            return await too_large.response()(scope, receive, send)
+
+        async def receive_and_count() -> dict:  # a body need not say how long it is
+            nonlocal count
+            message = await receive()
+            count += len(message.get("body", b""))
+            if count > limit:
+                raise too_large  # an HTTPException is what FastAPI passes on while it reads a body
+            return message
+
+        await app(scope, receive_and_count, send)
+
+    return answer
 
 
-class RefuseOtherHosts:
-    """ASGI middleware that tells browsers to load nothing from other hosts, whatever a page asks for."""
+def refuse_other_hosts(app: App) -> App:
+    """Return `app`, whose answers then tell browsers to load nothing from other hosts, whatever a page asks for."""
 
-    POLICY = b"default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'"  # Gradio's scripts are inline in part
-
-    def __init__(self, app: Callable[..., Awaitable[None]]):
-        """Wrap `app`."""
-        self.app = app
-
-    async def __call__(self, scope, receive, send) -> None:
-        """Answer a request with the policy among the headers."""
-
+    async def answer(scope, receive, send) -> None:
         async def send_with_policy(message: dict) -> None:
             if message["type"] == "http.response.start":
-                headers = [(b"content-security-policy", self.POLICY), (b"x-content-type-options", b"nosniff")]
+                headers = [(b"content-security-policy", POLICY), (b"x-content-type-options", b"nosniff")]
                 message = message | {"headers": [*message.get("headers", ()), *headers]}
             await send(message)
 
-        await self.app(scope, receive, send_with_policy)
+        await app(scope, receive, send_with_policy)
 
-
-def _counted(receive: Callable[[], Awaitable[dict]], limit: int) -> Callable[[], Awaitable[dict]]:
-    """Return `receive`, failing once more than `limit` bytes have come: a body need not say how long it is."""
-    count = 0
-
-    async def receive_and_count() -> dict:
-        nonlocal count
-        message = await receive()
-        count += len(message.get("body", b""))
-        if count > limit:
-            raise _too_large(limit)  # an HTTPException is what FastAPI passes on while it reads a body
-        return message
-
-    return receive_and_count
-
-
-def _too_large(limit: int) -> Refused:
-    return Refused(f"The request is too large; at most {limit / 2**20:g} MiB are taken.", 413)
+    return answer

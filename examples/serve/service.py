@@ -24,15 +24,10 @@ PIECE = 32
 class Service:
     """The trained models behind their batchers. TensorFlow is imported by the first request, or by `warm_up`."""
 
-    def __init__(
-        self,
-        registry: RunRegistry,
-        max_batch: int = 32,
-        max_waiting: int = 256,
-        observe: Callable[[str, int], None] = lambda name, size: None,
-    ):
-        """Make a batcher for each kind of request; `observe` is told the kind and the size of each batch."""
-        self.registry, self.observe = registry, observe
+    def __init__(self, registry: RunRegistry, max_batch: int = 32, max_waiting: int = 256):
+        """Make a batcher for each kind of request."""
+        self.registry = registry
+        self.observe: Callable[[str, int], None] = lambda kind, size: None  # is told the size of each batch
 
         def batcher(name: str, answer: Callable[[Any, Sequence[Any]], Sequence[Any]]) -> Batcher:
             return Batcher(answer, max_batch, max_waiting, lambda size: self.observe(name, size))

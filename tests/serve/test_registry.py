@@ -126,6 +126,7 @@ def test_a_run_that_cannot_be_loaded_is_told_without_its_path(tmp_path, monkeypa
     found = RunRegistry(tmp_path)
     with pytest.raises(Refused, match="cannot be loaded") as refused:
         found.model(found.choose("dcgan"))
+    assert refused.value.status_code == 503
     assert str(tmp_path) not in str(refused.value) and str(tmp_path) in capsys.readouterr().err
 
 
