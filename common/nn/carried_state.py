@@ -20,11 +20,9 @@ class CarriedState(keras.layers.Layer):
     """
 
     def __init__(self, initial_state: Any, name: str | None = None):
-        """Create the variables.
+        """Create the variables for a state like `initial_state`, whose values are not used.
 
-        Args:
-            initial_state: a nested structure of tensors [B, U] with a static shape; their values are not used.
-            name: of the layer, which begins the names of the variables.
+        It is a nested structure of tensors [B, U] with a static shape. The names of the variables begin with `name`.
         """
         super().__init__(name=name)
         structure = tf.nest.map_structure(lambda tensor: tensor.dtype, initial_state)

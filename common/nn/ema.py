@@ -18,12 +18,9 @@ class ExponentialMovingAverage(keras.layers.Layer):
     """
 
     def __init__(self, averaged_network: keras.Layer, decay: float, **options):
-        """Create the layer.
+        """Create the layer; `averaged_network`, of the same architecture, holds the averages and becomes untrainable.
 
-        Args:
-            averaged_network: a network of the same architecture for the averages; it becomes untrainable.
-            decay: of the average, from 0 (the latest weights) to below 1 (an average over about 1 / (1 - decay) steps).
-            options: of `keras.layers.Layer`, for instance a name.
+        `decay` is from 0 (the latest weights) to below 1 (an average over about 1 / (1 - decay) steps).
         """
         super().__init__(**options)
         self.averaged_network, self.decay = averaged_network, decay

@@ -13,11 +13,8 @@ INTERVAL = 4
 def r1_penalty(discriminator: keras.Model, real: tf.Tensor) -> tf.Tensor:
     """Return 1/2 E[|grad D(x)|^2] over real images x, a scalar float32 (R1, Mescheder et al. 2018, equation 9).
 
-    D is the logit, arXiv:1801.04406. As batch norm sees the whole batch, the gradient is that of the sum of all logits.
-
-    Args:
-        discriminator: maps images to logits float32 [B, 1].
-        real: float32 [B, H, W, C].
+    D is the logit, arXiv:1801.04406: `discriminator` maps images like `real`, float32 [B, H, W, C], to float32 [B, 1].
+    As batch norm sees the whole batch, the gradient is that of the sum of all logits.
     """
     with tf.GradientTape() as tape:
         tape.watch(real)
@@ -27,19 +24,13 @@ def r1_penalty(discriminator: keras.Model, real: tf.Tensor) -> tf.Tensor:
 
 
 def lazy_r1_penalty(discriminator: keras.Model, real: tf.Tensor, gamma: float, step: tf.Tensor) -> tf.Tensor:
-    """Return `gamma` times `r1_penalty` times `INTERVAL` if `step` is a multiple of `INTERVAL`, else 0.
+    """Return `gamma` times `r1_penalty` times `INTERVAL` if `step`, of the optimizer, is a multiple of it, else 0.
 
     The gradient of a gradient takes about half as long as the rest of the step. In the mean over the steps, the lazy
-    penalty is the same as one in each step (lazy regularization, Karras et al. 2020, arXiv:1912.04958).
+    penalty is the same as one in each step (lazy regularization, Karras et al. 2020, arXiv:1912.04958). `gamma` is that of R1; 0: no penalty.
 
     Each of several replicas computes the penalty of the whole batch and returns its share. The reason is batch norm:
     TensorFlow allows no all-reduce in a branch, and the second derivatives of several all-reduces are wrong.
-
-    Args:
-        discriminator: see `r1_penalty`; likewise `real`.
-        real: the images.
-        gamma: the weight, gamma in the paper; 0: no penalty.
-        step: int, of the optimizer.
     """
     none = tf.zeros([], real.dtype)
     if not gamma:

@@ -14,13 +14,9 @@ def smoothed_cross_entropy(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Return the label-smoothed loss and the plain negative log-likelihood (nll), both in nats, float32 [B, T].
 
-    nll = -ln p(target); the smoothed loss is (1 - e) nll + e mean_v(-ln p(v)) for e = `label_smoothing` (Szegedy et al.
-    2016, arXiv:1512.00567, section 7). Both share one log-sum-exp over the vocabulary.
-
-    Args:
-        logits: float32 [B, T, V].
-        targets: int32 [B, T].
-        label_smoothing: e, from 0 to below 1.
+    nll = -ln p(target) for `logits` float32 [B, T, V] and `targets` int32 [B, T]. The smoothed loss is (1 - e) nll + e
+    mean_v(-ln p(v)) for e = `label_smoothing`, from 0 to below 1 (Szegedy et al. 2016, arXiv:1512.00567, section 7).
+    Both share one log-sum-exp over the vocabulary.
     """
     flat = tf.reshape(logits, [-1, logits.shape[-1]])  # BT V
     indices = tf.stack([tf.range(tf.size(targets)), tf.reshape(targets, [-1])], axis=1)  # BT 2

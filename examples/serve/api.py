@@ -36,11 +36,8 @@ _VECTOR_EXAMPLES = Literal["text_generation", "nmt_attention", "image_captioning
 def create_app(service: Service, requests_per_minute: int = 600, hosts: Sequence[str] = ("*",)) -> FastAPI:
     """Return the application of a service: all paths, the limits, and the metrics.
 
-    Args:
-        service: answers the requests.
-        requests_per_minute: from one address.
-        hosts: the names of this server; a request for another name is refused, because a page of a stranger may have
-            had its name point here.
+    At most `requests_per_minute` are answered from one address. `hosts` are the names of this server; a request for
+    another name is refused, because a page of a stranger may have had its name point here.
     """
 
     @contextlib.asynccontextmanager

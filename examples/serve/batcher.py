@@ -25,14 +25,10 @@ class Batcher:
         max_waiting: int = 256,
         observe: Callable[[int], None] = lambda size: None,
     ):
-        """Set the limits.
+        """Set the limits: a call has at most `max_batch` requests, and at most `max_waiting` wait.
 
-        Args:
-            answer: returns the answers to a key and its requests, in order; an exception among them is raised for that
-                request alone.
-            max_batch: the largest number of requests of a call.
-            max_waiting: the largest number of requests that wait.
-            observe: is told the size of each batch.
+        `answer` returns the answers to a key and its requests, in order; an exception among them is raised for that
+        request alone. `observe` is told the size of each batch.
         """
         self.answer, self.max_batch, self.max_waiting, self.observe = answer, max_batch, max_waiting, observe
         self._queues: dict[Hashable, deque[tuple[Any, asyncio.Future]]] = {}
