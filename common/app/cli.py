@@ -58,20 +58,10 @@ class TrainOptions(Options):
     INHERITED: ClassVar[tuple[str, ...]] = ()  # the architecture, which --init-from takes over
 
     # Options that do not change the result of a run; they may differ when it is resumed.
-    RUNTIME: ClassVar[frozenset[str]] = frozenset(
-        {
-            "debug",
-            "data_dir",
-            "run_dir",
-            "eager",
-            "xla",
-            "devices",
-            "max_minutes",
-            "checkpoint_seconds",
-            "fresh",
-            "adaptable",
-        }  # fmt: skip
-    )
+    RUNTIME: ClassVar[frozenset[str]] = frozenset({
+        "debug", "data_dir", "run_dir", "eager", "xla", "devices", "max_minutes", "checkpoint_seconds", "fresh",
+        "adaptable",
+    })  # fmt: skip
 
     preset: Literal["tiny", "quick", "full"] = "quick"
     """The settings to start from; every other flag changes one of them.
@@ -129,7 +119,10 @@ class TrainOptions(Options):
         super().__post_init__()
         if not DEVICES.fullmatch(self.devices):
             raise UserError(f"--devices: expected auto, cpu, cpu:N, gpu or gpu:I,J, got {self.devices}")
-        require_utf8(self)
+        for name, value in asdict(self).items():
+            if isinstance(value, str) and value != value.encode(errors="ignore").decode():  # undecodable bytes
+                flag = f"--{name.replace('_', '-')}"
+                raise UserError(f"{flag}: {value!r} cannot be encoded as UTF-8; rename the file")
 
     @property
     def run_path(self) -> Path:
@@ -246,16 +239,6 @@ def require_encoding(name: str | None) -> None:
         raise UserError(
             f"--encoding: unknown encoding {name!r}; use a name such as cp1252, gb18030, shift_jis, euc_kr, koi8_r"
         ) from error
-
-
-def require_utf8(options: Any) -> None:
-    """Raise UserError if a string option cannot be encoded as UTF-8, such as a file name of undecodable bytes."""
-    for name, value in asdict(options).items():
-        try:
-            _ = value.encode() if isinstance(value, str) else b""
-        except UnicodeEncodeError as error:
-            flag = f"--{name.replace('_', '-')}"
-            raise UserError(f"{flag}: {value!r} cannot be encoded as UTF-8; rename the file") from error
 
 
 @dataclass(frozen=True)
