@@ -80,11 +80,6 @@ class Section:
     links: Sequence[tuple[str, str]] = ()
     """(text, target)"""
 
-    @property
-    def has_content(self) -> bool:
-        """Whether the section has more than a heading and a text."""
-        return any((self.table, self.pictures, self.listings, self.links))
-
 
 def write_page(path: Path, title: str, summary: str, sections: Sequence[Section]) -> Path:
     """Write a page of `sections` to `path` and return the path."""
@@ -106,10 +101,10 @@ def is_free_for_page(path: Path) -> bool:
 def write_report(run: RunDirectory, model: str, summary: str, sections: Sequence[Section | None]) -> Path:
     """Write `report.html` of a run and return its path; `model` is a name for the title, `summary` a sentence.
 
-    None and sections without content are left out. `section_on_run` is added.
+    None and sections that have only a heading and a text are left out. `section_on_run` is added.
     """
     title = f"{model}: {_data_name(run)}"
-    visible = [section for section in sections if section and section.has_content]
+    visible = [each for each in sections if each and any((each.table, each.pictures, each.listings, each.links))]
     return write_page(run.report, title, f"{summary} {summary_line(run)}", [*visible, section_on_run(run)])
 
 

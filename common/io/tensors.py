@@ -11,7 +11,6 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from common.errors import UserError
-from common.io.files import read_plain
 
 
 def tensor_bytes(tensors: Mapping[str, np.ndarray]) -> bytes:
@@ -29,12 +28,3 @@ def tensors_from(content: bytes, path: Path) -> dict[str, np.ndarray]:
         return load(content)
     except (SafetensorError, LookupError, ValueError, TypeError) as error:
         raise UserError(f"{path}: not in the safetensors format ({error}); restore it from a copy") from error
-
-
-def read_tensors(path: Path, max_bytes: int) -> dict[str, np.ndarray]:
-    """Return the named arrays in a file of at most `max_bytes`.
-
-    Raises:
-        UserError: the file is missing, not plain, too large, or not in the safetensors format.
-    """
-    return tensors_from(read_plain(path, max_bytes), path)

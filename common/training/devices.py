@@ -51,15 +51,10 @@ def set_up_devices(devices: str, workers: Workers | None = None) -> tf.distribut
         [processor] = tf.config.list_physical_devices("CPU")
         tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceConfiguration()] * int(numbers))
     if workers:
-        return _connect(workers)
+        echo(f"worker {workers.index} of {len(workers.addresses)}: waiting for {', '.join(workers.addresses)}")
+        return tf.distribute.MultiWorkerMirroredStrategy()
     names = [device.name for device in tf.config.list_logical_devices("GPU" if gpus else "CPU")]
     return tf.distribute.MirroredStrategy(names) if len(names) > 1 else None
-
-
-def _connect(workers: Workers) -> tf.distribute.Strategy:
-    """Return the strategy of several processes, once all of them are there."""
-    echo(f"worker {workers.index} of {len(workers.addresses)}: waiting for {', '.join(workers.addresses)}")
-    return tf.distribute.MultiWorkerMirroredStrategy()
 
 
 _scope = contextlib.ExitStack()

@@ -89,7 +89,9 @@ def init_from_run(
             continue
         values = old.get(f"model/{name}")
         if values is not None and id(variable) in axes:
-            values = _take(values, *axes[id(variable)])
+            axis, ids = axes[id(variable)]
+            extended = np.concatenate([values, values.mean(axis=axis, keepdims=True)], axis=axis)
+            values = np.take(extended, ids, axis=axis)  # of a new symbol, -1: the last, the mean
         fits = values is not None and values.shape == tuple(variable.shape)
         if not fits and id(variable) in required:
             there = "missing" if values is None else list(values.shape)
@@ -133,10 +135,3 @@ def _old_ids(old: Vocabulary, new: Vocabulary, name: str) -> np.ndarray:
     listed = f" ({' '.join(map(repr, added[:10]))}{' ...' if len(added) > 10 else ''})" if added else ""
     echo(f"{name}: {kept:,} symbols kept, {len(added):,} new{listed}, {len(old) - kept:,} dropped")
     return result
-
-
-def _take(values: np.ndarray, axis: int, ids: np.ndarray) -> np.ndarray:
-    """Return the slices of `values` with these numbers along an axis; the mean of all slices for -1."""
-    mean = values.mean(axis=axis, keepdims=True)
-    extended = np.concatenate([values, mean], axis=axis)
-    return np.take(extended, ids, axis=axis)  # -1 is the last, the mean

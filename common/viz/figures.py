@@ -91,29 +91,18 @@ def text_frames(passages: Sequence[tuple[str, str]], prompt_length: int = 0) -> 
         frames.append(Image.new("RGB", (width, height), PAPER))
         draw = ImageDraw.Draw(frames[-1])
         Typesetter(title, 15, bold=True).draw(draw, (margin, margin), title, ACCENT)
-        _draw_lines(draw, lines, prompt_length, (margin, margin + 2 * line_height, width - margin), line_height, setter)
+        y, remaining = margin + 2 * line_height, prompt_length
+        for line in lines:
+            visible = line.removesuffix("\n")
+            in_prompt = max(0, min(len(visible), remaining))
+            if is_right_to_left(visible):
+                colour = SECOND if in_prompt == len(visible) else INK
+                setter.draw(draw, (width - margin, y), visible, colour, anchor="ra")
+            else:
+                setter.draw(draw, (margin, y), visible[:in_prompt], SECOND)
+                setter.draw(draw, (margin + setter.length(visible[:in_prompt]), y), visible[in_prompt:], INK)
+            y, remaining = y + line_height, remaining - len(line)
     return frames
-
-
-def _draw_lines(
-    draw: ImageDraw.ImageDraw,
-    lines: Sequence[str],  # of `_wrap`
-    prompt_length: int,
-    edges: tuple[int, int, int],  # left, top, right
-    line_height: int,
-    setter: Typesetter,
-) -> None:
-    left, y, right = edges
-    for line in lines:
-        following = prompt_length - len(line)
-        line = line.removesuffix("\n")
-        in_prompt = max(0, min(len(line), prompt_length))
-        if is_right_to_left(line):
-            setter.draw(draw, (right, y), line, SECOND if in_prompt == len(line) else INK, anchor="ra")
-        else:
-            setter.draw(draw, (left, y), line[:in_prompt], SECOND)
-            setter.draw(draw, (left + setter.length(line[:in_prompt]), y), line[in_prompt:], INK)
-        prompt_length, y = following, y + line_height
 
 
 def _wrap(text: str) -> list[str]:

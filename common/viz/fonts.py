@@ -85,9 +85,6 @@ def _package(letter: str) -> str:
     return "fonts-symbola" if unicodedata.category(letter) == "So" else "fonts-noto-core"
 
 
-# matplotlib
-
-
 def families_for(text: Iterable[str]) -> list[str]:
     """Return the families for the labels of a matplotlib figure, with fallbacks for letters that DejaVu lacks."""
     return [_family(path) for path in fonts_for(text)]
@@ -97,9 +94,6 @@ def families_for(text: Iterable[str]) -> list[str]:
 def _family(path: str) -> str:
     font_manager.fontManager.addfont(path)
     return font_manager.get_font(path).family_name
-
-
-# Pillow
 
 
 class Typesetter:

@@ -25,8 +25,9 @@ from common.data.skipped import SkippedExamples
 from common.data.text_files import read_text
 from common.data.vocabulary import Vocabulary
 from common.errors import UserError
+from common.io.files import read_plain
 from common.io.records import checked, read_record
-from common.io.tensors import read_tensors, tensor_bytes
+from common.io.tensors import tensor_bytes, tensors_from
 from common.training.checkpoints import Checkpoints, DamagedError, read_checkpoint
 from common.training.run_directory import RunDirectory
 from common.training.trainer import TrainingState
@@ -266,7 +267,7 @@ def test_weights_of_a_checkpoint(folder, weights):
 @fuzz
 @given(weights=damaged(WEIGHTS) | st.binary(max_size=64))
 def test_weights_of_an_encoder(folder, weights):
-    outcome(lambda path: read_tensors(path, 10**6), folder / "encoder.safetensors", weights)
+    outcome(lambda path: tensors_from(read_plain(path, 10**6), path), folder / "encoder.safetensors", weights)
 
 
 @fuzz

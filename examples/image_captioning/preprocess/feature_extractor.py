@@ -21,8 +21,8 @@ import tensorflow as tf
 
 from common.data.download import is_offline
 from common.errors import UserError
-from common.io.files import write_atomically
-from common.io.tensors import read_tensors, tensor_bytes
+from common.io.files import read_plain, write_atomically
+from common.io.tensors import tensor_bytes, tensors_from
 from common.training.checkpoints import named_variables
 from examples.image_captioning.download.toy_scenes import SIZE
 from examples.image_captioning.preprocess.fuse_batch_norm import fuse_batch_norm
@@ -132,7 +132,7 @@ def load_extractor(name: str, weights: str) -> FeatureExtractor:
         of_keras = None if is_kept or weights == "random" else weights
         whole = recipe.make(include_top=False, weights=of_keras, input_shape=(size, size, 3))
         if is_kept:
-            tensors = read_tensors(Path(weights), MAX_BYTES)
+            tensors = tensors_from(read_plain(Path(weights), MAX_BYTES), Path(weights))
             for part, variable in named_variables(whole).items():
                 variable.assign(tensors[part])
         middle = whole.get_layer(recipe.middle_layer).output
