@@ -7,7 +7,6 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,31 +15,6 @@ import tensorflow as tf
 
 from common.errors import UserError
 from common.io.files import replacing
-
-
-def _write_keras(model: keras.Model, path: Path) -> None:
-    model.save(path)
-
-
-def _write_tflite(model: keras.Model, path: Path) -> None:
-    folder = path.with_suffix("")
-    model.export(folder, verbose=False)  # `from_keras_model` does not know Keras 3
-    path.write_bytes(tf.lite.TFLiteConverter.from_saved_model(str(folder)).convert())
-
-
-def _write_onnx(model: keras.Model, path: Path) -> None:
-    if find_spec("tf2onnx") is None:
-        raise UserError("--format onnx: tf2onnx is not installed; pip install tf2onnx")
-    inputs = [tf.zeros([size or 1 for size in tensor.shape], tensor.dtype) for tensor in model.inputs]
-    model(inputs if len(inputs) > 1 else inputs[0])  # Keras exports only what was called
-    model.export(path, format="onnx", verbose=False)
-
-
-WRITERS: Mapping[str, Callable[[keras.Model, Path], None]] = {
-    "keras": _write_keras,
-    "tflite": _write_tflite,
-    "onnx": _write_onnx,
-}
 
 
 def write_portable(model: keras.Model, path: Path, form: str, overwrite: bool = False) -> Path:
@@ -60,9 +34,24 @@ def write_portable(model: keras.Model, path: Path, form: str, overwrite: bool = 
             contextlib.redirect_stdout(None),  # the converters are chatty
         ):
             written = Path(folder) / f"model.{form}"  # Keras asks for the ending
-            WRITERS[form](model, written)
+            _write(model, written, form)
             with replacing(path) as temporary:
                 shutil.copyfile(written, temporary)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror or error}); name another with --out") from error
     return path
+
+
+def _write(model: keras.Model, path: Path, form: str) -> None:
+    if form == "keras":
+        model.save(path)
+    elif form == "tflite":
+        folder = path.with_suffix("")
+        model.export(folder, verbose=False)  # `from_keras_model` does not know Keras 3
+        path.write_bytes(tf.lite.TFLiteConverter.from_saved_model(str(folder)).convert())
+    else:
+        if find_spec("tf2onnx") is None:
+            raise UserError("--format onnx: tf2onnx is not installed; pip install tf2onnx")
+        inputs = [tf.zeros([size or 1 for size in tensor.shape], tensor.dtype) for tensor in model.inputs]
+        model(inputs if len(inputs) > 1 else inputs[0])  # Keras exports only what was called
+        model.export(path, format="onnx", verbose=False)
