@@ -1,7 +1,6 @@
 """The progress of training, on stderr: a bar over the whole run, and a line for every epoch."""
 
 import sys
-from typing import Self
 
 from tqdm.auto import tqdm
 
@@ -25,7 +24,7 @@ class ProgressBar:
     """A bar with an ETA; in log files a line at most every 15 s."""
 
     def __init__(self, epochs: int, total_steps: int, first_step: int, is_shown: bool = True):
-        """Show the bar of a run that is at `first_step` of `total_steps`."""
+        """Show the bar of a run that is at `first_step` of `total_steps`; `with self.bar` removes it at the end."""
         self.epochs, self._first_step = epochs, first_step
         self.bar = tqdm(
             total=total_steps,
@@ -39,14 +38,6 @@ class ProgressBar:
             leave=False,
             disable=not is_shown,
         )
-
-    def __enter__(self) -> Self:
-        """Show the bar until the end of this block."""
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
-        """Remove the bar."""
-        self.bar.close()
 
     def start_epoch(self, epoch: int) -> None:
         """Name the epoch, counted from 0."""

@@ -184,10 +184,8 @@ class Trainer:
         planned = self.state.total_steps or all_steps
         with self._shutdown:
             try:
-                with (
-                    ProgressBar(self.epochs, planned, self.state.step, is_shown) as progress,
-                    self._shutdown.deferred() if self.workers else contextlib.nullcontext(),
-                ):
+                progress = ProgressBar(self.epochs, planned, self.state.step, is_shown)
+                with progress.bar, self._shutdown.deferred() if self.workers else contextlib.nullcontext():
                     self._train(train_data, validation_data, steps, progress)
             except BaseException:  # StopRequested, or TensorFlow's error in its place
                 if not self._shutdown.is_raised:

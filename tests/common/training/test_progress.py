@@ -24,7 +24,8 @@ def row(epoch, step):
 
 def test_a_log_has_whole_lines_and_few_of_them(clock, monkeypatch, capfd):
     monkeypatch.setattr(progress, "IS_INTERACTIVE", False)
-    with ProgressBar(epochs=2, total_steps=200, first_step=0) as bar:
+    bar = ProgressBar(epochs=2, total_steps=200, first_step=0)
+    with bar.bar:
         bar.start_epoch(0)
         for _ in range(100):
             clock.now += 1
@@ -38,7 +39,8 @@ def test_a_log_has_whole_lines_and_few_of_them(clock, monkeypatch, capfd):
 
 def test_the_time_left_does_not_count_the_compilation(clock, monkeypatch, capfd):
     monkeypatch.setattr(progress, "IS_INTERACTIVE", True)
-    with ProgressBar(epochs=1, total_steps=101, first_step=0) as bar:
+    bar = ProgressBar(epochs=1, total_steps=101, first_step=0)
+    with bar.bar:
         bar.start_epoch(0)
         clock.now += 60  # compiles
         bar.advance(1, {"loss": 2.0})
