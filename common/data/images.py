@@ -57,26 +57,20 @@ def read_image(path: Path) -> Image.Image:
     """
     try:
         with open_plain(path, follow_links=True) as file:
-            return _decode(path, file)
+            return decode_image(file, path)
     except OSError as error:
         raise UserError(
             f"{path}: cannot be read ({error.strerror or error}); check the path and its permissions"
         ) from error
 
 
-def decode_image(content: bytes, name: str) -> Image.Image:
-    """Return the image in the bytes of a file, for instance of an upload, which error messages call `name`.
+def decode_image(file: BinaryIO, path: Path | str) -> Image.Image:
+    """Return the image in an open file, for instance an upload; `path` is for the error messages.
 
     Raises:
         UserError: as in `read_image`.
+        OSError: the file cannot be read.
     """
-    try:
-        return _decode(name, io.BytesIO(content))
-    except OSError as error:
-        raise UserError(f"{name}: cannot be read ({error.strerror or error}); try another picture") from error
-
-
-def _decode(path: Path | str, file: BinaryIO) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # _check_size has a lower limit

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -40,15 +39,3 @@ class Embeddings:
         vectors = self.vectors[chosen] - self.vectors[chosen].mean(axis=0)  # N E
         _, _, axes = np.linalg.svd(vectors, full_matrices=False)
         return [self.symbols[i] for i in chosen], vectors @ axes[:2].T  # N 2
-
-
-def read_embeddings(example: str, model: Any, side: str) -> Embeddings:
-    """Return the embeddings of a model of `example`, without symbols that no text has.
-
-    Raises:
-        Refused: the example has no such vocabulary.
-    """
-    tables = model.embeddings()
-    if side not in tables:
-        raise Refused(f"A run of {example} has no vocabulary {side!r}; it has {' and '.join(tables)}.")
-    return Embeddings(*tables[side])

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import io
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -11,7 +12,7 @@ from PIL import Image
 
 from common.data.images import decode_image, from_pixels
 from common.errors import UserError
-from examples.serve import embeddings, schemas
+from examples.serve import schemas
 from examples.serve.batcher import Batcher, padded
 from examples.serve.embeddings import Embeddings
 from examples.serve.limits import MAX_UPLOAD, Refused
@@ -146,7 +147,7 @@ class Service:
         """Return the image of an uploaded file at the size that the model of a run reads, and at that of the page.
 
         Raises:
-            Refused: as `read_upload`.
+            Refused: it has too many bytes, or is no picture that can be read.
         """
         model = await self.load("image_captioning", run)
         loop = asyncio.get_running_loop()
@@ -162,23 +163,15 @@ class Service:
         return schemas.Captions(captions=found[:n_best])
 
     async def embeddings(self, example: str, run: str | None, side: str) -> Embeddings:
-        """Return the word vectors of a run."""
-        model = await self.load(example, run)
-        return embeddings.read_embeddings(example, model, side)
+        """Return the word vectors of a run, without symbols that no text has.
 
-
-def read_upload(content: bytes, name: str) -> Image.Image:
-    """Return the image of an uploaded file, which passes the same checks as a file of this machine.
-
-    Raises:
-        Refused: it has too many bytes, or is no picture that can be read.
-    """
-    if len(content) > MAX_UPLOAD:
-        raise Refused(f"The photo is too large; at most {MAX_UPLOAD / 2**20:g} MiB are taken.", 413)
-    try:
-        return decode_image(content, name).convert("RGB")
-    except UserError as error:
-        raise Refused(str(error)) from error
+        Raises:
+            Refused: the example has no such vocabulary.
+        """
+        tables = (await self.load(example, run)).embeddings()
+        if side not in tables:
+            raise Refused(f"A run of {example} has no vocabulary {side!r}; it has {' and '.join(tables)}.")
+        return Embeddings(*tables[side])
 
 
 def _read_photo(content: bytes, name: str, size: int) -> tuple[Image.Image, Image.Image]:
@@ -186,7 +179,12 @@ def _read_photo(content: bytes, name: str, size: int) -> tuple[Image.Image, Imag
     from examples.image_captioning.download.image_files import resize
     from examples.serve.widgets import PHOTO_WIDTH
 
-    image = read_upload(content, name)
+    if len(content) > MAX_UPLOAD:
+        raise Refused(f"The photo is too large; at most {MAX_UPLOAD / 2**20:g} MiB are taken.", 413)
+    try:
+        image = decode_image(io.BytesIO(content), name).convert("RGB")  # with the checks of a file of this machine
+    except UserError as error:
+        raise Refused(str(error)) from error
     return from_pixels(resize(image, size)), fit_to_width(image, PHOTO_WIDTH)
 
 

@@ -1,10 +1,13 @@
+import asyncio
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from examples.serve.embeddings import Embeddings, read_embeddings
+from examples.serve.embeddings import Embeddings
 from examples.serve.limits import Refused
+from examples.serve.registry import RunRegistry
+from examples.serve.service import Service
 
 TABLE = Embeddings(["north", "north-east", "east", "south"], np.array([[0, 2], [1, 1], [3, 0], [0, -1]], np.float32))
 
@@ -20,10 +23,16 @@ def test_an_unknown_symbol_is_refused_with_one_that_is_known():
         TABLE.neighbours("up")
 
 
-def test_a_side_that_the_example_has_not_is_refused_with_those_it_has():
+def test_a_side_that_the_example_has_not_is_refused_with_those_it_has(tmp_path, monkeypatch):
     translator = SimpleNamespace(embeddings=lambda: {"source": None, "target": None})
+
+    async def load(*_):
+        return translator
+
+    service = Service(RunRegistry(tmp_path))
+    monkeypatch.setattr(service, "load", load)
     with pytest.raises(Refused, match="A run of nmt_attention has no vocabulary 'words'; it has source and target."):
-        read_embeddings("nmt_attention", translator, "words")
+        asyncio.run(service.embeddings("nmt_attention", None, "words"))
 
 
 def test_the_map_keeps_the_distances_of_vectors_in_a_plane():
