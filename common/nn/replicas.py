@@ -34,21 +34,18 @@ def batch_mean(values: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(values) / tf.cast(count, values.dtype)
 
 
-def rows_of_replica(count: tf.Tensor | int, replica: tf.Tensor | int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return the first row, and the row after the last one, that a replica has of a batch of `count` rows.
+def rows_of_replica(tensor: tf.Tensor, replica: tf.Tensor | int) -> tf.Tensor:
+    """Return the rows of a tensor of all rows, [B, ...], that the replica of this number has.
 
     The replicas have consecutive rows, and their numbers of rows differ by one at most.
     """
-    replicas = replica_count()
-    return count * replica // replicas, count * (replica + 1) // replicas
+    count, replicas = tf.shape(tensor)[0], replica_count()
+    return tensor[count * replica // replicas : count * (replica + 1) // replicas]
 
 
 def take_rows(tensor: tf.Tensor) -> tf.Tensor:
     """Return this replica's rows of a tensor of all rows, [B, ...]."""
-    if replica_count() == 1:
-        return tensor
-    start, end = rows_of_replica(tf.shape(tensor)[0], replica_index())
-    return tensor[start:end]
+    return tensor if replica_count() == 1 else rows_of_replica(tensor, replica_index())
 
 
 def gather_rows(tensor: tf.Tensor) -> tf.Tensor:

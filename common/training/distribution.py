@@ -1,7 +1,7 @@
 """Batches and steps on the replicas of the current `tf.distribute` strategy; without a strategy, on one device."""
 
 from collections.abc import Callable, Iterable
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 import keras
@@ -42,19 +42,13 @@ def _rows_of_process(data: tf.data.Dataset, context: tf.distribute.InputContext)
     def split(*batch) -> tf.data.Dataset:
         elements = [tf.nest.map_structure(partial(_rows, first + number), batch) for number in range(replicas)]
         parts = [tf.data.Dataset.from_tensors(element if len(batch) > 1 else element[0]) for element in elements]
-        joined = parts[0]
-        for part in parts[1:]:
-            joined = joined.concatenate(part)
-        return joined
+        return reduce(tf.data.Dataset.concatenate, parts)
 
     return data.flat_map(split).prefetch(2 * replicas)
 
 
 def _rows(replica: int, tensor: tf.Tensor) -> tf.Tensor:
-    if tensor.shape.rank == 0:
-        return tensor
-    start, end = rows_of_replica(tf.shape(tensor)[0], replica)
-    return tensor[start:end]
+    return tensor if tensor.shape.rank == 0 else rows_of_replica(tensor, replica)
 
 
 def compile_step(step: Callable, data: tf.data.Dataset, *, eager: bool = False, xla: bool = False) -> Callable:
