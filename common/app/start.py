@@ -24,12 +24,23 @@ def start_tensorflow(devices: str = "auto", workers: Any = None, quiet: bool = T
         UserError: the version of TensorFlow or Keras is too old, or a device is missing.
     """
     with _without_start_messages() if quiet else contextlib.nullcontext():
-        from common.training import versions  # before any module that needs what old versions lack
-
-        versions.check()
+        _check_versions()  # before any module that needs what old versions lack
         from common.training.devices import set_up_devices
 
         return set_up_devices(devices, workers)
+
+
+def _check_versions() -> None:
+    import keras
+    import tensorflow as tf
+    from packaging.version import Version
+
+    for name, module, oldest in (("TensorFlow", tf, (2, 19)), ("Keras", keras, (3, 10))):
+        if Version(module.__version__).release < oldest:
+            raise UserError(
+                f"{name} {module.__version__} is too old, expected {oldest[0]}.{oldest[1]} or later; run: "
+                "python -m pip install --upgrade -r requirements.txt"
+            )
 
 
 def train_on_devices(train: Callable[[Any], None], options: Any) -> None:

@@ -2,14 +2,14 @@ import keras
 import pytest
 import tensorflow as tf
 
+from common.app import start
 from common.errors import UserError
-from common.training import versions
 
 
 @pytest.mark.parametrize("version", ["2.19.0", "2.21.1", "2.22.0-dev20260101", "3.0.0"])
 def test_new_versions_pass(version, monkeypatch):
     monkeypatch.setattr(tf, "__version__", version)
-    versions.check()
+    start._check_versions()
 
 
 @pytest.mark.parametrize(
@@ -19,4 +19,4 @@ def test_new_versions_pass(version, monkeypatch):
 def test_an_old_version_is_one_line(module, version, expected, monkeypatch):
     monkeypatch.setattr(module, "__version__", version)
     with pytest.raises(UserError, match=expected):
-        versions.check()
+        start._check_versions()
