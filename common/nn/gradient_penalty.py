@@ -27,7 +27,8 @@ def lazy_r1_penalty(discriminator: keras.Model, real: tf.Tensor, gamma: float, s
     """Return `gamma` times `r1_penalty` times `INTERVAL` if `step`, of the optimizer, is a multiple of it, else 0.
 
     The gradient of a gradient takes about half as long as the rest of the step. In the mean over the steps, the lazy
-    penalty is the same as one in each step (lazy regularization, Karras et al. 2020, arXiv:1912.04958). `gamma` is that of R1; 0: no penalty.
+    penalty is the same as one in each step (lazy regularization, Karras et al. 2020, arXiv:1912.04958). With `gamma` 0
+    there is none.
 
     Each of several replicas computes the penalty of the whole batch and returns its share. The reason is batch norm:
     TensorFlow allows no all-reduce in a branch, and the second derivatives of several all-reduces are wrong.
