@@ -1,10 +1,11 @@
-from functools import cache, partial
+from functools import cache
 from importlib import import_module
 
 import pytest
 
 from common.app.cli import main
-from tests.trained_runs import trained_run
+from common.training.run_directory import RunDirectory
+from tests.shared_folder import filled_once
 
 
 @pytest.fixture
@@ -20,5 +21,15 @@ def command():
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A short run of each example that asks for it; not to be changed."""
-    return cache(partial(trained_run, tmp_path_factory))
+    """A run of each example that asks for it, two steps long; not to be changed."""
+
+    @cache
+    def train(example):
+        def fill(folder):
+            verbs = import_module(f"examples.{example}.__main__").COMMANDS
+            flags = ["--preset", "tiny", "--epochs", "1", "--steps-per-epoch", "2", "--run-dir", str(folder)]
+            assert main("prog", "", verbs, ["train", *flags]) == 0
+
+        return RunDirectory(filled_once(tmp_path_factory, f"barely_{example}", fill))
+
+    return train
