@@ -8,6 +8,7 @@ from PIL import Image
 
 from common.errors import UserError
 from common.training.run_directory import RunDirectory
+from examples.dcgan import evaluate as measuring
 from examples.dcgan.config import PRESETS, EvaluateOptions
 from examples.dcgan.evaluate import evaluate, measure_classes, measure_neighbours, with_test_images
 from examples.dcgan.train import train
@@ -36,6 +37,24 @@ def test_near_duplicates_and_copies_are_found_without_labels(tiny_images, tmp_pa
     copies = measured(tiny_images.train[:1000])
     assert copies["novelty"] == pytest.approx(0, abs=1e-3) and copies["diversity"] == pytest.approx(1, abs=0.1)
     assert measured(np.repeat(tiny_images.held_out[:5], 200, axis=0))["diversity"] == pytest.approx(0, abs=1e-3)
+
+
+def test_large_pictures_are_searched_in_small_blocks(tiny_images, monkeypatch):
+    images, counts = tiny_images.train[:50], []
+
+    def search(near, others, exclude_self, search=measuring.nearest_neighbours):
+        counts.append(len(others))
+        return search(near, others, exclude_self)
+
+    monkeypatch.setattr(measuring, "nearest_neighbours", search)
+    found = []
+    for size in (1 << 28, 60 * images[0].nbytes * 4, 1):
+        monkeypatch.setattr(measuring, "_BLOCK_BYTES", size)
+        found.append(measuring._nearest(images, tiny_images.train[:120], exclude_self=True))
+    assert counts == [120, 60, 60, 50, 50, 20]
+    for distances, indices in found[1:]:
+        np.testing.assert_allclose(distances, found[0][0], rtol=1e-4)
+        assert (indices == found[0][1]).all()
 
 
 def test_evaluation_is_written_with_its_rule(trained, feature_classifier):

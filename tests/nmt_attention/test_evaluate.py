@@ -1,12 +1,13 @@
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import sacrebleu
 
 from common.errors import UserError
-from examples.nmt_attention.config import EvaluateOptions
+from examples.nmt_attention.config import Config, EvaluateOptions
 from examples.nmt_attention.data import EncodedPairs, load_corpus, load_test_pairs
 from examples.nmt_attention.evaluate import (
     alignment_accuracy,
@@ -157,3 +158,10 @@ def test_ter_counts_letters_where_no_spaces_are_between_words():
     assert measure_text(["x"], ["我喜欢狗"], ["我喜欢猫"])["ter"] == 25
     rule = protocol("all pairs", ["我喜欢猫"], EvaluateOptions(run="x"))
     assert "TER nrefs:1|case:mixed" in rule and " of letters; " in rule
+
+
+def test_columns_that_are_named_for_test_data_are_not_swapped_by_a_reversed_run():
+    config = Config(reverse=True, columns="en,de")
+    for columns, expected in ((None, ("de", "en")), ("en,es", ("en", "es"))):
+        options = EvaluateOptions(run=Path("run"), test_data="t.tsv", columns=columns)
+        assert options.for_test_data(config).corpus()["columns"] == expected

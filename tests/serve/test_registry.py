@@ -53,6 +53,15 @@ def test_the_summary_names_no_folder_of_the_machine(tmp_path):
     assert "/home" not in run.summary and "pictures" in run.summary and str(tmp_path) not in run.name
 
 
+def test_the_metrics_of_other_weights_are_not_in_the_summary(tmp_path):
+    run = make_run(tmp_path / "one")
+    (run.checkpoints / "latest-00000005").mkdir()
+    run.write_evaluation("held-out", "rule", 1.0, {"frechet_distance": 7.5})
+    assert "frechet distance 7.500" in RunRegistry(tmp_path).runs()[0].summary
+    (run.checkpoints / "latest-00000010").mkdir()
+    assert "frechet" not in RunRegistry(tmp_path).runs()[0].summary
+
+
 def test_a_damaged_run_is_left_out_and_the_log_says_why(tmp_path, capsys):
     make_run(tmp_path / "one").evaluation.write_text("{")
     assert RunRegistry(tmp_path).runs() == []

@@ -1,4 +1,5 @@
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import pytest
 
 from common.app.cli import Command, TrainOptions, main
 from common.errors import Interrupted, UserError
+from common.io.files import write_atomically
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +132,37 @@ def test_stops_have_the_exit_codes_of_their_signals(capsys):
 
     assert run("train", action=stop) == 143 and run("train", action=interrupt) == 130
     assert "SIGTERM: saved at step 3" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_one_line(tmp_path, capsys):
+    path, (soft, hard) = tmp_path / "report.html", resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def write(options):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+        try:
+            write_atomically(path, "x" * 100_000)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    assert run("train", action=write) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {path}: File too large; free some space") and error.count("\n") == 1
+
+
+def test_an_error_while_a_batch_is_loaded_is_one_line(capsys):
+    import tensorflow as tf
+
+    def load(error):
+        def fail(options):
+            raise error
+
+        data = tf.data.Dataset.range(1).map(lambda number: tf.numpy_function(fail, [number], tf.int64))
+        return lambda options: next(iter(data))
+
+    assert run("train", action=load(UserError("a.features: gone; run it again"))) == 2
+    assert capsys.readouterr().err == "error: a.features: gone; run it again\n"
+    with pytest.raises(tf.errors.OpError):
+        run("train", action=load(IndexError("a bug")))
 
 
 def test_a_bug_is_not_hidden():

@@ -20,6 +20,14 @@ def test_metrics_are_printed_one_a_line_and_the_report_is_written_on_request(tmp
     assert written == [tmp_path]
 
 
+def test_the_command_to_try_next_is_quoted_for_the_shell(tmp_path, monkeypatch, capsys):
+    run = RunDirectory(tmp_path / "my novel")
+    module = SimpleNamespace(train=lambda config: run, write_report=lambda run: run.report)
+    monkeypatch.setattr(commands, "import_module", lambda name: module)
+    commands.train("examples.toy", "evaluate --run {run}{data_dir}", SimpleNamespace(data_dir="my data"))
+    assert f"examples.toy evaluate --run '{run.path}' --data-dir 'my data'\n" in capsys.readouterr().out
+
+
 def test_a_model_is_exported_into_its_run_or_where_the_user_says(tmp_path, capsys, monkeypatch):
     run, calls = RunDirectory.start(tmp_path, "toy", {}, {}), []
     modules = {

@@ -88,6 +88,23 @@ def test_what_was_measured_comes_with_its_rule(tmp_path):
     assert dict(report.section_on_run(run).table)["trained"] == "1 epoch, 5 steps, 2 s"
 
 
+def test_the_metrics_of_other_weights_are_left_out(tmp_path):
+    run = make_run(tmp_path)
+    (run.checkpoints / "best-00000005").mkdir()
+    run.write_evaluation("test", "mean of all", 1.0, {"loss": 1.2})
+    assert report.section_on_evaluation(run)
+    (run.checkpoints / "best-00000005").rename(run.checkpoints / "best-00000009")
+    assert report.section_on_evaluation(run) is None
+
+
+def test_the_title_names_all_of_the_data(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {"corpus/news.de,corpus/news.en": "news.de,news.en", ".": tmp_path.name, "/photos/": "photos"}
+    for number, (data, name) in enumerate(names.items()):
+        run = RunDirectory.start(tmp_path / str(number), "toy", {"data": data}, {})
+        assert report.summary_line(run).startswith(f"Trained on {name}: ")
+
+
 def test_a_page_says_in_short_what_was_trained(tmp_path):
     run = make_run(tmp_path)
     assert report.summary_line(run).startswith("Trained on tiny: 1 epoch, 5 steps, 2 s; started 20")

@@ -2,6 +2,7 @@ import ast
 import errno
 import os
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -126,6 +127,15 @@ def test_what_is_no_plain_file_is_not_data_and_no_part_of_a_run(tmp_path, make):
     assert "file" in names and not {"thing", ".hidden"} & names
     with pytest.raises(UserError, match="thing: a "):
         require_plain(tmp_path)
+
+
+def test_the_current_folder_is_replaced(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with replacing(Path(".")) as part:
+        part.mkdir()
+        (part / "new").touch()
+    assert os.listdir(tmp_path) == ["here"] and os.listdir(tmp_path / "here") == ["new"]
 
 
 def test_a_link_that_the_user_names_is_followed_to_a_file_and_to_nothing_else(tmp_path):

@@ -1,5 +1,6 @@
 import json
 import os
+from pathlib import Path
 
 import pytest
 
@@ -68,6 +69,30 @@ def test_fresh_moves_the_old_run_aside(tmp_path):
     assert kept == [1, 2, 3]
 
 
+def test_fresh_takes_an_empty_folder_and_moves_no_folder_of_runs(tmp_path):
+    start(tmp_path / "runs" / "one")
+    with pytest.raises(UserError, match="not empty and not a run directory"):
+        start(tmp_path / "runs", fresh=True)
+    (tmp_path / "empty").mkdir()
+    assert start(tmp_path / "empty", fresh=True).config.exists()
+    assert sorted(os.listdir(tmp_path)) == ["empty", "runs"]
+
+
+def test_fresh_does_not_move_the_current_folder_away(tmp_path, monkeypatch):
+    run = start(tmp_path)
+    for folder in (run.path, run.samples):
+        monkeypatch.chdir(folder)
+        with pytest.raises(UserError, match="from inside it; change to a folder above"):
+            start(Path(os.path.relpath(run.path)), fresh=True)
+
+
+def test_the_same_parallel_files_may_have_other_paths(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.de").touch()
+    created = start(tmp_path / "run", settings={"data": "gone/a.de,gone/b.en"}).read_config()
+    assert start(tmp_path / "run", settings={"data": "a.de,b.en"}).read_config() == created
+
+
 def test_a_folder_with_other_files_is_not_taken_over(tmp_path):
     (tmp_path / "thesis.tex").write_text("precious")
     with pytest.raises(UserError, match="not a run directory"):
@@ -107,6 +132,18 @@ def test_an_evaluation_carries_its_rule(tmp_path):
     assert json.loads(run.evaluation.read_text()) == {
         "split": "test", "rule": "the rule", "seconds": 1.3, "metrics": {"bleu": 40.5}, "step": None,
     }  # fmt: skip
+
+
+def test_an_evaluation_of_the_latest_weights_ends_with_the_next_and_one_of_an_earlier_version_is_kept(tmp_path):
+    run = start(tmp_path)
+    (run.checkpoints / "latest-00000009").mkdir()
+    run.write_evaluation("test", "the rule", 1.0, {})
+    (run.checkpoints / "latest-00000010").mkdir()
+    assert run.read_evaluation() is None
+    entry = json.loads(run.evaluation.read_text())
+    del entry["step"]  # as of an earlier version
+    run.evaluation.write_text(json.dumps(entry))
+    assert run.read_evaluation().rule == "the rule"
 
 
 def test_a_file_that_cannot_be_replaced_stays_and_nothing_is_left(tmp_path, monkeypatch):

@@ -112,3 +112,16 @@ def test_columns_of_arabic_are_drawn_from_right_to_left():
         return np.nonzero(orange)[1].mean() / picture.shape[1]
 
     assert dark_column(latin) < 0.5 < dark_column(arabic)
+
+
+def test_the_legend_of_learning_curves_has_fonts_for_the_names_of_runs(monkeypatch):
+    legends = []
+
+    def render(figure):
+        legends.append(figure.axes[0].get_legend())
+        return (1, 1), bytes(4)
+
+    monkeypatch.setattr(figures, "_render", render)
+    monkeypatch.setattr(fonts, "_system_fonts", lambda: [STIX])
+    figures.compare_curves({ONLY_IN_STIX: [(1.0, 2.0)]}, "nats")
+    assert legends[0].get_texts()[0].get_fontfamily() == ["DejaVu Sans", "STIXGeneral"]

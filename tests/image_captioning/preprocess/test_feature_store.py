@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import signal
@@ -98,6 +99,17 @@ def test_what_is_cut_off_while_it_is_read_is_never_taken_for_features(tmp_path):
         store.read(np.array([4]))
     store.path(1).unlink()
     with pytest.raises(UserError, match="00001.features: gone or cut off meanwhile"):
+        store.read(np.array([4]))
+
+
+def test_a_disk_error_names_the_file(tmp_path, monkeypatch):
+    store, _ = extract(make_photos(tmp_path / "photos"), tmp_path)
+
+    def preadv(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "preadv", preadv)
+    with pytest.raises(UserError, match="00001.features: cannot be read .Input/output error"):
         store.read(np.array([4]))
 
 
