@@ -66,7 +66,7 @@ def test_neighbours_in_blocks_are_those_of_all_at_once(monkeypatch):
     images, others = (draw.integers(0, 256, [count, 8, 8, 1], np.uint8) for count in (6, 50))
     everything = np.concatenate([images, others])
     expected = _nearest(images, others), _nearest(images, everything, exclude_self=True)
-    monkeypatch.setattr("examples.dcgan.evaluate._BLOCK", 7)
+    monkeypatch.setattr("examples.dcgan.evaluate._BLOCK_BYTES", 7 * 4 * images[0].size)
     for (distances, indices), others_, exclude in zip(expected, (others, everything), (False, True), strict=True):
         found = _nearest(images, others_, exclude)
         np.testing.assert_allclose(found[0], distances, rtol=1e-5)
