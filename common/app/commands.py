@@ -27,7 +27,7 @@ def evaluate(package: str, options: EvaluateOptions) -> None:
     """Print and write the metrics, and update the report.
 
     Raises:
-        UserError: the run cannot be written; better said before the measurement than after it.
+        UserError: the run is read-only. This is checked first, because measuring may take minutes.
     """
     if options.write and options.run.is_dir() and not os.access(options.run, os.W_OK):
         raise UserError(f"{options.run}: it is read-only, and the metrics would be written there; add --no-write")

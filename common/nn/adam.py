@@ -1,8 +1,8 @@
 """Adam in one pass over the weights, where Keras' takes a dozen.
 
 Each operation of a step of Adam (Kingma and Ba 2015, arXiv:1412.6980) reads and writes all weights. On a processor this
-traffic, not the arithmetic, takes the time. In one pass, a whole training step
-of a captioner of the sizes of 2018 takes 6 % less (on 2 cores, in float32 as in bfloat16).
+traffic, not the arithmetic, takes the time. In one pass, a whole training step of a captioner of the sizes of 2018
+takes 6 % less (on 2 cores, in float32 as in bfloat16).
 """
 
 import keras

@@ -39,9 +39,8 @@ States = list[tf.Tensor]
 class Recurrent:
     """A mix-in that makes a recurrent layer of Keras fast on a CPU; see `GRU` and `LSTM`.
 
-    In low precision the products are in that precision, but within a call gates and state are float32; only outputs
-    and the final state are rounded. Its gradient cannot be
-    differentiated again, nor saved: a SavedModel of it needs
+    In low precision the products are in that precision. Within a call, gates and state are float32; only the outputs
+    and the final state are rounded. The gradient cannot be differentiated again, nor saved: a SavedModel of it needs
     `tf.saved_model.SaveOptions(experimental_custom_gradients=False)`.
 
     On a GPU a layer may run by a fused kernel, see `common.nn.fused_kernel`. It is used if it passes a check. It never
