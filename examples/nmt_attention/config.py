@@ -211,6 +211,9 @@ class EvaluateOptions(cli.EvaluateOptions):
     """Largest fraction of --test-data that may be unusable. [default: as in training]"""
 
     def for_test_data(self, config: Config) -> Config:
-        """Return the settings of the run with those of these options; --columns is source and target as it stands."""
+        """Return the settings of the run with those of these options.
+
+        `--columns` names source and target in this order, also where the run was trained with `--reverse`.
+        """
         settings = super().for_test_data(config)
         return replace(settings, reverse=False) if self.columns else settings
