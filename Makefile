@@ -2,9 +2,10 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-TESTS ?=  # of test-oldest: all, or the paths that are named
+TESTS ?=  # of test-oldest and test-next: all, or the paths that are named
+NEXT ?= tensorflow keras # of test-next: what is taken as a pre-release; or tf-nightly
 
-.PHONY: demo test test-all lint notebooks test-oldest bench clean
+.PHONY: demo test test-all lint notebooks test-oldest test-next bench clean
 
 demo: .venv/user
 	$(BIN)/python -m examples demo --out demo
@@ -25,6 +26,12 @@ notebooks: .venv/contributor
 test-oldest: .venv-oldest/contributor
 	.venv-oldest/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile -m "not nightly" $(TESTS)
 
+test-next:
+	test -x .venv-next/bin/python || $(PYTHON) -m venv .venv-next
+	.venv-next/bin/python -m pip install --quiet -r requirements-dev.txt
+	.venv-next/bin/python -m pip install --quiet --upgrade --pre $(NEXT)
+	.venv-next/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile -m "not nightly" $(TESTS)
+
 bench: .venv/user
 	$(BIN)/python -m benchmarks
 
@@ -43,4 +50,4 @@ bench: .venv/user
 	touch $@
 
 clean:
-	rm -rf .venv .venv-oldest demo
+	rm -rf .venv .venv-oldest .venv-next demo
