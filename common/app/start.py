@@ -21,16 +21,18 @@ def start_tensorflow(devices: str = "auto", workers: Any = None, quiet: bool = T
     Return the `tf.distribute` strategy if there are several devices. `quiet` hides what TensorFlow logs when it starts.
 
     Raises:
-        UserError: the version of TensorFlow or Keras is too old, or a device is missing.
+        UserError: the version of TensorFlow or Keras is too old, Keras has another backend, or a device is missing.
     """
     with _without_start_messages() if quiet else contextlib.nullcontext():
-        _check_versions()  # before any module that needs what old versions lack
+        _set_up_keras()  # before any module that needs what old versions lack
         from common.training.devices import set_up_devices
 
         return set_up_devices(devices, workers)
 
 
-def _check_versions() -> None:
+def _set_up_keras() -> None:
+    """Check the versions, and replace what the user's keras.json says: these models are for TensorFlow."""
+    os.environ["KERAS_BACKEND"] = "tensorflow"
     import keras
     import tensorflow as tf
     from packaging.version import Version
@@ -41,6 +43,13 @@ def _check_versions() -> None:
                 f"{name} {module.__version__} is too old, expected {oldest[0]}.{oldest[1]} or later; run: "
                 "python -m pip install --upgrade -r requirements.txt"
             )
+    if keras.backend.backend() != "tensorflow":
+        raise UserError(
+            f"Keras was imported with the backend {keras.backend.backend()}, expected tensorflow; "
+            "restart the notebook's kernel, and run this first"
+        )
+    keras.config.set_floatx("float32")
+    keras.config.set_image_data_format("channels_last")
 
 
 def train_on_devices(train: Callable[[Any], None], options: Any) -> None:
