@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 import tyro
+from matplotlib import style
 from matplotlib.figure import Figure
 
 from benchmarks.__main__ import write_page
@@ -64,6 +65,7 @@ UNITS = {
 }
 
 
+@style.context("default")
 def draw(curves: dict[str, list[tuple[float, float]]], unit: str, path: Path) -> None:
     """Draw the curves, each with its name and last value at its end."""
     figure = Figure(figsize=(7, 3.6), dpi=110, layout="constrained")

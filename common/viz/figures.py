@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib import style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
@@ -22,6 +23,7 @@ _COLUMNS, _MAX_LINES = 64, 18  # of a frame of text: letters in a line, and line
 _MAX_LABEL, _MAX_SIDE = 30, 4_000  # of an attention map: letters of a label, and pixels of the picture
 
 
+@style.context("default")  # not that of the user's matplotlibrc
 def learning_curve(rows: Sequence[Mapping[str, float]], path: Path, unit: str, baseline: tuple[str, float]) -> None:
     """Draw the losses in `rows` of metrics.csv, at least one, against the epoch, and write a PNG.
 
@@ -54,6 +56,7 @@ def learning_curve(rows: Sequence[Mapping[str, float]], path: Path, unit: str, b
     save_figure(figure, path)
 
 
+@style.context("default")
 def compare_curves(curves: Mapping[str, Sequence[tuple[float, float]]], unit: str) -> Image.Image:
     """Return a figure with the curves of several runs: by name, points (epoch, loss) with the loss in `unit`."""
     figure = Figure(figsize=(7, 4), dpi=110, layout="constrained")
@@ -156,6 +159,7 @@ def save_gif(frames: Sequence[Image.Image], path: Path, **options: int) -> None:
     write_atomically(path, gif_bytes(frames, **options))
 
 
+@style.context("default")
 def attention_map(weights: np.ndarray, rows: Sequence[str], columns: Sequence[str], title: str = "") -> Image.Image:
     """Return a heat map of attention weights with a label for every row and column; long labels are shortened.
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib import style
 from matplotlib.figure import Figure
 
 from common.data.images import grid, save_image
@@ -130,6 +131,7 @@ def measure_classes(
     return metrics, rule
 
 
+@style.context("default")  # not that of the user's matplotlibrc
 def draw_class_frequencies(generated: np.ndarray, real: np.ndarray, path: Path) -> None:
     """Draw the frequencies of the classes among generated and real images, both float [K], as bars."""
     figure = Figure(figsize=(7, 3.2), dpi=110, layout="constrained")

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import keras
+from matplotlib import style
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from tqdm.auto import tqdm
@@ -58,6 +59,7 @@ class WarnOfFailures(keras.callbacks.Callback):
             tqdm.write(f"warning: {warning}")
 
 
+@style.context("default")  # not that of the user's matplotlibrc
 def draw_training_curves(rows: Sequence[Mapping[str, float]], path: Path) -> None:
     """Draw the losses, the discriminator's accuracies and the diversity by epoch, from the rows of metrics.csv."""
     figure = Figure(figsize=(10, 3.4), dpi=110, layout="constrained")

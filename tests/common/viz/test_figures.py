@@ -1,5 +1,6 @@
 import itertools
 
+import matplotlib
 import numpy as np
 import pytest
 from PIL import Image
@@ -14,6 +15,22 @@ def test_a_learning_curve_is_drawn_with_and_without_validation(tmp_path):
     for name in ("both.png", "one.png"):
         pixels = np.asarray(Image.open(tmp_path / name).convert("L"))
         assert pixels.shape == (480, 840) and (pixels < 128).any()
+
+
+def draw_all(folder):
+    rows = [{"epoch": epoch, "loss": 3 / epoch, "val_loss": 4 / epoch} for epoch in (1, 2)]
+    figures.learning_curve(rows, folder / "curve.png", "nats", ("guessing", 4.2))
+    compared = figures.compare_curves({"one": [(1, 2.0), (2, 1.0)]}, "nats")
+    map_ = figures.attention_map(np.eye(2), ["a", "b"], ["c", "d"], title="e")
+    return (folder / "curve.png").read_bytes(), compared.tobytes(), map_.tobytes()
+
+
+def test_a_style_of_the_user_changes_no_figure(tmp_path):
+    without = draw_all(tmp_path)
+    style = {"text.usetex": True, "savefig.dpi": 30, "figure.facecolor": "black", "font.size": 30, "axes.grid": True}
+    with matplotlib.rc_context(style):
+        assert draw_all(tmp_path) == without
+        assert matplotlib.rcParams["font.size"] == 30  # the user's own figures keep it
 
 
 def test_the_curve_of_one_epoch_has_one_tick(tmp_path, monkeypatch):
