@@ -68,6 +68,7 @@ class Recurrent:
             name=name,
             dtype=dtype,
         )
+        self.supports_masking = True  # Keras 3.16 has False here, and warns of every mask
 
     @property
     def kernel(self) -> Kernel | None:

@@ -1,4 +1,5 @@
 import itertools
+import warnings
 
 import keras
 import numpy as np
@@ -214,3 +215,11 @@ def test_it_trains_with_fit(cell):
         x, y = np.ones((8, T, E), "float32"), np.ones((8, 1), "float32")
         losses.append(model.fit(x, y, epochs=3, verbose=0).history["loss"])
     assert losses[0] == pytest.approx(losses[1], rel=1e-5) and losses[0][-1] < losses[0][0]
+
+
+@both_cells
+def test_a_mask_needs_no_warning(cell):
+    x, _ = some_input(cell, "float32")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        cell(U, return_sequences=True)(x, mask=MASKS["right"])
