@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 TESTS ?=  # of test-oldest and test-next: all, or the paths that are named
-NEXT ?= tensorflow keras # of test-next: what is taken as a pre-release; or tf-nightly
+NEXT ?= tensorflow keras # of test-next: the packages of which it installs pre-releases
 
 .PHONY: demo test test-all lint notebooks test-oldest test-next bench clean
 

@@ -68,7 +68,7 @@ class Recurrent:
             name=name,
             dtype=dtype,
         )
-        self.supports_masking = True  # Keras 3.16 has False here, and warns of every mask
+        self.supports_masking = True  # builds of Keras 3.16 have False here, and warn of each mask
 
     @property
     def kernel(self) -> Kernel | None:

@@ -1,3 +1,4 @@
+import ast
 import itertools
 
 import matplotlib
@@ -6,6 +7,7 @@ import pytest
 from PIL import Image
 
 from common.viz import figures
+from tools.notebooks import ROOT
 
 
 def test_a_learning_curve_is_drawn_with_and_without_validation(tmp_path):
@@ -31,6 +33,15 @@ def test_a_style_of_the_user_changes_no_figure(tmp_path):
     with matplotlib.rc_context(style):
         assert draw_all(tmp_path) == without
         assert matplotlib.rcParams["font.size"] == 30  # the user's own figures keep it
+
+
+@pytest.mark.parametrize("package", ["common", "examples", "benchmarks", "tools"])
+def test_every_function_that_makes_a_figure_has_the_default_style(package):
+    for path in (ROOT / package).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef) and "Figure(" in ast.unparse(node.body):
+                decorators = [ast.unparse(decorator) for decorator in node.decorator_list]
+                assert "style.context('default')" in decorators, f"{path}: {node.name}"
 
 
 def test_the_curve_of_one_epoch_has_one_tick(tmp_path, monkeypatch):
