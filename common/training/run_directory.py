@@ -185,10 +185,10 @@ class RunDirectory:
 
     def require_training_data(self, fingerprint: Mapping[str, Any], name: str) -> None:
         """Raise UserError if the data set called `name`, with this fingerprint, is not that of the training."""
-        if fingerprint != self.read_config().data:
+        if differences := _differences(self.read_config().data, fingerprint):
             raise UserError(
-                f"{name}: not the data that {self.path} was trained on; name that with --data, or measure on this with "
-                "--test-data"
+                f"{name}: not the data that {self.path} was trained on ({'; '.join(differences[:3])}); name that "
+                "with --data, or measure on this with --test-data"
             )
 
     def _record_training_data(self, settings: Mapping[str, Any]) -> None:
@@ -322,13 +322,7 @@ class RunDirectory:
         before = self.read_config()
         if before.example != example:
             raise UserError(f"{self.path}: a run of {before.example}, not of {example}; name another --run-dir")
-        differences = [
-            f"{name} {old.get(name)!r} there, {new.get(name)!r} now"
-            for old, new in (({**defaults, **before.settings}, settings), (before.data, data))
-            for name in sorted(old.keys() | new.keys())
-            if old.get(name) != new.get(name) and not _may_differ(name, old.get(name), new.get(name))
-        ]
-        if differences:
+        if differences := _differences({**defaults, **before.settings}, settings) + _differences(before.data, data):
             preset = before.settings.get("preset")
             use = f"add --preset {preset}" if preset != settings.get("preset") else "use those"
             raise UserError(
@@ -346,6 +340,15 @@ class RunDirectory:
         with exclusive(self.lock):  # else another process might still train in the renamed folder
             self.path.rename(aside)
         echo(f"The old run in {self.path} is now in {aside}")
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return what differs between the settings of a run, or its data, and those of now, in words."""
+    return [
+        f"{name} {before.get(name)!r:.200} there, {now.get(name)!r:.200} now"
+        for name in sorted(before.keys() | now.keys())
+        if before.get(name) != now.get(name) and not _may_differ(name, before.get(name), now.get(name))
+    ]
 
 
 def _may_differ(name: str, before: Any, now: Any) -> bool:

@@ -63,7 +63,7 @@ def test_it_measures_all_that_is_promised(trained):
 
 
 def test_other_data_is_refused(trained, album):
-    with pytest.raises(UserError, match="not the data that"):
+    with pytest.raises(UserError, match="not the data that .* was trained on .photos .* there, .* now; sha256"):
         evaluate(EvaluateOptions(run=trained.path, data=str(album)))
 
 
@@ -91,5 +91,6 @@ def test_photos_of_ones_own_are_measured_whole_or_their_test_part(trained, tmp_p
 
 
 def test_other_data_is_refused_as_that_of_the_training(trained, album):
-    with pytest.raises(UserError, match="not the data that .* was trained on; .*or measure on this with --test-data"):
+    match = "not the data that .* was trained on .*; name that with --data, or measure on this with --test-data"
+    with pytest.raises(UserError, match=match):
         evaluate(EvaluateOptions(run=trained.path, data=str(album)))

@@ -23,7 +23,7 @@ def test_it_measures_again_what_training_saw(trained):
 
 def test_another_text_is_refused(trained, tmp_path):
     (tmp_path / "other.txt").write_text("Quite another text. " * 100)
-    with pytest.raises(UserError, match="not the data that"):
+    with pytest.raises(UserError, match="not the data that .*characters [0-9]+ there, 2000 now; sha256"):
         evaluate(EvaluateOptions(run=trained.path, data=str(tmp_path / "other.txt")))
 
 
