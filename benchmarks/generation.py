@@ -1,4 +1,4 @@
-"""Characters a second in writing, with a model of the `quick` preset: the whole loop compiled, and two plainer ways.
+"""Characters a second in generation, with a model of the `quick` preset: the whole loop compiled, and two plainer ways.
 
 python -m benchmarks.generation
 """

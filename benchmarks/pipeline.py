@@ -32,25 +32,25 @@ from examples.image_captioning.vocabulary import SPECIAL_TOKENS
 from examples.nmt_attention import config as translation
 from examples.nmt_attention import data as translation_data
 from examples.nmt_attention import train as translation_train
-from examples.text_generation import config as writing
-from examples.text_generation import data as writing_data
-from examples.text_generation import train as writing_train
+from examples.text_generation import config as text
+from examples.text_generation import data as text_data
+from examples.text_generation import train as text_train
 
 STEPS = 6  # in a turn
 PHOTOS = 1024  # whose features are random numbers: their size counts, and that they lie in files
 
 
-def prepare_writing(data_dir: Path | None):
+def prepare_text_generation(data_dir: Path | None):
     """Return model and batches of the `quick` preset of text generation."""
-    config = writing.PRESETS["quick"]
+    config = text.PRESETS["quick"]
     trainer.set_seed_and_precision(config.seed, "float32")
-    corpus = writing_data.load_corpus(config.data, config.window, data_dir)
-    model = writing_train.build_model(config, len(corpus.vocabulary))
-    model.compile(writing_train.build_optimizer(config, writing_train.build_schedule(config, 1000)))
-    return model, writing_data.training_batches(corpus.train, config.batch_size, config.window, config.seed, epoch=0)
+    corpus = text_data.load_corpus(config.data, config.window, data_dir)
+    model = text_train.build_model(config, len(corpus.vocabulary))
+    model.compile(text_train.build_optimizer(config, text_train.build_schedule(config, 1000)))
+    return model, text_data.training_batches(corpus.train, config.batch_size, config.window, config.seed, epoch=0)
 
 
-def prepare_translation(data_dir: Path | None):
+def prepare_nmt_attention(data_dir: Path | None):
     """Return model and batches of the `quick` preset of translation."""
     config = translation.PRESETS["quick"]
     trainer.set_seed_and_precision(config.seed, "float32")
@@ -71,7 +71,7 @@ def prepare_dcgan(data_dir: Path | None):
     )
 
 
-def prepare_captioning(data_dir: Path | None):
+def prepare_image_captioning(data_dir: Path | None):
     """Return model and batches of the `quick` preset of captioning, on features that are read from files."""
     config = captioning.PRESETS["quick"]
     trainer.set_seed_and_precision(config.seed, "float32")
@@ -114,8 +114,8 @@ def main(data_dir: Path | None = None, turns: int = 20) -> None:
         data_dir: the download cache.
         turns: of some steps each.
     """
-    rows, slower = [], []
-    for prepare in (prepare_writing, prepare_translation, prepare_dcgan, prepare_captioning):
+    rows, changes = [], []
+    for prepare in (prepare_text_generation, prepare_nmt_attention, prepare_dcgan, prepare_image_captioning):
         model, batches = prepare(data_dir)
         step = tf.function(model.train_step, input_signature=[batches.element_spec])
         some = batches.take(STEPS)
@@ -126,18 +126,18 @@ def main(data_dir: Path | None = None, turns: int = 20) -> None:
         seconds = alternate(ways, turns)
         pipeline, memory = (statistics.median(seconds[way]) / STEPS for way in ways)
         shares = [piped / kept - 1 for piped, kept in zip(seconds["pipeline"], seconds["memory"], strict=True)]
-        slower.append(statistics.median(shares))
+        changes.append(statistics.median(shares))
         rows.append(
-            [prepare.__name__.removeprefix("prepare_"), f"{pipeline:.3f}", f"{memory:.3f}", f"{slower[-1]:+.1%}"]
+            [prepare.__name__.removeprefix("prepare_"), f"{pipeline:.3f}", f"{memory:.3f}", f"{changes[-1]:+.1%}"]
         )
     Table(
         "Input pipeline",
         f"Seconds of a training step of the `quick` presets, medians of {turns} turns of {STEPS} steps: on "
         f"{STEPS} batches that the pipeline prepares again and again, and on the same batches kept in memory, in "
-        "float32. Slower by: the median of the ratios of single turns.",
-        ["example", "pipeline", "memory", "slower by"],
+        "float32. Change: the median over turns of pipeline / memory - 1; below 0 the pipeline was not slower.",
+        ["example", "pipeline", "memory", "change"],
         rows,
-        goals=[goal("steps slower for the input pipeline, the worst example", max(slower), most=0.05, form=".1%")],
+        goals=[goal("steps slower for the input pipeline, the worst example", max(changes), most=0.05, form=".1%")],
     ).save()
 
 

@@ -127,7 +127,7 @@ class TrainOptions(Options):
     @property
     def run_path(self) -> Path:
         """The run directory."""
-        return self.run_dir or Path("runs") / self.EXAMPLE / self.preset
+        return Path(self.run_dir) if self.run_dir else Path("runs") / self.EXAMPLE / self.preset
 
     def with_data(self, data: str, **settings: Any) -> Self:
         """Return these options with other data and `settings`; what these leave open is fitted to the data."""

@@ -3,7 +3,8 @@ import resource
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 
@@ -63,6 +64,11 @@ def test_from_python_as_on_the_command_line():
     assert (options.data, options.epochs, options.fresh) == ("mine", 1, True)
     assert options.adaptable == ("batch_size", "steps_per_epoch")
     assert PRESETS["quick"].with_data("tiny", epochs=1).adaptable == ()
+
+
+def test_the_run_directory_may_be_a_string_as_in_a_notebook():
+    assert Config().run_path == Path("runs/toy/quick")
+    assert replace(PRESETS["tiny"], run_dir="/content/run").run_path == Path("/content/run")
 
 
 def test_help_lists_the_verbs_and_explains_every_field(capsys):
