@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import Literal
 
 import tyro
-from matplotlib import style
 from matplotlib.figure import Figure
 
 from benchmarks.__main__ import write_page
 from benchmarks.learners import Learner, dcgan, image_captioning, nmt_attention, text_generation
 from benchmarks.measure import RESULTS, Table
-from common.viz.figures import ACCENT, FAINT, save_figure
+from common.viz.figures import ACCENT, FAINT, figure_style, save_figure
 
 TIMED = range(10, 40)
 """Steps that are timed to plan."""
@@ -65,7 +64,7 @@ UNITS = {
 }
 
 
-@style.context("default")
+@figure_style
 def draw(curves: dict[str, list[tuple[float, float]]], unit: str, path: Path) -> None:
     """Draw the curves, each with its name and last value at its end."""
     figure = Figure(figsize=(7, 3.6), dpi=110, layout="constrained")
@@ -82,7 +81,6 @@ def draw(curves: dict[str, list[tuple[float, float]]], unit: str, path: Path) ->
     axes.set_xlim(0, 1.3 * max(minutes))
     axes.set_xlabel("minutes of training")
     axes.set_ylabel(unit)
-    axes.spines[["top", "right"]].set_visible(False)
     save_figure(figure, path)
 
 

@@ -83,7 +83,7 @@ def prepare_image_captioning(data_dir: Path | None):
     photos = [Photo(f"{number}", captions, "train", Path()) for number, captions in enumerate(words)]
     folder = Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, folder)
-    store = FeatureStore(folder, extractor, PHOTOS)
+    store = FeatureStore(folder, extractor)
     for start in range(0, PHOTOS, SHARD):
         features = rng.uniform(0, 3, size=(min(SHARD, PHOTOS - start), *extractor.shape)).astype(extractor.dtype)
         store.path(start // SHARD).write_bytes(features.tobytes())

@@ -322,8 +322,8 @@ def _dispatch(program: str, summary: str, commands: Mapping[str, Command], argum
         parsed = with_help_texts(command.options)
         options = tyro.cli(parsed, prog=program, args=arguments[1:], default=preset, config=PARSER_CONFIG)
     if isinstance(options, TrainOptions):
-        flags = {argument.partition("=")[0].removeprefix("--").replace("-", "_") for argument in arguments}
-        options = replace(options, adaptable=options.open_settings(flags))
+        flags = [argument[2:].partition("=")[0] for argument in arguments if argument.startswith("--")]
+        options = replace(options, adaptable=options.open_settings({flag.replace("-", "_") for flag in flags}))
     if not command.uses_tensorflow:
         command.run(options)
     elif isinstance(options, TrainOptions):

@@ -5,9 +5,7 @@ Its modules, and with them TensorFlow, are imported when a command runs, so that
 
 import os
 import shlex
-from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import Any
 
 from common.app.cli import EvaluateOptions, OutputOptions, TrainOptions
 from common.errors import UserError
@@ -24,30 +22,26 @@ def train(package: str, hint: str, config: TrainOptions) -> None:
 
 
 def evaluate(package: str, options: EvaluateOptions) -> None:
-    """Print and write the metrics, and update the report.
+    """Print one metric per line, and write them and the report of the run unless `--no-write` was given.
 
     Raises:
         UserError: the run is read-only. This is checked first, because measuring may take minutes.
     """
     if options.write and options.run.is_dir() and not os.access(options.run, os.W_OK):
         raise UserError(f"{options.run}: it is read-only, and the metrics would be written there; add --no-write")
-    metrics = import_module(f"{package}.evaluate").evaluate(options)
-    print_evaluation(metrics, options, import_module(f"{package}.report").write_report)
-
-
-def print_evaluation(metrics: Mapping[str, Any], options: EvaluateOptions, write_report: Callable[[Any], Any]) -> None:
-    """Print one metric per line, and update the report of the run unless `--no-write` was given."""
     from common.app.report import direction, flatten, format_value
     from common.training.run_directory import RunDirectory
 
-    values = flatten(metrics)
+    values = flatten(import_module(f"{package}.evaluate").evaluate(options))
     width = max(map(len, values))
     for name, value in values.items():
         echo(f"{name:<{width}} {format_value(value)}  {direction(name)}".rstrip())
     if options.write:
         run = RunDirectory(options.run)
-        written = run.test_data_evaluation if options.test_data else f"{run.evaluation}, {write_report(run)}"
-        echo(f"written: {written}")
+        if options.test_data:
+            echo(f"written: {run.test_data_evaluation}")
+        else:
+            echo(f"written: {run.evaluation}, {import_module(f'{package}.report').write_report(run)}")
 
 
 def export(package: str, loader: str, options: OutputOptions) -> None:

@@ -147,7 +147,7 @@ def _upright(image: Image.Image) -> Image.Image:
 
 def _flatten(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):  # 16-bit grey; convert() would clip it instead of scaling it
-        return Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8))
+        return Image.fromarray((np.asarray(image).clip(0, 65_535) >> 8).astype(np.uint8))
     if image.mode == "F":  # TIFF of real numbers, of no fixed range
         values = np.nan_to_num(np.asarray(image))
         low, high = float(values.min()), float(values.max())

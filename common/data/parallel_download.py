@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import requests
 from tqdm import tqdm
 
 from common.data.download import DownloadError, is_offline, iter_content, open_url
@@ -86,7 +85,8 @@ def _download_one(path: Path, url: str, check: Callable[[Path], Any]) -> str | N
 def _try_download(path: Path, url: str, check: Callable[[Path], Any]) -> None:
     with replacing(path) as temporary:
         with open(temporary, "xb") as file, open_url(url) as response:
-            for chunk in iter_content(response, _expected_bytes(response)):
+            expected = min(response.raw.length_remaining or _MAX_BYTES, _MAX_BYTES)  # by its header, if it has one
+            for chunk in iter_content(response, expected):
                 file.write(chunk)
         if temporary.stat().st_size > _MAX_BYTES:
             raise DownloadError(f"{url} sent more than {_MAX_BYTES} bytes")
@@ -95,9 +95,3 @@ def _try_download(path: Path, url: str, check: Callable[[Path], Any]) -> None:
         except UserError as error:
             reason = f"{url} sent an invalid file ({error})".replace(str(temporary), path.name)
             raise DownloadError(reason, _MAX_ATTEMPTS) from error
-
-
-def _expected_bytes(response: requests.Response) -> int:
-    """Return the length in the header of a response, at most `_MAX_BYTES`."""
-    length = response.headers.get("Content-Length", "")
-    return min(int(length), _MAX_BYTES) if length.isascii() and length.isdigit() else _MAX_BYTES

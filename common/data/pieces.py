@@ -98,11 +98,8 @@ class PieceVocabulary(Vocabulary):
 def build_pieces(text: str, training_length: int, kind: str, size: int) -> PieceVocabulary:
     """Return the characters of `text`, and the pieces of its training part.
 
-    Args:
-        text: the whole text; each of its characters is known.
-        training_length: the number of characters of the training part, at its start.
-        kind: "characters", "words" or "subwords".
-        size: the number of words or subwords at most.
+    The training part is the first `training_length` characters. `kind` is "characters", "words" or "subwords"; of the
+    latter two there are at most `size`.
     """
     learn = {"characters": lambda lines, size: [], "words": frequent_words, "subwords": learn_subwords}[kind]
     pieces = {piece.replace(SPACE, " ") for piece in learn(text[:training_length].split("\n"), size)}

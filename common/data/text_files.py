@@ -2,9 +2,10 @@
 
 import codecs
 import re
-import sys
 import unicodedata
 from pathlib import Path
+
+import regex
 
 from common.errors import UserError
 from common.io.files import plain_files, read_plain
@@ -31,8 +32,7 @@ _GUTENBERG = re.compile(  # what Project Gutenberg puts before and after a book
 )
 _CONTROL = re.compile("[\x80-\x84\x86-\x9f]")  # bytes of cp1252 read as Latin-1; U+0085 is a line end
 _MAX_MARKS = 64  # combining marks in a row; the Unicode standard (UAX 15) expects at most 30 in real text
-_MARKS = "".join(re.escape(c) for c in map(chr, range(sys.maxunicode + 1)) if unicodedata.combining(c))
-_TOO_MANY_MARKS = re.compile(f"[{_MARKS}]{{{_MAX_MARKS + 1}}}")
+_TOO_MANY_MARKS = regex.compile(rf"\P{{ccc=0}}{{{_MAX_MARKS + 1}}}")
 
 
 def normalise(text: str) -> str:

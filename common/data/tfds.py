@@ -1,8 +1,7 @@
 """Data sets of tensorflow-datasets by name, with one-line error messages."""
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -19,9 +18,7 @@ _NAME = re.compile(r"[a-z]\w*(/[\w-][\w.-]*)?(:\d+\.\d+\.\d+)?", re.ASCII)
 def load(name: str, data_dir: Path | None) -> tuple[dict[str, tf.data.Dataset], Any]:
     """Return the splits of a data set, in the order train, validation, test, others, and its `DatasetInfo`.
 
-    Args:
-        name: the name in tensorflow-datasets, for instance "fashion_mnist".
-        data_dir: the download cache; None for the default one.
+    `data_dir` is the download cache; None for the default one.
 
     Raises:
         UserError: there is no such data set, or no network; or its cached files would import code.
@@ -38,9 +35,8 @@ def load(name: str, data_dir: Path | None) -> tuple[dict[str, tf.data.Dataset], 
     except Exception as error:  # many types: unknown data set, no network, wrong checksum
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(f"--data tfds:{name}: cannot be loaded ({reason}); check the name and the network") from error
-    order = [split for split in ("train", "validation", "test") if split in splits]
-    order += [split for split in splits if split not in order]
-    return {split: splits[split] for split in order}, info
+    order = dict.fromkeys(("train", "validation", "test", *splits))
+    return {split: splits[split] for split in order if split in splits}, info
 
 
 def _require_connection(builder: Any) -> None:
@@ -52,9 +48,8 @@ def _require_connection(builder: Any) -> None:
     requests.head(next(iter(builder.url_infos)), timeout=15)
 
 
-@contextmanager
-def _without_foreign_code(connector: type) -> Iterator[None]:
-    """Forbid that the features.json of a cached data set imports classes from outside tensorflow_datasets."""
+def _without_foreign_code(connector: type) -> AbstractContextManager:
+    """Return a block in which a data set's features.json cannot import classes from outside tensorflow_datasets."""
     find_class = connector.cls_from_name
 
     def find_library_class(name: str) -> type:
@@ -62,8 +57,7 @@ def _without_foreign_code(connector: type) -> Iterator[None]:
             raise ValueError(f"its features name {name!r}, which is code from outside tensorflow_datasets")
         return find_class(name)
 
-    with mock.patch.object(connector, "cls_from_name", find_library_class):
-        yield
+    return mock.patch.object(connector, "cls_from_name", find_library_class)
 
 
 def load_splits(name: str, data_dir: Path | None, feature: str) -> list[tf.data.Dataset]:

@@ -7,7 +7,6 @@ that arrives byte by byte, or repeated `100 Continue`, blocks a reader for hours
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator
 
 import requests
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
@@ -82,16 +81,10 @@ def limit_response_time(session: requests.Session, seconds: float) -> None:
         session.mount(prefix, _WatchedAdapter(seconds))
 
 
-@contextlib.contextmanager
-def time_limit(response: requests.Response, seconds: float) -> Iterator[None]:
-    """Close the connection of a response if this block, which reads a chunk of it, takes longer than `seconds`.
+def time_limit(response: requests.Response, seconds: float) -> contextlib.AbstractContextManager[None]:
+    """Return a block that closes the connection of a response if reading a chunk takes longer than `seconds`.
 
-    Raises:
-        TimeoutError: it took longer.
+    It raises TimeoutError then.
     """
     watched = getattr(response.raw.connection, "watched", None)
-    if watched is None:  # the response is complete
-        yield
-        return
-    with _Deadline(seconds, watched):
-        yield
+    return _Deadline(seconds, watched) if watched else contextlib.nullcontext()  # else the response is complete

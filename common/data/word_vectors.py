@@ -5,7 +5,6 @@ many words there are and the width.
 """
 
 import gzip
-import io
 import itertools
 import zlib
 from collections.abc import Collection, Iterator, Sequence
@@ -82,7 +81,7 @@ def _opened(path: Path) -> BinaryIO:
     file = open_plain(path, follow_links=True)
     start = file.peek(4)[:4]
     if start[:2] == b"\x1f\x8b":
-        return io.BufferedReader(gzip.GzipFile(fileobj=file))
+        return gzip.GzipFile(fileobj=file)
     if start == b"PK\x03\x04" or b"\0" in file.peek(4096)[:4096]:
         raise UserError(
             f"{path}: a zip archive or a binary file; expected word2vec, GloVe or fastText in text form (.txt, .vec or "

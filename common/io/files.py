@@ -145,9 +145,9 @@ def read_plain(path: Path, max_bytes: int, follow_links: bool = False) -> bytes:
     return content
 
 
-def sha256_of(path: Path) -> str:
+def sha256_of(path: Path, follow_links: bool = False) -> str:
     """Return the sha256 of a plain file, in hexadecimal digits; see `open_plain`."""
-    with open_plain(path) as file:
+    with open_plain(path, follow_links=follow_links) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -23,7 +23,7 @@ def one_line(text: str) -> str:
 def json_line(value: object) -> str:
     """Return a JSON value as a single line, with control characters as JSON escapes and other characters unescaped."""
     line = json.dumps(value, ensure_ascii=False)
-    return "".join(f"\\u{ord(c):04x}" if unicodedata.category(c) in _ESCAPED else c for c in line)
+    return "".join(f"\\u{ord(c):04x}" if unicodedata.category(c) in _ESCAPED | _LINE_ENDS else c for c in line)
 
 
 def _escape(character: str) -> str:

@@ -22,7 +22,7 @@ import keras
 import tensorflow as tf
 
 from common.io.processor import processor_features
-from common.nn.fused_kernel import Kernel, checked_kernel
+from common.nn.fused_kernel import checked_kernel
 
 IS_AVX2_ONLY = processor_features() == ["avx2"]
 """There oneDNN multiplies a batch of states by a matrix 1.7 times as fast if the matrix is given transposed. With
@@ -69,11 +69,6 @@ class Recurrent:
             dtype=dtype,
         )
         self.supports_masking = True  # builds of Keras 3.16 have False here, and warn of each mask
-
-    @property
-    def kernel(self) -> Kernel | None:
-        """The fused kernel that calls use, None for the loop of this module."""
-        return checked_kernel(self)
 
     def project(self, x: tf.Tensor) -> tf.Tensor:
         """Return the gate inputs x W + b [..., GU] of inputs x [..., E], with the gates in the order of Keras."""
@@ -127,7 +122,7 @@ class Recurrent:
 
     def _run_kernel_or_loop(self, x: tf.Tensor, state: States, mask: tf.Tensor | None) -> tuple[tf.Tensor, States]:
         """Return outputs [T, B, U] and final state of inputs [T, B, E]; outputs at masked steps may be anything."""
-        kernel = self.kernel
+        kernel = checked_kernel(self)
         if kernel is None or (mask is not None and self.KIND != "gru"):
             return self.run(self.project(x), state, mask)
         weights = [tf.convert_to_tensor(weight) for weight in self.cell.weights[:3]]

@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from common.nn.dropout import Dropout
+from common.nn.fused_kernel import checked_kernel
 from common.nn.recurrent import GRU, LSTM, Recurrent, States
 
 LAYER_CLASSES = {"gru": GRU, "lstm": LSTM}
@@ -115,7 +116,7 @@ class RecurrentStack(keras.layers.Layer):
     def _is_fast(self) -> bool:
         """Whether the first layer takes projected inputs."""
         layer = self.rnn_layers[0]
-        return isinstance(layer, Recurrent) and layer.kernel is None
+        return isinstance(layer, Recurrent) and checked_kernel(layer) is None
 
     def _project_vocabulary(self, embedding: keras.layers.Embedding) -> tf.Tensor:
         """Return the gate inputs W E + b of every symbol, float32 [V, GU].

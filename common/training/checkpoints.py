@@ -170,15 +170,15 @@ class Checkpoints:
             delete_atomically(old)
         return final
 
-    def restore(self, *kinds: str, quarantine: bool = False) -> dict[str, Any] | None:
-        """Restore the newest checkpoint that verifies, of the first kind that has one; return its state.
+    def restore(self, kind: str, quarantine: bool = False) -> dict[str, Any] | None:
+        """Restore the newest checkpoint that verifies, "latest" or "best" by `kind`; return its state.
 
         A checkpoint is skipped, with a warning, only if its bytes do not match its digests. Any other failure to read
         it (permissions, a disk error, memory) is an error, and changes nothing. No variable is assigned before every
         byte of the checkpoint and the shape of every variable are checked.
 
         Args:
-            kinds: "latest", "best", or both in order of preference.
+            kind: "latest" or "best".
             quarantine: rename damaged checkpoints to `damaged-...`; only for the process that trains here.
 
         Returns:
@@ -187,7 +187,7 @@ class Checkpoints:
         Raises:
             UserError: there are checkpoints, but none is readable; or the newest does not fit the model.
         """
-        found = _read_newest(self.folder, kinds, self._max_bytes(), quarantine)
+        found = _read_newest(self.folder, (kind,), self._max_bytes(), quarantine)
         return found and self._assign(*found)
 
     def _max_bytes(self) -> int:

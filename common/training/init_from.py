@@ -128,10 +128,9 @@ def init_from_vectors(
 
 def _old_ids(old: Vocabulary, new: Vocabulary, name: str) -> np.ndarray:
     """Return the old id of each new symbol, -1 if it has none, int [V]; and say how many were kept."""
-    ids = {symbol: number for number, symbol in enumerate(old.symbols)}
-    result = np.array([ids.get(symbol, -1) for symbol in new.symbols])
-    added = [symbol for symbol in new.symbols if symbol not in ids]
+    ids = old.encode(new.symbols, unknown=-1)
+    added = [symbol for symbol, number in zip(new.symbols, ids, strict=True) if number < 0]
     kept = len(new) - len(added)
     listed = f" ({' '.join(map(repr, added[:10]))}{' ...' if len(added) > 10 else ''})" if added else ""
     echo(f"{name}: {kept:,} symbols kept, {len(added):,} new{listed}, {len(old) - kept:,} dropped")
-    return result
+    return ids

@@ -36,16 +36,10 @@ def stored_plan(config: Options) -> Options:
 def fit_plan(config: Options, examples: float, what: str, min_steps: int, min_batch_size: int = 16) -> Options:
     """Return `config` with batch size and epochs for at least `min_steps` steps, and print what was chosen.
 
-    An epoch covers all examples, even if the preset limits its steps.
+    `examples` counts the training examples as a batch does; the message calls them `what`. With fewer steps the model
+    learns nothing. An epoch covers all examples, even if the preset limits its steps.
 
     Only the settings in `config.adaptable` change; a flag, or a call from Python, sets the others.
-
-    Args:
-        config: the options of `train`.
-        examples: the number of training examples that a batch counts.
-        what: the training data, for the message.
-        min_steps: steps without which the model learns nothing.
-        min_batch_size: the smallest batch.
     """
     if "steps_per_epoch" in config.adaptable:
         config = replace(config, steps_per_epoch=None)

@@ -39,13 +39,9 @@ class ProgressBar:
             disable=not is_shown,
         )
 
-    def start_epoch(self, epoch: int) -> None:
-        """Name the epoch, counted from 0."""
-        self.bar.set_description(f"epoch {epoch + 1}/{self.epochs}", refresh=False)
-
-    def start_validation(self, epoch: int) -> None:
-        """Name the epoch whose validation runs, counted from 0."""
-        self.bar.set_description(f"epoch {epoch + 1}/{self.epochs} validation", refresh=IS_INTERACTIVE)
+    def start_epoch(self, epoch: int, phase: str = "") -> None:
+        """Name the epoch, counted from 0, and the phase of it that starts, such as " validation"."""
+        self.bar.set_description(f"epoch {epoch + 1}/{self.epochs}{phase}", refresh=IS_INTERACTIVE)
 
     def advance(self, steps: int, logs: dict[str, float]) -> None:
         """Move on by `steps`, and show the results of the last one."""

@@ -39,9 +39,9 @@ class GracefulShutdown:
             signal.signal(number, handler)
         self._handlers = {}
 
-    def stop(self, number: int) -> None:
+    def stop(self) -> None:
         """Raise StopRequested, for a signal that another process got."""
-        self.received, self.is_raised = self.received if self.received is not None else number, True
+        self.received, self.is_raised = self.received or signal.SIGTERM, True
         raise StopRequested
 
     @contextlib.contextmanager

@@ -11,7 +11,6 @@ The results of the steps stay on the device and are read together, every few ste
 import contextlib
 import math
 import os
-import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -137,6 +136,7 @@ class Trainer:
         self._results: list[tuple[int, dict[str, tf.Tensor]]] = []  # of the steps that are not read yet
         self._steps_to_read = 1
         self.workers = WorkerGroup.current()
+        self.is_chief = not self.workers or self.workers.is_chief
 
     def fit(self, train_data: EpochData, validation_data: tf.data.Dataset | None = None) -> list[dict[str, float]]:
         """Train until the epochs, the time or the patience end; return the rows of metrics.csv.
@@ -149,7 +149,7 @@ class Trainer:
         with exclusive(self.run.lock):
             history = self._fit(train_data, validation_data)
         leave_scope()
-        if self.workers and not self.workers.is_chief:
+        if not self.is_chief:
             raise SystemExit(0)  # the chief has the run directory and draws the figures
         return history
 
@@ -180,18 +180,17 @@ class Trainer:
             # The budget turns the deadline into a number of steps; training then ends there, not at the deadline.
             self.budget = TimeBudget(self.deadline, all_steps - self.state.step)
             self.deadline = math.inf
-        is_shown = not self.workers or self.workers.is_chief
         planned = self.state.total_steps or all_steps
         with self._shutdown:
             try:
-                progress = ProgressBar(self.epochs, planned, self.state.step, is_shown)
+                progress = ProgressBar(self.epochs, planned, self.state.step, self.is_chief)
                 with progress.bar, self._shutdown.deferred() if self.workers else contextlib.nullcontext():
                     self._train(train_data, validation_data, steps, progress)
             except BaseException:  # StopRequested, or TensorFlow's error in its place
                 if not self._shutdown.is_raised:
                     raise
                 self._save()
-                place = "by the chief" if self.workers and not self.workers.is_chief else f"in {self.run.path}"
+                place = f"in {self.run.path}" if self.is_chief else "by the chief"
                 raise Interrupted(
                     self._shutdown.received, f"saved at step {self.state.step} {place}; {RESUME}"
                 ) from None
@@ -204,6 +203,7 @@ class Trainer:
         pad = pad_to_buckets if self.xla else lambda data: data
         train_step = compile_step(self.model.train_step, pad(train_data(0)), eager=self.eager, xla=self.xla)
         test_step = validation_data and compile_step(self.model.test_step, validation_data, eager=self.eager)
+        self.model.stop_training = False  # a callback of an earlier training may have set it
         self.callbacks.on_train_begin()
         self._tensorboard = tf.summary.create_file_writer(os.fsencode(self.run.tensorboard))
         while not self.state.finished and not self._is_late(time.monotonic()):
@@ -323,10 +323,10 @@ class Trainer:
         to_read = int(min(READ_SECONDS, self.checkpoint_seconds) / seconds_per_step)
         to_read = max(1, min(MAX_STEPS_TO_READ, to_read)) if is_planned and not self.eager else 1
         if self.workers:
-            decisions = np.array([more, to_read]) * self.workers.is_chief
+            decisions = np.array([more, to_read]) * self.is_chief
             signals, *decisions = self.workers.sum([np.array([self._shutdown.received is not None, *decisions])])[0]
             if signals:
-                self._shutdown.stop(signal.SIGTERM)
+                self._shutdown.stop()
             more, to_read = map(int, decisions)
         if more:
             self._set_total_steps(self.state.step + more)
@@ -338,7 +338,7 @@ class Trainer:
     ) -> dict[str, float]:
         if test_step is None:
             return {}
-        progress.start_validation(self.state.epoch)
+        progress.start_epoch(self.state.epoch, " validation")
         started = time.monotonic()
         logs = distribution.evaluate(self.model, test_step, data, self.callbacks)
         self.state.seconds += time.monotonic() - started

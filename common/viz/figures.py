@@ -20,10 +20,14 @@ from common.viz.fonts import Typesetter, families_for, is_right_to_left
 
 INK, FAINT, PAPER, ACCENT, SECOND = "#1f2430", "#6b7180", "#ffffff", "#c2410c", "#2563eb"
 _COLUMNS, _MAX_LINES = 64, 18  # of a frame of text: letters in a line, and lines
+figure_style = style.context(  # not that of the user's matplotlibrc
+    ["default", {"axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False}]
+)
+"""Decorates every function that makes a figure."""
 _MAX_LABEL, _MAX_SIDE = 30, 4_000  # of an attention map: letters of a label, and pixels of the picture
 
 
-@style.context("default")  # not that of the user's matplotlibrc
+@figure_style
 def learning_curve(rows: Sequence[Mapping[str, float]], path: Path, unit: str, baseline: tuple[str, float]) -> None:
     """Draw the losses in `rows` of metrics.csv, at least one, against the epoch, and write a PNG.
 
@@ -51,12 +55,11 @@ def learning_curve(rows: Sequence[Mapping[str, float]], path: Path, unit: str, b
     axes.set_xlabel("epoch")
     axes.set_ylabel(unit)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
+    axes.legend()
     save_figure(figure, path)
 
 
-@style.context("default")
+@figure_style
 def compare_curves(curves: Mapping[str, Sequence[tuple[float, float]]], unit: str) -> Image.Image:
     """Return a figure with the curves of several runs: by name, points (epoch, loss) with the loss in `unit`."""
     figure = Figure(figsize=(7, 4), dpi=110, layout="constrained")
@@ -66,8 +69,7 @@ def compare_curves(curves: Mapping[str, Sequence[tuple[float, float]]], unit: st
     axes.set_xlabel("epoch")
     axes.set_ylabel(unit)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axes.spines[["top", "right"]].set_visible(False)
-    for text in axes.legend(frameon=False).get_texts():
+    for text in axes.legend().get_texts():
         text.set(parse_math=False, fontfamily=families_for(text.get_text()))  # else $ starts a formula
     return Image.frombytes("RGBA", *_render(figure)).convert("RGB")
 
@@ -159,7 +161,7 @@ def save_gif(frames: Sequence[Image.Image], path: Path, **options: int) -> None:
     write_atomically(path, gif_bytes(frames, **options))
 
 
-@style.context("default")
+@figure_style
 def attention_map(weights: np.ndarray, rows: Sequence[str], columns: Sequence[str], title: str = "") -> Image.Image:
     """Return a heat map of attention weights with a label for every row and column; long labels are shortened.
 

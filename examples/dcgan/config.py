@@ -11,6 +11,8 @@ from common.app.cli import OrNone, OutputOptions, TrainOptions
 from common.app.intervals import MAX_SEED, Count, Fraction, NotNegative, Positive, Seed, Width
 from common.errors import UserError
 
+MAX_SIDE = 512  # pixels
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config(TrainOptions):
@@ -36,7 +38,7 @@ class Config(TrainOptions):
     """Largest fraction of unreadable pictures in a folder; they are counted and left out."""
     image_size: OrNone[int | str] = None
     """Size in pixels: one number for squares, or height x width, such as 64x96.
-    [default: that of the data; 64 if its pictures differ in size, as in a folder]"""
+    [default: that of the data if its pictures are squares of one size up to 512; else, and for a folder, 64]"""
     channels: OrNone[Literal[1, 3]] = None
     """1: grey; 3: colour. [default: that of the data]"""
     epochs: Count = 13
@@ -90,11 +92,11 @@ def parse_size(image_size: int | str) -> tuple[int, int]:
     sides = str(image_size).lower().split("x")
     numbers = [int(side) for side in sides if side.isdecimal() and len(side) <= 4]
     height, width = numbers[0] if numbers else 0, numbers[-1] if numbers else 0
-    valid = len(numbers) == len(sides) <= 2 and all(8 <= side <= 512 for side in numbers)
+    valid = len(numbers) == len(sides) <= 2 and all(8 <= side <= MAX_SIDE for side in numbers)
     if not valid or max(height, width) > 4 * min(height, width):
         raise UserError(
-            f"--image-size: expected a number or height x width, such as 64 or 64x96, from 8 to 512 and one side at "
-            f"most four times the other, got {image_size}"
+            f"--image-size: expected a number or height x width, such as 64 or 64x96, from 8 to {MAX_SIDE} and one "
+            f"side at most four times the other, got {image_size}"
         )
     return height, width
 

@@ -28,7 +28,7 @@ from common.data.skipped import SkippedExamples, or_error
 from common.data.tfds import load_splits
 from common.errors import UserError
 from common.io.terminal import one_line
-from examples.dcgan.config import format_size, parse_size
+from examples.dcgan.config import MAX_SIDE, format_size, parse_size
 from examples.dcgan.download.toy_digits import draw_digits
 from examples.dcgan.preprocess.image_array import batch_reader, pack_images, sha256_of
 
@@ -101,8 +101,8 @@ def load_images(
         name: "mnist", "tiny" (digits that the code draws, in colour with 3 `channels`), "tfds:NAME" for a data set of
             tensorflow-datasets with a feature called "image", or the path of a folder of PNG, JPEG, WebP, GIF, BMP or
             TIFF files.
-        image_size: "64x96" for H x W, or 64 for a square; None for that of the source if all its images are of one
-            size, else 64.
+        image_size: "64x96" for H x W, or 64 for a square; None for that of the source if all its images are squares
+            of one size up to 512, else 64.
         channels: 1 for grey, 3 for colour; None for those of the source.
         data_dir: the download cache; None for the default one.
         max_skipped: the largest fraction of a folder that may be unreadable.
@@ -158,7 +158,7 @@ def _load_from_tfds(name: str, size: tuple[int, int] | None, channels: int | Non
     splits = load_splits(name, data_dir, feature="image")
     height, width, depth = splits[0].element_spec["image"].shape
     has_labels = "label" in splits[0].element_spec
-    size = size or ((height, width) if height and height == width else (64, 64))
+    size = size or ((height, width) if height and height == width <= MAX_SIDE else (64, 64))
 
     def read(split: tf.data.Dataset) -> tuple[np.ndarray, np.ndarray | None]:
         labels = []
@@ -170,7 +170,8 @@ def _load_from_tfds(name: str, size: tuple[int, int] | None, channels: int | Non
                 yield pixels[..., 0] if pixels.shape[-1] == 1 else pixels  # H W or H W 3
 
         images = pack_images(pictures(), int(split.cardinality()), size, channels or (1 if depth == 1 else 3))
-        return images, np.array(labels, np.int64) if has_labels else None
+        is_labelled = has_labels and np.min(labels) >= 0  # -1 where a split has none
+        return images, np.array(labels, np.int64) if is_labelled else None
 
     held_out = read(splits[-1]) if len(splits) > 1 else (None, None)
     return _fingerprinted(*read(splits[0]), *held_out)

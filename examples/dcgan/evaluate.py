@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib import style
 from matplotlib.figure import Figure
 
 from common.data.images import grid, save_image
 from common.errors import UserError
 from common.training.run_directory import RunDirectory
-from common.viz.figures import ACCENT, FAINT, save_figure, titled
+from common.viz.figures import ACCENT, FAINT, figure_style, save_figure, titled
 from examples.dcgan.config import Config, EvaluateOptions, format_size
 from examples.dcgan.data import ImageSet, load_images
 from examples.dcgan.demo import ImageGenerator
@@ -131,7 +130,7 @@ def measure_classes(
     return metrics, rule
 
 
-@style.context("default")  # not that of the user's matplotlibrc
+@figure_style
 def draw_class_frequencies(generated: np.ndarray, real: np.ndarray, path: Path) -> None:
     """Draw the frequencies of the classes among generated and real images, both float [K], as bars."""
     figure = Figure(figsize=(7, 3.2), dpi=110, layout="constrained")
@@ -142,8 +141,7 @@ def draw_class_frequencies(generated: np.ndarray, real: np.ndarray, path: Path) 
     axes.set_xticks(labels, map(str, labels))
     axes.set_xlabel("class")
     axes.set_ylabel("% of the images")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, ncols=2, loc="upper center", bbox_to_anchor=(0.5, 1.16))
+    axes.legend(ncols=2, loc="upper center", bbox_to_anchor=(0.5, 1.16))
     save_figure(figure, path)
 
 

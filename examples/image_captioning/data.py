@@ -163,12 +163,10 @@ class CaptionBatches:
             for words in captions
         ]
         self.photos, self.batch_size = photos, batch_size
-        self.lengths = np.array([len(ids) - 1 for _, ids in encoded])  # words and <end>
-        self._numbers = tf.constant([number for number, _ in encoded], tf.int64)
-        ids = np.full((len(encoded), int(self.lengths.max()) + 1), PAD, np.int32)
-        for row, (_, caption) in zip(ids, encoded, strict=True):
-            row[: len(caption)] = caption
-        self._ids = tf.constant(ids)
+        numbers, ids = zip(*encoded, strict=True)
+        self.lengths = np.array([len(caption) - 1 for caption in ids])  # words and <end>
+        self._numbers = tf.constant(numbers, tf.int64)
+        self._ids = tf.RaggedTensor.from_row_lengths(np.concatenate(ids), self.lengths + 1)
 
     def __call__(self, seed: int, epoch: int) -> tf.data.Dataset:
         """Return one epoch in the order that `seed` and `epoch` decide.
@@ -182,8 +180,7 @@ class CaptionBatches:
         return batches_of(buckets, partial(self._make_batch, epoch=epoch))
 
     def _make_batch(self, examples: tf.Tensor, epoch: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
-        longest = tf.reduce_max(tf.gather(tf.constant(self.lengths), examples)) + 1
-        ids = tf.gather(self._ids, examples)[:, :longest]  # B T+1
+        ids = tf.gather(self._ids, examples).to_tensor(PAD)  # B T+1
         photos = [tf.gather(self._numbers, examples)]
         if self.photos.mirrored:  # a caption sees its photo as it is in one epoch and mirrored in the next
             photos.append((tf.cast(examples, tf.int64) + epoch) % 2 == 1)

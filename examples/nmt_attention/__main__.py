@@ -37,5 +37,5 @@ COMMANDS = {
 }
 
 if __name__ == "__main__":
-    summary = "Translation with attention: train on pairs of sentences, translate, and draw attention maps."
+    summary = "Translation with attention: a GRU encoder-decoder trained on sentence pairs, with attention maps."
     sys.exit(main("python -m examples.nmt_attention", summary, COMMANDS))

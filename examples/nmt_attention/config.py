@@ -122,7 +122,7 @@ class Config(TrainOptions):
         """Return the settings that `load_corpus` takes."""
         source, target = self.columns.split(",")
         columns = (target, source) if self.reverse else (source, target)
-        tokens = self.tokens and tuple(self.tokens.split(",") * 2)[:2]
+        tokens = self.tokens and tuple(self.tokens.split(","))
         names = ("held_out", "max_tokens", "max_skipped", "min_count", "vocabulary_size", "encoding")
         settings = {name: None if name in self.adaptable else getattr(self, name) for name in names}
         return {"columns": columns, "tokens": tokens} | settings

@@ -170,14 +170,18 @@ def load_corpus(
 
 
 def load_test_pairs(
-    name: str, columns: tuple[str, str], max_skipped: float = 0.05, encoding: str | None = None
+    name: str,
+    columns: tuple[str, str],
+    max_skipped: float = 0.05,
+    encoding: str | None = None,
+    data_dir: Path | None = None,
 ) -> list[Pair]:
     """Return all pairs of files of the user, repeated ones too, or of a folder with a part `test` those of that part.
 
     Raises:
         UserError: as `load_corpus`; or there is no pair.
     """
-    tables = load_tables(name, encoding=encoding)
+    tables = load_tables(name, data_dir, encoding)
     where = f"--test-data {name}"
     pairs = []
     for part in [tables["test"]] if "test" in tables else tables.values():

@@ -81,7 +81,7 @@ class SentenceTranslator:
         `max_tokens` is in words, each of which counts as several characters or subwords; longer sentences are cut.
         """
         self.model, self.source_tokenizer, self.target_tokenizer = model, source_tokenizer, target_tokenizer
-        self.max_tokens = max_tokens * source_tokenizer.tokens_per_word
+        self.max_words, self.max_tokens = max_tokens, max_tokens * source_tokenizer.tokens_per_word
         self._searches: dict[tuple[int, int | None], tf.types.experimental.PolymorphicFunction] = {}
 
     @classmethod
@@ -145,10 +145,9 @@ class SentenceTranslator:
         is beyond the `max_tokens` of the translator is cut.
         """
         tokenizers = self.source_tokenizer, self.target_tokenizer
-        max_words = self.max_tokens // self.source_tokenizer.tokens_per_word
         tokenised = [
             [
-                tokenizer.tokenise(clean(text))[: max_words * tokenizer.tokens_per_word]
+                tokenizer.tokenise(clean(text))[: self.max_words * tokenizer.tokens_per_word]
                 for tokenizer, text in zip(tokenizers, pair, strict=True)
             ]
             for pair in pairs

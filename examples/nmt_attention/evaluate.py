@@ -49,7 +49,7 @@ def evaluate(
     else:
         corpus = options.for_test_data(config).corpus()
         settings = {name: corpus[name] for name in ("columns", "max_skipped", "encoding")}
-        split, pairs = "test-data", load_test_pairs(options.test_data, **settings)
+        split, pairs = "test-data", load_test_pairs(options.test_data, **settings, data_dir=options.data_dir)
         part = f"all {len(pairs):,} pairs"
     translator = SentenceTranslator.load(run, model_class)
     metrics = measure_tokens(translator, pairs, config.batch_size)

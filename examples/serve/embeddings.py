@@ -38,4 +38,5 @@ class Embeddings:
         chosen = [i for i, symbol in enumerate(self.symbols) if i < count or symbol in near]
         vectors = self.vectors[chosen] - self.vectors[chosen].mean(axis=0)  # N E
         _, _, axes = np.linalg.svd(vectors, full_matrices=False)
-        return [self.symbols[i] for i in chosen], vectors @ axes[:2].T  # N 2
+        points = vectors @ axes[:2].T  # N 2; fewer columns for a single symbol, or vectors of length 1
+        return [self.symbols[i] for i in chosen], np.pad(points, [(0, 0), (0, 2 - points.shape[1])])

@@ -137,20 +137,16 @@ def contiguous_batches(ids: np.ndarray, streams: int, window: int) -> tf.data.Da
         Batches (inputs int32 [B, T], targets int32 [B, T], mask bool [B, T], is_start bool []). The mask is False where
         a stream has ended; is_start is True for the first batch, whose initial state is zero.
     """
-    steps = -(-(len(ids) - 1) // (streams * window))  # rounded up
-    inputs, targets, mask = (
-        rows.reshape(streams, steps, window).swapaxes(0, 1)  # steps B T
-        for rows in _shifted_rows(ids, streams, steps * window)
-    )
-    is_start = np.arange(steps) == 0
-    return tf.data.Dataset.from_tensor_slices((inputs, targets, mask, is_start))
+    rows = _shifted(ids, streams * window)
+    windows = [row.reshape(streams, -1, window).swapaxes(0, 1) for row in rows]  # each steps B T
+    is_start = np.arange(len(windows[0])) == 0
+    return tf.data.Dataset.from_tensor_slices((*windows, is_start))
 
 
-def _shifted_rows(ids: np.ndarray, rows: int, length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the inputs, the targets, and the mask, which is False at the padding, each [rows, length]."""
-    padding = 0, rows * length - (len(ids) - 1)
-    parts = ids[:-1], ids[1:], np.ones(len(ids) - 1, bool)
-    return tuple(np.pad(values, padding).reshape(rows, length) for values in parts)
+def _shifted(ids: np.ndarray, multiple: int) -> list[np.ndarray]:
+    """Return inputs, targets, and the mask, which is False at the padding; their length is a multiple of `multiple`."""
+    padding = 0, -(len(ids) - 1) % multiple
+    return [np.pad(values, padding) for values in (ids[:-1], ids[1:], np.ones(len(ids) - 1, bool))]
 
 
 # In every epoch the text starts at another random position and wraps around at its end, so the streams are not always
@@ -167,9 +163,5 @@ def independent_windows(ids: np.ndarray, streams: int, window: int) -> tf.data.D
 
     Arguments and batches are as those of `contiguous_batches`, but is_start is always True.
     """
-    batches = -(-(len(ids) - 1) // (streams * window))  # rounded up
-    inputs, targets, mask = (
-        rows.reshape(batches, streams, window)  # batches B T
-        for rows in _shifted_rows(ids, batches * streams, window)
-    )
-    return tf.data.Dataset.from_tensor_slices((inputs, targets, mask, np.ones(batches, bool)))
+    windows = [row.reshape(-1, streams, window) for row in _shifted(ids, streams * window)]  # each batches B T
+    return tf.data.Dataset.from_tensor_slices((*windows, np.ones(len(windows[0]), bool)))

@@ -7,6 +7,7 @@ again: the model writes.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -51,8 +52,7 @@ class Sampling:
         return tf.constant(self.temperature, tf.float32), tf.constant(self.top_k), tf.constant(self.top_p, tf.float32)
 
 
-@dataclass(frozen=True)
-class DecodingState:
+class DecodingState(NamedTuple):
     """What the model needs to go on after a text: the logits of the next character and the recurrent state."""
 
     logits: tf.Tensor
@@ -112,8 +112,7 @@ class TextGenerator:
         Raises:
             UserError: the prompt has characters that are not in the vocabulary, or none at all.
         """
-        text = self.read(prompt, samples)
-        logits, state = text.logits, text.state
+        logits, state = self.read(prompt, samples)
         uniforms = uniform_noise(sampling.seed, samples, length + MAX_PIECE)  # T B
         for start in range(0, length, piece):
             count = min(piece, length - start)
@@ -129,7 +128,7 @@ class TextGenerator:
             UserError: the prompt has characters that are not in the vocabulary, or none at all.
         """
         ids = tf.constant(self.vocabulary.encode(prompt)[None])  # 1 T
-        return DecodingState(*self._read(ids, tf.constant(samples)))
+        return self._read(ids, tf.constant(samples))
 
     def write_together(
         self, texts: Sequence[DecodingState], uniforms: tf.Tensor, sampling: Sampling
@@ -143,18 +142,17 @@ class TextGenerator:
             uniforms: the random numbers of each text, float32 [T, texts].
             sampling: of all of them; its seed is not used.
         """
-        logits, state = tf.nest.map_structure(
-            lambda *rows: tf.concat(rows, axis=0), *((text.logits, text.state) for text in texts)
-        )
+        logits, state = tf.nest.map_structure(lambda *rows: tf.concat(rows, axis=0), *texts)
         length = tf.constant(len(uniforms))
         ids, logits, state = self._write_many(logits, state, uniforms, length, *sampling.tensors())
-        rows = [tf.nest.map_structure(lambda x, i=i: x[i : i + 1], (logits, state)) for i in range(len(texts))]
-        written = map(self.vocabulary.decode, ids.numpy())
-        return [(tokens, DecodingState(*row)) for tokens, row in zip(written, rows, strict=True)]
+        after = DecodingState(logits, state)
+        rows = [tf.nest.map_structure(lambda x, i=i: x[i : i + 1], after) for i in range(len(texts))]
+        return list(zip(map(self.vocabulary.decode, ids.numpy()), rows, strict=True))
 
-    def _read_prompt(self, ids: tf.Tensor, samples: tf.Tensor):
+    def _read_prompt(self, ids: tf.Tensor, samples: tf.Tensor) -> DecodingState:
         logits, state = self.model(ids, self.model.initial_state(1))  # 1 T V, state 1 U
-        return tf.nest.map_structure(lambda x: tf.repeat(x, samples, axis=0), (logits[:, -1], state))  # B V, B U
+        after = DecodingState(logits[:, -1], state)
+        return tf.nest.map_structure(lambda x: tf.repeat(x, samples, axis=0), after)  # B V, B U
 
     def _write(self, logits, state, uniforms, length, temperature, top_k, top_p):
         decode_step = self.model.make_decode_step()

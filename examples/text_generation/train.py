@@ -93,7 +93,7 @@ def train(
     corpus.vocabulary.save(run.vocabulary)
 
     batches = partial(training_batches, corpus.train, config.batch_size, config.window, config.seed)
-    steps_per_epoch = min(config.steps_per_epoch or len(batches(0)), len(batches(0)))
+    steps_per_epoch = len(batches(0).take(config.steps_per_epoch or -1))
     model = build_model(config, len(corpus.vocabulary), model_class)
     schedule = build_schedule(config)
     model.compile(build_optimizer(config, schedule))

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tensorflow_datasets as tfds
 from PIL import Image
 
@@ -170,6 +171,23 @@ def test_colour_pictures_of_all_sizes_through_tensorflow_datasets(tmp_path):
     with mocked("oxford_flowers102", tmp_path, 2, train=1020, test=6149, validation=1020):
         images = load_images("tfds:oxford_flowers102", data_dir=tmp_path)
     assert images.train.shape == images.held_out.shape == (2, 64, 64, 3)
+
+
+def test_a_split_of_a_data_set_without_labels_has_none(monkeypatch):
+    def split(*labels):
+        pictures = np.zeros((len(labels), 8, 8, 1), np.uint8)
+        return tf.data.Dataset.from_tensor_slices({"image": pictures, "label": np.array(labels)})
+
+    monkeypatch.setattr(data, "load_splits", lambda *_, **__: [split(3, 0), split(-1, -1)])
+    images = load_images("tfds:stl10")
+    assert images.train_labels.tolist() == [3, 0] and images.held_out_labels is None
+
+
+@pytest.mark.parametrize(("shape", "size"), [((40, 40), (40, 40)), ((44, 36), (64, 64)), ((520, 520), (64, 64))])
+def test_pictures_that_are_no_squares_or_too_large_to_generate_are_resized_to_64(monkeypatch, shape, size):
+    split = tf.data.Dataset.from_tensor_slices({"image": np.zeros((2, *shape, 3), np.uint8)})
+    monkeypatch.setattr(data, "load_splits", lambda *_, **__: [split])
+    assert load_images("tfds:faces").train.shape == (2, *size, 3)
 
 
 def test_bytes_survive_the_way_there_and_back():

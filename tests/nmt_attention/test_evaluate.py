@@ -147,6 +147,12 @@ def test_a_test_file_without_pairs_is_one_line(tmp_path):
         load_test_pairs(str(tmp_path / "test.tsv"), ("1", "2"))
 
 
+def test_published_test_data_are_read_from_the_download_cache_that_is_named(trained, tmp_path, monkeypatch):
+    monkeypatch.setenv("EAGER_EXAMPLES_OFFLINE", "1")
+    with pytest.raises(UserError, match=str(tmp_path)):
+        evaluate(EvaluateOptions(run=trained.path, test_data="spa-eng", data_dir=tmp_path))
+
+
 def test_ter_is_sacrebleu_s():
     translations, references = ["the cat sees a house", "no"], ["the cat sees the house", "no"]
     expected = sacrebleu.corpus_ter(translations, [references]).score

@@ -35,6 +35,12 @@ def test_a_side_that_the_example_has_not_is_refused_with_those_it_has(tmp_path, 
         asyncio.run(service.embeddings("nmt_attention", None, "words"))
 
 
+@pytest.mark.parametrize("shape", [(1, 4), (4, 1)])
+def test_a_single_symbol_or_vectors_of_length_one_have_a_map_in_two_dimensions(shape):
+    symbols, points = Embeddings(list("abcd")[: shape[0]], np.ones(shape, np.float32)).map()
+    assert points.shape == (len(symbols), 2)
+
+
 def test_the_map_keeps_the_distances_of_vectors_in_a_plane():
     symbols, points = TABLE.map(3)
     assert symbols == ["north", "north-east", "east"]

@@ -20,14 +20,9 @@ def draw_digits(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw digits, each in a random font, size, position and rotation: white on black, or in random colours.
 
-    Args:
-        count: number of images; the ten digits are equally frequent, up to one.
-        seed: the same seed draws the same digits.
-        image_size: height and width H in pixels.
-        in_colour: whether digit and background have colours.
-
     Returns:
-        images uint8 [count, H, H], or [count, H, H, 3] in colour, and labels int64 [count].
+        Images uint8 [count, H, H], H = `image_size`, or [count, H, H, 3] in colour, and labels int64 [count]. The ten
+        digits are equally frequent, up to one.
     """
     random = np.random.default_rng(seed)
     labels = random.permutation(np.arange(count) % 10)

@@ -9,12 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import keras
-from matplotlib import style
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from tqdm.auto import tqdm
 
-from common.viz.figures import ACCENT, FAINT, SECOND, save_figure
+from common.viz.figures import ACCENT, FAINT, SECOND, figure_style, save_figure
 
 DOMINANCE_ACCURACY = 0.97
 """Above it, on real and on fake images, the discriminator dominates."""
@@ -44,10 +43,7 @@ def failure_warnings(metrics: Mapping[str, float]) -> list[str]:
 class WarnOfFailures(keras.callbacks.Callback):
     """Print a warning after an epoch whose metrics show a failure, at most once in `WARM_UP_STEPS`."""
 
-    def __init__(self):
-        """Nothing was warned of yet."""
-        super().__init__()
-        self._warned_at = 0
+    _warned_at = 0  # the step of the last warning
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Print the warnings."""
@@ -59,7 +55,7 @@ class WarnOfFailures(keras.callbacks.Callback):
             tqdm.write(f"warning: {warning}")
 
 
-@style.context("default")  # not that of the user's matplotlibrc
+@figure_style
 def draw_training_curves(rows: Sequence[Mapping[str, float]], path: Path) -> None:
     """Draw the losses, the discriminator's accuracies and the diversity by epoch, from the rows of metrics.csv."""
     figure = Figure(figsize=(10, 3.4), dpi=110, layout="constrained")
@@ -72,9 +68,8 @@ def draw_training_curves(rows: Sequence[Mapping[str, float]], path: Path) -> Non
         axes.set_title(title)
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        axes.spines[["top", "right"]].set_visible(False)
         axes.set_ylim(bottom=0)
-        axes.legend(frameon=False)
+        axes.legend()
 
     plot(losses, "loss, nats", ("generator_loss", "generator"), ("discriminator_loss", "discriminator"))
     accuracies.axhline(DOMINANCE_ACCURACY, color=FAINT, linestyle=":", label="warning above")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from common.app.outputs import Outputs
 from common.data.images import read_image, save_image
@@ -86,8 +86,5 @@ def draw_figures(run: RunDirectory, photos: PhotoSet, uniform_nll: float, classe
 
 def _to_one_size(pictures: Sequence[Image.Image]) -> list[Image.Image]:
     """Return the pictures on canvases of one size, the top left corners in place."""
-    size = (max(picture.width for picture in pictures), max(picture.height for picture in pictures))
-    canvases = [Image.new("RGB", size, figures.PAPER) for _ in pictures]
-    for canvas, picture in zip(canvases, pictures, strict=True):
-        canvas.paste(picture)
-    return canvases
+    width, height = (max(sides) for sides in zip(*(picture.size for picture in pictures), strict=True))
+    return [ImageOps.expand(each, (0, 0, width - each.width, height - each.height), figures.PAPER) for each in pictures]

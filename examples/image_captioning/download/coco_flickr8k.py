@@ -43,15 +43,14 @@ FLICKR8K_TEXT = Resource(
     members=dict.fromkeys([FLICKR8K_CAPTIONS, *FLICKR8K_LISTS.values()]),
     licence="research only",
 )
-_COCO = "https://s3.amazonaws.com/images.cocodataset.org/"  # whose own name has no certificate
+COCO_PHOTOS = "https://s3.amazonaws.com/images.cocodataset.org/"  # whose own name has no certificate
 COCO_ANNOTATIONS = Resource(
     path="coco/annotations_trainval2017.zip",
-    url=_COCO + "annotations/annotations_trainval2017.zip",
+    url=COCO_PHOTOS + "annotations/annotations_trainval2017.zip",
     size=252_907_541,
     sha256="113a836d90195ee1f884e704da6304dfaaecff1f023f49b6ca93c4aaae470268",
     licence="CC BY 4.0",
 )
-COCO_PHOTOS = _COCO
 
 
 def load_flickr8k(data_dir: Path | None = None) -> list[Photo]:

@@ -18,7 +18,7 @@ from PIL import Image
 from common.data.images import read_image
 from common.data.skipped import SkippedExamples, or_error
 from common.errors import UserError
-from common.io.files import open_plain
+from common.io.files import sha256_of
 from examples.image_captioning.download.toy_scenes import Scene
 
 Split = Literal["train", "validation", "test"]
@@ -52,8 +52,7 @@ class Photo:
         if isinstance(self.source, Scene):
             return replace(self, digest=hashlib.sha256(self.source.draw().tobytes()).hexdigest())
         try:
-            with open_plain(self.source, follow_links=True) as file:
-                return replace(self, digest=hashlib.file_digest(file, "sha256").hexdigest())
+            return replace(self, digest=sha256_of(self.source, follow_links=True))
         except OSError as error:
             raise UserError(f"{self.source}: cannot be read ({error.strerror})") from error
 

@@ -47,7 +47,7 @@ def load_folder(path: Path, skipped: SkippedExamples, encoding: str | None = Non
     text = read_text_file(listing, encoding)
     if not text.strip():
         raise UserError(f"{listing}: empty, expected photos and captions")
-    entries = _read_json(text, listing) if listing.suffix == ".json" else read_table(text, listing)
+    entries = _read_json(text, listing) if listing.suffix.lower() == ".json" else read_table(text, listing)
     photos: dict[str, Photo] = {}
     folder = _folder_of_photos(folder, entries)
     for number, entry in enumerate(entries, start=1):

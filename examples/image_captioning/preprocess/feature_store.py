@@ -43,11 +43,11 @@ class ShardNotes:
 class FeatureStore:
     """The features of a list of photos, on disk; row i is those of photo i."""
 
-    def __init__(self, folder: Path, extractor: FeatureExtractor, count: int):
-        """Name the files of `count` photos; nothing is read or written yet."""
-        self.folder, self.count = folder, count
+    def __init__(self, folder: Path, extractor: FeatureExtractor):
+        """Name the folder; nothing is read or written yet."""
+        self.folder = folder
         self.shape, self.dtype = extractor.shape, np.dtype(extractor.dtype)
-        self._row_bytes = int(np.prod(self.shape)) * self.dtype.itemsize
+        self.row_bytes = int(np.prod(self.shape)) * self.dtype.itemsize
 
     def path(self, shard: int) -> Path:
         """Return where a shard stands."""
@@ -68,7 +68,7 @@ class FeatureStore:
             buffer = place.reshape(-1).view(np.uint8)
             try:
                 with open(self.path(shard), "rb", buffering=0) as file:
-                    count = os.preadv(file.fileno(), [buffer], number * self._row_bytes)
+                    count = os.preadv(file.fileno(), [buffer], number * self.row_bytes)
             except FileNotFoundError:
                 count = 0
             except OSError as error:
@@ -76,21 +76,16 @@ class FeatureStore:
                     f"{self.path(shard)}: cannot be read ({error.strerror}); check the disk, or name another "
                     "--features-dir"
                 ) from error
-            if count != self._row_bytes:
+            if count != self.row_bytes:
                 raise UserError(f"{self.path(shard)}: gone or cut off meanwhile; the same command computes it again")
         return features
 
     def is_intact(self, shard: int) -> bool:
         """Say whether a shard is there, to the bit as it was written."""
-        path = self.path(shard)
         try:
-            return path.stat().st_size == self.shard_bytes(shard) and sha256_of(path) == self.notes(shard).sha256
+            return sha256_of(self.path(shard)) == self.notes(shard).sha256
         except (OSError, UserError):
             return False
-
-    def shard_bytes(self, shard: int) -> int:
-        """Return how large a shard must be."""
-        return self._row_bytes * min(SHARD, self.count - shard * SHARD)
 
     def notes(self, shard: int) -> "ShardNotes":
         """Return what is noted beside a shard.
@@ -115,17 +110,17 @@ def extract_features(
         UserError: the files cannot be written.
     """
     folder = features_dir / extractor.key / fingerprint(photos)[:16]
-    store = FeatureStore(folder, extractor, len(photos))
+    store = FeatureStore(folder, extractor)
     shards = range(-(-len(photos) // SHARD))
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        missing = [shard for shard, is_intact in zip(shards, _check(store, shards), strict=True) if not is_intact]
+        missing = _missing(store, shards)
         done = len(photos) - sum(len(photos[shard * SHARD : (shard + 1) * SHARD]) for shard in missing)
         with tqdm(desc="features", total=len(photos), initial=done, unit="photo", disable=not missing) as bar:
             for shard in missing:
                 _write_shard(shard, photos[shard * SHARD : (shard + 1) * SHARD], extractor, store, bar)
     except OSError as error:
-        needed = sum(map(store.shard_bytes, shards)) / 2**20
+        needed = len(photos) * store.row_bytes / 2**20
         raise UserError(
             f"{folder}: cannot be written ({error.strerror}; {needed:.0f} MB needed in all); free some space, or name "
             "another --features-dir. Features already there are kept"
@@ -136,14 +131,15 @@ def extract_features(
     return store, [row for row in range(len(photos)) if row not in bad]
 
 
-def _check(store: FeatureStore, shards: Sequence[int]) -> list[bool]:
-    """Say of each shard whether it is intact, and print which of those that are there are not."""
+def _missing(store: FeatureStore, shards: Sequence[int]) -> list[int]:
+    """Return the shards that are not intact, and print which of them are there."""
     with ThreadPoolExecutor() as pool:  # a digest does not keep the other threads waiting
         intact = list(pool.map(store.is_intact, shards))
-    for shard, is_intact in zip(shards, intact, strict=True):
-        if not is_intact and store.path(shard).exists():
-            echo(f"{store.path(shard)}: cut off or altered; its features are computed again")
-    return intact
+    missing = [shard for shard, is_intact in zip(shards, intact, strict=True) if not is_intact]
+    for path in map(store.path, missing):
+        if path.exists():
+            echo(f"{path}: cut off or altered; its features are computed again")
+    return missing
 
 
 def _write_shard(

@@ -1,5 +1,6 @@
 """Sentences in and translations out, a line for a line, as arguments, files and pipes have them."""
 
+import re
 import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import chain, islice, zip_longest
@@ -58,7 +59,7 @@ def _lines_of(path: Path, encoding: str | None) -> Iterator[str]:
 def _decoded(file: BinaryIO, name: str, encoding: str | None) -> Iterator[str]:
     head = file.readline()
     used = encoding or byte_order_mark(head) or "utf-8"
-    if "16" in used or "32" in used:  # whose line ends are more than a byte
+    if re.match("u(tf)?[-_ ]?(16|32)", used, re.IGNORECASE):  # whose line ends are more than a byte
         yield from normalise(decode(head + file.read(), name, used)).removesuffix("\n").split("\n")
         return
     for number, line in enumerate(chain([head] if head else [], file), start=1):

@@ -180,7 +180,7 @@ def _parse_json(text: str, path: Path) -> Any:
 def _objects_to_table(entries: Iterable[Any]) -> Table:
     """Return objects such as {"en": ..., "de": ...} as rows; Hugging Face has them below "translation"."""
     objects = [_pair_in(entry) for entry in entries]
-    names = list(dict.fromkeys(name for entry in objects[:1] for name in entry))
+    names = list(objects[0]) if objects else []
     rows = [
         [str(text) if isinstance(text := entry.get(name), str | int) else "" for name in names] for entry in objects
     ]

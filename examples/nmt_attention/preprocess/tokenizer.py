@@ -80,6 +80,8 @@ class WordTokenizer:
 
     kind = "words"
     tokens_per_word = 1
+    tokenise = staticmethod(tokenise)
+    detokenise = staticmethod(detokenise)
 
     def __init__(self, vocabulary: Vocabulary):
         """Take a vocabulary of the special symbols and then tokens by falling frequency."""
@@ -107,10 +109,6 @@ class WordTokenizer:
     def __len__(self) -> int:
         return len(self.vocabulary)
 
-    def tokenise(self, sentence: str) -> list[str]:
-        """Cut a clean sentence into tokens."""
-        return tokenise(sentence)
-
     def truecase(self, tokens: Sequence[str]) -> list[str]:
         """Return the tokens of a sentence with its first word in the more frequent of its two forms."""
         tokens, first = list(tokens), first_word(tokens)
@@ -128,10 +126,6 @@ class WordTokenizer:
     def restore_case(self, tokens: Sequence[str], source_tokens: Sequence[str]) -> list[str]:
         """Return tokens with a capital as the first letter, unless the source starts in lower case."""
         return capitalise_like(tokens, [token.lstrip(SPACE) for token in source_tokens])
-
-    def detokenise(self, tokens: Sequence[str]) -> str:
-        """Return the sentence of tokens."""
-        return detokenise(tokens)
 
     def labels(self, tokens: Sequence[str]) -> list[str]:
         """Return tokens as they are shown, without joiners."""

@@ -35,7 +35,7 @@ def build(page: Page) -> None:
         return await _show(run, image, preview, beam)
 
     async def caption_scene(run, beam) -> str:
-        [scene] = make_scenes(1, secrets.randbelow(MAX_SEED), held_out=True)
+        _, scene = make_scenes(2, secrets.randbelow(MAX_SEED), held_out=True)  # the first has a single shape
         drawn = scene.draw()
         return await _show(run, drawn, drawn, beam)
 

@@ -51,6 +51,7 @@ def test_presets_are_defaults_that_flags_override():
         (["--data", "mine"], ("epochs", "batch_size", "steps_per_epoch")),
         (["--data", "mine", "--epochs", "1"], ("batch_size", "steps_per_epoch")),
         (["--data", "mine", "--epochs=1", "--batch_size", "3", "--steps-per-epoch", "9"], ()),
+        (["--data", "mine", "--run-dir", "epochs"], ("epochs", "batch_size", "steps_per_epoch")),
     ],
 )
 def test_only_for_own_data_and_without_a_flag_a_setting_may_be_adapted(arguments, adaptable):

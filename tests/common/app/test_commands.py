@@ -3,17 +3,19 @@ from types import SimpleNamespace
 import pytest
 
 from common.app import commands
-from common.app.commands import print_evaluation
 from common.errors import UserError
 from common.training.run_directory import RunDirectory
 
 
-def test_metrics_are_printed_one_a_line_and_the_report_is_written_on_request(tmp_path, capsys):
+def test_metrics_are_printed_one_a_line_and_the_report_is_written_on_request(tmp_path, capsys, monkeypatch):
     run, written = RunDirectory(tmp_path), []
-    metrics = {"beam": {"bleu": 40.0}, "loss": 1.5}
+    module = SimpleNamespace(
+        evaluate=lambda options: {"beam": {"bleu": 40.0}, "loss": 1.5},
+        write_report=lambda run: written.append(run.path) or run.path / "report.html",
+    )
+    monkeypatch.setattr(commands, "import_module", lambda name: module)
     for write in (False, True):
-        options = SimpleNamespace(run=tmp_path, write=write, test_data=None)
-        print_evaluation(metrics, options, lambda run: written.append(run.path) or run.path / "report.html")
+        commands.evaluate("examples.toy", SimpleNamespace(run=tmp_path, write=write, test_data=None))
     lines = capsys.readouterr().out.splitlines()
     metrics = ["beam bleu 40.0000  higher is better", "loss      1.5000"]
     assert lines == [*metrics, *metrics, f"written: {run.evaluation}, {tmp_path / 'report.html'}"]

@@ -40,6 +40,16 @@ def test_the_bytes_of_a_file_pass_the_checks_of_the_file():
             decode_image(io.BytesIO(wrong), "a.png")
 
 
+@pytest.mark.parametrize(
+    ("dtype", "values", "grey"),
+    [("<u2", [0, 256, 65_535], [0, 1, 255]), ("<i4", [-5, 65_535, 70_000], [0, 255, 255])],
+)
+def test_tiffs_of_more_than_eight_bits_are_scaled(dtype, values, grey):
+    file = io.BytesIO()
+    Image.fromarray(np.array([values], dtype)).save(file, "TIFF")
+    assert np.asarray(decode_image(file, "a.tif")).tolist() == [grey]
+
+
 def exif(*entries):
     """Return EXIF data with these tags, each a number, a type, a count and bytes, as TIFF writes them."""
     directory, values = struct.pack("<H", len(entries)), b""

@@ -246,9 +246,11 @@ def test_standard_keras_callbacks_work(tmp_path):
         on_train_end=lambda logs: seen.append("over"),
     )
     stop = keras.callbacks.EarlyStopping(monitor="val_loss", mode="max", patience=0)
-    make_trainer(tmp_path, build(), callback, stop).fit(train_data, validation_data())
+    model = build()
+    make_trainer(tmp_path / "stopped", model, callback, stop).fit(train_data, validation_data())
     logged = "['loss', 'val_loss']"
     assert seen == ["train", "begin 0", f"end 0 {logged}", "begin 1", f"end 1 {logged}", "over"]  # not the third
+    assert len(make_trainer(tmp_path / "whole", model).fit(train_data, validation_data())) == EPOCHS
 
 
 def test_steps_are_cut_short_and_shapes_that_vary_are_compiled_once(tmp_path):

@@ -41,7 +41,7 @@ def test_every_function_that_makes_a_figure_has_the_default_style(package):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.FunctionDef) and "Figure(" in ast.unparse(node.body):
                 decorators = [ast.unparse(decorator) for decorator in node.decorator_list]
-                assert "style.context('default')" in decorators, f"{path}: {node.name}"
+                assert "figure_style" in decorators, f"{path}: {node.name}"
 
 
 def test_the_curve_of_one_epoch_has_one_tick(tmp_path, monkeypatch):

@@ -92,6 +92,13 @@ def test_a_list_in_another_encoding_is_read_if_it_is_named(tmp_path):
     assert photo.captions == ["一只狗在海边跑，旁边没有人。"]
 
 
+def test_a_list_whose_ending_is_in_capitals_is_json_too(tmp_path):
+    listing = tmp_path / "LIST.JSON"
+    listing.write_text(json.dumps([{"image": "a.jpg", "captions": ["a dog"]}]))
+    [photo] = load_folder(listing, SkippedExamples())
+    assert photo.name == "a.jpg" and photo.captions == ["a dog"]
+
+
 def test_a_photo_of_several_entries_has_all_their_captions(tmp_path):
     entries = [{"image": "a.jpg", "caption": "One."}, {"image": "a.jpg", "caption": "Two."}]
     [photo], bad = load(tmp_path, entries)

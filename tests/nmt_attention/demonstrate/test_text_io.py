@@ -6,6 +6,7 @@ import pytest
 
 from common.app.cli import main
 from examples.nmt_attention.__main__ import COMMANDS
+from examples.nmt_attention.demonstrate.text_io import _decoded
 
 
 @pytest.fixture
@@ -27,6 +28,15 @@ def test_arguments_files_and_pipes_give_the_same_lines(translate, tmp_path):
     (tmp_path / "in.txt").write_bytes(b"\xef\xbb\xbf" + "\r\n".join(sentences).encode())
     assert translate("--file", tmp_path / "in.txt") == (0, expected, "")
     assert translate(stdin="\n".join(sentences).encode()) == (0, expected, "")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "at_once"), [("cp932", True), ("iso8859_16", True), ("UTF16", False), ("u32", False)]
+)
+def test_a_line_is_decoded_before_the_next_one_is_read_unless_line_ends_have_several_bytes(encoding, at_once):
+    file = io.BytesIO("El gato.\nLa niña.\n".replace("ñ", "n").encode(encoding))
+    lines = _decoded(file, "stdin", encoding)
+    assert next(lines) == "El gato." and (file.read() != b"") == at_once
 
 
 def test_an_empty_line_stays_one_and_odd_ones_do_not_crash(translate):
