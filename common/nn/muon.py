@@ -30,11 +30,11 @@ EPSILON = 1e-7  # of Adam
 class Muon(LayerRates):
     """Muon for the matrices of a model, Adam for everything else; every gate of a recurrent layer has its own step.
 
-    A GRU keeps the matrices of its three gates side by side in one variable [*, 3U], an LSTM those of its four. They
-    are recognised by `gru_cell` or `lstm_cell` in the path of the variable, as in the layers of Keras and in
-    `common.nn.attention_gru.AttentionGRUCell`. What the gates learn has little to do with each other, so each is a
-    matrix of its own here: 1.497 nats per character instead of 1.521 after 245 steps of a GRU of 1,024 units, one seed
-    each. The products are in the arithmetic of the layers, and so in bfloat16 where these are.
+    A GRU keeps the matrices of its two gates and its candidate side by side in one variable [*, 3U], an LSTM those of
+    its three gates and its candidate. They are recognised by `gru_cell` or `lstm_cell` in the path of the variable, as
+    in the layers of Keras and in `common.nn.attention_gru.AttentionGRUCell`. What the gates learn has little to do with
+    each other, so each is a matrix of its own here: 1.497 nats per character instead of 1.521 after 245 steps of a GRU
+    of 1,024 units, one seed each. The products are in the arithmetic of the layers, and so in bfloat16 where these are.
 
     Adam updates biases, embeddings, and the variables that `exclude_layers` names. `keras.optimizers.Muon` with
     as many turns computes the same steps where nothing is side by side, but its arguments differ between the versions

@@ -1,7 +1,7 @@
 """Recurrent layers one above the other, on the embeddings of symbols.
 
-Letters in shape comments: B batch, T time, U units, G gates and candidate (3 blocks of a GRU, 4 of an LSTM), V
-vocabulary.
+Letters in shape comments: B batch, T time, U units, E embedding, G gates and candidate (3 blocks of a GRU, 4 of
+an LSTM), V vocabulary.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ class RecurrentStack(keras.layers.Layer):
     The outputs of the last layer get dropout as well. There is none from one step to the next within a layer (Zaremba
     et al. 2014, arXiv:1409.2329).
 
-    All inputs of the first layer are rows of the embedding E. So its V rows are projected to the gates once, W E + b,
+    All inputs of the first layer are rows of the embedding E. So its V rows are projected to the gates once, E W + b,
     and not the B T inputs, unless the layer is one of Keras or runs by a fused kernel. The results are the same.
     """
 
@@ -119,7 +119,7 @@ class RecurrentStack(keras.layers.Layer):
         return isinstance(layer, Recurrent) and checked_kernel(layer) is None
 
     def _project_vocabulary(self, embedding: keras.layers.Embedding) -> tf.Tensor:
-        """Return the gate inputs W E + b of every symbol, float32 [V, GU].
+        """Return the gate inputs E W + b of every symbol, float32 [V, GU].
 
         In float32, because the gradient of a frequent symbol is a sum over hundreds of positions.
         """

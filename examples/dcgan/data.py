@@ -3,7 +3,7 @@
 A generative adversarial network is trained on images alone; it needs no labels. This module does the first two of the
 five steps: **download** the images and **preprocess** them into `tf.data` batches.
 
-Letters in shape comments: N images, B batch, H W C image.
+Letters in shape comments: N images, M held-out images, B batch, H W C image.
 """
 
 import gzip

@@ -31,18 +31,18 @@ from examples.dcgan.metrics.sample_metrics import diversity
 #
 # The rules of the paper (section 3): strides instead of pooling; batch norm except at the output of G and the input of
 # D; no dense layer but the first of G and the last of D; ReLU and a tanh output in G, LeakyReLU in D. From its section
-# 4: slope 0.2, weights from $N(0, 0.02^2)$. Kernels are 4 x 4, not 5 x 5, against checkerboards (Odena et al. 2016).
+# 4: slope 0.2, weights from $N(0, 0.02^2)$. There, images are 64 x 64 and `base_channels` is 128.
+#
+# Deviations: z is normal, not uniform. Kernels are 4 x 4, not 5 x 5: a multiple of the stride avoids checkerboard
+# patterns (Odena et al. 2016). Feature maps are cropped to fit any image size. Batch norm has momentum 0.9, as Keras'
+# 0.99 lags behind in short runs.
 
 # %%
 normal = partial(keras.initializers.RandomNormal, stddev=0.02)  # every call gives an initializer with its own seed
 
 
 class Generator(keras.Model):
-    """Map latents to images by transposed (fractionally-strided) convolutions (Radford et al. 2016, figure 1).
-
-    In the paper, `image_size` is 64, `base_channels` 128, and z uniform. Deviations: z is normal; feature maps are
-    cropped to fit any image size; batch norm has momentum 0.9, as Keras' 0.99 lags behind in short runs.
-    """
+    """Map latents to images by transposed (fractionally-strided) convolutions (Radford et al. 2016, figure 1)."""
 
     def __init__(self, image_size: Size, channels: int, base_channels: int):
         """Create the layers for H, W = `image_size`; the largest hidden map (14 x 14) has `base_channels` channels."""
@@ -124,9 +124,9 @@ def generator_loss(fake_logits: tf.Tensor) -> tf.Tensor:
 # ## The training step
 #
 # Each tape gives the gradients of one loss for one network. (Goodfellow et al. update D first.) **R1** keeps D from
-# dominating: it adds $\gamma/2\; \mathbb{E}_x |\nabla_x \mathrm{logit}\, D(x)|^2$ over real images to its loss
-# (Mescheder et al. 2018, equation 9), in every fourth step, four times as large. The weights of G circle around an
-# equilibrium. Images are published from the **EMA generator**, which has their moving average (Karras et al. 2018).
+# dominating: it adds $\gamma/2\; \mathbb{E}_x |\nabla_x \mathrm{logit}\, D(x)|^2$ over real images to the loss of D
+# (Mescheder et al. 2018, equation 9), in every fourth step, times four. The weights of G circle around an equilibrium.
+# So images are published from the **EMA generator**, the moving average of G (Karras et al. 2018).
 
 
 # %%
@@ -153,7 +153,7 @@ class DCGAN(AdversarialModel):
         z = self.sample_latents(tf.shape(real)[0])  # B Z, N(0, 1), by AdversarialModel
         with tf.GradientTape() as tape_g, tf.GradientTape() as tape_d:
             fake = self.generator(z, training=True)  # B H W C
-            real_logits = self.discriminator(real, training=True)  # B 1
+            real_logits = self.discriminator(real, training=True)  # B 1; a call each, so batch norm does not mix them
             fake_logits = self.discriminator(fake, training=True)  # B 1
             loss_g = generator_loss(fake_logits)
             loss_d = discriminator_loss(real_logits, fake_logits, self.real_label)

@@ -11,7 +11,7 @@
 #
 # There are five steps: download, preprocess, define the model, train it, use it. As it stands, the notebook trains on
 # two thousand digits that the code draws, in about a minute. One word in *Settings* changes that to MNIST. Model,
-# losses and training step stand here in full: change them, run the cell again, and train again.
+# losses and training step stand here in full: change one of them, and run the cells from there on.
 #
 # The papers: Goodfellow et al. 2014, *Generative adversarial networks* (arXiv:1406.2661), and Radford et al. 2016, from
 # whom the DC in DCGAN, *deep convolutional*, comes (arXiv:1511.06434).
@@ -95,8 +95,8 @@ from examples.dcgan.model import DCGAN
 # %% [markdown]
 # ### Run one training step
 #
-# The tape gives the gradient of the loss with respect to each weight of the discriminator. No layer should have a norm
-# of nearly 0, except the last bias, on which real and fake images pull in opposite directions. The model then needs an
+# The tape gives the gradient of the loss with respect to each weight of the discriminator. No norm should be 0. That of
+# the last bias can be small, because real and fake images pull it in opposite directions. The model then needs an
 # optimizer for each network. After one step it returns the metrics of the batch: both losses, the fractions of real and
 # of fake images that the discriminator classifies correctly, and the diversity, explained in step 4. In training, batch
 # norm uses the batch, so the losses differ from those above.
@@ -159,11 +159,11 @@ display(Picture(filename=run.figures / "learning_curve.png"))
 # %%
 from examples.dcgan.demo import ImageGenerator, draw_interpolation, sample_latents, sheet
 
-generator = ImageGenerator.load(run, DCGAN)
-display(sheet(generator.sample(64, seed=1)))
+image_generator = ImageGenerator.load(run, DCGAN)
+display(sheet(image_generator.sample(64, seed=1)))
 
 # %%
-draw_interpolation(generator, [1, 2, 3], 16, run.figures / "interpolation.gif")
+draw_interpolation(image_generator, [1, 2, 3], 16, run.figures / "interpolation.gif")
 display(Picture(filename=run.figures / "interpolation.gif"))
 
 # %% [markdown]
@@ -218,4 +218,4 @@ for figure in (run.figures / "classes.png", run.figures / "nearest.png"):
 
 # %%
 z = sample_latents(16, config.latent_dim, seed=3)
-display(sheet(generator.generate(0.3 * z)), sheet(generator.generate(z)), sheet(generator.generate(3 * z)))
+display(*(sheet(image_generator.generate(scale * z)) for scale in (0.3, 1, 3)))

@@ -10,11 +10,11 @@
 #
 # The gate of the context, $\beta_t$, is in the output layer (`DeepOutput` in `model.py`).
 #
-# The location features $v_l$ are compared with the query; the content values $u_m$ (see `model.py`) may be on a coarser
-# grid. In the paper, one vector $a_l$ takes the place of both. The content cell $m(l)$ contains the location cell $l$
-# and gets the sum of the weights of the cells in it. No gradient flows through these sums, so only the location
-# features train the weights. Letters in shape comments: B captions, T words, L and M cells, C channels, A attention
-# units, U units.
+# The location features $v_l$ give the keys. The content values $u_m$ (see `model.py`) may be on a coarser grid; in the
+# paper, one vector $a_l$ is both. The weight of a content cell is the sum of the weights of the location cells in it;
+# $m(l)$ is the content cell around $l$. No gradient flows through these sums: a last layer is imprecise about places,
+# so the location features alone train the weights. Letters in shape comments: B captions, T words, L and M cells, C
+# channels, A attention units, U units.
 
 # %%
 """Step 3: additive attention over the two grids of an image."""

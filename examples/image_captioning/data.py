@@ -165,7 +165,7 @@ class CaptionBatches:
         self.photos, self.batch_size = photos, batch_size
         numbers, ids = zip(*encoded, strict=True)
         self.lengths = np.array([len(caption) - 1 for caption in ids])  # words and <end>
-        self._numbers = tf.constant(numbers, tf.int64)
+        self._photo_indices = tf.constant(numbers, tf.int64)
         self._ids = tf.RaggedTensor.from_row_lengths(np.concatenate(ids), self.lengths + 1)
 
     def __call__(self, seed: int, epoch: int) -> tf.data.Dataset:
@@ -181,7 +181,7 @@ class CaptionBatches:
 
     def _make_batch(self, examples: tf.Tensor, epoch: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
         ids = tf.gather(self._ids, examples).to_tensor(PAD)  # B T+1
-        photos = [tf.gather(self._numbers, examples)]
+        photos = [tf.gather(self._photo_indices, examples)]
         if self.photos.mirrored:  # a caption sees its photo as it is in one epoch and mirrored in the next
             photos.append((tf.cast(examples, tf.int64) + epoch) % 2 == 1)
         source = tf.numpy_function(self.photos.read, photos, self.photos.store.dtype)

@@ -4,22 +4,22 @@
 # *Show, attend and tell* (Xu et al. 2015, arXiv:1502.03044): an LSTM generates a caption word by word and attends to
 # the image for each word. Its hidden state $h$ and cell state $c$ start from the mean image feature $g$:
 #
-# $$u_m = \mathrm{relu}(U x_m) \qquad g = \frac{1}{M} \sum_m u_m \qquad [h_0, c_0] = \tanh(W g) \qquad
+# $$u_m = \mathrm{relu}(W_u x_m) \qquad g = \frac{1}{M} \sum_m u_m \qquad [h_0, c_0] = \tanh(W_0 g) \qquad
 #   h_t, c_t = \mathrm{LSTM}(E y_{t-1}, h_{t-1}, c_{t-1})$$
 #
 # $x_m$ are the content features of the image (see `feature_grids.py`). Attention gives weights $\alpha_{tl}$ and a
 # context $z_t$ (see `attention.py`). The **deep output layer** (equation 7) combines hidden state, image and previous
-# word. A scalar gate $\beta_t$ scales the image (section 4.2.1); a word such as *of* in *a couple of* needs none.
+# word. A scalar gate $\beta_t$ scales the image (section 4.2.1): *of* in *a couple of* can be predicted without it.
 #
-# $$\beta_t = \sigma(b^\top h_t) \qquad
+# $$\beta_t = \sigma(w_\beta^\top h_t) \qquad
 #   p(y_t) = \mathrm{softmax}(L_o \tanh(L_h h_t + \beta_t (L_z z_t + L_g g) + L_y E y_{t-1}))$$
 #
-# Deviations. Attention uses $h_t$, as in Lu et al. 2017 (arXiv:1612.01887), and not $h_{t-1}$; so does the gate. The
-# context does not enter the LSTM: the LSTM runs over all words first, then attention is computed for all at once. The
-# relu of $u_m$ and a mean feature for every word are of Lu et al. too; here $L_g g$ enters the output layer, where
-# $\beta_t$ scales it as well. It describes the image as a whole, so that attention is free to select single objects.
+# Deviations. Attention and gate use $h_t$, as attention in Lu et al. 2017 (arXiv:1612.01887) does, and not $h_{t-1}$.
+# The context does not enter the LSTM. So the LSTM runs over all words first, and attention is computed for all at once.
+# The relu of $u_m$ and a mean feature for every word are from Lu et al. too. Here $L_g g$ enters the output layer,
+# where $\beta_t$ scales it as well. The mean feature describes the whole image, so attention can select single objects.
 # $L_y$ is new; the tanh, which keeps the sum bounded, is in the authors' code. Biases are omitted. Letters in shape
-# comments: B captions, T words, L and M cells, C and D channels, E embedding, U units, V vocabulary.
+# comments: B captions, T words, L and M cells, C and D channels, A attention, E embedding, U units, V vocabulary.
 
 # %%
 """Step 3: the captioner, its loss, and the training and test step."""
@@ -47,7 +47,7 @@ class DeepOutput(keras.layers.Layer):
     def __init__(self, vocabulary_size: int, units: int, dropout: float, gate_units: int = 1):
         """Create the layers; the gate has 1 unit as in the paper, or U."""
         super().__init__()
-        self.gate = keras.layers.Dense(gate_units, activation="sigmoid", name="gate")  # b
+        self.gate = keras.layers.Dense(gate_units, activation="sigmoid", name="gate")  # w_beta
         self.hidden_projection = keras.layers.Dense(units, use_bias=False, name="hidden_projection")  # L_h
         self.context_projection = keras.layers.Dense(units, use_bias=False, name="context_projection")  # L_z
         self.mean_projection = keras.layers.Dense(units, use_bias=False, name="mean_projection")  # L_g
@@ -94,8 +94,8 @@ class Captioner(keras.Model):
         self.label_smoothing, self.doubly_stochastic_weight = label_smoothing, doubly_stochastic_weight
         self.image_encoder = image_encoder
         self.attention = GridAttention(attention_units)
-        self.value_projection = keras.layers.Dense(units, activation="relu", name="value_projection")  # U
-        self.initial_state = keras.layers.Dense(2 * units, activation="tanh", name="initial_state")  # W
+        self.value_projection = keras.layers.Dense(units, activation="relu", name="value_projection")  # W_u
+        self.initial_state = keras.layers.Dense(2 * units, activation="tanh", name="initial_state")  # W_0
         unit_normal = keras.initializers.RandomNormal(stddev=1.0)
         self.embedding = keras.layers.Embedding(vocabulary_size, embedding_dim, unit_normal)  # E
         self.lstm = LSTM(units, return_sequences=True)
@@ -158,5 +158,5 @@ class Captioner(keras.Model):
         images, inputs, targets, mask = batch
         logits, _ = self(images, inputs)
         _, nll = smoothed_cross_entropy(logits, targets, 0.0)  # B T
-        self.mean_loss.update_state(tf.boolean_mask(nll, mask))
+        self.mean_loss.update_state(tf.boolean_mask(nll, mask))  # not by sample_weight: T differs between batches
         return {"loss": self.mean_loss.result()}

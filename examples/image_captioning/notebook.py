@@ -10,7 +10,7 @@
 #
 # There are five steps: download, preprocess, define the model, train it, use it. As it stands, the notebook trains on
 # scenes of coloured shapes that the code draws, in one or two minutes. One word in *Settings* changes that to 8,000
-# photos. Model, loss and training step stand here in full: change them, run the cell again, and train again.
+# photos. Model, loss and training step stand here in full: change one of them, and run the cells from there on.
 #
 # The paper: Xu et al. 2015, *Show, attend and tell* (arXiv:1502.03044). Attention itself comes from translation
 # (Bahdanau et al. 2015, arXiv:1409.0473).
@@ -35,7 +35,8 @@ config = replace(PRESETS[PRESET], fresh=True)  # fresh: train anew whenever the 
 # %% [markdown]
 # ## Steps 1 and 2: from images and captions to batches
 #
-# `load_data` loads images and captions, and computes the features of photos once. Every image has several captions.
+# `load_data` loads images and captions, and computes the features of photos once. An image may have several captions.
+# V is the size of the vocabulary.
 
 # %%
 import numpy as np
@@ -52,8 +53,8 @@ for photo in photos[:3]:
 grid(np.stack([np.asarray(photo.open().convert("RGB").resize([64, 64])) for photo in photos[:8]]), columns=8, scale=2)
 
 # %% [markdown]
-# A batch holds captions of similar length. The targets are the inputs one word later: after each word the model has to
-# predict the next one. The mask is False for padding.
+# A batch holds B captions of similar length, of up to T words. The targets are the inputs one word later: after each
+# word the model has to predict the next one. The mask is False for padding.
 
 # %%
 batches = CaptionBatches(data.train, vocabulary, config.batch_size, config.max_length)
@@ -65,8 +66,8 @@ for name, ids in (("inputs", inputs[0]), ("targets", targets[0])):
 # %% [markdown]
 # ## Step 3: the model
 #
-# Attention comes first. An image is two grids of features: the *location* features say where things are, the *content*
-# features what they are. For drawn scenes a small CNN computes both from one grid.
+# An image is two grids of features: the *location* features say where things are, the *content* features what they are.
+# For drawn scenes a small CNN computes both from one grid.
 
 # %%
 import math
@@ -84,6 +85,9 @@ from common.nn.token_dropout import TokenDropout  # replaces random input words 
 from examples.image_captioning.vocabulary import UNKNOWN  # the id of <unk>
 
 # %% tags=["source"]
+from examples.image_captioning.model import Batch, State
+
+# %% tags=["source"]
 from examples.image_captioning.attention import EncoderOutput, GridAttention, sum_cells
 
 # %% [markdown]
@@ -92,18 +96,20 @@ from examples.image_captioning.attention import EncoderOutput, GridAttention, su
 
 # %%
 attention = GridAttention(units=16)
-cells = keras.random.normal([1, 4, 8], seed=1)  # B L C
-hidden = keras.random.normal([1, 2, 6], seed=2)  # B T U
+cells = keras.random.normal([1, 4, 8], seed=1)  # B L C; here also B M U
+hidden = keras.random.normal([1, 2, 8], seed=2)  # B T U
 image = EncoderOutput(cells, cells, attention.key_projection(cells), tf.reduce_mean(cells, axis=1))
 location_context, content_context, weights = attention(hidden, image)
 print(f"context {location_context.shape} and {content_context.shape}, weights {weights.shape}:\n{weights.numpy()}")
 
 # %% tags=["source"]
-from examples.image_captioning.model import Batch, DeepOutput, State
+from examples.image_captioning.model import DeepOutput
+
+# %% tags=["source"]
+from examples.image_captioning.model import Captioner, doubly_stochastic_loss
 
 # %% tags=["source"]
 from common.nn.losses import masked_mean, smoothed_cross_entropy
-from examples.image_captioning.model import Captioner, doubly_stochastic_loss
 
 # %% tags=["source"]
 from examples.image_captioning.scene_captioner import AUXILIARY_LOSS_WEIGHT, SceneCaptioner, SmallConvNet
@@ -157,7 +163,7 @@ with tf.GradientTape() as tape:
     loss = masked_mean(smoothed_cross_entropy(logits, targets, config.label_smoothing)[0], mask)
 variables = [variable for variable in model.trainable_variables if "auxiliary" not in variable.path]
 for variable, gradient in zip(variables, tape.gradient(loss, variables), strict=True):
-    print(f"{variable.path:<62} {tf.norm(tf.convert_to_tensor(gradient)):.1e}")
+    print(f"{variable.path:<62} {tf.norm(tf.convert_to_tensor(gradient)):.1e}")  # of an embedding it may be sparse
 
 # %% [markdown]
 # `train_step` also adds the auxiliary loss, and updates the weights. Repeated on a single batch, it must reduce the
@@ -235,10 +241,12 @@ show(captioner, mine.draw())
 # ## Measure
 #
 # BLEU and CIDEr compare the captions with those that people wrote (here: with all true captions of the scene).
-# `pointing` is the fraction of the words that name a shape for which the largest attention weight lies on that shape;
-# `pointing_chance` is what weights at random would reach, `_centre` what the centre of the image reaches, `_error` a
-# standard error; `_difficult` counts small shapes that have others beside them. `exact_match` is the fraction of
-# captions that equal a true one, `attention_peak` the mean of the largest weight in multiples of uniform attention.
+# `exact_match` is the fraction of captions that equal a true one. `pointing` is a fraction of the words that name a
+# shape of the scene: those for which the peak of the attention, as drawn, lies in the box of such a shape.
+# `pointing_chance` is the value for a random point, `_centre` for the centre of the image; `_error` is the standard
+# error of the lead over the centre. `_difficult` counts only shapes that cover less than a quarter of a scene that has
+# another kind of shape, too. `attention_peak` is the mean, over the same words, of the largest weight in multiples of
+# uniform attention.
 
 # %%
 from common.app.report import flatten, format_value

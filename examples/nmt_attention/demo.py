@@ -38,8 +38,8 @@ def translate_ids(
 ) -> Hypotheses:
     """Return the `beam` best translations of each row of source ids int32 [B, S]; call it inside a `tf.function`.
 
-    A translation has at most twice as many tokens as its source, and ten more. See `beam_search`; A is S, a weight for
-    each source token.
+    A translation has at most twice as many tokens as its source, and ten more. The axis that `beam_search` calls A is S
+    here: a weight for each source token.
     """
     mask = source != PAD  # B S
     values = model.encoder(source, mask)  # B S 2U

@@ -59,7 +59,7 @@ class Encoder(keras.layers.Layer):
 # *query* $q_t$ of the attention. Then the GRU computes $s_t$, and the output layer $p(y_t)$:
 #
 # $$s_0 = \tanh(W_0 \bar h) \qquad q_t = [s_{t-1}; E y_{t-1}] \qquad
-#   \alpha_t, c_t = \mathrm{attention}(q_t, h) \qquad s_t = \mathrm{GRU}([E y_{t-1}; c_t],\ s_{t-1}) \qquad
+#   c_t, \alpha_t = \mathrm{attention}(q_t, h) \qquad s_t = \mathrm{GRU}([E y_{t-1}; c_t],\ s_{t-1}) \qquad
 #   p(y_t) = \mathrm{softmax}(E^\top R\,[E y_{t-1}; s_t; c_t] / \sqrt m)$$
 #
 # Deviations from A.2.2. In the paper $q_t = s_{t-1}$, from before $y_{t-1}$ was chosen; Nematus (Sennrich et al. 2017,
@@ -96,11 +96,11 @@ class Decoder(keras.layers.Layer):
         projected_values = self.gru_cell.project_context(values)  # B S 3D
         return AttentionMemory(values, keys, projected_values, mask)
 
-    def next_state(self, word: tf.Tensor, x: tf.Tensor, state: tf.Tensor, memory: AttentionMemory) -> tuple:
-        """Return s_t [B, D], c_t [B, 2U] and the weights [B, S]; `word` is E y_{t-1}, `x` [B, 3D] its projection."""
-        query = tf.concat([state, word], axis=-1)  # B D+E
+    def next_state(self, embedded: tf.Tensor, projected: tf.Tensor, state: tf.Tensor, memory: AttentionMemory) -> tuple:
+        """Return s_t [B, D], c_t [B, 2U], weights [B, S]; `embedded` is x = E y_{t-1}, `projected` is x W, [B, 3D]."""
+        query = tf.concat([state, embedded], axis=-1)  # B D+E
         context, weights = self.attention(query, memory.keys, memory.values, memory.mask)
-        return self.gru_cell(x, weights, memory.projected_values, state), context, weights  # B D, B 2U, B S
+        return self.gru_cell(projected, weights, memory.projected_values, state), context, weights  # B D, B 2U, B S
 
     def call(self, inputs: tf.Tensor, values: tf.Tensor, mask: tf.Tensor, training: bool = False) -> tuple:
         """Return logits float32 [B, T, V] and weights float32 [B, T, S] of inputs [B, T] and encoder outputs."""

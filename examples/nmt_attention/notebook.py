@@ -11,7 +11,7 @@
 #
 # There are five steps: download, preprocess, define the model, train it, use it. As it stands, the notebook trains on
 # sentences that a small grammar generates, in less than a minute. One word in *Settings* changes that to 118,964 pairs
-# written by people. Model, loss and training step stand here in full: change them, run the cell again, and train again.
+# written by people. Model, loss and training step stand here in full: change one, and run the cells from there on.
 #
 # The paper: Bahdanau, Cho and Bengio 2015, *Neural machine translation by jointly learning to align and translate*
 # (arXiv:1409.0473).
@@ -49,8 +49,8 @@ for text, tokenizer in zip(corpus.train[0], (corpus.source_tokenizer, corpus.tar
     print(f"{text} -> {tokenizer.tokenise(text)}")
 
 # %% [markdown]
-# Each token gets an id. A batch holds sentences of similar length. Shorter ones are padded with `<pad>`, and each
-# target ends with `<end>`, because the model has to learn where to stop.
+# Each token gets an id. A batch holds B pairs of similar length: up to S source and T target tokens. Shorter ones are
+# padded with `<pad>`, and each target ends with `<end>`, because the model has to learn where to stop.
 
 # %%
 pairs = EncodedPairs(corpus.train, corpus.source_tokenizer, corpus.target_tokenizer)
@@ -110,8 +110,8 @@ from examples.nmt_attention.model import Encoder
 # %% [markdown]
 # ### The cell of the decoder
 #
-# The decoder is a GRU whose input is the previous word and the context, $[E y_{t-1}; c_t]$. With $x = E y_{t-1}$,
-# $s = s_{t-1}$ and $c = c_t$, the gates $z$ and $r$ and the candidate $n$ are
+# The decoder is a GRU whose input is the previous word and the context, $[E y_{t-1}; c_t]$. Here vectors are rows, as
+# in the code. With $x = E y_{t-1}$, $s = s_{t-1}$ and $c = c_t$, the gates $z$ and $r$ and the candidate $n$ are
 #
 # $$z = \sigma(x W_z + c\, C_z + s\, U_z) \qquad r = \sigma(x W_r + c\, C_r + s\, U_r)$$
 # $$n = \tanh(x W_n + c\, C_n + r (s\, U_n)) \qquad s_t = z s + (1 - z) n$$
@@ -175,7 +175,8 @@ display(draw_attention(replace(longest, tokens=longest.tokens[:8], attention=lon
 # ### Run one training step
 #
 # These are the gradients of one batch, layer by layer. The loss reaches the encoder only through the attention and the
-# first state, and its gradients are smaller than those of the output. No norm should be zero or huge.
+# first state, so the gradients of the encoder are smaller than those of the output layer. No norm should be zero or
+# huge.
 
 # %%
 with tf.GradientTape() as tape:
@@ -257,8 +258,8 @@ display(draw_attention(translation))
 # %% [markdown]
 # Spanish has the adjective after the noun, English before it. Therefore the large weights leave the diagonal there.
 #
-# **Beam search** keeps the most likely hypotheses at each step, here five. The score is the mean of $\ln p$ per token,
-# `<end>` included. With `tiny`, a hypothesis below about $-0.5$ is poor.
+# **Beam search** keeps the most likely *hypotheses*, unfinished translations, at each step; here five. The score is the
+# mean of $\ln p$ per token, `<end>` included. With `tiny`, a hypothesis below about $-0.5$ is poor.
 
 # %%
 [candidates] = translator.translate([sentence], beam=5)
@@ -271,8 +272,8 @@ for candidate in candidates:
 # BLEU compares the sequences of one to four words of a translation with those of the reference (Papineni et al. 2002);
 # chrF is an F-score of character n-grams (Popović 2015). Both are at most 100. TER counts the edits that are needed, in
 # percent of the words; 0 is best. The grammar knows the alignment, so the attention can be measured, too: `alignment`
-# is the fraction of content words for which the largest weight is on the right source word. The rule of every row is in
-# `evaluation.json` of the run.
+# is measured on the reference translations. It is the fraction of nouns, verbs and adjectives for which the largest
+# weight is on the right source word. How each row is computed is written in `evaluation.json` of the run.
 
 # %%
 from common.app.report import flatten, format_value
@@ -304,5 +305,5 @@ for name, value in flatten(evaluate(EvaluateOptions(run=run.path, data_dir=confi
 #    The translations may still be right. What happens to `alignment`?
 #
 #    <details><summary>Result</summary>All translations are exact, with a `val_loss` of 0.08. Yet `alignment` falls from
-#    0.97 to 0.83. A vector $h_j$ now depends on the words up to $j$ only. A later vector also contains the noun, so
-#    the largest weight is often one word too far to the right.</details>
+#    0.97 to 0.83. A vector $h_j$ now depends on the words up to $j$ only. The vector of an adjective also contains
+#    the noun before it, so for the noun the largest weight is often one word too far to the right.</details>

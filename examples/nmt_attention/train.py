@@ -41,8 +41,8 @@ def build_model(
 # runs at every fourth step and goes four times as far, which saves time. **Adam** updates embeddings and biases. Its
 # learning rate can be tuned for the embeddings alone, which tolerate a much larger one than the matrices.
 #
-# The learning rate rises to its peak (4e-2) over 200 steps, while the averages of the gradients are inaccurate. Then it
-# falls to zero along a cosine. The formula is in common/training/schedule.py, the numbers are in config.py.
+# The learning rate rises to its peak over the warm-up steps, while the averages of the gradients are inaccurate. Then
+# it falls to zero along a cosine. The formula is in common/training/schedule.py, the numbers are in config.py.
 def build_optimizer(config: Config, schedule: WarmupCosine) -> keras.optimizers.Optimizer:
     """Return Muon or Adam with the learning rate `schedule` and clipping."""
     if config.optimizer == "adam":

@@ -195,7 +195,7 @@ def _begin_texts(key: tuple, requests: Sequence[tuple[str, int, int]]) -> list[A
     from common.nn.sampling import uniform_noise
 
     [model] = key
-    return [(model.read(prompt), uniform_noise(seed, 1, length)[:, 0].numpy()) for prompt, seed, length in requests]
+    return [(model.prefill(prompt), uniform_noise(seed, 1, length)[:, 0].numpy()) for prompt, seed, length in requests]
 
 
 def _write_pieces(key: tuple, requests: Sequence[tuple[Any, np.ndarray]]) -> list[Any]:
@@ -203,7 +203,7 @@ def _write_pieces(key: tuple, requests: Sequence[tuple[Any, np.ndarray]]) -> lis
 
     model, temperature, top_k, top_p = key
     texts, noises = zip(*padded(requests), strict=True)
-    written = model.write_together(texts, np.stack(noises, axis=1), Sampling(temperature, top_k, top_p))
+    written = model.generate_batch(texts, np.stack(noises, axis=1), Sampling(temperature, top_k, top_p))
     return written[: len(requests)]
 
 

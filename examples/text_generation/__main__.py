@@ -22,22 +22,24 @@ def generate(options: GenerateOptions) -> None:
     from common.errors import UserError
     from common.io.terminal import echo, warn
     from common.training.run_directory import RunDirectory
-    from examples.text_generation.demo import Sampling, TextGenerator, read_prompt
+    from examples.text_generation.demo import Sampling, TextGenerator, read_prompt_file
 
     run = RunDirectory.open(options.run, Config.EXAMPLE)
     generator = TextGenerator.load(run)
-    prompt = options.prompt or (read_prompt(options.prompt_file, options.encoding) if options.prompt_file else None)
+    prompt = options.prompt
+    if options.prompt_file:
+        prompt = read_prompt_file(options.prompt_file, options.encoding)
     prompt = prompt or Config.from_settings(run.read_config().settings).prompt
     if prompt is None:
         raise UserError(f"{run.path}: has no prompt of its own; give one with --prompt")
     seed = secrets.randbelow(10**6) if options.seed is None else options.seed
     sampling = Sampling(options.temperature, options.top_k, options.top_p, seed)
     if options.samples == 1:
-        pieces = generator.stream(prompt, options.length, sampling)
-        [first] = next(pieces)  # before anything is printed: characters may not be in the vocabulary
+        chunks = generator.stream(prompt, options.length, sampling)
+        [first] = next(chunks)  # before anything is printed: characters may not be in the vocabulary
         echo(prompt + first, end="")
-        for [piece] in pieces:
-            echo(piece, end="")
+        for [chunk] in chunks:
+            echo(chunk, end="")
         echo()
     else:
         texts = generator.generate(prompt, options.length, sampling, options.samples)

@@ -64,7 +64,7 @@ def _load_from_tfds(name: str, data_dir: Path | None) -> str:
 
 # Step 2: preprocess. Every distinct character gets an id, and with `--tokens` every frequent word or subword. The first
 # 90 % of the characters are for training, the last 10 % for validation; there is no test part. The split is by
-# position, so no validation sentence is in the training text. If overlapping windows were shuffled into two splits,
+# position, so no passage of the validation text is trained on. If overlapping windows were shuffled into two splits,
 # nearly all validation characters would leak into the training text.
 
 

@@ -34,7 +34,7 @@ from examples.text_generation.model import CharRNN, TrainableCharRNN
 # The whole loop is compiled: the next character is drawn and read in the graph, and Python only sees the result. To
 # write one text means to multiply a matrix by a vector for each character, which XLA does best; many texts at once
 # multiply matrices, which TensorFlow's own kernels do best.
-MAX_PIECE = 1024
+MAX_CHUNK = 1024
 """Tokens that a call of the compiled loop writes at most; XLA must know it."""
 
 
@@ -73,7 +73,7 @@ class TextGenerator:
 
     def __init__(self, model: CharRNN, vocabulary: Vocabulary):
         self.model, self.vocabulary = model, vocabulary
-        self._read = tf.function(self._read_prompt, reduce_retracing=True)
+        self._compiled_prefill = tf.function(self._prefill, reduce_retracing=True)
         self._write_one = tf.function(self._write, jit_compile=True)
         self._write_many = tf.function(self._write, reduce_retracing=True)
 
@@ -101,36 +101,36 @@ class TextGenerator:
         Raises:
             UserError: the prompt has characters that are not in the vocabulary, or none at all.
         """
-        pieces = self.stream(prompt, length, sampling, samples, MAX_PIECE)
-        return ["".join(text) for text in zip(*pieces, strict=True)]
+        chunks = self.stream(prompt, length, sampling, samples, MAX_CHUNK)
+        return ["".join(text) for text in zip(*chunks, strict=True)]
 
     def stream(
-        self, prompt: str, length: int, sampling: Sampling, samples: int = 1, piece: int = 32
+        self, prompt: str, length: int, sampling: Sampling, samples: int = 1, chunk: int = 32
     ) -> Iterator[list[str]]:
-        """Yield the same continuations `piece` tokens at a time, up to `MAX_PIECE`, as soon as they are made.
+        """Yield the same continuations `chunk` tokens at a time, up to `MAX_CHUNK`, as soon as they are made.
 
         Raises:
             UserError: the prompt has characters that are not in the vocabulary, or none at all.
         """
-        logits, state = self.read(prompt, samples)
-        uniforms = uniform_noise(sampling.seed, samples, length + MAX_PIECE)  # T B
-        for start in range(0, length, piece):
-            count = min(piece, length - start)
-            write, room = (self._write_one, MAX_PIECE) if samples == 1 else (self._write_many, count)
+        logits, state = self.prefill(prompt, samples)
+        uniforms = uniform_noise(sampling.seed, samples, length + MAX_CHUNK)  # T B
+        for start in range(0, length, chunk):
+            count = min(chunk, length - start)
+            write, room = (self._write_one, MAX_CHUNK) if samples == 1 else (self._write_many, count)
             noise = uniforms[start : start + room]
             ids, logits, state = write(logits, state, noise, tf.constant(count), *sampling.tensors())
             yield ["".join(self.vocabulary.decode(row)) for row in ids.numpy()[:, :count]]
 
-    def read(self, prompt: str, samples: int = 1) -> DecodingState:
+    def prefill(self, prompt: str, samples: int = 1) -> DecodingState:
         """Return the decoding state after `prompt`, repeated in `samples` rows.
 
         Raises:
             UserError: the prompt has characters that are not in the vocabulary, or none at all.
         """
         ids = tf.constant(self.vocabulary.encode(prompt)[None])  # 1 T
-        return self._read(ids, tf.constant(samples))
+        return self._compiled_prefill(ids, tf.constant(samples))
 
-    def write_together(
+    def generate_batch(
         self, texts: Sequence[DecodingState], uniforms: tf.Tensor, sampling: Sampling
     ) -> list[tuple[list[str], DecodingState]]:
         """Return the next T tokens of several texts, each with the decoding state after them.
@@ -149,7 +149,7 @@ class TextGenerator:
         rows = [tf.nest.map_structure(lambda x, i=i: x[i : i + 1], after) for i in range(len(texts))]
         return list(zip(map(self.vocabulary.decode, ids.numpy()), rows, strict=True))
 
-    def _read_prompt(self, ids: tf.Tensor, samples: tf.Tensor) -> DecodingState:
+    def _prefill(self, ids: tf.Tensor, samples: tf.Tensor) -> DecodingState:
         logits, state = self.model(ids, self.model.initial_state(1))  # 1 T V, state 1 U
         after = DecodingState(logits[:, -1], state)
         return tf.nest.map_structure(lambda x: tf.repeat(x, samples, axis=0), after)  # B V, B U
@@ -159,7 +159,7 @@ class TextGenerator:
         return sample_sequence(decode_step, logits, state, uniforms, length, temperature, top_k, top_p)
 
 
-def read_prompt(path: Path, encoding: str | None = None) -> str:
+def read_prompt_file(path: Path, encoding: str | None = None) -> str:
     """Return the text of a file to continue.
 
     Raises:

@@ -10,7 +10,7 @@
 #
 # There are five steps: download, preprocess, define the model, train it, use it. As it stands, the notebook trains on a
 # short play that comes with the code, in less than a minute. One word in *Settings* changes that to Shakespeare. Model,
-# loss and training step stand here in full: change them, run the cell again, and train again.
+# loss and training step stand here in full: change one of them, and run the cells from there on.
 #
 # The recurrent cell is the GRU of Cho et al. 2014 (arXiv:1406.1078). Character-level generation was made popular by
 # Karpathy's [*The unreasonable effectiveness of recurrent neural
@@ -36,7 +36,7 @@ config = replace(PRESETS[PRESET], fresh=True)  # fresh: train anew whenever the 
 # %% [markdown]
 # ## Steps 1 and 2: from a text to batches
 #
-# Each different character gets an id. The last tenth of the text is the validation text.
+# Each different character gets an id; V is the number of characters. The last tenth of the text is the validation text.
 
 # %%
 from examples.text_generation.data import load_corpus, training_batches
@@ -51,8 +51,8 @@ print(f"{text!r} -> {vocabulary.encode(text)[:12]} ...")
 # %% [markdown]
 # The text is cut into B equally long streams, and a batch holds the next T characters of each. The targets are the
 # inputs one character later. Each stream of a batch continues that of the batch before, so that the state can be
-# carried on; `is_start` says that the streams start. Each epoch starts at another random position of the text. The
-# mask is False where a stream has ended.
+# carried on; `is_start` is True for the first batch of an epoch, which begins at a zero state. Each epoch starts at
+# another random position of the text. The mask is False for the padding after the end of the text.
 
 # %%
 batches = training_batches(corpus.train, config.batch_size, config.window, config.seed, epoch=0)
@@ -83,19 +83,20 @@ from examples.text_generation.model import Batch, CharRNN, State
 # ### Check the equations
 #
 # Here are the equations of the GRU for the first character of each stream. `RecurrentStack` computes the same, for all
-# characters and faster. Keras stores the weights of $z$, $r$ and $\tilde h$ side by side.
+# characters and faster. Keras stores the weights of $z$, $r$ and $\tilde h$ side by side. Vectors are rows in the code,
+# so `x @ kernel` stands for $W x$. The difference must be about 1e-7, the rounding of float32.
 
 # %%
 keras.config.set_dtype_policy("float32")  # a training may have set bfloat16
 network = CharRNN(len(vocabulary), config.embedding_dim, config.units).build_weights()  # a GRU, whatever the settings
-W, U, biases = network.rnn.rnn_layers[0].weights
+kernel, recurrent_kernel, biases = network.rnn.rnn_layers[0].weights
 bias, recurrent_bias = tf.unstack(biases)  # 3U each
 h = tf.random.normal([config.batch_size, config.units], seed=1)  # B U, an arbitrary previous state
-x_z, x_r, x_h = tf.split(network.embedding(inputs[:, 0]) @ W + bias, 3, axis=-1)  # B U each
-u_z, u_r, u_h = tf.split(h @ U + recurrent_bias, 3, axis=-1)  # B U each
+x_z, x_r, x_h = tf.split(network.embedding(inputs[:, 0]) @ kernel + bias, 3, axis=-1)  # B U each
+u_z, u_r, u_h = tf.split(h @ recurrent_kernel + recurrent_bias, 3, axis=-1)  # B U each
 z, r = tf.sigmoid(x_z + u_z), tf.sigmoid(x_r + u_r)
 new_h = z * h + (1 - z) * tf.tanh(x_h + r * u_h)
-_, [[layer_h]] = network(inputs[:, :1], [[h]])
+_, [[layer_h]] = network(inputs[:, :1], [[h]])  # one layer, whose state is one tensor
 print(f"largest difference between equations and layer: {tf.reduce_max(abs(new_h - layer_h)):.1e}")
 
 # %% tags=["source"]
@@ -142,10 +143,11 @@ with tf.GradientTape() as tape:
     loss = masked_mean(cross_entropy(logits, targets), mask)
 variables = model.trainable_variables
 for variable, gradient in zip(variables, tape.gradient(loss, variables), strict=True):
-    print(f"{variable.path:<60} {tf.norm(tf.convert_to_tensor(gradient)):.4f}")
+    print(f"{variable.path:<60} {tf.norm(tf.convert_to_tensor(gradient)):.4f}")  # of an embedding it may be sparse
 
 # %% [markdown]
-# `train_step` does the same and updates the weights. Repeated on a single batch, it must reduce the loss:
+# `train_step` does the same, but starts from the carried state, and updates the weights. Repeated on a single batch,
+# the second one from above, it must reduce the loss:
 
 # %%
 from examples.text_generation.train import build_optimizer, build_schedule, train

@@ -26,9 +26,9 @@ from examples.text_generation.model import CharRNN, TrainableCharRNN
 
 # Two optimizers share the work. **Adam** (Kingma and Ba 2015, arXiv:1412.6980) updates embedding, biases and output
 # layer. **Muon** (`common/nn/muon.py`) updates the matrices of the recurrent layers, with equally long steps in all
-# directions of a matrix. `--optimizer adam` uses Adam for everything. Muon's steps are shorter in a run that is planned
-# longer, by the square root of the number of steps. The learning rate rises over the first steps and then falls along a
-# cosine.
+# directions of a matrix. `--optimizer adam` uses Adam for everything. Muon's steps are divided by the square root of
+# the planned number of steps: a longer run takes shorter ones. The learning rate rises over the first steps and then
+# falls along a cosine.
 
 
 MIN_STEPS = 500

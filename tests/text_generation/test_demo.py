@@ -20,7 +20,7 @@ def test_the_same_seed_writes_the_same_text_and_another_seed_another(generator):
 
 
 def test_a_text_made_in_pieces_is_the_one_made_at_once(generator):
-    streamed = "".join(piece for [piece] in generator.stream("MIRA:", 70, Sampling(), piece=32))
+    streamed = "".join(chunk for [chunk] in generator.stream("MIRA:", 70, Sampling(), chunk=32))
     assert [streamed] == generator.generate("MIRA:", 70, Sampling())
 
 
@@ -63,10 +63,10 @@ def test_every_epoch_has_its_sample_and_its_frame(trained):
 
 def test_texts_written_together_are_those_written_alone(generator):
     prompts, sampling = ("MIRA:", "The ", "A"), Sampling(temperature=0.9, top_k=5)
-    texts = [generator.read(prompt) for prompt in prompts]
+    texts = [generator.prefill(prompt) for prompt in prompts]
     uniforms = tf.concat([uniform_noise(seed, 1, 40) for seed in range(3)], axis=1)
-    first = generator.write_together(texts, uniforms[:25], sampling)
-    second = generator.write_together([text for _, text in first], uniforms[25:], sampling)
+    first = generator.generate_batch(texts, uniforms[:25], sampling)
+    second = generator.generate_batch([text for _, text in first], uniforms[25:], sampling)
     for seed, prompt in enumerate(prompts):
         [alone] = generator.generate(prompt, 40, Sampling(temperature=0.9, top_k=5, seed=seed))
         assert "".join(first[seed][0] + second[seed][0]) == alone

@@ -29,7 +29,7 @@ SPECIAL_TOKENS = ["<pad>", "<unk>", "<start>", "<end>"]  # no token looks like t
 _WORD, _MARK = f"([{WORD_CHARACTERS}])", f"([^{WORD_CHARACTERS} ￭\ue000\ue001])"
 # Applied in this order, by Python's `regex` and by TensorFlow, which both know these classes.
 TOKENIZER_RULES = [
-    (f"{_WORD}'{_WORD}", "\\1 ￭\ue000\\2"),  # an ending such as 't is a token of its own, its apostrophe put aside
+    (f"{_WORD}'{_WORD}", "\\1 ￭\ue000\\2"),  # 't is a token of its own; its apostrophe is no mark
     (f"{_WORD}’{_WORD}", "\\1 ￭\ue001\\2"),
     (_MARK + _WORD, r"\1￭ \2"),  # a mark joins the word after it
     (f"([^ ￭]){_MARK}", r"\1 ￭\2"),  # and the word or mark before it
@@ -39,12 +39,12 @@ TOKENIZER_RULES = [
 ]
 _COMPILED_RULES = [(regex.compile(pattern), replacement) for pattern, replacement in TOKENIZER_RULES]
 JOINER_PATTERN = " ?￭ ?"  # what separates tokens that join
-_OWN_SIGNS = str.maketrans("￭▁\ue000\ue001", "■■■■")
+_RESERVED_CHARACTERS = str.maketrans("￭▁\ue000\ue001", "■■■■")
 
 
 def clean(text: str) -> str:
     """Return a sentence in Unicode NFC with single spaces; signs that are used here, such as the joiner, become ■."""
-    return " ".join(normalise(text).translate(_OWN_SIGNS).split())
+    return " ".join(normalise(text).translate(_RESERVED_CHARACTERS).split())
 
 
 def tokenise(sentence: str) -> list[str]:
@@ -113,14 +113,14 @@ class WordTokenizer:
         """Return the tokens of a sentence with its first word in the more frequent of its two forms."""
         tokens, first = list(tokens), first_word(tokens)
         if first is not None:
-            as_written, lower = self._ranks([tokens[first], lower_first(tokens[first])])
+            as_written, lower = self._ids([tokens[first], lower_first(tokens[first])])
             if lower < as_written:
                 tokens[first] = lower_first(tokens[first])
         return tokens
 
     def encode(self, tokens: Sequence[str]) -> np.ndarray:
         """Return the ids of the tokens of a sentence, truecased; int32, UNKNOWN for those not in the vocabulary."""
-        ids = self._ranks(self.truecase(tokens))
+        ids = self._ids(self.truecase(tokens))
         return np.where(ids < len(self), ids, UNKNOWN).astype(np.int32)
 
     def restore_case(self, tokens: Sequence[str], source_tokens: Sequence[str]) -> list[str]:
@@ -131,7 +131,7 @@ class WordTokenizer:
         """Return tokens as they are shown, without joiners."""
         return [strip_joiners(token) for token in tokens]
 
-    def _ranks(self, tokens: Sequence[str]) -> np.ndarray:
+    def _ids(self, tokens: Sequence[str]) -> np.ndarray:
         """Return the ids of tokens, which follow their frequency; V for those that are not in the vocabulary."""
         return self.vocabulary.encode(tokens, unknown=len(self))
 
