@@ -43,6 +43,12 @@ class Options:
     def __post_init__(self):
         require_inside_intervals(self)
         require_encoding(getattr(self, "encoding", None))
+        for name in ("data", "test_data", "init_from"):
+            value = getattr(self, name, None)
+            if value == "":  # as of a variable of the shell that is not set; as a path it would be the current folder
+                raise UserError(f"--{name.replace('_', '-')}: expected a value, got none")
+            if isinstance(value, os.PathLike):  # in a notebook
+                object.__setattr__(self, name, os.fspath(value))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -259,6 +265,7 @@ def main(program: str, summary: str, commands: Mapping[str, Command], argv: Sequ
     SIGTERM. 141: stdout was closed.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    sys.stdin = sys.stdin or open(os.devnull)  # noqa: SIM115
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by the shell
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
@@ -273,11 +280,12 @@ def main(program: str, summary: str, commands: Mapping[str, Command], argv: Sequ
         warn("stopped by SIGINT")
         return 128 + signal.SIGINT
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the flush at exit would fail again
+        _flush_or_discard()
         return 128 + signal.SIGPIPE
     except Exception as error:
         if "--debug" in arguments or not (message := _explain(error)):
             raise
+        _flush_or_discard()
         warn(f"error: {message}")
         return 2
     return 0
@@ -289,6 +297,8 @@ def _explain(error: Exception) -> str:
         return str(error)
     if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's
         return "out of memory; use a smaller --batch-size, with --fresh if there is a run, or a smaller model"
+    if isinstance(error, OSError) and error.filename is None and error.errno in _ADVICE:  # of an open file, or stdout
+        return f"{error.strerror}; {_ADVICE[error.errno]}"
     if isinstance(error, OSError) and error.errno and error.filename is not None:
         advice = _ADVICE.get(error.errno, "check the path and its permissions")
         return f"{os.fsdecode(error.filename)}: {error.strerror}; {advice}"
@@ -296,6 +306,14 @@ def _explain(error: Exception) -> str:
         loading = re.search(r"\bUserError: (.+)", str(error))
         return loading[1] if loading else ""
     return ""
+
+
+def _flush_or_discard() -> None:
+    """Write what stdout holds, or discard it if that fails; else the flush at exit would fail with a traceback."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 _ADVICE = {

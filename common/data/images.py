@@ -10,9 +10,9 @@ from typing import BinaryIO
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from common.data.skipped import files_of_kind
 from common.errors import UserError
-from common.io.files import open_plain, plain_files, write_atomically
-from common.io.terminal import one_line, warn
+from common.io.files import open_plain, write_atomically
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 MAX_PIXELS = 50_000_000  # more than phones take; a PNG of a few hundred kilobytes can decode to far more
@@ -34,15 +34,7 @@ _GAP = 2  # pixels around the images of a grid
 
 def image_paths(folder: Path) -> list[Path]:
     """Return the image files in `folder` and below, sorted by name, without hidden files and links."""
-    return [path for path in plain_files(folder) if path.suffix.lower() in SUFFIXES]
-
-
-def note_other_files(folder: Path) -> None:
-    """Note on stderr how many files in `folder` and below are no images, and name the first three, if any."""
-    others = [one_line(path.name) for path in plain_files(folder) if path.suffix.lower() not in SUFFIXES]
-    if others:
-        more = ", ..." if len(others) > 3 else ""
-        warn(f"note: {len(others):,} other files in {folder} are no pictures: {', '.join(others[:3])}{more}")
+    return files_of_kind(folder, SUFFIXES, "pictures")
 
 
 def read_image(path: Path) -> Image.Image:

@@ -3,7 +3,6 @@
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from tqdm import tqdm
 from common.data.download import DownloadError, is_offline, iter_content, open_url
 from common.errors import UserError
 from common.io.files import is_temporary, replacing, temporary_stem
+from common.io.pool import Pool
 
 _WORKERS = 16
 _MAX_ATTEMPTS = 2  # per file; the next run tries again
@@ -44,7 +44,7 @@ def download_many(urls: Mapping[Path, str], check: Callable[[Path], Any], label:
             return f"skipped after {_MAX_CONSECUTIVE_FAILURES} failures in a row"
         return _download_one(*entry, check)
 
-    with ThreadPoolExecutor(_WORKERS) as pool:
+    with Pool(_WORKERS) as pool:
         reasons = pool.map(download_one, missing.items())
         for path, reason in zip(missing, tqdm(reasons, label, len(missing), disable=None), strict=True):
             consecutive_failures = consecutive_failures + 1 if reason else 0

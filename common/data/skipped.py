@@ -1,10 +1,12 @@
 """What is left out of a data set because it cannot be used: counted, named, and limited."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from common.errors import UserError
+from common.io.files import plain_files
 from common.io.terminal import one_line, warn
 
 _MAX_NAMED = 3
@@ -16,6 +18,20 @@ def or_error(function: Callable[[Any], Any], example: Any) -> Any:
         return function(example)
     except UserError as error:
         return error
+
+
+def files_of_kind(folder: Path, suffixes: Collection[str], what: str) -> list[Path]:
+    """Return the files in `folder` and below with one of these endings, sorted by name; count the others on stderr."""
+    files = plain_files(folder)
+    note_others(folder, [path for path in files if path.suffix.lower() not in suffixes], what)
+    return [path for path in files if path.suffix.lower() in suffixes]
+
+
+def note_others(folder: Path, others: Sequence[Path], what: str) -> None:
+    """Note on stderr how many files in `folder` are no `what`, a plural, and name the first three, if any."""
+    if others:
+        names = ", ".join(one_line(path.name) for path in others[:_MAX_NAMED]) + ", ..." * (len(others) > _MAX_NAMED)
+        warn(f"note: left out of {folder} because they are no {what} ({len(others):,}): {names}")
 
 
 @dataclass

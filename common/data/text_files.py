@@ -1,14 +1,18 @@
 """Reading of text files in any encoding, normalised to Unicode NFC, from one file or a folder."""
 
 import codecs
+import contextlib
+import csv
+import io
 import re
 import unicodedata
 from pathlib import Path
 
 import regex
 
+from common.data.skipped import files_of_kind
 from common.errors import UserError
-from common.io.files import plain_files, read_plain
+from common.io.files import read_plain
 from common.io.terminal import one_line, warn
 
 _MAX_TEXT_BYTES = 1 << 32
@@ -31,6 +35,7 @@ _GUTENBERG = re.compile(  # what Project Gutenberg puts before and after a book
     re.DOTALL | re.MULTILINE,
 )
 _CONTROL = re.compile("[\x80-\x84\x86-\x9f]")  # bytes of cp1252 read as Latin-1; U+0085 is a line end
+_MAX_LINES = 20  # of a cell of a CSV
 _MAX_MARKS = 64  # combining marks in a row; the Unicode standard (UAX 15) expects at most 30 in real text
 _TOO_MANY_MARKS = regex.compile(rf"\P{{ccc=0}}{{{_MAX_MARKS + 1}}}")
 
@@ -61,7 +66,7 @@ def read_text(path: Path, encoding: str | None = None) -> str:
     Raises:
         UserError: as `read_text_file`; or there is no text.
     """
-    files = [file for file in plain_files(path) if file.suffix.lower() in _SUFFIXES] if path.is_dir() else [path]
+    files = files_of_kind(path, _SUFFIXES, "texts") if path.is_dir() else [path]
     if not files:
         raise UserError(f"{path}: the folder holds no .txt file; put text files there, or name one file")
     text = "\n".join(_without_licence(read_text_file(file, encoding), file) for file in files)
@@ -77,7 +82,10 @@ def read_text_file(path: Path, encoding: str | None = None) -> str:
         UserError: the file is missing, not plain, or in another encoding; the message has the line, the byte offset,
             and a guess of the encoding.
     """
-    text = decode(read_plain(path, _MAX_TEXT_BYTES, follow_links=True), str(path), encoding)
+    raw = read_plain(path, _MAX_TEXT_BYTES, follow_links=True)
+    text = decode(raw, str(path), encoding)
+    if encoding and not codecs.lookup(encoding).name.startswith("utf") and not raw.isascii() and _is_utf_8(raw):
+        warn(f"warning: {path} is UTF-8, and is read as {encoding}; --encoding utf-8 may be right")
     if control := _CONTROL.search(text):
         warn(
             f"warning: {path} has control characters such as U+{ord(control[0]):04X}, which no text has; "
@@ -87,6 +95,26 @@ def read_text_file(path: Path, encoding: str | None = None) -> str:
         return normalise(text)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
+
+
+def read_csv(text: str, path: Path, delimiter: str) -> list[list[str]]:
+    """Return the rows of a CSV; `path` is for the messages.
+
+    Raises:
+        UserError: it is no CSV, or a quotation mark is not closed, so that many lines would become one cell.
+    """
+    try:
+        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+    except csv.Error as error:
+        raise UserError(f"{path}: no CSV ({error}); write it anew, or as TSV") from error
+    for number, row in enumerate(rows, start=1):
+        lines = max((cell.count("\n") for cell in row), default=0)
+        if lines > _MAX_LINES:
+            raise UserError(
+                f"{path}: row {number}: a quotation mark is not closed for {lines:,} lines; close it, double it "
+                f"if it belongs to the text, or write TSV"
+            )
+    return rows
 
 
 def decode(raw: bytes, name: str, encoding: str | None = None, first_line: int = 1) -> str:
@@ -145,8 +173,17 @@ def _looks_western(raw: bytes) -> bool:
     return share < _MAX_ACCENTS and all(map(str.isprintable, signs))
 
 
+def _is_utf_8(raw: bytes) -> bool:
+    with contextlib.suppress(UnicodeDecodeError):
+        raw.decode()
+        return True
+    return False
+
+
 def _advice(raw: bytes, start: int) -> str:
     """Return what to do about bytes that cannot be decoded from `start` on, with the first such line as guessed."""
+    if _is_utf_8(raw):
+        return "it is UTF-8: add --encoding utf-8"
     begin, end = raw.rfind(b"\n", 0, start) + 1, raw.find(b"\n", start)
     line = raw[begin : end if end >= 0 else len(raw)]
     sample = raw[begin : begin + _GUESSED_BYTES] if len(raw) > _GUESSED_BYTES else raw

@@ -1,6 +1,7 @@
 """Data sets of tensorflow-datasets by name, with one-line error messages."""
 
 import re
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ _NAME = re.compile(r"[a-z]\w*(/[\w-][\w.-]*)?(:\d+\.\d+\.\d+)?", re.ASCII)
 
 
 def load(name: str, data_dir: Path | None) -> tuple[dict[str, tf.data.Dataset], Any]:
-    """Return the splits of a data set, in the order train, validation, test, others, and its `DatasetInfo`.
+    """Return the splits of a data set, in the order train, validation, others, test, and its `DatasetInfo`.
 
     `data_dir` is the download cache; None for the default one.
 
@@ -24,7 +25,7 @@ def load(name: str, data_dir: Path | None) -> tuple[dict[str, tf.data.Dataset], 
         UserError: there is no such data set, or no network; or its cached files would import code.
     """
     if not _NAME.fullmatch(name):  # namespaces download code, and arguments after a second slash may be any path
-        raise UserError(f"--data tfds:{name}: expected NAME, NAME/CONFIG or NAME:VERSION of tensorflow-datasets")
+        raise UserError(f"tfds:{name}: expected NAME, NAME/CONFIG or NAME:VERSION of tensorflow-datasets")
     import tensorflow_datasets as tfds  # here because the import takes seconds, and few runs need it
 
     try:
@@ -34,9 +35,14 @@ def load(name: str, data_dir: Path | None) -> tuple[dict[str, tf.data.Dataset], 
             splits, info = tfds.load(name, data_dir=folder, with_info=True)
     except Exception as error:  # many types: unknown data set, no network, wrong checksum
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"--data tfds:{name}: cannot be loaded ({reason}); check the name and the network") from error
-    order = dict.fromkeys(("train", "validation", "test", *splits))
+        raise UserError(f"tfds:{name}: cannot be loaded ({reason}); check the name and the network") from error
+    order = dict.fromkeys(("train", "validation", *sorted(splits, key="test".__eq__)))
     return {split: splits[split] for split in order if split in splits}, info
+
+
+def test_part(splits: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the split for tests alone, or all if there is none."""
+    return {"test": splits["test"]} if "test" in splits else dict(splits)
 
 
 def _require_connection(builder: Any) -> None:
@@ -60,14 +66,14 @@ def _without_foreign_code(connector: type) -> AbstractContextManager:
     return mock.patch.object(connector, "cls_from_name", find_library_class)
 
 
-def load_splits(name: str, data_dir: Path | None, feature: str) -> list[tf.data.Dataset]:
+def load_splits(name: str, data_dir: Path | None, feature: str) -> dict[str, tf.data.Dataset]:
     """Return the splits of a data set, in the order of `load`.
 
     Raises:
         UserError: as in `load`; or the examples do not have the `feature`, for instance "image".
     """
-    splits = list(load(name, data_dir)[0].values())
-    features = splits[0].element_spec if splits else {}
+    splits, _ = load(name, data_dir)
+    features = next(iter(splits.values())).element_spec if splits else {}
     if not isinstance(features, dict) or feature not in features:
-        raise UserError(f"--data tfds:{name}: expected examples with a feature called {feature}, got {features}")
+        raise UserError(f"tfds:{name}: expected examples with a feature called {feature}, got {features}")
     return splits

@@ -37,7 +37,8 @@ def fit_plan(config: Options, examples: float, what: str, min_steps: int, min_ba
     """Return `config` with batch size and epochs for at least `min_steps` steps, and print what was chosen.
 
     `examples` counts the training examples as a batch does; the message calls them `what`. With fewer steps the model
-    learns nothing. An epoch covers all examples, even if the preset limits its steps.
+    learns nothing. An epoch covers all examples, even if the preset limits its steps. Where the user limits them, for a
+    first try, the epochs stay as they are.
 
     Only the settings in `config.adaptable` change; a flag, or a call from Python, sets the others.
     """
@@ -48,14 +49,15 @@ def fit_plan(config: Options, examples: float, what: str, min_steps: int, min_ba
         while batch_size // 2 >= min_batch_size and examples < _STEPS_PER_EPOCH * batch_size:
             batch_size //= 2
     steps = max(1, min(config.steps_per_epoch or math.inf, math.ceil(examples / batch_size)))
-    if "epochs" in config.adaptable:
+    if "epochs" in config.adaptable and not config.steps_per_epoch:
         epochs = min(_MAX_EPOCHS, max(epochs, math.ceil(min_steps / steps)))
     if (batch_size, epochs) == (config.batch_size, config.epochs):
         return config
-    default = config.epochs * math.ceil(examples / config.batch_size)
+    before = min(config.steps_per_epoch or math.inf, math.ceil(examples / config.batch_size))
     echo(
-        f"plan: {epochs} epochs in batches of {batch_size}, {epochs * steps:,} steps; the {default:,} steps of the "
-        f"preset are too few for {what} (--epochs and --batch-size choose others)"
+        f"plan: {epochs} epochs in batches of {batch_size}, {epochs * steps:,} steps, for {what}; {config.epochs} "
+        f"epochs in batches of {config.batch_size} would be {config.epochs * before:,} steps (--epochs and "
+        "--batch-size choose others)"
     )
     return replace(config, batch_size=batch_size, epochs=epochs)
 

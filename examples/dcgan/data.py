@@ -11,7 +11,6 @@ import math
 import os
 import zlib
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,10 +22,11 @@ from tqdm.auto import tqdm
 
 from common.data.batching import epoch_order
 from common.data.download import Resource, fetch
-from common.data.images import crop, image_paths, note_other_files, read_image
+from common.data.images import crop, image_paths, read_image
 from common.data.skipped import SkippedExamples, or_error
 from common.data.tfds import load_splits
 from common.errors import UserError
+from common.io.pool import Pool
 from common.io.terminal import one_line
 from examples.dcgan.config import MAX_SIDE, format_size, parse_size
 from examples.dcgan.download.toy_digits import draw_digits
@@ -124,9 +124,9 @@ def load_images(
     if Path(name).is_dir():
         return _fingerprinted(read_folder(Path(name), size or (64, 64), channels, max_skipped))
     if Path(name).exists():
-        raise UserError(f"--data {name}: a file; expected a folder of PNG, JPEG, WebP, GIF, BMP or TIFF pictures")
+        raise UserError(f"{name}: a file; expected a folder of PNG, JPEG, WebP, GIF, BMP or TIFF pictures")
     raise UserError(
-        f"--data {name}: no such folder, nor a known data set; known are mnist, tiny, tfds:NAME (for instance "
+        f"{name}: no such folder, nor a known data set; known are mnist, tiny, tfds:NAME (for instance "
         "tfds:fashion_mnist), and the path of a folder of pictures"
     )
 
@@ -155,7 +155,7 @@ def _fingerprinted(
 
 def _load_from_tfds(name: str, size: tuple[int, int] | None, channels: int | None, data_dir: Path | None) -> ImageSet:
     """Return the images of tensorflow-datasets: the first split for training, the last held out."""
-    splits = load_splits(name, data_dir, feature="image")
+    splits = list(load_splits(name, data_dir, feature="image").values())
     height, width, depth = splits[0].element_spec["image"].shape
     has_labels = "label" in splits[0].element_spec
     size = size or ((height, width) if height and height == width <= MAX_SIDE else (64, 64))
@@ -187,7 +187,7 @@ def read_folder(folder: Path, size: tuple[int, int], channels: int | None, max_s
     """
     paths = image_paths(folder)
     skipped = SkippedExamples()
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+    with Pool(min(8, os.cpu_count() or 1)) as pool:
         results = pool.map(partial(or_error, lambda path: np.asarray(crop(read_image(path), *size))), paths)
         bar = tqdm(results, one_line(f"reading {folder}"), len(paths), unit="image", disable=None)
         images = pack_images(skipped.without_errors(bar), len(paths), size, channels)
@@ -198,7 +198,6 @@ def read_folder(folder: Path, size: tuple[int, int], channels: int | None, max_s
             f"files, {len(paths)} of them unreadable{first}"
         )
     skipped.report(len(paths), f"pictures in {folder}", max_skipped)
-    note_other_files(folder)
     return images
 
 

@@ -63,7 +63,7 @@ def load_photos(
         photos = load_folder(Path(name), skipped, encoding)
     else:
         raise UserError(
-            f"--data {name}: no such folder, nor a known data set; known are flickr8k, coco, coco-val2017, tiny, and "
+            f"{name}: no such folder, nor a known data set; known are flickr8k, coco, coco-val2017, tiny, and "
             "the path of a folder of photos with their captions in captions.json, .tsv, .csv or .txt"
         )
     total = len(photos) + len(skipped.reasons)

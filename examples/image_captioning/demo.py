@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from common.data.images import image_paths, note_other_files, read_image
+from common.data.images import image_paths, read_image
 from common.data.scripts import join_words
 from common.data.vocabulary import Vocabulary
 from common.errors import UserError
@@ -219,7 +219,5 @@ def find_photos(paths: Iterable[Path]) -> list[Path]:
         inside = image_paths(path) if path.is_dir() else [path]
         if not inside:
             raise UserError(f"{path}: no picture in it; name photos, or a folder with some")
-        if path.is_dir():
-            note_other_files(path)
         found += inside
     return found

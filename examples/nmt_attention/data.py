@@ -20,7 +20,7 @@ from common.data.batching import batches_of, length_buckets
 from common.data.download import Resource, fetch
 from common.data.scripts import unspaced_language
 from common.data.text_files import normalise
-from common.data.tfds import load
+from common.data.tfds import load, test_part
 from common.data.vocabulary import Vocabulary
 from common.errors import UserError
 from common.io.terminal import warn
@@ -43,7 +43,9 @@ SPA_ENG = Resource(
 )
 
 
-def load_tables(name: str, data_dir: Path | None = None, encoding: str | None = None) -> dict[str, Table]:
+def load_tables(
+    name: str, data_dir: Path | None = None, encoding: str | None = None, only_test: bool = False
+) -> dict[str, Table]:
     """Return the tables of the data set `name` by part: "train", "validation", "test", or "all" if it is not split.
 
     Args:
@@ -51,6 +53,7 @@ def load_tables(name: str, data_dir: Path | None = None, encoding: str | None = 
             tensorflow-datasets (source, target), or files as in `read_pairs`.
         data_dir: the download cache; None for the default one.
         encoding: see `read_pairs`.
+        only_test: take only the test split of a set of tensorflow-datasets, if it has one.
 
     Raises:
         UserError: an unknown name, a missing or empty file, another encoding, or a failed download.
@@ -62,22 +65,23 @@ def load_tables(name: str, data_dir: Path | None = None, encoding: str | None = 
             lines = normalise(archive.read("spa-eng/spa.txt").decode("utf-8")).removesuffix("\n").split("\n")
         return {"all": Table([line.split("\t")[1::-1] for line in lines])}
     if name.startswith("tfds:"):
-        return {"all": Table(_load_from_tfds(name.removeprefix("tfds:"), data_dir), place="example")}
+        return {"all": Table(_load_from_tfds(name.removeprefix("tfds:"), data_dir, only_test), place="example")}
     if tables := read_pairs(name, encoding):
         return tables
     raise UserError(
-        f"--data {name}: no such file, nor a known data set; known are spa-eng, tiny, tfds:NAME of a translation set, "
+        f"{name}: no such file, nor a known data set; known are spa-eng, tiny, tfds:NAME of a translation set, "
         "the path of a .tsv, .csv or .jsonl, two parallel files with a comma between, or a folder with train, dev and "
         "test"
     )
 
 
-def _load_from_tfds(name: str, data_dir: Path | None) -> list[list[str]]:
-    """Return the rows of all splits, which are split anew here; the source column comes first."""
+def _load_from_tfds(name: str, data_dir: Path | None, only_test: bool) -> list[list[str]]:
+    """Return the rows of all splits, or of that for tests, which are split anew here; the source column comes first."""
     splits, info = load(name, data_dir)
+    splits = test_part(splits) if only_test else splits
     keys = info.supervised_keys
     if not keys or any(split.element_spec[key].dtype != tf.string for split in splits.values() for key in keys[:2]):
-        raise UserError(f"--data tfds:{name}: expected pairs of texts, got {info.features}; name a translation set")
+        raise UserError(f"tfds:{name}: expected pairs of texts, got {info.features}; name a translation set")
     examples = [example for split in splits.values() for example in split.as_numpy_iterator()]
     return [[example[key].decode("utf-8") for key in keys[:2]] for example in examples]
 
@@ -181,7 +185,7 @@ def load_test_pairs(
     Raises:
         UserError: as `load_corpus`; or there is no pair.
     """
-    tables = load_tables(name, data_dir, encoding)
+    tables = load_tables(name, data_dir, encoding, only_test=True)
     where = f"--test-data {name}"
     pairs = []
     for part in [tables["test"]] if "test" in tables else tables.values():

@@ -18,7 +18,7 @@ import tensorflow as tf
 from common.data.download import Resource, fetch
 from common.data.pieces import PieceVocabulary, build_pieces
 from common.data.text_files import normalise, read_text
-from common.data.tfds import load_splits
+from common.data.tfds import load_splits, test_part
 from common.errors import UserError
 
 # Step 1: download. Tiny Shakespeare is about one megabyte of plays. The checksum ensures that all runs use the same
@@ -34,8 +34,10 @@ TINY_PLAY = Path(files("examples.text_generation") / "tiny_play.txt")
 VALIDATION_STREAMS = 16  # few, because each starts from a zero state; one alone would be slow
 
 
-def load_text(name: str, data_dir: Path | None = None, encoding: str | None = None) -> str:
+def load_text(name: str, data_dir: Path | None = None, encoding: str | None = None, only_test: bool = False) -> str:
     """Return the text called `name`; the arguments are as in `Config`.
+
+    With `only_test`, of a data set of tensorflow-datasets only the test split is taken, if it has one.
 
     Raises:
         UserError: the name is unknown, the file is missing, empty or of another encoding, or the download failed.
@@ -45,19 +47,20 @@ def load_text(name: str, data_dir: Path | None = None, encoding: str | None = No
     if name == "shakespeare":
         return read_text(fetch(SHAKESPEARE, data_dir))
     if name.startswith("tfds:"):
-        return _load_from_tfds(name.removeprefix("tfds:"), data_dir)
+        return _load_from_tfds(name.removeprefix("tfds:"), data_dir, only_test)
     if Path(name).exists():
         return read_text(Path(name), encoding)
     raise UserError(
-        f"--data {name}: no such file or folder, nor a known data set; known are shakespeare, tiny, "
+        f"{name}: no such file or folder, nor a known data set; known are shakespeare, tiny, "
         "tfds:tiny_shakespeare (or another tfds:NAME with text), and the path of a text file or a folder of .txt"
     )
 
 
-def _load_from_tfds(name: str, data_dir: Path | None) -> str:
+def _load_from_tfds(name: str, data_dir: Path | None, only_test: bool) -> str:
     """Return the texts of all splits, joined in the order train, validation, test, as in the original file."""
     splits = load_splits(name, data_dir, feature="text")
-    texts = [example["text"].decode("utf-8") for split in splits for example in split.as_numpy_iterator()]
+    splits = test_part(splits) if only_test else splits
+    texts = [example["text"].decode("utf-8") for split in splits.values() for example in split.as_numpy_iterator()]
     one_text_cut_up = len(texts) == len(splits)  # as in tiny_shakespeare: one example a split
     return normalise(("" if one_text_cut_up else "\n").join(texts))
 

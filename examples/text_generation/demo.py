@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from common.data.pieces import PieceVocabulary
-from common.data.text_files import read_text
+from common.data.text_files import normalise, read_text
 from common.data.vocabulary import Vocabulary
 from common.errors import UserError
 from common.io.files import write_atomically
@@ -127,7 +127,7 @@ class TextGenerator:
         Raises:
             UserError: the prompt has characters that are not in the vocabulary, or none at all.
         """
-        ids = tf.constant(self.vocabulary.encode(prompt)[None])  # 1 T
+        ids = tf.constant(self.vocabulary.encode(normalise(prompt))[None])  # 1 T
         return self._compiled_prefill(ids, tf.constant(samples))
 
     def generate_batch(

@@ -81,7 +81,7 @@ def test_ids(options: EvaluateOptions, config: Config, vocabulary: PieceVocabula
     Raises:
         UserError: the text cannot be read, or the model knows none of it.
     """
-    text = load_text(options.test_data, options.data_dir, config.encoding)
+    text = load_text(options.test_data, options.data_dir, config.encoding, only_test=True)
     known = {*vocabulary.symbols}
     unknown = sorted({*text} - known)
     if unknown:

@@ -7,6 +7,7 @@ from functools import partial
 import keras
 import tensorflow as tf
 
+from common.data.text_files import normalise
 from common.io.terminal import echo
 from common.nn.adam import Adam
 from common.nn.gradients import inner_optimizer
@@ -82,7 +83,7 @@ def train(
     trainer.set_seed_and_precision(config.seed, config.precision)
     config = stored_plan(inherit_settings(config))
     corpus = load_corpus(config.data, config.window, **config.corpus(), data_dir=config.data_dir)
-    config = replace(config, prompt=config.prompt or corpus.prompt)
+    config = replace(config, prompt=normalise(config.prompt or corpus.prompt))
     if config.adaptable:
         count = len(corpus.train)
         config = fit_plan(config, count / config.window, f"{count:,} {config.tokens}", MIN_STEPS, min_batch_size=8)

@@ -7,6 +7,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from PIL import Image
 
+from common.data import tfds as tfds_data
 from common.errors import UserError
 from examples.dcgan import data
 from examples.dcgan.config import parse_size
@@ -91,10 +92,10 @@ def test_broken_pictures_are_named_and_left_out(tmp_path, capsys):
         written(tmp_path / name, content)
     written(tmp_path / "notes.md", b"x")
     assert len(read_folder(tmp_path, (8, 8), None, 0.1)) == 40
-    left_out, others = capsys.readouterr().err.splitlines()
+    others, left_out = capsys.readouterr().err.splitlines()
     assert left_out.startswith("left out: 3 of 43 pictures")
     assert all(name in left_out for name in ("cut.png", "empty.png", "page.png"))
-    assert "1 other files" in others and "notes.md" in others
+    assert others == f"note: left out of {tmp_path} because they are no pictures (1): notes.md"
 
 
 def test_pictures_need_not_be_squares(tmp_path):
@@ -145,7 +146,7 @@ def test_a_file_is_no_folder_of_pictures(tmp_path):
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(UserError, match="--data mnits: no such folder.*mnist, tiny, tfds:NAME"):
+    with pytest.raises(UserError, match="^mnits: no such folder.*mnist, tiny, tfds:NAME"):
         load_images("mnits")
 
 
@@ -178,7 +179,7 @@ def test_a_split_of_a_data_set_without_labels_has_none(monkeypatch):
         pictures = np.zeros((len(labels), 8, 8, 1), np.uint8)
         return tf.data.Dataset.from_tensor_slices({"image": pictures, "label": np.array(labels)})
 
-    monkeypatch.setattr(data, "load_splits", lambda *_, **__: [split(3, 0), split(-1, -1)])
+    monkeypatch.setattr(data, "load_splits", lambda *_, **__: {"train": split(3, 0), "test": split(-1, -1)})
     images = load_images("tfds:stl10")
     assert images.train_labels.tolist() == [3, 0] and images.held_out_labels is None
 
@@ -186,8 +187,14 @@ def test_a_split_of_a_data_set_without_labels_has_none(monkeypatch):
 @pytest.mark.parametrize(("shape", "size"), [((40, 40), (40, 40)), ((44, 36), (64, 64)), ((520, 520), (64, 64))])
 def test_pictures_that_are_no_squares_or_too_large_to_generate_are_resized_to_64(monkeypatch, shape, size):
     split = tf.data.Dataset.from_tensor_slices({"image": np.zeros((2, *shape, 3), np.uint8)})
-    monkeypatch.setattr(data, "load_splits", lambda *_, **__: [split])
+    monkeypatch.setattr(data, "load_splits", lambda *_, **__: {"train": split})
     assert load_images("tfds:faces").train.shape == (2, *size, 3)
+
+
+def test_of_a_tfds_set_the_test_split_is_held_out_whatever_others_there_are(tmp_path):
+    with mocked("svhn_cropped", tmp_path, 4, train=73257, test=26032, extra=531131):
+        splits = tfds_data.load("svhn_cropped", tmp_path)[0]
+    assert list(splits) == ["train", "extra", "test"]
 
 
 def test_bytes_survive_the_way_there_and_back():

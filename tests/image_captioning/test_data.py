@@ -80,5 +80,5 @@ def test_the_tiny_set_has_all_splits_and_needs_nothing(monkeypatch):
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(UserError, match="--data foo: .*flickr8k, coco, coco-val2017, tiny"):
+    with pytest.raises(UserError, match="^foo: .*flickr8k, coco, coco-val2017, tiny"):
         load_photos("foo")

@@ -8,7 +8,7 @@ import tensorflow_datasets as tfds
 from common.errors import UserError
 from examples.nmt_attention import data
 from examples.nmt_attention.config import Config
-from examples.nmt_attention.data import EncodedPairs, load_corpus, load_tables
+from examples.nmt_attention.data import EncodedPairs, load_corpus, load_tables, load_test_pairs
 from examples.nmt_attention.preprocess.tokenizer import END, PAD, WordTokenizer, detokenise
 
 PAIRS = [("Hola a todos.", "Hello everybody."), ("Hola.", "Hello."), ("Todos.", "Everybody!"), ("A.", "B.")] * 5
@@ -126,13 +126,18 @@ def test_a_tfds_translation_set_is_joined_and_split_here(tmp_path):
     assert everything == {(f"olá {letter}{n}", f"hello {letter}{n}") for letter in "ab" for n in range(30)}
 
 
+def test_of_a_tfds_set_the_test_split_alone_is_test_data(tmp_path):
+    pairs = load_test_pairs("tfds:toy_translate", ("1", "2"), data_dir=tmp_path)
+    assert sorted(pairs) == sorted((f"olá b{n}", f"hello b{n}") for n in range(30))
+
+
 def test_a_tfds_set_without_pairs_is_an_error(tmp_path):
     with pytest.raises(UserError, match="expected pairs of texts"):
         load_tables("tfds:toy_no_pairs", tmp_path)
 
 
 def test_unknown_names_list_the_known_ones_and_too_little_data_says_so(tmp_path):
-    with pytest.raises(UserError, match="--data foo: .*spa-eng, tiny, tfds:NAME"):
+    with pytest.raises(UserError, match="^foo: .*spa-eng, tiny, tfds:NAME"):
         load_tables("foo")
     with pytest.raises(UserError, match="tfds:no_such_set"):
         load_tables("tfds:no_such_set", tmp_path)

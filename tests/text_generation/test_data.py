@@ -137,7 +137,7 @@ def test_an_unknown_tfds_name_is_an_error(tmp_path):
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(UserError, match="--data foo: .*shakespeare, tiny, tfds:tiny_shakespeare"):
+    with pytest.raises(UserError, match="^foo: .*shakespeare, tiny, tfds:tiny_shakespeare"):
         load_text("foo")
 
 

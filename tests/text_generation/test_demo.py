@@ -24,6 +24,11 @@ def test_a_text_made_in_pieces_is_the_one_made_at_once(generator):
     assert [streamed] == generator.generate("MIRA:", 70, Sampling())
 
 
+def test_a_prompt_is_normalised_like_all_texts(generator):
+    written, expected = (generator.prefill(prompt).logits for prompt in ("MIRA:\r\nO", "MIRA:\nO"))
+    tf.debugging.assert_equal(written, expected)
+
+
 def test_temperature_acts(generator):
     [cold], [again], [hot] = (
         generator.generate("MIRA:", 300, Sampling(temperature=temperature, seed=seed))

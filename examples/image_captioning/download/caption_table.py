@@ -5,14 +5,13 @@ train, validation, test and empty cells, are the caption's number and the split;
 its columns: the photo (image, photo, file ...), `split`, and captions (caption, comment, text ...).
 """
 
-import csv
-import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from common.data.images import SUFFIXES
 from common.data.splits import SPLIT_NAMES
+from common.data.text_files import read_csv
 from common.errors import UserError
 
 _IMAGE = re.compile("image|photo|picture|file|path")
@@ -59,16 +58,12 @@ def _split_rows(text: str, listing: Path) -> tuple[list[list[str]], str]:
     head = text.lstrip("\n").partition("\n")[0]
     delimiter = "\t" if "\t" in head else min((mark for mark in "|;," if mark in head), key=head.index, default="\t")
     is_quoted = all(re.fullmatch('".*"', cell) for cell in head.split(delimiter))
-    try:
-        # Quotes count in CSV. In a list of lines with tabs or bars, a caption may begin with one, unless all cells do.
-        rows = (
-            (line.split(delimiter) for line in text.split("\n"))
-            if delimiter in "\t|" and not is_quoted
-            else csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-        )
-        return [row for row in rows if any(map(str.strip, row))], delimiter
-    except csv.Error as error:
-        raise UserError(f"{listing}: no CSV ({error}); write it anew, or as TSV") from error
+    # Quotes count in CSV. In a list of lines with tabs or bars, a caption may begin with one, unless all cells do.
+    if delimiter in "\t|" and not is_quoted:
+        rows = [line.split(delimiter) for line in text.split("\n")]
+    else:
+        rows = read_csv(text, listing, delimiter)
+    return [row for row in rows if any(map(str.strip, row))], delimiter
 
 
 def _has_header(rows: Sequence[Sequence[str]]) -> bool:

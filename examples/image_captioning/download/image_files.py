@@ -6,7 +6,6 @@ missing, cut off or no images. These are counted and left out. More than `--max-
 
 import hashlib
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,6 +18,7 @@ from common.data.images import read_image
 from common.data.skipped import SkippedExamples, or_error
 from common.errors import UserError
 from common.io.files import sha256_of
+from common.io.pool import Pool
 from examples.image_captioning.download.toy_scenes import Scene
 
 Split = Literal["train", "validation", "test"]
@@ -64,7 +64,7 @@ def resize(image: Image.Image, size: int) -> np.ndarray:
 
 def hash_photos(photos: Sequence[Photo], skipped: SkippedExamples) -> list[Photo]:
     """Return the photos whose files can be read, with the digests of their contents."""
-    with ThreadPoolExecutor() as pool:
+    with Pool() as pool:
         return list(skipped.without_errors(pool.map(partial(or_error, Photo.with_digest), photos)))
 
 

@@ -9,11 +9,13 @@ The list is one of these:
 A photo may have several entries. Where no split is given, about one photo in ten validates.
 """
 
+import itertools
 import json
 import os
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +27,11 @@ from examples.image_captioning.download.caption_table import read_table
 from examples.image_captioning.download.image_files import Photo, split_by_name
 
 LISTINGS = (
-    *("captions.json", "captions.tsv", "captions.csv", "captions.txt", "results.csv", "Flickr8k.token.txt"),
-    *("*captions*.json", "*.token*"),
+    ("captions.json", "captions.tsv", "captions.csv", "captions.txt", "results.csv", "flickr8k.token.txt"),
+    ("*captions*.json",),
+    ("*.token*",),
 )
-"""Names of lists of captions. The first that is found in a folder, or in a folder in it, is used."""
+"""Names of lists of captions, in lower case: that of the first group which is in a folder, or in a folder in it."""
 
 
 def load_folder(path: Path, skipped: SkippedExamples, encoding: str | None = None) -> list[Photo]:
@@ -66,12 +69,18 @@ def load_folder(path: Path, skipped: SkippedExamples, encoding: str | None = Non
 
 
 def _find_listing(folder: Path) -> Path:
-    for pattern in (*LISTINGS, *(f"*/{name}" for name in LISTINGS)):
-        found = [path for path in sorted(folder.glob(pattern)) if path.is_file() and not path.is_symlink()]
-        found = [path for path in found if not path.name.startswith(".")]
+    for depth, names in itertools.product(("*", "*/*"), LISTINGS):
+        found = [
+            path
+            for path in sorted(folder.glob(depth))
+            if any(fnmatchcase(path.name.lower(), name) for name in names)
+            and not path.name.startswith(".")
+            and path.is_file()
+            and not path.is_symlink()
+        ]
         if len(found) > 1:
-            names = ", ".join(str(path.relative_to(folder)) for path in found[:5])
-            raise UserError(f"{folder}: several lists of captions ({names}); name one of them with --data")
+            listed = ", ".join(str(path.relative_to(folder)) for path in found[:5])
+            raise UserError(f"{folder}: several lists of captions ({listed}); name one of them in place of the folder")
         if found:
             return found[0]
     raise UserError(

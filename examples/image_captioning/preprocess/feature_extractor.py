@@ -8,12 +8,14 @@ changes nearly half of its 7 x 7 cells. A middle layer (`block_13_expand_relu`, 
 attention is computed from the middle layer, and the context contains both.
 """
 
+import contextlib
 import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from unittest import mock
 
 import keras
 import numpy as np
@@ -106,6 +108,12 @@ class FeatureExtractor:
         return tf.cast(tf.concat(flat, axis=-1), tf.float16)  # B LC+MD
 
 
+def _without_connection() -> contextlib.AbstractContextManager:
+    """Return a block in which Keras takes weights from its cache, and cannot download any."""
+    refusal = ConnectionError("EAGER_EXAMPLES_OFFLINE is set, and Keras has not downloaded them before")
+    return mock.patch("urllib.request.urlopen", side_effect=refusal)
+
+
 def load_extractor(name: str, weights: str) -> FeatureExtractor:
     """Return the extractor called `name`.
 
@@ -121,16 +129,13 @@ def load_extractor(name: str, weights: str) -> FeatureExtractor:
         return FeatureExtractor(name, SIZE)
     recipe = NETWORKS[name]
     size = recipe.image_size
-    if weights == "imagenet" and is_offline():
-        raise UserError(
-            f"--encoder-weights imagenet: EAGER_EXAMPLES_OFFLINE is set; name a weights file of {name}, without its top"
-        )
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float32")  # features do not depend on the arithmetic of training
     try:
         is_kept = weights.endswith(".safetensors")
         of_keras = None if is_kept or weights == "random" else weights
-        whole = recipe.make(include_top=False, weights=of_keras, input_shape=(size, size, 3))
+        with _without_connection() if is_offline() else contextlib.nullcontext():
+            whole = recipe.make(include_top=False, weights=of_keras, input_shape=(size, size, 3))
         if is_kept:
             tensors = tensors_from(read_plain(Path(weights), MAX_BYTES), Path(weights))
             for part, variable in named_variables(whole).items():

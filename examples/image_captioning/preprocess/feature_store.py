@@ -11,7 +11,6 @@ import itertools
 import json
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,7 +20,8 @@ from tqdm.auto import tqdm
 
 from common.data.skipped import SkippedExamples, or_error
 from common.errors import UserError
-from common.io.files import replacing, sha256_of, write_atomically
+from common.io.files import delete, leftover_temporary_paths, replacing, sha256_of, write_atomically
+from common.io.pool import Pool
 from common.io.records import Count, Line, Sha256, read_record
 from common.io.terminal import echo
 from examples.image_captioning.download.image_files import Photo, fingerprint, resize
@@ -118,7 +118,13 @@ def extract_features(
         done = len(photos) - sum(len(photos[shard * SHARD : (shard + 1) * SHARD]) for shard in missing)
         with tqdm(desc="features", total=len(photos), initial=done, unit="photo", disable=not missing) as bar:
             for shard in missing:
-                _write_shard(shard, photos[shard * SHARD : (shard + 1) * SHARD], extractor, store, bar)
+                try:
+                    _write_shard(shard, photos[shard * SHARD : (shard + 1) * SHARD], extractor, store, bar)
+                except FileNotFoundError:  # a faster process has finished the shard, and deleted this temporary file
+                    if not store.is_intact(shard):
+                        raise
+                for stale in leftover_temporary_paths(store.path(shard)):  # of processes that were killed
+                    delete(stale)
     except OSError as error:
         needed = len(photos) * store.row_bytes / 2**20
         raise UserError(
@@ -133,7 +139,7 @@ def extract_features(
 
 def _missing(store: FeatureStore, shards: Sequence[int]) -> list[int]:
     """Return the shards that are not intact, and print which of them are there."""
-    with ThreadPoolExecutor() as pool:  # a digest does not keep the other threads waiting
+    with Pool() as pool:  # a digest does not keep the other threads waiting
         intact = list(pool.map(store.is_intact, shards))
     missing = [shard for shard, is_intact in zip(shards, intact, strict=True) if not is_intact]
     for path in map(store.path, missing):
@@ -149,7 +155,7 @@ def _write_shard(
     faults: dict[int, str] = {}
     digest = hashlib.sha256()
     path = store.path(shard)
-    with replacing(path) as part, open(part, "xb") as file, ThreadPoolExecutor() as pool:
+    with replacing(path) as part, open(part, "xb") as file, Pool() as pool:
         decode = partial(or_error, lambda photo: resize(photo.open(), extractor.image_size))
         decoded = pool.map(decode, photos)  # while others are encoded
         for start in range(0, len(photos), BATCH):

@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from common.data.skipped import note_others
 from common.data.splits import SPLIT_NAMES
-from common.data.text_files import read_text_file
+from common.data.text_files import read_csv, read_text_file
 from common.errors import UserError
 from common.io.files import plain_files
 from common.io.terminal import warn
@@ -73,13 +74,17 @@ def read_pairs(name: str, encoding: str | None = None) -> dict[str, Table] | Non
 
 def _read_folder(folder: Path, encoding: str | None) -> dict[str, Table]:
     files: dict[str, list[Path]] = {}
+    others = []
     for path in plain_files(folder):
         if part := SPLIT_NAMES.get(path.stem.lower()):
             files.setdefault(part, []).append(path)
+        else:
+            others.append(path)
     if not files:
         raise UserError(
             f"{folder}: expected files such as train.de and train.en, or train.tsv, got none named train, dev or test"
         )
+    note_others(folder, others, "train, dev or test")
     tables = {}
     for part, paths in files.items():
         if len(paths) == 1 and paths[0].suffix.lower() in _TABLE_SUFFIXES:
@@ -108,7 +113,7 @@ def _read_table(path: Path, encoding: str | None) -> Table:
         raise UserError(f"{path}: empty, expected pairs of sentences")
     match path.suffix.lower():
         case ".csv":
-            return _read_csv(text, path, _csv_delimiter(text))
+            return _csv_table(text, path, _csv_delimiter(text))
         case ".jsonl" | ".ndjson":
             lines = [line for line in text.split("\n") if line.strip()]
             return _objects_to_table(_parse_json(line, path) for line in lines)
@@ -119,7 +124,7 @@ def _read_table(path: Path, encoding: str | None) -> Table:
             if "\t" not in text:
                 raise UserError(f"{path}: no tab between source and target in any line; {_advice_without_tabs(text)}")
             if _is_quoted(text):
-                return _read_csv(text, path, "\t")
+                return _csv_table(text, path, "\t")
             return Table([line.split("\t") for line in text.removesuffix("\n").split("\n")])
 
 
@@ -150,12 +155,8 @@ def _advice_without_tabs(text: str) -> str:
     return "put one there, or give the file the ending .csv or .jsonl if it is such a table"
 
 
-def _read_csv(text: str, path: Path, delimiter: str) -> Table:
-    try:
-        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
-    except csv.Error as error:
-        raise UserError(f"{path}: no CSV ({error}); write it anew, or as TSV") from error
-    return Table([row for row in rows if row], place="row")
+def _csv_table(text: str, path: Path, delimiter: str) -> Table:
+    return Table([row for row in read_csv(text, path, delimiter) if row], place="row")
 
 
 def _csv_delimiter(text: str) -> str:

@@ -50,7 +50,7 @@ def clean_pairs(
         if len(row) == 1 and not row[0].strip():
             continue  # a blank line
         if len(row) < max(columns):
-            missing = "tab between two columns" if len(row) == 1 else f"column {max(columns)}"
+            missing = "tab between two columns" if len(row) == 1 and place == "line" else f"column {max(columns)}"
             skipped.add(f"{place} {number}: no {missing}")
             continue
         raw = [row[column - 1] for column in columns]

@@ -82,9 +82,28 @@ def test_help_lists_the_verbs_and_explains_every_field(capsys):
 
 
 def test_a_closed_output_is_no_error(monkeypatch):
-    for name in ("stdout", "stderr"):  # as of `command >&- 2>&-`
+    for name in ("stdin", "stdout", "stderr"):  # as of `command <&- >&- 2>&-`
         monkeypatch.setattr(sys, name, None)
-    assert run() == 0
+    assert run() == 0 and sys.stdin.read() == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="macOS has no such device")
+def test_a_full_disk_behind_the_output_is_one_line():
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "examples.dcgan", "train", "--help"]
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert ended.returncode == 2
+    assert ended.stderr == "error: No space left on device; free some space and give the same command again\n"
+
+
+@pytest.mark.parametrize("name", ["data", "init-from"])
+def test_an_empty_value_is_no_path(name, capsys):
+    assert run("train", f"--{name}", "") == 2
+    assert capsys.readouterr().err == f"error: --{name}: expected a value, got none\n"
+
+
+def test_data_of_a_notebook_may_be_a_path():
+    assert Config().with_data(Path("mine")).data == "mine"
 
 
 def test_a_user_error_is_one_line_and_2(capsys):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from common.app.cli import require_encoding
-from common.data.text_files import decode, normalise, read_text
+from common.data.text_files import decode, normalise, read_csv, read_text
 from common.data.vocabulary import Vocabulary
 from common.errors import UserError
 
@@ -120,6 +120,34 @@ def test_an_encoding_that_is_none_is_an_error(name):
         return require_encoding(name)  # like None
     with pytest.raises(UserError, match="--encoding: unknown"):
         require_encoding(name)
+
+
+@pytest.mark.parametrize("encoding", ["gb18030", "cp1252", "ascii", "shift_jis", "euc_kr"])
+def test_utf_8_that_is_read_in_another_encoding_is_recognised(tmp_path, encoding):
+    (tmp_path / "a.txt").write_text("Él está aquí – “sí”, dijo la niña.\n", encoding="utf-8")
+    with pytest.raises(UserError, match="it is UTF-8: add --encoding utf-8"):
+        read_text(tmp_path / "a.txt", encoding)
+
+
+def test_utf_8_that_can_be_read_in_another_encoding_is_told(tmp_path, capsys):
+    (tmp_path / "a.txt").write_text("Él está aquí.\n", encoding="utf-8")
+    read_text(tmp_path / "a.txt", "koi8_r")
+    assert "a.txt is UTF-8, and is read as koi8_r; --encoding utf-8 may be right" in capsys.readouterr().err
+
+
+def test_a_quotation_mark_that_is_not_closed_is_an_error_with_its_row():
+    rows = [f"{n},Hello {n}" for n in range(300)]
+    assert read_csv("\n".join(rows), "a.csv", ",") == [row.split(",") for row in rows]
+    rows[49] = '49,"Stop, said the man'
+    with pytest.raises(UserError, match="a.csv: row 50: a quotation mark is not closed for 250 lines; close it"):
+        read_csv("\n".join(rows), "a.csv", ",")
+
+
+def test_other_files_of_a_folder_are_counted(tmp_path, capsys):
+    for name in ("a.txt", "b.md", "c.epub", "d"):
+        (tmp_path / name).write_text(name)
+    assert read_text(tmp_path) == "a.txt"
+    assert f"note: left out of {tmp_path} because they are no texts (3): b.md, c.epub, d\n" in capsys.readouterr().err
 
 
 def test_bytes_that_are_no_text_are_not_given_an_encoding(tmp_path):

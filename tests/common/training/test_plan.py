@@ -45,7 +45,13 @@ def test_what_a_flag_set_stays():
     config = fit_plan(Options(adaptable=("epochs",)), 500, "x", 600)
     assert config.batch_size == 128 and config.epochs == 150
     assert fit_plan(Options(adaptable=("batch_size",)), 500, "x", 600).epochs == 3
-    assert fit_plan(Options(adaptable=("epochs",), steps_per_epoch=2), 500, "x", 600).epochs == 300
+    assert fit_plan(Options(adaptable=FREE, steps_per_epoch=2), 500, "x", 600).epochs == 3  # a first try stays short
+
+
+def test_the_plan_says_what_the_settings_before_it_would_be(capsys):
+    fit_plan(Options(adaptable=("batch_size",), epochs=60), 60, "60 pairs", 600)
+    plan = "plan: 60 epochs in batches of 16, 240 steps, for 60 pairs; 60 epochs in batches of 128 would be 60 steps "
+    assert capsys.readouterr().out.startswith(plan)
 
 
 def test_an_epoch_has_all_of_the_users_examples():

@@ -117,6 +117,14 @@ def test_several_lists_are_refused_unless_one_of_them_is_known_by_its_name(tmp_p
     assert load_folder(tmp_path, SkippedExamples())[0].captions == ["A cat"]
 
 
+def test_two_lists_of_known_names_are_refused_and_one_in_capitals_is_found(tmp_path):
+    (tmp_path / "Captions.CSV").write_text("a.jpg,A dog\n")
+    assert load_folder(tmp_path, SkippedExamples())[0].captions == ["A dog"]
+    (tmp_path / "captions.json").write_text("[]")
+    with pytest.raises(UserError, match=r"several lists of captions \(Captions.CSV, captions.json\)"):
+        load_folder(tmp_path, SkippedExamples())
+
+
 def test_a_list_that_is_a_link_is_not_read(tmp_path):
     (tmp_path / "private").write_text("a.jpg\tA dog\n")
     (tmp_path / "photos").mkdir()

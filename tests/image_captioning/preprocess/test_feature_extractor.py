@@ -1,3 +1,4 @@
+import urllib.request
 from dataclasses import replace
 
 import keras
@@ -33,6 +34,23 @@ def test_what_is_kept_is_the_middle_layer_and_the_last_one_end_to_end(extractor)
     flat = np.concatenate([np.reshape(layer, (2, -1)) for layer in (middle, last)], axis=1)
     assert (np.abs(flat) > 0.1).mean() > 0.1
     np.testing.assert_allclose(kept, flat, atol=5e-3)
+
+
+@pytest.mark.parametrize("is_cached", [True, False])
+def test_without_connections_only_weights_that_keras_has_downloaded_before_are_used(extractor, monkeypatch, is_cached):
+    def make(weights, **_):
+        if not is_cached:
+            urllib.request.urlopen("https://storage.googleapis.com/weights.h5")
+        assert weights == "imagenet"
+        return extractor.base
+
+    monkeypatch.setenv("EAGER_EXAMPLES_OFFLINE", "1")
+    monkeypatch.setitem(NETWORKS, "mobilenet_v2", replace(NETWORKS["mobilenet_v2"], make=make))
+    if is_cached:
+        load_extractor("mobilenet_v2", "imagenet")
+    else:
+        with pytest.raises(UserError, match="--encoder-weights imagenet: .*EAGER_EXAMPLES_OFFLINE is set, and"):
+            load_extractor("mobilenet_v2", "imagenet")
 
 
 def test_features_of_mirrored_images_have_a_key_of_their_own(extractor):

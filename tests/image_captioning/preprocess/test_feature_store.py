@@ -70,6 +70,16 @@ def test_what_is_there_is_not_computed_again_and_what_is_lost_is(tmp_path):
     assert Means.photos == 7 + 3 and (again.read(np.arange(7)) == before).all()
 
 
+def test_what_a_killed_process_has_left_of_a_shard_is_deleted_once_the_shard_is_complete(tmp_path):
+    photos = make_photos(tmp_path / "photos")
+    store, _ = extract(photos, tmp_path)
+    store.path(1).unlink()
+    left = store.folder / f".00001.features.{'a' * 32}.part"
+    left.write_bytes(b"half")
+    extract(photos, tmp_path)
+    assert not left.exists() and store.path(1).exists()
+
+
 SPOILED = {
     "halved": lambda content: content[: len(content) // 2],
     "emptied": lambda content: b"",

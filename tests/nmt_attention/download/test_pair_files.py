@@ -44,6 +44,21 @@ FORMATS = {  # the files, the name of the data set, --columns
 }  # fmt: skip
 
 
+def test_a_quotation_mark_that_is_not_closed_is_an_error_with_its_row(tmp_path):
+    rows = [f"Hallo {n},Hello {n}" for n in range(1000)]
+    rows[500] = '"' + rows[500]
+    write(tmp_path, {"p.csv": "\n".join(rows)})
+    with pytest.raises(UserError, match="p.csv: row 501: a quotation mark is not closed for 499 lines"):
+        load_tables(str(tmp_path / "p.csv"))
+
+
+def test_files_of_a_folder_that_are_no_part_are_counted(tmp_path, capsys):
+    write(tmp_path, {"train.de": GERMAN, "train.en": ENGLISH, "newstest2014.de": GERMAN})
+    load_tables(str(tmp_path))
+    note = f"note: left out of {tmp_path} because they are no train, dev or test (1): newstest2014.de"
+    assert note in capsys.readouterr().err
+
+
 def write(folder, files):
     for name, content in files.items():
         (folder / name).write_text(content)
