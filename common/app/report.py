@@ -214,6 +214,8 @@ def training_command(config: RunConfig) -> str:
 def _flag(name: str, value: Any) -> list[str]:
     if isinstance(value, bool):
         return [f"--{name}" if value else f"--no-{name}"]
+    if str(value).startswith("-"):  # else it would be taken for a flag
+        return [f"--{name}={value}"]
     return [] if value is None else [f"--{name}", str(value)]
 
 

@@ -14,6 +14,7 @@ less, and are as good in a short run.
 import math
 import re
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -27,6 +28,7 @@ MOMENTUM = 0.95
 EPSILON = 1e-7  # of Adam
 
 
+@keras.saving.register_keras_serializable("eager_examples")
 class Muon(LayerRates):
     """Muon for the matrices of a model, Adam for everything else; every gate of a recurrent layer has its own step.
 
@@ -66,6 +68,13 @@ class Muon(LayerRates):
         self.rms_rate = rms_rate if callable(rms_rate) else lambda: rms_rate
         self.every, self.exclude_layers, self.adam_betas = every, exclude_layers, (0.9, adam_beta_2)
         self._precision = keras.config.dtype_policy().compute_dtype
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments, so that Keras can save and load the optimizer; `rms_rate` as the number it is now."""
+        config = super().get_config() | {"rms_rate": float(self.rms_rate()), "every": self.every}
+        config |= {"exclude_layers": [*self.exclude_layers], "adam_beta_2": self.adam_betas[1]}
+        del config["name"]
+        return config
 
     def build(self, variables: list[keras.Variable]) -> None:
         """Create the momentum of all `variables`, and Adam's second average for those that it updates."""

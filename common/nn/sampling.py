@@ -34,7 +34,7 @@ def filter_top_k_top_p(logits: tf.Tensor, top_k: tf.Tensor, top_p: tf.Tensor) ->
     ranked = tf.where(tf.range(vocabulary_size) < top_k, ranked, -float("inf"))  # B V
     probabilities = tf.nn.softmax(ranked)  # B V
     mass_before = tf.cumsum(probabilities, axis=-1, exclusive=True)  # B V
-    kept = (mass_before < top_p) & (ranked > -float("inf"))  # B V
+    kept = ((mass_before == 0) | (mass_before < top_p)) & (ranked > -float("inf"))  # B V
     smallest_kept = tf.reduce_min(tf.where(kept, ranked, float("inf")), axis=-1, keepdims=True)  # B 1
     return tf.where(logits >= smallest_kept, logits, -float("inf"))
 

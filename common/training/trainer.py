@@ -60,7 +60,7 @@ class TrainingState:
     total_steps: Count = 0  # the last step of training; 0 while it is unknown
     seconds: Seconds = 0.0  # of training and validation, earlier sessions included
     sums: dict[Line, float] = field(default_factory=dict)  # of the results of train_step in the current epoch
-    history: list[dict[Line, float]] = field(default_factory=list)  # the rows of metrics.csv
+    history: list[dict[Line, int | float]] = field(default_factory=list)  # the rows of metrics.csv
     best: float = math.inf
     best_epoch: Count = 0
     finished: Line = ""  # the reason why training is over, "" while it is not
@@ -178,7 +178,7 @@ class Trainer:
             self._set_total_steps(self.state.total_steps or all_steps)
         else:
             # The budget turns the deadline into a number of steps; training then ends there, not at the deadline.
-            self.budget = TimeBudget(self.deadline, all_steps - self.state.step)
+            self.budget = TimeBudget(self.deadline, all_steps - self.state.step, steps)
             self.deadline = math.inf
         planned = self.state.total_steps or all_steps
         with self._shutdown:
@@ -209,7 +209,9 @@ class Trainer:
         while not self.state.finished and not self._is_late(time.monotonic()):
             self._train_epoch(train_step, pad(train_data(self.state.epoch)), steps, progress)
             if self.state.batch_in_epoch == steps or self._is_done():
+                ended = time.monotonic()
                 self._end_epoch(self._validate(test_step, validation_data, progress), progress)
+                self._plan_ends_of_epochs(time.monotonic() - ended, progress)
         self.callbacks.on_train_end()
         self._tensorboard.close()
 
@@ -333,6 +335,17 @@ class Trainer:
             progress.bar.total = self.state.total_steps
         self._steps_to_read = to_read
 
+    def _plan_ends_of_epochs(self, seconds: float, progress: ProgressBar) -> None:
+        """Shorten the plan, once, if the end of an epoch takes so many `seconds`; the chief decides for all."""
+        if not self.budget or self.state.finished:
+            return
+        more = self.budget.end_epoch(seconds, time.monotonic())
+        if self.workers:
+            more = int(self.workers.from_chief([np.array(more)])[0])
+        if more:
+            self._set_total_steps(min(self.state.total_steps, self.state.step + more))
+            progress.bar.total, self.budget = self.state.total_steps, None
+
     def _validate(
         self, test_step: Callable | None, data: tf.data.Dataset | None, progress: ProgressBar
     ) -> dict[str, float]:
@@ -356,6 +369,7 @@ class Trainer:
         state.history = [*state.history, row]
         monitored = logs.get("val_loss", logs.get("loss", math.inf))
         if is_best := monitored < state.best:
+            self._check_weights()  # the loss is from before the last update
             state.best, state.best_epoch = monitored, state.epoch
             with self._shutdown.deferred():
                 best = {"epoch": state.epoch, "value": monitored}

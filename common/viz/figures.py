@@ -69,7 +69,7 @@ def compare_curves(curves: Mapping[str, Sequence[tuple[float, float]]], unit: st
     axes.set_xlabel("epoch")
     axes.set_ylabel(unit)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    for text in axes.legend().get_texts():
+    for text in axes.legend(axes.lines, [*curves]).get_texts():  # by itself it leaves out names that begin with _
         text.set(parse_math=False, fontfamily=families_for(text.get_text()))  # else $ starts a formula
     return Image.frombytes("RGBA", *_render(figure)).convert("RGB")
 
@@ -92,11 +92,11 @@ def text_frames(passages: Sequence[tuple[str, str]], prompt_length: int = 0) -> 
     width = round(2 * margin + _COLUMNS * setter.length("m"))
     height = 2 * margin + (2 + max(map(len, wrapped))) * line_height
     frames = []
-    for (title, _), lines in zip(passages, wrapped, strict=True):
+    for (title, text), lines in zip(passages, wrapped, strict=True):
         frames.append(Image.new("RGB", (width, height), PAPER))
         draw = ImageDraw.Draw(frames[-1])
         Typesetter(title, 15, bold=True).draw(draw, (margin, margin), title, ACCENT)
-        y, remaining = margin + 2 * line_height, prompt_length
+        y, remaining = margin + 2 * line_height, len(text[:prompt_length].expandtabs(4))
         for line in lines:
             visible = line.removesuffix("\n")
             in_prompt = max(0, min(len(visible), remaining))

@@ -217,6 +217,7 @@ def test_c16_weights_that_are_no_numbers_are_not_saved_though_the_loss_before_th
     model = build()
     kept = checkpoints.Checkpoints(tmp_path / "checkpoints", **checkpoints.training_variables(model))
     assert (kept.restore("latest") or {"step": 0})["step"] < BATCHES and np.isfinite(model.out.bias.numpy()).all()
+    assert not checkpoints.list_checkpoints(tmp_path / "checkpoints", "best")
 
 
 def test_c16_a_loss_that_is_no_number_stops_training_and_keeps_the_last_good_checkpoint(tmp_path):

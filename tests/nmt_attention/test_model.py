@@ -6,8 +6,8 @@ import tensorflow as tf
 from common.nn.losses import smoothed_cross_entropy
 from common.nn.recurrent import GRU
 from common.training import trainer
-from examples.nmt_attention.data import EncodedPairs
-from examples.nmt_attention.demo import translate_ids
+from examples.nmt_attention.data import EncodedPairs, build_tokenizer
+from examples.nmt_attention.demo import SentenceTranslator, translate_ids
 from examples.nmt_attention.model import Translator, shift_right
 from examples.nmt_attention.preprocess.tokenizer import END, PAD, START, WordTokenizer
 
@@ -231,3 +231,15 @@ def test_the_encoder_takes_the_gru_of_keras_as_well():
     source, target = batch()
     logits = [model(source, shift_right(target))[0] for model in models]
     np.testing.assert_allclose(*logits, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "expansion"),
+    [(("words", "characters"), 5), (("words", "subwords"), 3), (("characters", "words"), 1), (("words", "words"), 1)],
+)
+def test_a_word_may_become_many_characters(kinds, expansion):
+    source, target = (build_tokenizer(["a b c"], kind, 1, 50) for kind in kinds)
+    model = Translator(len(source), len(target), 4, 4, 4, 4).build_weights()
+    assert SentenceTranslator(model, source, target, 60).expansion == expansion
+    found = translate_ids(model, tf.constant([[4, 5, 4]]), expansion=expansion)
+    assert found.ids.shape[-1] == 2 * expansion * 3 + 10

@@ -9,6 +9,7 @@ from PIL import Image
 from common.app import report
 from common.training.run_directory import RunConfig, RunDirectory
 from examples.__main__ import example_names
+from examples.text_generation.config import PRESETS
 
 
 class Tags(HTMLParser):
@@ -77,6 +78,12 @@ def test_the_command_means_the_same_settings(example, preset):
     settings = presets[preset].settings()
     words = shlex.split(report.training_command(RunConfig(example, settings, {}, {}, "")))
     assert tyro.cli(type(presets[preset]), args=words[4:]).settings() == settings
+
+
+def test_a_setting_that_looks_like_a_flag_is_none():
+    settings = PRESETS["tiny"].settings() | {"prompt": "-x"}
+    words = shlex.split(report.training_command(RunConfig("text_generation", settings, {}, {}, "")))
+    assert tyro.cli(type(PRESETS["tiny"]), args=words[4:]).settings() == settings
 
 
 def test_what_was_measured_comes_with_its_rule(tmp_path):

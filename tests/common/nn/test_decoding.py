@@ -31,7 +31,7 @@ def test_top_k_keeps_the_likeliest(top_k, expected):
 
 @pytest.mark.parametrize(
     ("top_p", "expected"),
-    [(0.01, [[0], [3]]), (0.5, [[0], [3]]), (0.6, [[0, 1], [2, 3]]), (0.9, [[0, 1, 2], [1, 2, 3]])],
+    [(0.0, [[0], [3]]), (0.01, [[0], [3]]), (0.5, [[0], [3]]), (0.6, [[0, 1], [2, 3]]), (0.9, [[0, 1, 2], [1, 2, 3]])],
 )
 def test_top_p_keeps_the_smallest_set_with_that_mass(top_p, expected):
     assert kept(top_p=top_p) == expected

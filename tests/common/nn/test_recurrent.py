@@ -7,7 +7,9 @@ import pytest
 import tensorflow as tf
 
 from common.nn import recurrent
+from common.nn.muon import Muon
 from common.nn.recurrent import GRU, LSTM
+from common.training.schedule import WarmupCosine
 
 B, T, E, U = 3, 7, 5, 4
 rng = np.random.default_rng(0)
@@ -75,6 +77,19 @@ def test_outputs_and_every_gradient_are_those_of_keras(cell, mask, options):
     ours, theirs = twins(cell, **options)
     x, state = some_input(cell)
     assert_same(results(ours, x, state, MASKS[mask]), results(theirs, x, state, MASKS[mask]), rtol=1e-9, atol=1e-12)
+
+
+@both_cells
+def test_keras_copies_wraps_saves_and_loads_it(cell, tmp_path):
+    layers = [keras.layers.Bidirectional(cell(4, return_sequences=True)), cell(5), keras.layers.Dense(1)]
+    model, x = keras.Sequential([keras.Input([None, 3]), *layers]), np.ones([2, 6, 3], np.float32)
+    model.compile(Muon(WarmupCosine(0.1, 10, 2), every=2), "mse")
+    model.fit(x, x[:, 0, :1], verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
+    assert isinstance(loaded.layers[1], cell) and isinstance(keras.models.clone_model(model).layers[1], cell)
+    assert loaded.optimizer.every == 2 and loaded.optimizer.iterations == 1
 
 
 @both_cells

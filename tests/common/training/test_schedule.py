@@ -23,7 +23,7 @@ def test_a_short_run_spends_at_most_half_on_the_climb():
 
 
 def test_the_plan_fits_the_time_and_does_not_count_compilation():
-    budget = TimeBudget(deadline=130.0, max_steps=10_000)
+    budget = TimeBudget(deadline=130.0, max_steps=10_000, steps_per_epoch=1000)
     ends = [50.0, 51.0, *(51.0 + 0.5 * step for step in range(1, 25))]  # seconds; the first two steps were compiled
     decisions = [budget.steps_that_fit(now) for now in ends]
     assert decisions == [0] * 25 + [int(0.94 * (130 - 63) / 0.5)]
@@ -31,11 +31,31 @@ def test_the_plan_fits_the_time_and_does_not_count_compilation():
 
 def test_the_plan_is_never_longer_than_the_run_and_never_empty():
     def decide(**budget):
-        budget = TimeBudget(**budget)
+        budget = TimeBudget(**budget, steps_per_epoch=1000)
         return [budget.steps_that_fit(float(now)) for now in range(26)][-1]
 
     assert decide(deadline=1e9, max_steps=100) == 74
     assert decide(deadline=5.0, max_steps=100) == 1
+
+
+def test_a_step_that_compiles_another_shape_is_not_measured():
+    budget, now = TimeBudget(1200.0, 10**6, 900), 0.0
+    for step in range(26):
+        now += 0.03 + 60 * (step in (0, 1, 15))
+        more = budget.steps_that_fit(now)
+    assert more == pytest.approx(0.94 * (1200 - now) / 0.03, rel=0.01)
+
+
+def test_the_plan_leaves_time_for_the_ends_of_epochs():
+    budget = TimeBudget(130.0, 10_000, steps_per_epoch=1000)
+    for now in (50.0, 51.0, *(51.0 + 0.5 * step for step in range(1, 25))):
+        budget.steps_that_fit(now)
+    assert budget.end_epoch(10.0, 80.0) == int(0.94 * 50 / 0.51)
+
+
+def test_no_step_is_planned_beyond_a_deadline_that_passes_while_measuring():
+    budget = TimeBudget(15.0, 100, 50)
+    assert [budget.steps_that_fit(now) for now in (10.0, 20.0)] == [0, 1]
 
 
 def test_a_step_before_the_first_has_the_rate_of_the_first():

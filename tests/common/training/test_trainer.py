@@ -71,11 +71,21 @@ def test_when_the_time_is_up_the_run_is_saved_and_resumes(tmp_path, uninterrupte
     assert same(weights, uninterrupted[1])
 
 
+def test_the_rows_of_a_resumed_run_have_whole_numbers_too(tmp_path):
+    fit(tmp_path, die_after=7)
+    fit(tmp_path)
+    rows = (tmp_path / "metrics.csv").read_text().splitlines()
+    assert [row.split(",")[:2] for row in rows[1:]] == [["1", "5"], ["2", "10"], ["3", "15"]]
+
+
 class FixedBudget:
     """Decides at its second step that there is time for seven in all, which is in the second epoch."""
 
-    def __init__(self, deadline, max_steps):
+    def __init__(self, deadline, max_steps, steps_per_epoch):
         self.calls = 0
+
+    def end_epoch(self, seconds, now):
+        return 0
 
     def steps_that_fit(self, now):
         self.calls += 1
@@ -98,6 +108,18 @@ def test_a_run_with_little_time_ends_where_its_rate_does(tmp_path, uninterrupted
     assert losses[:2] == uninterrupted[0][:2] and losses[3:] != uninterrupted[0][3:7]
     assert "7 steps, the most that fit into the time" in capsys.readouterr().out
     assert fit_planned(tmp_path, max_minutes=1)[0] == []
+
+
+def test_the_end_of_the_first_epoch_shortens_the_plan_once(tmp_path, monkeypatch):
+    class LongEnds(FixedBudget):
+        def end_epoch(self, seconds, now):
+            assert seconds > 0
+            return 1
+
+    monkeypatch.setattr(trainer, "TimeBudget", LongEnds)
+    _, model = fit_planned(tmp_path, max_minutes=1)
+    assert [row["step"] for row in RunDirectory(tmp_path).read_metrics()] == [5, 6]
+    assert model.schedule.total_steps.numpy() == 6
 
 
 @pytest.mark.parametrize("more", [1, 2])

@@ -90,11 +90,11 @@ def test_the_colour_of_the_prompt_ends_with_the_prompt(text, monkeypatch):
         drawn[fill] = drawn.get(fill, "") + letters
 
     monkeypatch.setattr(figures.Typesetter, "draw", note)
-    text = text.expandtabs(4)
     for prompt_length in (1, len(text) // 2, len(text) - 1):
         drawn.clear()
         figures.text_frames([("title", text)], prompt_length)
-        prompt, rest = (part.replace("\n", "") for part in (text[:prompt_length], text[prompt_length:]))
+        end = len(text[:prompt_length].expandtabs(4))
+        prompt, rest = (part.replace("\n", "") for part in (text.expandtabs(4)[:end], text.expandtabs(4)[end:]))
         assert (drawn[figures.SECOND], drawn[figures.INK]) == (prompt, rest)
 
 
@@ -151,6 +151,14 @@ def test_long_labels_are_shortened_and_no_side_of_an_attention_map_is_too_long(c
 def test_an_attention_map_needs_a_label_for_each_row_and_column():
     with pytest.raises(ValueError, match=r"expected weights \(2, 3\), got \(3, 2\)"):
         figures.attention_map(np.zeros((3, 2)), ["a", "b"], ["c", "d", "e"])
+
+
+def test_the_legend_names_every_run(monkeypatch):
+    drawn = []
+    render = figures._render
+    monkeypatch.setattr(figures, "_render", lambda figure: drawn.append(figure) or render(figure))
+    figures.compare_curves({"_old": [(1, 3.0), (2, 1.0)], "b": [(1, 1.0)]}, "nats")
+    assert [text.get_text() for text in drawn[0].axes[0].get_legend().get_texts()] == ["_old", "b"]
 
 
 def test_the_curves_of_several_runs_are_drawn_in_different_colours():
