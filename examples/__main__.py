@@ -7,7 +7,8 @@ from importlib import import_module
 from pathlib import Path
 
 from common.app import report
-from common.app.cli import Command, Options, main
+from common.app.cli import Command, Options, OrNone, main
+from common.app.intervals import Count
 from common.errors import UserError
 from common.io.terminal import echo
 from common.training.run_directory import RunDirectory
@@ -46,7 +47,7 @@ class DemoOptions(Options):
 
     out: Path = Path("demo")
     """Folder to write; index.html in it leads to everything."""
-    steps_per_epoch: int | None = None
+    steps_per_epoch: OrNone[Count] = None
     """Cut every epoch short after so many batches: sooner done, and worse pictures."""
 
 

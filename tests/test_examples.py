@@ -92,3 +92,9 @@ def early_breaks(lines, width):
         if line.strip(" -") and following.strip() and not following.startswith("- ")
         if len(f"{line.rstrip()} {following.split()[0]}") <= width
     ]
+
+
+@pytest.mark.parametrize("steps", [0, -1])
+def test_the_demo_refuses_epochs_of_no_steps(steps):
+    with pytest.raises(UserError, match="--steps-per-epoch: expected 1 to"):
+        DemoOptions(steps_per_epoch=steps)

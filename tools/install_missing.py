@@ -30,7 +30,8 @@ def installed_versions() -> dict[str, str]:
     """Return version by canonical name; of a package that is there twice, the one that Python imports."""
     versions: dict[str, str] = {}
     for found in distributions():  # in the order of sys.path
-        versions.setdefault(canonicalize_name(found.name), found.version)
+        if found.name:  # none in what a failed uninstallation left
+            versions.setdefault(canonicalize_name(found.name), found.version)
     return versions
 
 

@@ -1,6 +1,7 @@
 """Safe reading of images of any origin, converted to upright, opaque 8-bit grey or RGB; writing of images."""
 
 import io
+import struct
 import warnings
 import zlib
 from collections.abc import Sequence
@@ -19,7 +20,10 @@ MAX_PIXELS = 50_000_000  # more than phones take; a PNG of a few hundred kilobyt
 MAX_SIDE = 30_000  # pixels; in an image one pixel wide, the rows cost far more memory than the pixels
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")  # Pillow reads more formats; a file could attack their parsers
-_DAMAGED = (OSError, SyntaxError, ValueError, ArithmeticError, LookupError, EOFError, zlib.error, MemoryError)
+_DAMAGED = (
+    OSError, SyntaxError, ValueError, TypeError, ArithmeticError, LookupError, EOFError, MemoryError, struct.error,
+    zlib.error,
+)  # fmt: skip
 _TURNS = {  # by EXIF orientation; 1 is upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -133,7 +137,10 @@ def _upright(image: Image.Image) -> Image.Image:
 
     `ImageOps.exif_transpose` also writes all other tags anew, which fails if one has another type than it should.
     """
-    turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
+    try:
+        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
+    except (SyntaxError, struct.error):  # the tags are damaged, the pixels are not
+        turn = None
     return image if turn is None else image.transpose(turn)
 
 

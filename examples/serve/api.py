@@ -11,6 +11,7 @@ from fastapi import APIRouter, FastAPI, File, Form, Query, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.trustedhost import TrustedHostMiddleware
 from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 
 import common
@@ -64,10 +65,10 @@ def create_app(service: Service, requests_per_minute: int = 600, hosts: Sequence
         """Answer that the server is up."""
         return {"status": "ok"}
 
-    add_metrics(app, service)
     app.add_middleware(limit_requests, rate=RateLimit(requests_per_minute))
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts)
     app.add_middleware(refuse_other_hosts)
+    add_metrics(app, service)  # last, so that it also counts what these refuse
     return app
 
 
@@ -84,8 +85,32 @@ async def _unexpected(request: Request, error: Exception) -> Response:
     return JSONResponse({"detail": "Something went wrong in the server; its log says what."}, 500)
 
 
+class _EndsWithClient(APIRoute):
+    """A route whose work is cancelled when the client leaves, so that nothing of it waits in a batcher."""
+
+    def get_route_handler(self):
+        handle = super().get_route_handler()
+
+        async def answer(request: Request) -> Response:
+            try:
+                await request.body()  # `request` keeps it; after it, the only message is that the client has left
+            except Refused:
+                raise
+            except Exception:  # Starlette's, of a client that leaves before the end of its body
+                return Response(status_code=499)
+            work, left = (asyncio.ensure_future(each) for each in (handle(request), request.receive()))
+            try:
+                await asyncio.wait((work, left), return_when=asyncio.FIRST_COMPLETED)
+                return work.result() if work.done() else Response(status_code=499)
+            finally:
+                work.cancel()
+                left.cancel()
+
+        return answer
+
+
 def _router(service: Service) -> APIRouter:
-    router = APIRouter(prefix="/v1", responses=_REFUSALS)
+    router = APIRouter(prefix="/v1", responses=_REFUSALS, route_class=_EndsWithClient)
 
     @router.get("/runs")
     async def list_runs() -> list[schemas.RunSummary]:

@@ -70,8 +70,10 @@ def limit_requests(app: App, rate: RateLimit) -> App:
             refusal = Refused(f"Too many requests from your address; try again in {seconds} s.", 429)
             return await refusal.response()(scope, receive, send)
         headers, count = dict(scope["headers"]), 0
-        limit = MAX_UPLOAD if headers.get(b"content-type", b"").startswith(b"multipart/") else MAX_BODY
+        is_form = headers.get(b"content-type", b"").startswith(b"multipart/")
+        limit = MAX_UPLOAD if is_form else MAX_BODY
         too_large = Refused(f"The request is too large; at most {limit / 2**20:g} MiB are taken.", 413)
+        limit += MAX_BODY if is_form else 0  # for what a form has around the photo
         if int(headers.get(b"content-length", b"0")) > limit:
             return await too_large.response()(scope, receive, send)
 

@@ -48,8 +48,10 @@ def _measured(app: App, requests: prometheus.Counter, seconds: prometheus.Histog
         try:
             await app(scope, receive, send_and_note)
         finally:
-            path = getattr(scope.get("route"), "path", "")
-            if path.startswith("/v1/"):  # a path that no route has would be a label of the client's choice
+            path = getattr(scope.get("route"), "path", "")  # not the client's, which would be a label of its choice
+            if status in (400, 413, 429) and not path:
+                requests.labels("refused before a route", status).inc()
+            elif path.startswith("/v1/"):
                 requests.labels(path, status).inc()
                 seconds.labels(path).observe(monotonic() - start)
 

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import sys
 import tempfile
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -70,6 +71,7 @@ def serve(options: ServeOptions) -> None:
         host = _THIS_MACHINE.get(host, host)
         echo(f"open http://{f'[{host}]' if ':' in host else host}:{port}")
         config = uvicorn.Config(application, log_level="warning", access_log=False, timeout_graceful_shutdown=3)
+        sys.addaudithook(_ask_no_other_host)  # Gradio would fetch whatever address a request names
         uvicorn.Server(config).run(sockets=[listener])
 
 
@@ -103,6 +105,11 @@ def _is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:  # a name
         return host == "localhost"
+
+
+def _ask_no_other_host(event: str, _: tuple) -> None:
+    if event in ("socket.connect", "socket.getaddrinfo"):
+        raise PermissionError("the server asks no other host")
 
 
 def _stop(signum: int, _: object) -> None:

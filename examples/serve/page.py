@@ -32,6 +32,7 @@ def mount_page(app: FastAPI, service: Service) -> FastAPI:
         _build(service),
         path="/",
         footer_links=[],
+        run_history=False,
         show_error=False,
         max_file_size=MAX_UPLOAD,
         ssr_mode=False,

@@ -87,10 +87,10 @@ class RunRegistry:
 
     def scan(self) -> None:
         """Read the folder now."""
-        state = [(path, path.stat().st_mtime_ns) for path in _run_paths(self.folder)]
+        state = [(path, *_times(path)) for path in _run_paths(self.folder)]
         if state != self._state:
             by_age = sorted(state, key=lambda each: each[1])  # of a run and its copy, the one trained last is served
-            found = {run.id: run for path, changed in by_age if (run := self._describe(path, changed))}
+            found = {run.id: run for path, changed, *_ in by_age if (run := self._describe(path, changed))}
             self._runs = sorted(found.values(), key=lambda run: (run.created, run.name), reverse=True)
             self._state = state
 
@@ -153,6 +153,13 @@ def _run_paths(folder: Path) -> list[Path]:
     """Return the reports of finished runs: `train` writes it last."""
     found = [*folder.glob("*/report.html"), *folder.glob("*/*/report.html")]
     return sorted(path for path in found if (path.parent / "config.json").is_file())
+
+
+def _times(report: Path) -> list[int]:
+    """Return when each file of which a run is described was written, in nanoseconds, the report first."""
+    names = (report.name, "config.json", "metrics.csv", "evaluation.json")
+    files = [report.with_name(name) for name in names]
+    return [file.stat().st_mtime_ns if file.is_file() else 0 for file in files]
 
 
 def _headline(directory: RunDirectory, example: str) -> str:

@@ -12,21 +12,20 @@ from common.errors import UserError
 from examples.serve.limits import MAX_BEAM, MAX_IMAGES, MAX_SENTENCE, MAX_SENTENCES, MAX_TEXT, Refused
 
 
-def _require_text(text: str) -> str:
+def _normalised(text: str) -> str:
     try:
-        normalise(text)
+        return normalise(text)
     except UserError as error:
         raise ValueError(str(error)) from error
-    return text
 
 
 RunId = Annotated[str, Field(pattern=r"^[0-9a-f]{12}$", description="from /v1/runs; by default the newest run")]
 Sentence = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_SENTENCE),
-    AfterValidator(_require_text),
+    AfterValidator(_normalised),
 ]
-Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]
+Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT), AfterValidator(_normalised)]
 Latent = Annotated[list[Annotated[float, Field(ge=-100, le=100)]], Field(min_length=1, max_length=4096)]
 
 
@@ -47,6 +46,8 @@ def refusal(error: Mapping[str, Any]) -> Refused:
     if error["loc"] == ("body",) and error["type"] in ("missing", "model_attributes_type"):
         return Refused("The body should be a JSON object, with the header Content-Type: application/json.")
     name = " ".join(str(part) for part in error["loc"] if part not in ("body", "query")).replace("_", " ")
+    if error["loc"][-1:] == ("photo",) and isinstance(error["input"], str):
+        return Refused("photo: expected a file, got a text; with curl, write photo=@FILE.")
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] in ("string_too_long", "too_long"):
         unit = "characters" if error["type"] == "string_too_long" else "items"
@@ -109,7 +110,7 @@ class GenerateText(_Request):
 class MeasureText(_Request):
     """A text whose loss is measured."""
 
-    text: Annotated[str, Field(min_length=2, max_length=MAX_TEXT)]
+    text: Annotated[str, Field(min_length=2, max_length=MAX_TEXT), AfterValidator(_normalised)]
 
 
 class TextLosses(_Answer):

@@ -109,14 +109,18 @@ def caption(image: Image.Image, found: Sequence[CaptionOut]) -> str:
     )
 
 
+def visible(symbol: str) -> str:
+    """Return a symbol, or the sign that stands for a blank one."""
+    return {"\n": "↵", " ": "␣", "\t": "→"}.get(symbol, symbol)
+
+
 def embeddings_map(embeddings: Embeddings, near: Sequence[str]) -> str:
     """Return a map of embeddings; the symbols in `near` are on it in any case, and highlighted."""
     symbols, points = embeddings.map(near=near)
     low, high = points.min(axis=0), points.max(axis=0)
     places = (points - low) / np.maximum(high - low, 1e-9) * [700, 500]
-    shown_as = {"\n": "↵", " ": "␣", "\t": "→"}
     marks = [
-        (shown_as.get(symbol, symbol), round(x, 1), round(500 - y, 1), symbol in near)
+        (visible(symbol), round(x, 1), round(500 - y, 1), symbol in near)
         for symbol, (x, y) in zip(symbols, places.tolist(), strict=True)
     ]
     return _render("map", points=sorted(marks, key=lambda mark: mark[3]))  # the highlighted ones on top

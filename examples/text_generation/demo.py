@@ -74,6 +74,7 @@ class TextGenerator:
     def __init__(self, model: CharRNN, vocabulary: Vocabulary):
         self.model, self.vocabulary = model, vocabulary
         self._compiled_prefill = tf.function(self._prefill, reduce_retracing=True)
+        self._compiled_logits = tf.function(self._logits, reduce_retracing=True)
         self._write_one = tf.function(self._write, jit_compile=True)
         self._write_many = tf.function(self._write, reduce_retracing=True)
 
@@ -130,6 +131,10 @@ class TextGenerator:
         ids = tf.constant(self.vocabulary.encode(normalise(prompt))[None])  # 1 T
         return self._compiled_prefill(ids, tf.constant(samples))
 
+    def logits(self, ids: np.ndarray) -> tf.Tensor:
+        """Return the logits of the next token after each of `ids`, int32 [1, T]: float32 [1, T, V]."""
+        return self._compiled_logits(tf.constant(ids))
+
     def generate_batch(
         self, texts: Sequence[DecodingState], uniforms: tf.Tensor, sampling: Sampling
     ) -> list[tuple[list[str], DecodingState]]:
@@ -148,6 +153,9 @@ class TextGenerator:
         after = DecodingState(logits, state)
         rows = [tf.nest.map_structure(lambda x, i=i: x[i : i + 1], after) for i in range(len(texts))]
         return list(zip(map(self.vocabulary.decode, ids.numpy()), rows, strict=True))
+
+    def _logits(self, ids: tf.Tensor) -> tf.Tensor:
+        return self.model(ids, self.model.initial_state(1))[0]  # 1 T V
 
     def _prefill(self, ids: tf.Tensor, samples: tf.Tensor) -> DecodingState:
         logits, state = self.model(ids, self.model.initial_state(1))  # 1 T V, state 1 U

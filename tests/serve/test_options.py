@@ -3,6 +3,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 
 import pytest
@@ -77,3 +78,26 @@ def test_the_command_serves_until_it_is_stopped_and_leaves_nothing(host, signum,
         server.kill()
     assert server.returncode == 128 + signal.SIGTERM and "Traceback" not in errors
     assert [*tmp_path.iterdir()] == []
+
+
+def test_the_server_asks_no_other_host(tmp_path):
+    pytest.importorskip("gradio")  # which would fetch any public address that a request names
+    (tmp_path / "sitecustomize.py").write_text(
+        "import safehttpx\nasync def public(host): return '127.0.0.1'\nsafehttpx.async_validate_url = public\n"
+    )
+    command = [sys.executable, "-m", "examples", "serve", "--runs", str(tmp_path), "--port", "0"]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        other.setblocking(False)
+        try:
+            address = server.stdout.readline().split()[-1]
+            with pytest.raises(urllib.error.HTTPError):
+                page = f"http://another.example:{other.getsockname()[1]}/page"
+                urllib.request.urlopen(f"{address}/gradio_api/file={page}", timeout=60)
+            with pytest.raises(BlockingIOError):  # nobody has come
+                other.accept()
+            assert urllib.request.urlopen(address, timeout=60).status == 200
+        finally:
+            server.terminate()
+            server.wait(60)

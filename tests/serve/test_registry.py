@@ -90,6 +90,18 @@ def test_a_run_that_was_trained_on_is_loaded_again(tmp_path, monkeypatch):
     assert [one is two for one, two in zip(before, after, strict=True)] == [name == other.path.name for name in names]
 
 
+def test_a_run_is_described_anew_when_its_files_change(tmp_path):
+    run = make_run(tmp_path / "one")
+    config = run.config.read_text()
+    run.config.write_text(config[:20])
+    found = RunRegistry(tmp_path, clock=iter(range(0, 100, 2)).__next__)
+    assert found.runs() == []
+    run.config.write_text(config)
+    assert "no epoch finished" in found.runs()[0].summary
+    run.write_metrics([{"epoch": 1, "step": 10, "seconds": 1.0, "val_loss": 2.0}])
+    assert "1 epoch, 10 steps" in found.runs()[0].summary
+
+
 @pytest.fixture
 def three_runs(tmp_path, monkeypatch):
     """A registry with three runs, which keeps two models."""

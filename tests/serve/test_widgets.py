@@ -62,3 +62,13 @@ def test_the_map_has_the_word_that_was_asked_for_and_its_neighbours():
 def test_an_error_is_read_out_by_screen_readers():
     assert 'role="alert"' in widgets.message("no", is_error=True)
     assert 'role="status"' in widgets.message("yes")
+
+
+def test_words_run_in_the_direction_of_their_script():
+    found = TranslationOut(text="א", score=-1, tokens=["א", "ב"], source_tokens=["a"], attention=[[1], [1]])
+    html = widgets.translation([found])
+    assert html.count('<p class="words" dir="auto">') == 2 and '<td dir="auto">א</td>' in html
+
+
+def test_blank_symbols_are_seen():
+    assert [*map(widgets.visible, "\n \ta")] == ["↵", "␣", "→", "a"]

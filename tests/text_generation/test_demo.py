@@ -75,3 +75,9 @@ def test_texts_written_together_are_those_written_alone(generator):
     for seed, prompt in enumerate(prompts):
         [alone] = generator.generate(prompt, 40, Sampling(temperature=0.9, top_k=5, seed=seed))
         assert "".join(first[seed][0] + second[seed][0]) == alone
+
+
+def test_the_compiled_logits_are_those_of_the_model(generator):
+    ids = generator.vocabulary.encode("MIRA:\nO my")[None]
+    expected, _ = generator.model(tf.constant(ids), generator.model.initial_state(1))
+    tf.debugging.assert_near(generator.logits(ids), expected, atol=1e-5)

@@ -50,3 +50,9 @@ def test_where_there_is_no_tensorflow_it_is_installed():
 
 def test_a_prerelease_that_is_there_counts():
     assert names({"tensorflow": "2.21.0rc1", "keras": "3.15.1", "tyro": "1.1", "pillow": "12.0"}) == [[], []]
+
+
+def test_what_a_failed_uninstallation_left_is_passed_over(tmp_path, monkeypatch):
+    (tmp_path / "some_package-1.0.dist-info").mkdir()
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    assert installed_versions() == {}

@@ -35,12 +35,13 @@ def build(page: Page) -> None:
         text = ""
         async for piece in service.generate_text(request):
             text += piece
-            yield widgets.text(prompt, text)
+            yield widgets.text(request.prompt, text)
         if shaded:
-            yield await show_losses(run, (prompt + text)[:MAX_TEXT])
+            yield await show_losses(run, (request.prompt + text)[:MAX_TEXT])
 
     async def show_losses(run, text) -> str:
-        return widgets.losses(await service.measure_text(schemas.MeasureText(run=run, text=text)), text)
+        request = schemas.MeasureText(run=run, text=text)
+        return widgets.losses(await service.measure_text(request), request.text)
 
     inputs = [run, prompt, temperature, top_k, top_p, length, seed, shaded]
     writing = write.click(answer(generate), inputs, output, show_progress="hidden", **PRIVATE)

@@ -29,8 +29,8 @@ def build(page: Page) -> None:
         example, side = vocabulary.split()
         table = await page.service.embeddings(example, run, side)
         near = table.neighbours(symbol)
-        rows = [(name, f"{similarity:.3f}") for name, similarity in near]
-        listing = widgets.table(rows, (f"Nearest to {symbol}", "Cosine similarity"))
+        rows = [(widgets.visible(name), f"{similarity:.3f}") for name, similarity in near]
+        listing = widgets.table(rows, (f"Nearest to {widgets.visible(symbol)}", "Cosine similarity"))
         return listing + widgets.embeddings_map(table, [symbol, *(name for name, _ in near)])
 
     page.blocks.load(runs_of, vocabulary, run, **PRIVATE)

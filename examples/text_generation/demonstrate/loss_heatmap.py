@@ -49,7 +49,7 @@ def character_losses(generator: TextGenerator, text: str, context: int) -> Chara
     """Return the nll of all characters of `text` but the first `context`, which must be at least one."""
     ids = generator.vocabulary.encode(text)[None]  # 1 T
     tokens = generator.vocabulary.decode(ids[0])
-    logits, _ = generator.model(tf.constant(ids[:, :-1]), generator.model.initial_state(1))  # 1 T-1 V
+    logits = generator.logits(ids[:, :-1])  # 1 T-1 V
     nll_bits = cross_entropy(logits, tf.constant(ids[:, 1:])).numpy()[0] / np.log(2)  # T-1
     likeliest = tf.math.top_k(logits[0], min(3, len(generator.vocabulary))).indices.numpy()  # T-1 3
     predictions = [generator.vocabulary.decode(row) for row in likeliest]

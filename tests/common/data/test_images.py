@@ -50,6 +50,23 @@ def test_tiffs_of_more_than_eight_bits_are_scaled(dtype, values, grey):
     assert np.asarray(decode_image(file, "a.tif")).tolist() == [grey]
 
 
+@pytest.mark.parametrize("form", ["PNG", "WEBP", "JPEG"])
+@pytest.mark.parametrize("tags", [b"Exif\0\0II*\0", b"Exif\0\0II*\0\x08\0", b"Exif\0\0none at all"])
+def test_damaged_tags_leave_a_picture_as_it_is(form, tags):
+    file = io.BytesIO()
+    Image.new("RGB", (8, 6), "red").save(file, form, exif=tags)
+    assert decode_image(file, "a").size == (8, 6)
+
+
+def test_a_tiff_with_a_tag_of_another_type_is_damaged():
+    file = io.BytesIO()
+    Image.new("RGB", (8, 6), "red").save(file, "TIFF")
+    content = bytearray(file.getvalue())
+    content[72] = 2  # a number of this tag is now a text, in Pillow's order of the tags
+    with pytest.raises(UserError, match="^a: damaged or cut off"):
+        decode_image(io.BytesIO(content), "a")
+
+
 def exif(*entries):
     """Return EXIF data with these tags, each a number, a type, a count and bytes, as TIFF writes them."""
     directory, values = struct.pack("<H", len(entries)), b""
