@@ -36,12 +36,12 @@ def load(name: str, data_dir: Path | None) -> tuple[dict[str, tf.data.Dataset], 
     except Exception as error:  # many types: unknown data set, no network, wrong checksum
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(f"tfds:{name}: cannot be loaded ({reason}); check the name and the network") from error
-    order = dict.fromkeys(("train", "validation", *sorted(splits, key="test".__eq__)))
-    return {split: splits[split] for split in order if split in splits}, info
+    others = [split for split in splits if split not in ("train", "validation", "test")]
+    return {split: splits[split] for split in ("train", "validation", *others, "test") if split in splits}, info
 
 
-def test_part(splits: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the split for tests alone, or all if there is none."""
+def only_test_split(splits: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the test split alone, or all splits if there is none."""
     return {"test": splits["test"]} if "test" in splits else dict(splits)
 
 

@@ -40,8 +40,8 @@ class ProgressBar:
         )
 
     def start_epoch(self, epoch: int, phase: str = "") -> None:
-        """Name the epoch, counted from 0, and the phase of it that starts, such as " validation"."""
-        self.bar.set_description(f"epoch {epoch + 1}/{self.epochs}{phase}", refresh=IS_INTERACTIVE)
+        """Name the epoch, counted from 0, and the phase of it that starts, such as "validation"."""
+        self.bar.set_description(f"epoch {epoch + 1}/{self.epochs} {phase}".rstrip(), refresh=IS_INTERACTIVE)
 
     def advance(self, steps: int, logs: dict[str, float]) -> None:
         """Move on by `steps`, and show the results of the last one."""

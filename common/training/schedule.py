@@ -83,14 +83,14 @@ class TimeBudget:
             return int(now >= self.deadline)  # then the next step is the last one
         durations = np.diff(self._end_times[self._COMPILING_STEPS - 1 :])
         self._step_seconds = durations[durations <= self._COMPILING_RATIO * np.median(durations)].mean()
-        return min(self._fitting(now), self.max_steps - len(self._end_times))
+        return min(self._steps_until_deadline(now), self.max_steps - len(self._end_times))
 
     def end_epoch(self, seconds: float, now: float) -> int:
         """Return the same after an epoch whose end took `seconds`: validation, samples and checkpoints."""
         self._epoch_end_seconds = seconds
         self._end_times = [time + seconds for time in self._end_times]  # it is no part of a step
-        return self._fitting(now) if self._step_seconds else 0
+        return self._steps_until_deadline(now) if self._step_seconds else 0
 
-    def _fitting(self, now: float) -> int:
+    def _steps_until_deadline(self, now: float) -> int:
         seconds = self._step_seconds + self._epoch_end_seconds / self.steps_per_epoch
         return max(1, int(self._STEP_FRACTION * (self.deadline - now) / seconds))

@@ -351,7 +351,7 @@ class Trainer:
     ) -> dict[str, float]:
         if test_step is None:
             return {}
-        progress.start_epoch(self.state.epoch, " validation")
+        progress.start_epoch(self.state.epoch, "validation")
         started = time.monotonic()
         logs = distribution.evaluate(self.model, test_step, data, self.callbacks)
         self.state.seconds += time.monotonic() - started

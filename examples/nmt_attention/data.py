@@ -20,7 +20,7 @@ from common.data.batching import batches_of, length_buckets
 from common.data.download import Resource, fetch
 from common.data.scripts import unspaced_language
 from common.data.text_files import normalise
-from common.data.tfds import load, test_part
+from common.data.tfds import load, only_test_split
 from common.data.vocabulary import Vocabulary
 from common.errors import UserError
 from common.io.terminal import warn
@@ -78,7 +78,7 @@ def load_tables(
 def _load_from_tfds(name: str, data_dir: Path | None, only_test: bool) -> list[list[str]]:
     """Return the rows of all splits, or of that for tests, which are split anew here; the source column comes first."""
     splits, info = load(name, data_dir)
-    splits = test_part(splits) if only_test else splits
+    splits = only_test_split(splits) if only_test else splits
     keys = info.supervised_keys
     if not keys or any(split.element_spec[key].dtype != tf.string for split in splits.values() for key in keys[:2]):
         raise UserError(f"tfds:{name}: expected pairs of texts, got {info.features}; name a translation set")

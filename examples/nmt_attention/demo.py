@@ -38,19 +38,19 @@ def translate_ids(
     source: tf.Tensor,
     beam: int = 1,
     length_penalty: tf.Tensor | float = 1.0,
-    expansion: int = 1,
+    length_ratio: int = 1,
 ) -> Hypotheses:
     """Return the `beam` best translations of each row of source ids int32 [B, S]; call it inside a `tf.function`.
 
-    A translation has at most 2 * `expansion` tokens for each of its source, and ten more. The axis that `beam_search`
-    calls A is S here: a weight for each source token.
+    A translation has at most 2 * `length_ratio` tokens for each of its source, and ten more. The axis that
+    `beam_search` calls A is S here: a weight for each source token.
     """
     mask = source != PAD  # B S
     values = model.encoder(source, mask)  # B S 2U
     state = model.decoder.initial_state(values, mask)  # B D
     memory = model.decoder.prepare_attention(values, mask)
-    max_lengths = 2 * expansion * tf.reduce_sum(tf.cast(mask, tf.int32), axis=1) + 10  # B
-    output_shape = 2 * expansion * tf.shape(source)[1] + 10, tf.shape(source)[1]  # T, S
+    max_lengths = 2 * length_ratio * tf.reduce_sum(tf.cast(mask, tf.int32), axis=1) + 10  # B
+    output_shape = 2 * length_ratio * tf.shape(source)[1] + 10, tf.shape(source)[1]  # T, S
     decode_step = model.decoder.make_decode_step()
     return beam_search(decode_step, state, memory, START, END, max_lengths, output_shape, beam, length_penalty)
 
@@ -87,7 +87,7 @@ class SentenceTranslator:
         self.model, self.source_tokenizer, self.target_tokenizer = model, source_tokenizer, target_tokenizer
         self.max_words, self.max_tokens = max_tokens, max_tokens * source_tokenizer.tokens_per_word
         # More target tokens than source tokens are expected if words become characters or subwords.
-        self.expansion = math.ceil(target_tokenizer.tokens_per_word / source_tokenizer.tokens_per_word)
+        self.length_ratio = math.ceil(target_tokenizer.tokens_per_word / source_tokenizer.tokens_per_word)
         self._searches: dict[tuple[int, int | None], tf.types.experimental.PolymorphicFunction] = {}
 
     @classmethod
@@ -225,7 +225,9 @@ class SentenceTranslator:
         """Return the search with this beam: compiled by XLA for one row, and once for all batch shapes for None."""
         if (beam, rows) not in self._searches:
             self._searches[beam, rows] = tf.function(
-                lambda source, length_penalty: translate_ids(self.model, source, beam, length_penalty, self.expansion),
+                lambda source, length_penalty: translate_ids(
+                    self.model, source, beam, length_penalty, self.length_ratio
+                ),
                 input_signature=[tf.TensorSpec([rows, None], tf.int32), tf.TensorSpec([], tf.float32)],
                 jit_compile=rows == 1,
             )

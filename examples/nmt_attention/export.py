@@ -54,7 +54,7 @@ def export(translator: SentenceTranslator, folder: Path, maker: str, overwrite: 
         stand_in = tf.where(is_empty, UNKNOWN, PAD)  # B 1; a row without a word gets UNKNOWN
         ids = _encode(truecase(source_tokens, source), source)  # B S
         ids = tf.concat([tf.maximum(ids[:, :1], stand_in), ids[:, 1:]], axis=1)  # B S
-        found = translate_ids(translator.model, ids, expansion=translator.expansion)
+        found = translate_ids(translator.model, ids, length_ratio=translator.length_ratio)
         is_token = (found.ids[:, 0] != END) & ~is_empty  # B T
         attention = found.attention[:, 0] * tf.cast(is_token, tf.float32)[..., None]  # B T S
         copied = tf.strings.regex_replace(source_tokens, markers, "")  # B S

@@ -85,7 +85,7 @@ async def _unexpected(request: Request, error: Exception) -> Response:
     return JSONResponse({"detail": "Something went wrong in the server; its log says what."}, 500)
 
 
-class _EndsWithClient(APIRoute):
+class _CancelOnDisconnect(APIRoute):
     """A route whose work is cancelled when the client leaves, so that nothing of it waits in a batcher."""
 
     def get_route_handler(self):
@@ -110,7 +110,7 @@ class _EndsWithClient(APIRoute):
 
 
 def _router(service: Service) -> APIRouter:
-    router = APIRouter(prefix="/v1", responses=_REFUSALS, route_class=_EndsWithClient)
+    router = APIRouter(prefix="/v1", responses=_REFUSALS, route_class=_CancelOnDisconnect)
 
     @router.get("/runs")
     async def list_runs() -> list[schemas.RunSummary]:

@@ -71,7 +71,7 @@ def serve(options: ServeOptions) -> None:
         host = _THIS_MACHINE.get(host, host)
         echo(f"open http://{f'[{host}]' if ':' in host else host}:{port}")
         config = uvicorn.Config(application, log_level="warning", access_log=False, timeout_graceful_shutdown=3)
-        sys.addaudithook(_ask_no_other_host)  # Gradio would fetch whatever address a request names
+        sys.addaudithook(_forbid_connections)  # Gradio would fetch whatever address a request names
         uvicorn.Server(config).run(sockets=[listener])
 
 
@@ -107,7 +107,7 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _ask_no_other_host(event: str, _: tuple) -> None:
+def _forbid_connections(event: str, _: tuple) -> None:
     if event in ("socket.connect", "socket.getaddrinfo"):
         raise PermissionError("the server asks no other host")
 

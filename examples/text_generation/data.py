@@ -18,7 +18,7 @@ import tensorflow as tf
 from common.data.download import Resource, fetch
 from common.data.pieces import PieceVocabulary, build_pieces
 from common.data.text_files import normalise, read_text
-from common.data.tfds import load_splits, test_part
+from common.data.tfds import load_splits, only_test_split
 from common.errors import UserError
 
 # Step 1: download. Tiny Shakespeare is about one megabyte of plays. The checksum ensures that all runs use the same
@@ -59,7 +59,7 @@ def load_text(name: str, data_dir: Path | None = None, encoding: str | None = No
 def _load_from_tfds(name: str, data_dir: Path | None, only_test: bool) -> str:
     """Return the texts of all splits, joined in the order train, validation, test, as in the original file."""
     splits = load_splits(name, data_dir, feature="text")
-    splits = test_part(splits) if only_test else splits
+    splits = only_test_split(splits) if only_test else splits
     texts = [example["text"].decode("utf-8") for split in splits.values() for example in split.as_numpy_iterator()]
     one_text_cut_up = len(texts) == len(splits)  # as in tiny_shakespeare: one example a split
     return normalise(("" if one_text_cut_up else "\n").join(texts))

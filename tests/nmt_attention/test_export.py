@@ -103,7 +103,7 @@ def test_the_graph_changes_the_case_as_the_code_does(source):
     assert [token.decode() for token in row] == tokenizer.truecase([source, "b"])
 
 
-def copy_all(model, source, beam=1, length_penalty=1.0, expansion=1):
+def copy_all(model, source, beam=1, length_penalty=1.0, length_ratio=1):
     """Find <unk> for each source token, as `translate_ids` returns it."""
     is_token = source[:, None] != PAD  # B 1 S
     lengths = tf.reduce_sum(tf.cast(is_token, tf.int32), axis=-1)  # B 1

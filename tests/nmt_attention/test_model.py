@@ -234,12 +234,12 @@ def test_the_encoder_takes_the_gru_of_keras_as_well():
 
 
 @pytest.mark.parametrize(
-    ("kinds", "expansion"),
+    ("kinds", "length_ratio"),
     [(("words", "characters"), 5), (("words", "subwords"), 3), (("characters", "words"), 1), (("words", "words"), 1)],
 )
-def test_a_word_may_become_many_characters(kinds, expansion):
+def test_a_word_may_become_many_characters(kinds, length_ratio):
     source, target = (build_tokenizer(["a b c"], kind, 1, 50) for kind in kinds)
     model = Translator(len(source), len(target), 4, 4, 4, 4).build_weights()
-    assert SentenceTranslator(model, source, target, 60).expansion == expansion
-    found = translate_ids(model, tf.constant([[4, 5, 4]]), expansion=expansion)
-    assert found.ids.shape[-1] == 2 * expansion * 3 + 10
+    assert SentenceTranslator(model, source, target, 60).length_ratio == length_ratio
+    found = translate_ids(model, tf.constant([[4, 5, 4]]), length_ratio=length_ratio)
+    assert found.ids.shape[-1] == 2 * length_ratio * 3 + 10

@@ -118,13 +118,7 @@ def extract_features(
         done = len(photos) - sum(len(photos[shard * SHARD : (shard + 1) * SHARD]) for shard in missing)
         with tqdm(desc="features", total=len(photos), initial=done, unit="photo", disable=not missing) as bar:
             for shard in missing:
-                try:
-                    _write_shard(shard, photos[shard * SHARD : (shard + 1) * SHARD], extractor, store, bar)
-                except FileNotFoundError:  # a faster process has finished the shard, and deleted this temporary file
-                    if not store.is_intact(shard):
-                        raise
-                for stale in leftover_temporary_paths(store.path(shard)):  # of processes that were killed
-                    delete(stale)
+                _complete_shard(shard, photos[shard * SHARD : (shard + 1) * SHARD], extractor, store, bar)
     except OSError as error:
         needed = len(photos) * store.row_bytes / 2**20
         raise UserError(
@@ -146,6 +140,19 @@ def _missing(store: FeatureStore, shards: Sequence[int]) -> list[int]:
         if path.exists():
             echo(f"{path}: cut off or altered; its features are computed again")
     return missing
+
+
+def _complete_shard(
+    shard: int, photos: Sequence[Photo], extractor: FeatureExtractor, store: FeatureStore, bar: tqdm
+) -> None:
+    """Write a shard, and delete the temporary files that killed processes have left of it."""
+    try:
+        _write_shard(shard, photos, extractor, store, bar)
+    except FileNotFoundError:  # a faster process has finished the shard, and deleted this temporary file
+        if not store.is_intact(shard):
+            raise
+    for stale in leftover_temporary_paths(store.path(shard)):
+        delete(stale)
 
 
 def _write_shard(

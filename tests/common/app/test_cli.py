@@ -11,6 +11,7 @@ import pytest
 from common.app.cli import Command, TrainOptions, main
 from common.errors import Interrupted, UserError
 from common.io.files import write_atomically
+from examples.nmt_attention.__main__ import COMMANDS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +101,11 @@ def test_a_full_disk_behind_the_output_is_one_line():
 def test_an_empty_value_is_no_path(name, capsys):
     assert run("train", f"--{name}", "") == 2
     assert capsys.readouterr().err == f"error: --{name}: expected a value, got none\n"
+
+
+def test_an_empty_reference_is_no_search(capsys):
+    assert main("prog", "", COMMANDS, ["translate", "--run", "none", "hola", "--reference", ""]) == 2
+    assert capsys.readouterr().err == "error: --reference: expected a value, got none\n"
 
 
 def test_data_of_a_notebook_may_be_a_path():

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -78,6 +79,23 @@ def test_what_a_killed_process_has_left_of_a_shard_is_deleted_once_the_shard_is_
     left.write_bytes(b"half")
     extract(photos, tmp_path)
     assert not left.exists() and store.path(1).exists()
+
+
+@pytest.mark.parametrize("is_finished", [True, False])
+def test_a_temporary_file_that_is_gone_is_an_error_unless_another_process_has_finished_the_shard(
+    tmp_path, monkeypatch, is_finished
+):
+    write = feature_store._write_shard
+
+    def lose(*arguments):
+        if is_finished:
+            write(*arguments)
+        raise FileNotFoundError(2, "No such file or directory")
+
+    photos = make_photos(tmp_path / "photos")
+    monkeypatch.setattr(feature_store, "_write_shard", lose)
+    with nullcontext() if is_finished else pytest.raises(UserError, match="cannot be written"):
+        extract(photos, tmp_path)
 
 
 SPOILED = {
