@@ -180,7 +180,7 @@ def flatten(metrics: Mapping[str, Any]) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in metrics.items():
         if isinstance(value, Mapping) and all(map(str.isdecimal, value)):
-            value = ", ".join(f"{number}: {share}" for number, share in value.items())
+            value = ", ".join(f"{number}: {format_value(share)}" for number, share in value.items())
         inner = flatten(value) if isinstance(value, Mapping) else {"": value}
         flat |= {f"{name} {rest}".strip(): metric for rest, metric in inner.items()}
     return flat

@@ -145,8 +145,10 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _flatten(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # 16-bit grey; convert() would clip it instead of scaling it
-        return Image.fromarray((np.asarray(image).clip(0, 65_535) >> 8).astype(np.uint8))
+    if image.mode.startswith("I"):  # 16-bit grey, also in 32 bits; convert() would clip it instead of scaling it
+        values = np.asarray(image).clip(0, 65_535)
+        is_of_bytes = image.mode == "I" and values.max() < 256
+        return Image.fromarray((values if is_of_bytes else values >> 8).astype(np.uint8))
     if image.mode == "F":  # TIFF of real numbers, of no fixed range
         values = np.nan_to_num(np.asarray(image))
         low, high = float(values.min()), float(values.max())

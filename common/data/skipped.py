@@ -23,6 +23,7 @@ def or_error(function: Callable[[Any], Any], example: Any) -> Any:
 def files_of_kind(folder: Path, suffixes: Collection[str], what: str) -> list[Path]:
     """Return the files in `folder` and below with one of these endings, sorted by name; count the others on stderr."""
     files = plain_files(folder)
+    note_others(folder, sorted(path for path in folder.rglob("[!.]*") if path.is_symlink()), "files but links")
     note_others(folder, [path for path in files if path.suffix.lower() not in suffixes], what)
     return [path for path in files if path.suffix.lower() in suffixes]
 

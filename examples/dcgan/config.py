@@ -19,7 +19,7 @@ class Config(TrainOptions):
     """Train a generator and a discriminator against each other, or resume the run found in --run-dir.
 
     - A first run, without network access: train --preset tiny
-    - Handwritten digits, nine minutes on 2 cores: train; better, in 42 minutes on one core: train --preset full
+    - Handwritten digits, nine minutes on 2 cores: train; better, in 42 to 57 minutes on one core: train --preset full
     - Your own pictures: train --data my_pictures --image-size 64 --run-dir runs/mine
     """
 
@@ -144,6 +144,8 @@ class GenerateOptions(OutputOptions):
         if not self.files and self.samples is not None and self.samples > 10_000:
             raise UserError(f"--samples: expected at most 10,000 without --files, got {self.samples}")
         seeds = self.interpolate
+        if seeds and self.files:
+            raise UserError("--files and --interpolate: expected one of them, got both")
         if len(seeds) == 1 or len(seeds) > 100 or any(not 0 <= seed <= MAX_SEED for seed in seeds):
             given = " ".join(map(str, seeds))
             raise UserError(f"--interpolate: expected two to a hundred seeds of 0 to {MAX_SEED:,}, got {given}")

@@ -44,6 +44,8 @@ def evaluate(options: EvaluateOptions, model_class: type[DCGAN] = DCGAN) -> dict
     if options.test_data is not None:
         images = with_test_images(images, options, options.for_test_data(config).max_skipped)
     real = images.train if images.held_out is None else images.held_out
+    if len(real) < 2:
+        raise UserError(f"{run.path}: trained on a single picture; name others with --test-data, to compare with them")
     samples = options.samples or min(len(real), MAX_SAMPLES)
     generated = ImageGenerator.load(run, model_class).sample(samples, EVALUATION_SEED)
 
@@ -84,6 +86,11 @@ def with_test_images(images: ImageSet, options: EvaluateOptions, max_skipped: fl
     return replace(images, held_out=held_out, held_out_labels=labels)
 
 
+def random_order(images: np.ndarray) -> np.ndarray:
+    """Return a fixed random order of the images, int64 [N]: in a folder, those of a class stand side by side."""
+    return np.random.default_rng(EVALUATION_SEED).permutation(len(images))
+
+
 # Metrics that need a classifier
 def measure_classes(
     generated: np.ndarray, images: ImageSet, classifier: FeatureClassifier, path: Path | None
@@ -101,16 +108,16 @@ def measure_classes(
         The metrics, and the rule by which they were measured.
     """
     count = min(len(generated), len(images.held_out), len(images.train))  # the floor needs as many training images
-    floor_indices = np.random.default_rng(EVALUATION_SEED).permutation(len(images.train))[:count]
+    real_rows, floor_rows = (random_order(each)[:count] for each in (images.held_out, images.train))
     features, probabilities = classifier.features(generated[:count])
-    real_features, real_probabilities = classifier.features(images.held_out[:count])
-    floor_features, _ = classifier.features(images.train[floor_indices])
+    real_features, real_probabilities = classifier.features(images.held_out[real_rows])
+    floor_features, _ = classifier.features(images.train[floor_rows])
     classes = probabilities.shape[1]
     frequencies = np.bincount(probabilities.argmax(axis=1), minlength=classes) / count  # K
-    real_labels = images.held_out_labels
-    if real_labels is None or real_labels.max() >= classes:
-        real_labels = real_probabilities.argmax(axis=1)
-    real_frequencies = np.bincount(real_labels[:count], minlength=classes) / count  # K
+    labels = images.held_out_labels
+    is_unknown = labels is None or labels.max() >= classes
+    real_labels = real_probabilities.argmax(axis=1) if is_unknown else labels[real_rows]
+    real_frequencies = np.bincount(real_labels, minlength=classes) / count  # K
     if path:
         draw_class_frequencies(frequencies, real_frequencies, path)
     metrics = {
@@ -154,11 +161,12 @@ def measure_neighbours(generated: np.ndarray, images: ImageSet, path: Path | Non
     """
     real = images.train if images.held_out is None else images.held_out
     count = min(len(generated), len(real), MAX_NEIGHBOUR_SAMPLES)
-    generated, real = generated[:count], real[:count]
-    to_generated, _ = _nearest(generated, generated, exclude_self=True)
-    real_to_real, _ = _nearest(real, real, exclude_self=True)
+    order, every = random_order(real), np.arange(count)
+    generated, real = generated[:count], real[order[:count]]
+    to_generated, _ = _nearest(generated, generated, every)
+    real_to_real, _ = _nearest(real, real, every)
     to_training, indices = _nearest(generated, images.train)
-    real_to_training, _ = _nearest(real, images.train, exclude_self=images.held_out is None)
+    real_to_training, _ = _nearest(real, images.train, order if images.held_out is None else None)
     drawn = np.argsort(to_training)[np.linspace(0, count - 1, 12).astype(int)]
     if path:
         draw_neighbours(generated[drawn], images.train[indices[drawn]], path)
@@ -174,22 +182,25 @@ def measure_neighbours(generated: np.ndarray, images: ImageSet, path: Path | Non
     return metrics, rule
 
 
-def _nearest(images: np.ndarray, others: np.ndarray, exclude_self: bool = False) -> tuple[np.ndarray, np.ndarray]:
+def _nearest(images: np.ndarray, others: np.ndarray, own: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Return `nearest_neighbours` of images as bytes, with pixels scaled to 0 to 1, as arrays.
 
-    The others are searched in blocks, because they may be more than the memory holds. The first block holds all images,
-    as `exclude_self` needs.
+    `own` is an order of the others whose first rows are `images`; then no image is its own neighbour. The others are
+    searched in blocks, because they may be more than the memory holds. The first block holds all images.
     """
     block = max(len(images), _BLOCK_BYTES // (4 * images[0].size))
     distances, indices = np.full(len(images), np.inf, "float32"), np.zeros(len(images), "int64")
     for start in range(0, len(others), block):
-        scaled = (pixels.astype(np.float32) / 255 for pixels in (images, others[start : start + block]))
-        found = nearest_neighbours(*scaled, exclude_self and start == 0)
+        rows = np.arange(start, min(start + block, len(others))) if own is None else own[start : start + block]
+        scaled = (pixels.astype(np.float32) / 255 for pixels in (images, others[rows]))
+        found = nearest_neighbours(*scaled, own is not None and start == 0)
         block_distances, block_indices = (values.numpy() for values in found)
         is_nearer = block_distances < distances
         distances[is_nearer] = block_distances[is_nearer]
-        indices[is_nearer] = start + block_indices[is_nearer]
-    return distances, indices
+        indices[is_nearer] = rows[block_indices[is_nearer]]
+    # |a|^2 + |b|^2 - 2 a.b rounds, and is not quite 0 for a copy
+    exact = [np.linalg.norm(image / 255 - others[index] / 255) for image, index in zip(images, indices, strict=True)]
+    return np.array(exact), indices
 
 
 def ratio(distances: np.ndarray, reference: np.ndarray) -> float:

@@ -121,6 +121,7 @@ def test_bad_requests_for_images_are_refused(trained, capsys):
     for flags, message in [
         (["--samples", 0], "--samples"),
         (["--interpolate", 1], "--interpolate"),
+        (["--interpolate", 1, 2, "--files"], "--files and --interpolate"),
         (["--seed", -1], "--seed"),
     ]:
         assert command("generate", "--run", trained.path, *flags) == 2

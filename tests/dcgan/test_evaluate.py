@@ -23,10 +23,12 @@ def test_real_images_pass_and_spoilt_ones_do_not(tiny_images, feature_classifier
     ones = np.repeat(tiny_images.train[tiny_images.train_labels == 1][:1], 1000, axis=0)
     passed, failed, collapsed = measured(real), measured(noise), measured(ones)
     assert passed["frechet_distance"] < 2 * passed["frechet_floor"] < failed["frechet_distance"] / 10
+    assert measured(tiny_images.held_out)["frechet_distance"] < passed["frechet_floor"] / 10
     assert passed["classes_covered"] == 10 and passed["inception_score"] > 9
     assert sum(passed["class_frequencies"].values()) == pytest.approx(1)
     assert collapsed["classes_covered"] == 1 and collapsed["inception_score"] == pytest.approx(1, abs=1e-3)
     assert collapsed["frechet_distance"] > 10 * passed["frechet_floor"]
+    assert collapsed["inception_score_of_real"] == passed["inception_score_of_real"] > 9
 
 
 def test_near_duplicates_and_copies_are_found_without_labels(tiny_images, tmp_path):
@@ -35,8 +37,40 @@ def test_near_duplicates_and_copies_are_found_without_labels(tiny_images, tmp_pa
 
     assert measured(tiny_images.held_out) == {"diversity": pytest.approx(1), "novelty": pytest.approx(1)}
     copies = measured(tiny_images.train[:1000])
-    assert copies["novelty"] == pytest.approx(0, abs=1e-3) and copies["diversity"] == pytest.approx(1, abs=0.1)
+    assert copies["novelty"] == 0 and copies["diversity"] == pytest.approx(1, abs=0.1)
     assert measured(np.repeat(tiny_images.held_out[:5], 200, axis=0))["diversity"] == pytest.approx(0, abs=1e-3)
+
+
+def test_below_each_image_the_training_image_nearest_to_it_is_drawn(tiny_images, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(measuring, "draw_neighbours", lambda *arguments: drawn.append(arguments))
+    measure_neighbours(tiny_images.train[20:60], tiny_images, tmp_path / "nearest.png")
+    [(copies, nearest, _)] = drawn
+    assert len(copies) == 12 and np.array_equal(copies, nearest)
+
+
+def test_the_order_of_the_pictures_does_not_matter(tiny_images, feature_classifier):
+    order = np.argsort(tiny_images.held_out_labels, kind="stable")  # as in a folder with a folder for each class
+    by_class = replace(
+        tiny_images, held_out=tiny_images.held_out[order], held_out_labels=tiny_images.held_out_labels[order]
+    )
+    metrics, _ = measure_classes(tiny_images.train[:200], by_class, feature_classifier, None)
+    assert metrics["classes_covered"] == 10 and metrics["inception_score_of_real"] > 8
+
+    noise = np.random.default_rng(0).integers(0, 256, (100, 28, 28, 1), np.uint8)
+    halves = np.concatenate([np.zeros_like(noise), noise])
+    metrics, _ = measure_neighbours(noise, replace(tiny_images, train=halves, held_out=None), None)
+    assert 1 < metrics["diversity"] < 3  # about half of the real images are equal
+    assert metrics["novelty"] == 0
+
+
+def test_an_image_among_others_is_not_its_own_neighbour(tiny_images):
+    images, order = tiny_images.train[:60], np.random.default_rng(0).permutation(60)
+    distances, indices = measuring._nearest(images[order[:20]], images, order)
+    flat = images.reshape(60, -1) / 255
+    every = np.linalg.norm(flat[:, None] - flat[None], axis=-1) + np.diag([np.inf] * 60)
+    np.testing.assert_allclose(distances, every.min(axis=1)[order[:20]], rtol=1e-4)
+    np.testing.assert_array_equal(indices, every.argmin(axis=1)[order[:20]])
 
 
 def test_large_pictures_are_searched_in_small_blocks(tiny_images, monkeypatch):
@@ -50,7 +84,7 @@ def test_large_pictures_are_searched_in_small_blocks(tiny_images, monkeypatch):
     found = []
     for size in (1 << 28, 60 * images[0].nbytes * 4, 1):
         monkeypatch.setattr(measuring, "_BLOCK_BYTES", size)
-        found.append(measuring._nearest(images, tiny_images.train[:120], exclude_self=True))
+        found.append(measuring._nearest(images, tiny_images.train[:120], np.arange(120)))
     assert counts == [120, 60, 60, 50, 50, 20]
     for distances, indices in found[1:]:
         np.testing.assert_allclose(distances, found[0][0], rtol=1e-4)
@@ -100,6 +134,14 @@ def test_a_single_test_picture_is_refused(trained, tiny_images, tmp_path):
     Image.new("L", (28, 28)).save(tmp_path / "a.png")
     with pytest.raises(UserError, match=f"--test-data {tmp_path}: a single picture"):
         with_test_images(tiny_images, EvaluateOptions(run=trained.path, test_data=str(tmp_path)), 0.1)
+
+
+def test_a_run_on_a_single_picture_has_nothing_to_compare_with(trained, tiny_images, monkeypatch):
+    single = replace(tiny_images, train=tiny_images.train[:1], train_labels=None, held_out=None, held_out_labels=None)
+    monkeypatch.setattr(measuring, "load_images", lambda *_: single)
+    monkeypatch.setattr(RunDirectory, "require_training_data", lambda *_: None)
+    with pytest.raises(UserError, match="trained on a single picture; name others with --test-data"):
+        evaluate(EvaluateOptions(run=trained.path))
 
 
 def test_of_labels_that_the_classifier_does_not_know_its_own_are_taken(tiny_images, feature_classifier):

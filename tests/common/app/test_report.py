@@ -144,7 +144,7 @@ def test_a_metric_says_which_direction_is_better(name):
 
 def test_classes_are_one_line():
     metrics = {"bleu": {"beam": 1.0}, "frequencies": {"0": 0.25, "1": 0.75}}
-    assert report.flatten(metrics) == {"bleu beam": 1.0, "frequencies": "0: 0.25, 1: 0.75"}
+    assert report.flatten(metrics) == {"bleu beam": 1.0, "frequencies": "0: 0.2500, 1: 0.7500"}
 
 
 def test_a_report_leaves_out_what_is_not_there_and_ends_with_the_command(tmp_path):

@@ -42,7 +42,11 @@ def test_the_bytes_of_a_file_pass_the_checks_of_the_file():
 
 @pytest.mark.parametrize(
     ("dtype", "values", "grey"),
-    [("<u2", [0, 256, 65_535], [0, 1, 255]), ("<i4", [-5, 65_535, 70_000], [0, 255, 255])],
+    [
+        ("<u2", [0, 256, 65_535], [0, 1, 255]),
+        ("<i4", [-5, 65_535, 70_000], [0, 255, 255]),
+        ("<i4", [0, 100, 255], [0, 100, 255]),
+    ],
 )
 def test_tiffs_of_more_than_eight_bits_are_scaled(dtype, values, grey):
     file = io.BytesIO()
