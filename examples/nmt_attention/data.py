@@ -168,9 +168,9 @@ def load_corpus(
         warn_of_unknown_tokens(("source", "target")[side], tokenizer, [pair[side] for pair in validation])
     digest = hashlib.sha256("\n".join("\t".join(pair) for pair in pairs).encode()).hexdigest()
     sizes = {} if "all" in parts else {part: len(parts[part]) for part in parts}
-    return Corpus(
-        train, validation, test, *tokenizers, {"pairs": len(pairs), "sha256": digest} | sizes, held_out, min_count
-    )
+    case = {"target_case": "lower"} if getattr(tokenizers[1], "lower_case", False) else {}
+    fingerprint = {"pairs": len(pairs), "sha256": digest} | sizes | case
+    return Corpus(train, validation, test, *tokenizers, fingerprint, held_out, min_count)
 
 
 def load_test_pairs(
@@ -229,14 +229,14 @@ def build_tokenizer(sentences: Sequence[str], kind: str, min_count: int, vocabul
     return PieceTokenizer.build(sentences, min_count, kind, vocabulary_size)
 
 
-def load_tokenizer(path: Path, kind: str) -> Tokenizer:
-    """Return the tokenizer of a vocabulary file and the kind of its tokens.
+def load_tokenizer(path: Path, kind: str, lower_case: bool = False) -> Tokenizer:
+    """Return the tokenizer of a vocabulary file and the kind of its tokens; for `lower_case` see `WordTokenizer`.
 
     Raises:
         UserError: see `Vocabulary.load`.
     """
     vocabulary = Vocabulary.load(path)
-    return WordTokenizer(vocabulary) if kind == "words" else PieceTokenizer(vocabulary, kind)
+    return WordTokenizer(vocabulary, lower_case) if kind == "words" else PieceTokenizer(vocabulary, kind)
 
 
 def warn_of_unknown_tokens(side: str, tokenizer: Tokenizer, sentences: Sequence[str]) -> None:

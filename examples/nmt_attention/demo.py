@@ -6,7 +6,7 @@ sequence of words: greedy search takes the likeliest word at each step, beam sea
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import keras
@@ -100,11 +100,12 @@ class SentenceTranslator:
         Raises:
             UserError: the run has no checkpoint yet, or it is damaged.
         """
-        config = Config.from_settings(run.read_config().settings)
+        stored = run.read_config()
+        config = Config.from_settings(stored.settings)
         trainer.set_seed_and_precision(config.seed, "float32")
         kinds = config.corpus()["tokens"] or ("words", "words")
         source_tokenizer, target_tokenizer = (
-            load_tokenizer(run.path / f"vocabulary_{side}.json", kind)
+            load_tokenizer(run.path / f"vocabulary_{side}.json", kind, stored.data.get(f"{side}_case") == "lower")
             for side, kind in zip(("source", "target"), kinds, strict=True)
         )
         model = model_class(len(source_tokenizer), len(target_tokenizer), **config.architecture()).build_weights()
@@ -133,7 +134,7 @@ class SentenceTranslator:
         Sentences are raw text. Tokens beyond `max_tokens` are cut off, with a note on stderr. A `beam` of 1 is greedy
         search; for `length_penalty` see `common.nn.beam_search.beam_search`.
         """
-        tokenised = [self._tokens(sentence) for sentence in sentences]
+        tokenised = [self._cut(self.source_tokenizer, sentence, self._tokens_of) for sentence in sentences]
         found: list[list[Translation]] = [[] for _ in sentences]
         by_length = sorted((i for i, tokens in enumerate(tokenised) if tokens), key=lambda i: len(tokenised[i]))
         for start in range(0, len(by_length), batch_size):
@@ -148,15 +149,11 @@ class SentenceTranslator:
 
         The decoder receives its tokens one after the other, as in training. The score is the mean of ln p over the
         tokens and the end, as that of `translate` with a length penalty of 1. Both sides are raw text; what
-        is beyond the `max_tokens` of the translator is cut.
+        is beyond the `max_tokens` of the translator is cut, with a note on stderr, and is not in the `text` either.
         """
         tokenizers = self.source_tokenizer, self.target_tokenizer
         tokenised = [
-            [
-                tokenizer.tokenise(clean(text))[: self.max_words * tokenizer.tokens_per_word]
-                for tokenizer, text in zip(tokenizers, pair, strict=True)
-            ]
-            for pair in pairs
+            [self._cut(tokenizer, text) for tokenizer, text in zip(tokenizers, pair, strict=True)] for pair in pairs
         ]
         scored: list[Translation | None] = [None] * len(pairs)
         indices = [i for i, pair in enumerate(tokenised) if all(pair)]
@@ -174,16 +171,24 @@ class SentenceTranslator:
                 tokenizer.labels(each) for tokenizer, each in zip(tokenizers, tokenised[i], strict=True)
             )
             losses, weights = losses[: len(tokens) + 1], weights[: len(tokens), : len(source_tokens)]
-            scored[i] = Translation(pairs[i][1], -float(losses.mean()), tokens, source_tokens, weights, losses)
+            is_whole = len(tokens) < self._limit(self.target_tokenizer)
+            text = pairs[i][1] if is_whole else self.target_tokenizer.detokenise(tokenised[i][1])
+            scored[i] = Translation(text, -float(losses.mean()), tokens, source_tokens, weights, losses)
         return scored
 
-    def _tokens(self, sentence: str) -> list[str]:
-        start = sentence[: MAX_CHARACTERS_PER_TOKEN * (self.max_tokens + 1)]  # a line of a megabyte takes half a minute
-        tokens = self._tokens_of(clean(start))
-        if len(tokens) > self.max_tokens:
+    def _limit(self, tokenizer: Tokenizer) -> int:
+        return self.max_words * tokenizer.tokens_per_word
+
+    def _cut(
+        self, tokenizer: Tokenizer, sentence: str, tokenise: Callable[[str], list[str]] | None = None
+    ) -> list[str]:
+        limit = self._limit(tokenizer)
+        start = sentence[: MAX_CHARACTERS_PER_TOKEN * (limit + 1)]  # a line of a megabyte takes half a minute
+        tokens = (tokenise or tokenizer.tokenise)(clean(start))
+        if len(tokens) > limit or len(start) < len(sentence):
             count = f"{len(tokens):,}{' or more' if len(start) < len(sentence) else ''}"
-            warn(f"note: cut after {self.max_tokens} of {count} tokens: {sentence[:40]}...")
-        return tokens[: self.max_tokens]
+            warn(f"note: cut after {min(limit, len(tokens))} of {count} tokens: {sentence[:40]}...")
+        return tokens[:limit]
 
     def _tokens_of(self, text: str) -> list[str]:
         """Return the tokens of a clean sentence; one in capitals is read in lower case if more words are known then."""

@@ -2,10 +2,10 @@
 
 **BLEU** (Papineni et al. 2002) is the precision of the n-grams of one to four words of a translation, with a penalty
 for translations that are too short. **chrF** (Popović 2015) is an F-score of character n-grams. **TER** (Snover
-et al. 2006) is the number of edits that turn a translation into the reference, in percent of its words, or of its
-letters in Chinese, Japanese and Thai; less is better. Scores can only be compared if they are computed in the same way.
-So sacrebleu computes them on the raw text, with case and punctuation, and its signature is stored. Each row has one
-reference, though several translations may be right.
+et al. 2006) is the number of edits that turn a translation into the reference, in percent of the words of the
+reference, or of its letters in Chinese, Japanese and Thai; less is better. Scores can only be compared if they are
+computed in the same way. So sacrebleu computes them on the raw text, with case and punctuation, and its signature is
+stored. Each row has one reference, though several translations may be right.
 """
 
 import math

@@ -46,6 +46,8 @@ def export(translator: SentenceTranslator, folder: Path, maker: str, overwrite: 
     restore_case, detokenise, markers = _capitalise_like, _detokenise, "[￭▁]"
     if isinstance(translator.target_tokenizer, PieceTokenizer):
         restore_case, detokenise, markers = _unchanged, _join_pieces, "￭"
+    elif translator.target_tokenizer.lower_case:
+        restore_case = _unchanged
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "sentences")])
     def translate(sentences):
@@ -73,7 +75,8 @@ def export(translator: SentenceTranslator, folder: Path, maker: str, overwrite: 
 
 def _clean(sentences: tf.Tensor) -> tf.Tensor:
     """Return sentences, string [B] in Unicode NFC, as `tokenizer.clean`."""
-    text = tf.strings.regex_replace(tf.strings.regex_replace(sentences, _SPACES, " "), "[￭▁\ue000\ue001]", "■")
+    text = tf.strings.regex_replace(sentences, r"^\x{FEFF}", "")  # a byte order mark
+    text = tf.strings.regex_replace(tf.strings.regex_replace(text, _SPACES, " "), "[￭▁\ue000\ue001]", "■")
     return tf.strings.strip(text)
 
 

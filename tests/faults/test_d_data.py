@@ -162,8 +162,9 @@ def test_d03_what_is_no_pair_is_skipped_with_its_line_numbers(capsys):
     assert capsys.readouterr().err == (
         "left out: 2 of 404 rows of --data x.tsv cannot be used: line 401: no tab between two columns; line 402: an "
         "empty side\n"
-        "left out: 2 of 404 rows of --data x.tsv cannot be used: line 403: longer than 10 words (--max-tokens); line "
-        "404: longer than 10 words (--max-tokens)\n"
+        "left out: 2 of 404 rows of --data x.tsv cannot be used: line 403: longer than 10 words or "
+        "200 characters (--max-tokens); line 404: longer than 10 words or 200 characters (--max-tokens)\n"
+        "note: 399 pairs of --data x.tsv stand there twice or more; each is used once\n"
     )
 
 

@@ -8,7 +8,7 @@ import tensorflow_datasets as tfds
 from common.errors import UserError
 from examples.nmt_attention import data
 from examples.nmt_attention.config import Config
-from examples.nmt_attention.data import EncodedPairs, load_corpus, load_tables, load_test_pairs
+from examples.nmt_attention.data import EncodedPairs, load_corpus, load_tables, load_test_pairs, load_tokenizer
 from examples.nmt_attention.preprocess.tokenizer import END, PAD, WordTokenizer, detokenise
 
 PAIRS = [("Hola a todos.", "Hello everybody."), ("Hola.", "Hello."), ("Todos.", "Everybody!"), ("A.", "B.")] * 5
@@ -149,3 +149,13 @@ def test_unknown_names_list_the_known_ones_and_too_little_data_says_so(tmp_path)
 def test_reverse_exchanges_the_columns():
     assert Config(reverse=True, columns="de,en").corpus()["columns"] == ("en", "de")
     assert Config(columns="de,en").corpus()["columns"] == ("de", "en")
+
+
+def test_a_run_stores_that_its_targets_begin_in_lower_case(tmp_path):
+    rows = [f"القطة {number}\tthe cat {number}" for number in range(100)]
+    corpus = load_corpus(write(tmp_path / "x.tsv", rows), held_out=0.1)
+    assert corpus.target_tokenizer.lower_case and corpus.fingerprint["target_case"] == "lower"
+    corpus.target_tokenizer.vocabulary.save(tmp_path / "v.json")
+    assert load_tokenizer(tmp_path / "v.json", "words", lower_case=True).restore_case(["the"], ["القطة"]) == ["the"]
+    cased = load_corpus(write(tmp_path / "y.tsv", [row.replace("the", "The") for row in rows]), held_out=0.1)
+    assert not cased.target_tokenizer.lower_case and "target_case" not in cased.fingerprint

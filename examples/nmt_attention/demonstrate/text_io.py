@@ -119,7 +119,7 @@ def _pairs(sentences: Iterable[str], references: Iterable[str]) -> Iterator[tupl
 def _tell_unknown(tokens: Collection[str]) -> None:
     """Note on stderr which tokens are not in the vocabulary, if any."""
     if tokens:
-        named = one_line(", ".join(list(tokens)[:_MAX_NAMED]))
+        named = one_line(", ".join(token[:40] for token in list(tokens)[:_MAX_NAMED]))
         more = f" and {len(tokens) - _MAX_NAMED:,} more" if len(tokens) > _MAX_NAMED else ""
         warn(f"note: not in the vocabulary, so copied or left out: {named}{more}")
 

@@ -161,8 +161,8 @@ def _csv_table(text: str, path: Path, delimiter: str) -> Table:
 
 def _csv_delimiter(text: str) -> str:
     """Return the sign that cuts most of the first rows into as many cells, at least two."""
-    # Excel writes semicolons where the comma is the decimal sign.
-    return max(",;\t", key=lambda sign: _count_equal_rows(text[:_CHECKED_CHARACTERS], sign))
+    # Excel writes semicolons where the comma is the decimal sign. Commas come last, as sentences have them too.
+    return max(";\t,", key=lambda sign: _count_equal_rows(text[:_CHECKED_CHARACTERS], sign))
 
 
 def _count_equal_rows(text: str, delimiter: str) -> int:
@@ -181,7 +181,7 @@ def _parse_json(text: str, path: Path) -> Any:
 def _objects_to_table(entries: Iterable[Any]) -> Table:
     """Return objects such as {"en": ..., "de": ...} as rows; Hugging Face has them below "translation"."""
     objects = [_pair_in(entry) for entry in entries]
-    names = list(objects[0]) if objects else []
+    names = list(max(objects, key=len, default={}))  # the first may lack one
     rows = [
         [str(text) if isinstance(text := entry.get(name), str | int) else "" for name in names] for entry in objects
     ]

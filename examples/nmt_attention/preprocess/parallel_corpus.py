@@ -6,9 +6,11 @@ Real files have rows that are no pair. They are skipped and listed with their li
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from common.data.skipped import SkippedExamples
+from common.io.terminal import warn
 from examples.nmt_attention.download.pair_files import Table
 from examples.nmt_attention.preprocess.tokenizer import clean, tokenise
 
@@ -47,7 +49,7 @@ def clean_pairs(
     skipped, too_long = SkippedExamples(), SkippedExamples()
     place, rows = table.place, table.rows
     for number, row in enumerate(rows, start=table.first):
-        if len(row) == 1 and not row[0].strip():
+        if len(row) == 1 and not row[0].strip() and place != "entry":
             continue  # a blank line
         if len(row) < max(columns):
             missing = "tab between two columns" if len(row) == 1 and place == "line" else f"column {max(columns)}"
@@ -55,7 +57,8 @@ def clean_pairs(
             continue
         raw = [row[column - 1] for column in columns]
         if any(_is_longer(text, max_tokens, kind) for text, kind in zip(raw, tokens, strict=True)):
-            too_long.add(f"{place} {number}: longer than {max_tokens} words (--max-tokens)")
+            limits = f"{max_tokens} words or {MAX_CHARACTERS_PER_TOKEN * max_tokens:,} characters"
+            too_long.add(f"{place} {number}: longer than {limits} (--max-tokens)")
             continue
         source, target = map(clean, raw)
         if _SURROGATE.search(source + target):
@@ -66,7 +69,12 @@ def clean_pairs(
             skipped.add(f"{place} {number}: an empty side")
     skipped.report(len(rows), f"rows of {where}", max_skipped)
     too_long.report(len(rows), f"rows of {where}")
-    return list(dict.fromkeys(pairs)) if distinct else pairs
+    if not distinct:
+        return pairs
+    unique = list(dict.fromkeys(pairs))
+    if len(unique) < len(pairs):
+        warn(f"note: {len(pairs) - len(unique):,} pairs of {where} stand there twice or more; each is used once")
+    return unique
 
 
 def _is_longer(text: str, max_tokens: int, kind: str) -> bool:
@@ -81,16 +89,20 @@ def _is_longer(text: str, max_tokens: int, kind: str) -> bool:
 # One Spanish sentence often has several English translations, and one English sentence several Spanish originals. In a
 # random split, most test sentences would also stand in training, in another pair. So the pairs are split by the
 # **connected components** of the graph whose nodes are the sentences and whose edges are the pairs. A hash of the
-# component's name decides on its part, independent of the order of the file.
+# component's name decides on its part, independent of the order of the file. A component that is larger than a part
+# should be, such as all questions with one answer, is for training.
 def split_pairs(pairs: Sequence[Pair], held_out: float) -> tuple[list[Pair], list[Pair], list[Pair]]:
     """Return training, validation and test pairs, in their order; no source and no target stands in two of them.
 
     `held_out` is the fraction of the components for validation; as many again are for the test.
     """
     parts: tuple[list[Pair], list[Pair], list[Pair]] = ([], [], [])
-    for pair, name in zip(pairs, component_names(pairs), strict=True):
+    names = component_names(pairs)
+    sizes = Counter(names)
+    for pair, name in zip(pairs, names, strict=True):
         fraction = int(hashlib.sha256(name.encode()).hexdigest()[:15], 16) / 16**15  # from 0 to below 1
-        parts[1 if fraction < held_out else 2 if fraction < 2 * held_out else 0].append(pair)
+        is_large = sizes[name] > max(1, held_out * len(pairs))
+        parts[0 if is_large or fraction >= 2 * held_out else 1 if fraction < held_out else 2].append(pair)
     return parts
 
 

@@ -70,8 +70,8 @@ def strip_joiners(token: str) -> str:
 
 # A sentence starts with a capital. To give `Quiero` and `quiero` one embedding, the first word is put into its more
 # frequent form: `quiero`, but still `Tom` and `I`. In the translation the first letter is a capital again, unless the
-# source starts in lower case. The vocabulary lists its tokens by falling frequency, so it decides which form is more
-# frequent.
+# source starts in lower case, or most sentences of the training data do. The vocabulary lists its tokens by falling
+# frequency, so it decides which form is more frequent.
 #
 # A tokenizer of yours needs the methods of this class, a branch in `build_tokenizer` and `load_tokenizer` of data.py,
 # and its name in `_KINDS` of config.py.
@@ -83,9 +83,12 @@ class WordTokenizer:
     tokenise = staticmethod(tokenise)
     detokenise = staticmethod(detokenise)
 
-    def __init__(self, vocabulary: Vocabulary):
-        """Take a vocabulary of the special symbols and then tokens by falling frequency."""
-        self.vocabulary = vocabulary
+    def __init__(self, vocabulary: Vocabulary, lower_case: bool = False):
+        """Take a vocabulary of the special symbols and then tokens by falling frequency.
+
+        `lower_case` says that sentences begin in lower case.
+        """
+        self.vocabulary, self.lower_case = vocabulary, lower_case
 
     @classmethod
     def build(cls, sentences: Sequence[str], min_count: int) -> "WordTokenizer":
@@ -104,7 +107,9 @@ class WordTokenizer:
                 lower = lower_first(tokens[first])
                 counts[lower if elsewhere[lower] >= elsewhere[tokens[first]] else tokens[first]] += 1
         ranked = sorted(counts, key=lambda token: (-counts[token], token))
-        return cls(Vocabulary([*SPECIAL_TOKENS, *(token for token in ranked if counts[token] >= min_count)]))
+        begins_lower = [_begins_lower(tokens[i]) for tokens, i in zip(tokenised, firsts, strict=True) if i is not None]
+        kept = (token for token in ranked if counts[token] >= min_count)
+        return cls(Vocabulary([*SPECIAL_TOKENS, *kept]), lower_case=2 * sum(begins_lower) > len(begins_lower))
 
     def __len__(self) -> int:
         return len(self.vocabulary)
@@ -124,7 +129,9 @@ class WordTokenizer:
         return np.where(ids < len(self), ids, UNKNOWN).astype(np.int32)
 
     def restore_case(self, tokens: Sequence[str], source_tokens: Sequence[str]) -> list[str]:
-        """Return tokens with a capital as the first letter, unless the source starts in lower case."""
+        """Return tokens with a capital as the first letter, unless the source or most sentences start in lower case."""
+        if self.lower_case:
+            return list(tokens)
         return capitalise_like(tokens, [token.lstrip(SPACE) for token in source_tokens])
 
     def labels(self, tokens: Sequence[str]) -> list[str]:

@@ -26,12 +26,16 @@ FORMATS = {  # the files, the name of the data set, --columns
     "csv with semicolons, and more commas in a cell": (
         {"p.csv": '"a, b, c, d";"e, f, g, h"\n' + "".join(f'"{de}";"{en}"\n' for de, en in QUOTED)}, "p.csv", "1,2"
     ),
+    "csv with semicolons and as many commas": (
+        {"p.csv": "".join(f"{de};{en}\n" for de, en in PAIRS)}, "p.csv", "1,2"
+    ),
     "csv with semicolons and bare commas": (
         {"p.csv": "a, b, c, d;e, f, g, h\n" + "".join(f"{de};{en}\n" for de, en in PAIRS)}, "p.csv", "1,2"
     ),
     "csv": ({"p.csv": "".join(f'"{de}","{en}"\n' for de, en in QUOTED)}, "p.csv", "1,2"),
     "csv of Excel": ({"p.csv": "id;en;de\n" + "".join(f'1;"{en}";{de}\n' for de, en in QUOTED)}, "p.csv", "de,en"),
     "jsonl": ({"p.jsonl": JSONL}, "p.jsonl", "de,en"),
+    "jsonl whose first object lacks one": ({"p.jsonl": '{"de": "Ja."}\n' + JSONL}, "p.jsonl", "de,en"),
     "jsonl by number": ({"p.jsonl": JSONL}, "p.jsonl", "1,2"),
     "Hugging Face": (
         {"p.json": json.dumps([{"id": "1", "translation": {"en": en, "de": de}} for de, en in PAIRS])},

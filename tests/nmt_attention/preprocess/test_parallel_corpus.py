@@ -20,6 +20,21 @@ def test_the_same_pair_counts_once():
     assert cleaned(GOOD) == [("Hola.", "Hello.")]
 
 
+def test_pairs_that_are_there_twice_are_counted(capsys):
+    assert cleaned([*GOOD, ["Go.", "Ve."]]) == [("Hola.", "Hello."), ("Ve.", "Go.")]
+    assert capsys.readouterr().err == "note: 399 pairs of --data x.tsv stand there twice or more; each is used once\n"
+    cleaned(GOOD[:1])
+    assert capsys.readouterr().err == ""
+
+
+def test_a_group_that_is_too_large_for_another_part_is_for_training():
+    for seed in range(20):  # wherever the hash of its name would put it
+        answer = [(f"question {seed} {number}", f"I do not know {seed}.") for number in range(60)]
+        others = [(f"q {seed} {number}", f"a {seed} {number}") for number in range(40)]
+        train, validation, test = split_pairs(answer + others, held_out=0.1)
+        assert {*answer} <= {*train} and len(validation) + len(test) <= 20
+
+
 def some_pairs(count=3000):
     draw = random.Random(3)
     return list({(f"s{draw.randrange(count)}", f"t{draw.randrange(count)}"): None for _ in range(count // 2)})

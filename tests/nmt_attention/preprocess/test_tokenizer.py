@@ -100,6 +100,13 @@ def test_the_first_letter_follows_the_source(source, expected):
     assert capitalise_like(["￭!"], tokenise(source)) == ["￭!"]
 
 
+def test_where_sentences_begin_in_lower_case_so_do_translations(words):
+    source = tokenise("القطة هنا")  # letters without case
+    assert words.restore_case(["hello"], source) == ["Hello"]
+    lower = WordTokenizer.build(["the cat sees.", "tom sleeps.", '"no"', "Oh"], min_count=1)
+    assert lower.lower_case and lower.restore_case(["hello"], source) == ["hello"]
+
+
 def test_a_capital_without_a_way_back_stays():
     turkish = WordTokenizer.build(["İyi bir gün.", "Çok iyi."], min_count=1)
     assert turkish.truecase(["İyi", "gün"]) == ["İyi", "gün"] and "İyi" in turkish.vocabulary.symbols
