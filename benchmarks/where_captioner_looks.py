@@ -127,6 +127,8 @@ def main(run: Path, instances: Path) -> None:
     print("|---|---|---|---|---|---|---|")
     for (whose, way), game in games.items():
         r = game.results()
+        if not r["pointing_words"]:
+            continue
         lead = f"{r['pointing'] - r['pointing_centre']:+.2f} ± {r['pointing_error']:.2f}"
         shares = f"{r['pointing']:.2f} | {r['pointing_centre']:.2f} | {r['pointing_chance']:.2f}"
         print(f"| {whose} | {r['pointing_words']} | {way} | {shares} | {lead} |")

@@ -50,7 +50,8 @@ def evaluate(options: EvaluateOptions, classes: Classes = (Captioner, SceneCapti
     categories, named = pointing.COCO_CATEGORIES, "a person or one of COCO's categories"
     if config.data == "tiny":
         categories, named = SHAPES, "a shape"
-    metrics["attention_peak"] = mean_peak(captions, categories)
+    if (peak := mean_peak(captions, categories)) is not None:
+        metrics["attention_peak"] = peak
     rule = (
         f"{RULE}; free-running, greedy and beam 3 (length exponent {LENGTH_PENALTY}), captions of "
         f"up to {config.max_length} words; float32; best epoch by validation loss. attention_peak, in multiples of "
@@ -105,15 +106,15 @@ def caption_photos(captioner: PhotoCaptioner, photos: PhotoSet, beam: int) -> li
     ]
 
 
-def mean_peak(captions: Sequence[Caption], categories: Sequence[str]) -> float:
-    """Return the mean peak of the attention for words that name `categories`, in multiples of uniform; 0 for none."""
+def mean_peak(captions: Sequence[Caption], categories: Sequence[str]) -> float | None:
+    """Return the mean peak of the attention for words that name `categories`, relative to uniform; None for none."""
     peaks = [
         grid.max() * grid.size
         for caption in captions
         for word, grid in zip(caption.words, caption.attention, strict=True)
         if pointing.category_of(word, categories)
     ]
-    return float(np.mean(peaks)) if peaks else 0.0
+    return float(np.mean(peaks)) if peaks else None
 
 
 def exact_match(captions: Sequence[Caption], photos: Sequence[Photo]) -> float:

@@ -34,7 +34,7 @@ def export(captioner: PhotoCaptioner, folder: Path, maker: str, overwrite: bool 
         size = captioner.extractor.image_size
         pixels = tf.cond(
             tf.strings.substr(image, 0, len(_PNG_SIGNATURE)) == _PNG_SIGNATURE,
-            lambda: _lay_on_white(tf.io.decode_png(image, channels=4)),
+            lambda: _lay_on_white(tf.io.decode_png(image, channels=4), tf.strings.substr(image, 24, 1)),
             lambda: tf.io.decode_image(image, channels=3, expand_animations=False),
         )  # H W 3
         with tf.control_dependencies([tf.debugging.assert_less(tf.size(pixels), 3 * MAX_PIXELS, "too many pixels")]):
@@ -56,7 +56,13 @@ def export(captioner: PhotoCaptioner, folder: Path, maker: str, overwrite: bool 
     return save_model(caption, resources, folder, maker, overwrite)
 
 
-def _lay_on_white(pixels: tf.Tensor) -> tf.Tensor:
-    """Return pixels with opacity, uint8 [H, W, 4], on a white ground, as `read_image` lays them: uint8 [H, W, 3]."""
-    colours, opacity = tf.cast(pixels[..., :3], tf.float32), tf.cast(pixels[..., 3:], tf.float32) / 255
+def _lay_on_white(pixels: tf.Tensor, depth: tf.Tensor) -> tf.Tensor:
+    """Return pixels with opacity, uint8 [H, W, 4], on a white ground, as `read_image` lays them: uint8 [H, W, 3].
+
+    `depth` is the byte of a PNG that says its bits per channel. With 1, 2 or 4 and without transparency, the decoder
+    sets the opacity to 1, 3 or 15 instead of 255.
+    """
+    filled = 2 ** tf.cast(tf.io.decode_raw(depth, tf.uint8), tf.float32) - 1  # [1]
+    colours, opacity = tf.cast(pixels[..., :3], tf.float32), tf.cast(pixels[..., 3:], tf.float32)
+    opacity = tf.where(tf.reduce_all(opacity == filled), 255.0, opacity) / 255
     return tf.cast(tf.round(colours * opacity + 255 * (1 - opacity)), tf.uint8)

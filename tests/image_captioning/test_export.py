@@ -1,17 +1,20 @@
 import base64
 import io
 import json
+import struct
 import subprocess
 import sys
+import zlib
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
+from common.data.images import read_image
 from examples.image_captioning.demo import PhotoCaptioner
 from examples.image_captioning.download.toy_scenes import make_scenes
-from examples.image_captioning.export import BEAM, export
+from examples.image_captioning.export import BEAM, _lay_on_white, export
 from examples.image_captioning.vocabulary import END
 from tests.tensorflow_serving import predict
 
@@ -76,6 +79,50 @@ def test_transparent_parts_of_a_png_are_white(captioner, tmp_path):
         found = served(image=content, length_penalty=tf.constant(0.7))
         assert found["caption"].numpy().decode() == expected.text
         np.testing.assert_allclose(found["attention"], expected.attention, atol=1e-3)
+
+
+def grey_png(pixels, depth):
+    """Return a PNG of grey levels below 2**depth, uint8 [H, W]."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    bits = np.unpackbits(pixels[..., None], axis=-1)[..., -depth:].reshape(len(pixels), -1)
+    rows = b"".join(b"\0" + row.tobytes() for row in np.packbits(bits, axis=-1))
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", *pixels.shape[::-1], depth, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def test_a_png_of_any_depth_and_kind_is_seen_as_in_python(tmp_path):
+    picture = make_scenes(1, 5, held_out=False)[0].draw()
+    transparent = picture.convert("RGBA")
+    transparent.putalpha(Image.linear_gradient("L").resize(picture.size))
+    saved = {f"palette of {colours}": (picture.quantize(colours), {}) for colours in (2, 4, 16, 200)}
+    saved |= {f"palette of {n}, one transparent": (picture.quantize(n), {"transparency": 0}) for n in (2, 4, 16, 200)}
+    saved |= {"grey, opacity": (transparent.convert("LA"), {}), "RGB, opacity": (transparent, {}), "RGB": (picture, {})}
+    saved["RGB, one transparent"] = picture, {"transparency": picture.getpixel((0, 0))}
+    for name, (image, options) in saved.items():
+        image.save(tmp_path / f"{name}.png", **options)
+    for depth in (1, 2, 4, 8):
+        grey = np.asarray(picture.convert("L")) >> (8 - depth)
+        (tmp_path / f"grey of {depth} bits.png").write_bytes(grey_png(grey, depth))
+    paths = sorted(tmp_path.glob("*.png"))
+    assert len(paths) == 16 and {path.read_bytes()[24] for path in paths} == {1, 2, 4, 8}
+    for path in paths:
+        content = path.read_bytes()
+        seen = _lay_on_white(tf.io.decode_png(content, channels=4), tf.strings.substr(content, 24, 1))
+        expected = np.asarray(read_image(path).convert("RGB"), int)
+        np.testing.assert_allclose(seen, expected, atol=1, err_msg=path.name)
+
+
+def test_a_palette_of_two_colours_is_no_white_picture(captioner, tmp_path):
+    served = tf.saved_model.load(export(captioner, tmp_path / "model", "maker")).signatures["serving_default"]
+    make_scenes(1, 5, held_out=False)[0].draw().quantize(2).save(tmp_path / "2.png")
+    _, expected = captioner.caption_file(tmp_path / "2.png", BEAM)
+    content = tf.constant((tmp_path / "2.png").read_bytes())
+    found = served(image=content, length_penalty=tf.constant(0.7))
+    assert found["caption"].numpy().decode() == expected.text
+    np.testing.assert_allclose(found["attention"], expected.attention, atol=1e-3)
 
 
 def test_it_answers_the_rest_form_of_tensorflow_serving(captioner, tmp_path):

@@ -52,7 +52,8 @@ def sheet(
 ) -> Image.Image:
     """Return a sheet with the photo and, for each word of its caption, the photo with the attention of that word.
 
-    The number beside a word is the largest weight relative to uniform attention. `grids` are the weights, float
+    The number beside a word is the largest weight relative to uniform attention; a word that is too long for both is
+    cut short. `grids` are the weights, float
     [words, rows, columns]; each grid sums to 1. A panel is `width` pixels wide, and a row has at most `columns` panels.
     """
     image = fit_to_width(image, width)
@@ -70,8 +71,11 @@ def sheet(
         Typesetter(line, 16, bold=True).draw(draw, (_MARGIN, _MARGIN + 22 * index), line, figures.INK)
     for index, (panel, (word, peak)) in enumerate(zip(panels, labels, strict=True)):
         x, y = _MARGIN + index % columns * across, top + index // columns * down
-        Typesetter(word, 15, bold=True).draw(draw, (x, y), word, figures.ACCENT)
-        Typesetter(peak, 11).draw(draw, (x + width, y + 3), peak, figures.FAINT, anchor="ra")
+        bold, small = Typesetter(word + "…", 15, bold=True), Typesetter(peak, 11)
+        while len(word) > 1 and bold.length(word) + small.length(peak) > width - _MARGIN / 2:
+            word = word[:-2] + "…"
+        bold.draw(draw, (x, y), word, figures.ACCENT)
+        small.draw(draw, (x + width, y + 3), peak, figures.FAINT, anchor="ra")
         canvas.paste(panel, (x, y + 22))
     return canvas
 

@@ -71,7 +71,7 @@ def draw_figures(run: RunDirectory, photos: PhotoSet, uniform_nll: float, classe
     rows = run.read_metrics()
     if not rows:
         return
-    figures.learning_curve(rows, run.figures / "learning_curve.png", "nats per word", ("uniform guess", uniform_nll))
+    figures.learning_curve(rows, run.figures / "learning_curve.png", "nats per word", uniform_nll)
     epochs = evenly_spaced([0, *(int(row["epoch"]) for row in rows)])
     sheets = [read_image(sample_path(run, epoch, ".png")) for epoch in epochs]
     figures.save_gif(_to_one_size(sheets), run.figures / "training.gif", frame_ms=1500, **GIF_OPTIONS)

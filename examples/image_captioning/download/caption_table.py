@@ -14,6 +14,7 @@ from common.data.splits import SPLIT_NAMES
 from common.data.text_files import read_csv
 from common.errors import UserError
 
+_PICTURES = SUFFIXES | {".heic", ".heif", ".avif"}  # the last three name a photo, although they are not read
 _IMAGE = re.compile("image|photo|picture|file|path")
 _CAPTION = re.compile(r"(caption|comment|description|sentence|text)s?([ _]?\d+)?")
 _NUMBER_OF_CAPTION = re.compile(r"#\w+$")  # in Flickr's files, `0001.jpg#0` is a caption of the photo `0001.jpg`
@@ -23,7 +24,7 @@ def read_table(text: str, listing: Path) -> list[dict]:
     """Return an entry {"image", "captions", "split"} for each photo of a table.
 
     Raises:
-        UserError: it is empty or no CSV, or no column has captions.
+        UserError: it is empty or no CSV, or no column has captions, or several may and none is called so.
     """
     rows, delimiter = _split_rows(text, listing)
     if not rows:
@@ -40,8 +41,11 @@ def read_table(text: str, listing: Path) -> list[dict]:
     texts = [column for column in columns if column not in (image, split, *numbers)]
     for matches in (_CAPTION.match, _CAPTION.fullmatch):  # `caption` alone, if there is `caption_id` beside it
         texts = [column for column in texts if matches(names[column])] or texts
-    if not texts:
-        raise UserError(f"{listing}: no column of captions among {', '.join(names)}; call it caption")
+    named = [names[column] for column in texts if names[column]]
+    if not texts or (len(named) > 1 and not any(map(_CAPTION.match, named))):
+        raise UserError(
+            f"{listing}: no column of captions among {', '.join(names)}; call it caption, and that of the photos image"
+        )
     captions: dict[tuple[str, str | None], list[str]] = {}
     for row in rows:
         row = _join_cut_caption(row, texts[0], len(names), delimiter)
@@ -67,12 +71,17 @@ def _split_rows(text: str, listing: Path) -> tuple[list[list[str]], str]:
 
 
 def _has_header(rows: Sequence[Sequence[str]]) -> bool:
-    """Return whether the first row names the columns: no cell of it names a picture, and one of the second does."""
-    return len(rows) > 1 and len(rows[0]) > 1 and not any(map(_is_image, rows[0])) and any(map(_is_image, rows[1]))
+    """Return whether the first row names the columns.
+
+    It does if none of its cells names a picture, and one is called as captions are, or one below it names a picture.
+    """
+    if len(rows) < 2 or len(rows[0]) < 2 or any(map(_is_image, rows[0])):
+        return False
+    return any(_CAPTION.fullmatch(name.strip().casefold()) for name in rows[0]) or any(map(_is_image, rows[1]))
 
 
 def _is_image(cell: str) -> bool:
-    return Path(_NUMBER_OF_CAPTION.sub("", cell.strip())).suffix.lower() in SUFFIXES
+    return Path(_NUMBER_OF_CAPTION.sub("", cell.strip())).suffix.lower() in _PICTURES
 
 
 def _image_column(names: Sequence[str], row: Sequence[str]) -> int:

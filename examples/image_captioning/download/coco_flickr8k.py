@@ -20,7 +20,7 @@ from common.data.text_files import read_text
 from common.errors import UserError
 from common.io.terminal import echo
 from examples.image_captioning.download.image_files import Photo, Split
-from examples.image_captioning.download.image_folder import coco_captions
+from examples.image_captioning.download.image_folder import coco_entries
 
 _FLICKR8K = "https://github.com/jbrownlee/Datasets/releases/download/Flickr8k/"
 FLICKR8K_PHOTOS = Resource(
@@ -150,8 +150,8 @@ def read_coco_captions(path: Path) -> dict[str, list[str]]:
         UserError: it is none.
     """
     try:
-        captions = coco_captions(json.loads(read_text(path)))
-        captions = {str(name): [*map(str, texts)] for name, texts in captions.items()}
+        entries = coco_entries(json.loads(read_text(path)))
+        captions = {str(entry["image"]): [*map(str, entry["captions"])] for entry in entries}
     except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise UserError(f"{path}: not in the format of COCO's captions ({error!r}); download it again") from error
     outside = [name for name in captions if Path(name).name != name]

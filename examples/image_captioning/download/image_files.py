@@ -34,6 +34,8 @@ class Photo:
     source: Path | Scene
     digest: str = ""
     """sha256 of its content, see `hash_photos`"""
+    is_split_given: bool = True
+    """whether the data say which split it is in"""
 
     def open(self) -> Image.Image:
         """Return the image in RGB.
@@ -63,9 +65,16 @@ def resize(image: Image.Image, size: int) -> np.ndarray:
 
 
 def hash_photos(photos: Sequence[Photo], skipped: SkippedExamples) -> list[Photo]:
-    """Return the photos whose files can be read, with the digests of their contents."""
+    """Return the photos whose files can be read, with the digests of their contents.
+
+    A photo without a given split gets that of its copies: a given one, else that of the first copy.
+    """
     with Pool() as pool:
-        return list(skipped.without_errors(pool.map(partial(or_error, Photo.with_digest), photos)))
+        photos = list(skipped.without_errors(pool.map(partial(or_error, Photo.with_digest), photos)))
+    splits: dict[str, Split] = {}
+    for photo in sorted(photos, key=lambda photo: not photo.is_split_given):
+        splits.setdefault(photo.digest, photo.split)
+    return [photo if photo.is_split_given else replace(photo, split=splits[photo.digest]) for photo in photos]
 
 
 def fingerprint(photos: Sequence[Photo]) -> str:

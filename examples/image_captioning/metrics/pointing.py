@@ -121,21 +121,24 @@ class PointingGame:
 
         Also `pointing_error`, the standard error of `pointing` less `pointing_centre`. What is pointed at in one photo
         hits or misses together, so it is the photos that are taken to be drawn at random, not the words. The same as
-        `pointing_difficult` and so on for the difficult objects, if any was named.
+        `pointing_difficult` and so on for the difficult objects, if any was named. If none at all was, there is only
+        `pointing_words`, which is 0.
         """
+        if not self.all_counts:
+            return {"pointing_words": 0}
         difficult = _shares("pointing_difficult", self.difficult_counts) if self.difficult_counts else {}
         return {**_shares("pointing", self.all_counts), **difficult}
 
 
 def _shares(name: str, by_photo: Mapping[str, Counter[str]]) -> dict[str, float | int]:
     counts = sum(by_photo.values(), Counter())
-    named = max(1, counts["named"])
+    named = counts["named"]
     kinds = {name: "hits", f"{name}_chance": "chance", f"{name}_centre": "centre"}
     shares = {kind: float(counts[key] / named) for kind, key in kinds.items()}
     lead = shares[name] - shares[f"{name}_centre"]
     residuals = [of["hits"] - of["centre"] - lead * of["named"] for of in by_photo.values()]
     error = float(np.linalg.norm(residuals)) / named
-    return {f"{name}_words": int(counts["named"]), **shares, f"{name}_error": error}
+    return {f"{name}_words": named, **shares, f"{name}_error": error}
 
 
 def _is_inside(x: float, y: float, boxes: Sequence[Box]) -> bool:

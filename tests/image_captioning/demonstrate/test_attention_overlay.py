@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from common.viz.fonts import Typesetter
 from examples.image_captioning.demonstrate import attention_overlay
 
 
@@ -51,6 +52,23 @@ def test_a_sheet_has_a_panel_for_the_photo_and_one_for_each_word():
     assert sheet.width == 5 * 112 + 12
     one = attention_overlay.sheet(image, words[:2], grids[:2], "two words", width=100)
     assert one.width == 3 * 112 + 12
+
+
+@pytest.mark.parametrize("width", [90, 200])
+@pytest.mark.parametrize("word", ["straßenbahnhaltestelle", "fußgängerüberwegbeleuchtung", "ab"])
+def test_a_word_too_long_for_its_panel_is_cut_before_the_number(monkeypatch, word, width):
+    drawn = []
+
+    class Recorder(Typesetter):
+        def draw(self, draw, corner, text, fill, anchor="la"):
+            drawn.append((corner[0], corner[0] + self.length(text) * (1 if anchor[0] == "l" else -1), text))
+
+    monkeypatch.setattr(attention_overlay, "Typesetter", Recorder)
+    image, _, grids = make()
+    attention_overlay.sheet(image, [word], grids[:1], "", width=width)
+    (_, end, label), (_, start, _) = drawn[-2:]
+    assert end < start and word.startswith(label.removesuffix("…")) and (label == word) == (word == "ab")
+    assert label == "ab" or start - end < 20
 
 
 @pytest.mark.parametrize(("size", "fitted"), [((300, 100), (90, 30)), ((1, 30_000), (1, 180)), ((30_000, 1), (90, 1))])

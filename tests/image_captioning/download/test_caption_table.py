@@ -25,6 +25,19 @@ def test_a_split_numbers_and_several_captions_are_recognised(table):
     assert read(table) == {"a.jpg": (["A dog, wet", "A dog, again"], "train"), "b.jpg": (["A cat"], "val")}
 
 
+@pytest.mark.parametrize("first", ["a.HEIC", "a"])
+@pytest.mark.parametrize(
+    "table",
+    ["image,caption,split\n{},A dog,train\nb.jpg,A cat,test\n", "text;split;file\nA dog;train;{}\nA cat;test;b.jpg\n"],
+)
+def test_a_header_is_known_by_its_names_whatever_the_first_photo_is_called(table, first):
+    assert read(table.format(first)) == {first: (["A dog"], "train"), "b.jpg": (["A cat"], "test")}
+
+
+def test_a_first_photo_in_another_format_is_no_header():
+    assert read("a.heic,A dog\nb.jpg,A cat\n") == {"a.heic": (["A dog"], None), "b.jpg": (["A cat"], None)}
+
+
 def test_only_a_column_of_numbers_is_no_caption():
     assert read("a.jpg,2, 3 or 4 dogs\nb.jpg,A cat\n") == {
         "a.jpg": (["2, 3 or 4 dogs"], None),
@@ -43,6 +56,14 @@ def test_captions_with_a_line_end_inside_quotes_are_whole():
 def test_a_table_without_captions_is_an_error():
     with pytest.raises(UserError, match="no column of captions among image, width; call it caption"):
         read("image,width\na.jpg,640\nb.jpg,480\n")
+
+
+def test_columns_of_texts_without_a_known_name_are_refused_if_there_are_several():
+    rows = "a.jpg;Anna Klein;Ein Hund\nb.jpg;Bernd Groß;Eine Katze\n"
+    with pytest.raises(UserError, match=r"among bild, fotograf, beschreibung; call it caption, and that .* image"):
+        read("Bild;Fotograf;Beschreibung\n" + rows)
+    assert read("Bild;Beschreibung;\na.jpg;Ein Hund;\n") == {"a.jpg": (["Ein Hund"], None)}
+    assert read("Bild|caption1|caption2\n" + rows.replace(";", "|"))["a.jpg"] == (["Anna Klein", "Ein Hund"], None)
 
 
 @pytest.mark.parametrize("delimiter", ["\t", "|", ","])

@@ -108,6 +108,64 @@ def test_a_photo_of_several_entries_has_all_their_captions(tmp_path):
     assert photo.captions == ["One."] and bad == ["captions.json: entry 2: a.jpg: listed for train and for test"]
 
 
+@pytest.mark.parametrize("other", ["./a.jpg", ".//a.jpg", ".\\a.jpg"])
+def test_a_photo_whose_name_is_written_in_two_ways_is_one(tmp_path, other):
+    names = [f"{number}.jpg" for number in range(30)]
+    for name in names:
+        (tmp_path / name).write_bytes(b"")
+    found, bad = load(
+        tmp_path, [{"image": n, "caption": n} for name in names for n in (name, other.replace("a.jpg", name))]
+    )
+    assert not bad and [photo.name for photo in found] == names and all(len(photo.captions) == 2 for photo in found)
+    assert {photo.split for photo in found} == {"train", "validation"}
+
+
+def test_photos_in_several_folders_are_found_and_the_folder_of_most_comes_first(tmp_path):
+    for path in ("one/a.jpg", "two/a.jpg", "two/b.jpg", "three/c.jpg"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_bytes(b"")
+    found, bad = load(tmp_path, [{"image": f"{letter}.jpg", "captions": ["x"]} for letter in "abcd"])
+    places = ["two/a.jpg", "two/b.jpg", "three/c.jpg", "two/d.jpg"]
+    assert not bad and [str(photo.source.relative_to(tmp_path)) for photo in found] == places
+
+
+def test_coco_images_may_have_splits_and_captions_of_missing_ones_are_left_out(tmp_path):
+    numbers = {7: "val", 3: "test", 5: None}
+    content = {
+        "images": [{"id": number, "file_name": f"{number}.jpg", "split": split} for number, split in numbers.items()],
+        "annotations": [{"image_id": number, "caption": f"x {number}"} for number in (3, 9, 7, 5, 3)],
+    }
+    found, [reason] = load(tmp_path, content)
+    expected = [("3.jpg", ["x 3", "x 3"], "test"), ("7.jpg", ["x 7"], "validation"), ("5.jpg", ["x 5"], "train")]
+    assert [(photo.name, photo.captions, photo.split) for photo in found] == expected
+    assert '"image_id": 9, "captions": ["x 9"]' in reason
+
+
+def test_a_name_with_backslashes_is_that_of_a_file_in_a_folder(tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").write_bytes(b"")
+    [photo], _ = load(tmp_path, [{"image": "photos\\a.jpg", "captions": ["x"]}])
+    assert photo.source == tmp_path / "photos" / "a.jpg"
+
+
+def test_a_web_address_is_named_as_such(tmp_path):
+    address = "https://example.org/a.jpg"
+    _, [reason] = load(tmp_path, [{"image": address, "captions": ["x"]}, {"image": "a.jpg", "captions": ["x"]}])
+    assert reason == f"captions.json: entry 1: {address}: a web address; download the picture"
+
+
+@pytest.mark.parametrize("name", ["captions.jsonl", "metadata.jsonl"])
+def test_an_object_in_each_line_is_an_entry(tmp_path, name):
+    entries = [{"file_name": "a.jpg", "text": "A\u2028dog"}, {"image": "b.jpg", "captions": ["A cat"], "split": "test"}]
+    (tmp_path / name).write_text("\n\n".join(json.dumps(entry, ensure_ascii=False) for entry in entries) + "\n")
+    [a, b] = load_folder(tmp_path, SkippedExamples())
+    assert (a.name, a.captions) == ("a.jpg", ["A\u2028dog"])
+    assert (b.name, b.captions, b.split) == ("b.jpg", ["A cat"], "test")
+    (tmp_path / name).write_text("{}\n{")
+    with pytest.raises(UserError, match="no list of captions .*line 2"):
+        load_folder(tmp_path, SkippedExamples())
+
+
 def test_several_lists_are_refused_unless_one_of_them_is_known_by_its_name(tmp_path):
     for name in ("a.lemma.token.txt", "b.token.txt", ".hidden.token"):
         (tmp_path / name).write_text("a.jpg#0\tA dog\n")
