@@ -23,5 +23,5 @@ class TokenDropout(keras.layers.Layer):
         """Return ids int32 [B, T], of which a fraction `rate` is the unknown token when `training`."""
         if not training or not self.rate:
             return ids
-        uniform = keras.random.uniform(tf.shape(ids), dtype=self.compute_dtype, seed=self.seed_generator)  # B T
+        uniform = keras.random.uniform(tf.shape(ids), dtype="float32", seed=self.seed_generator)  # B T
         return tf.where(uniform < self.rate, self.unknown, ids)  # B T
