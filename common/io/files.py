@@ -22,7 +22,7 @@ _MAX_NAME = 200  # bytes; most systems allow 255, and a temporary name is longer
 def temporary_path(path: Path) -> Path:
     """Return a unique path in the folder of `path`, for content that is later renamed to `path`."""
     path = path.absolute()  # the current folder, ".", has no name
-    return path.with_name(f".{temporary_stem(path)}.{uuid.uuid4().hex}.part")
+    return path.with_name(f".{temporary_stem(path)}.{os.getpid():08x}{uuid.uuid4().hex[8:]}.part")
 
 
 def leftover_temporary_paths(path: Path) -> list[Path]:
@@ -36,11 +36,25 @@ def is_temporary(path: Path) -> bool:
 
 
 def remove_temporary_files(folder: Path) -> None:
-    """Delete the partially written files and folders in `folder` and below; links are not followed."""
+    """Delete the partially written files and folders in `folder` and below; links are not followed.
+
+    What another process of this machine is writing stays.
+    """
     for parent, folders, names in os.walk(folder):
         for path in [Path(parent, name) for name in (*folders, *names)]:
-            if is_temporary(path):
+            if is_temporary(path) and not _has_living_writer(path):
                 delete(path)
+
+
+def _has_living_writer(temporary: Path) -> bool:
+    process = int(temporary.name[-37:-29], 16)  # see `temporary_path`
+    try:
+        os.kill(process, 0)  # sends nothing
+    except PermissionError:
+        return True
+    except (ProcessLookupError, OverflowError):
+        return False
+    return process != os.getpid()
 
 
 def delete(path: Path) -> None:

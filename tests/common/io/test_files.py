@@ -2,6 +2,8 @@ import ast
 import errno
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -73,6 +75,22 @@ def test_parts_are_known_by_their_names_and_swept(tmp_path, name):
     )
     remove_temporary_files(tmp_path)
     assert sorted(os.listdir(tmp_path)) == [".mine.part", ".mine.tmp", "sub"] and not os.listdir(tmp_path / "sub")
+
+
+def test_what_another_process_is_writing_stays(tmp_path):
+    code = "import os, sys; from common.io.files import *; temporary_path(Path(sys.argv[1])).mkdir(); print(flush=True)"
+    writer = subprocess.Popen(
+        [sys.executable, "-c", f"{code}; sys.stdin.read()", str(tmp_path / "saved_model")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    writer.stdout.readline()
+    remove_temporary_files(tmp_path)
+    assert len(leftover_temporary_paths(tmp_path / "saved_model")) == 1
+    writer.kill()
+    writer.wait()
+    remove_temporary_files(tmp_path)
+    assert not os.listdir(tmp_path)
 
 
 def test_no_sweep_goes_through_a_link(tmp_path):
