@@ -24,7 +24,7 @@ import urllib3
 from tqdm import tqdm
 
 from common.data.archives import member_digests
-from common.data.watchdog import limit_response_time, time_limit
+from common.data.watchdog import in_time
 from common.errors import UserError
 from common.io.files import delete, leftover_temporary_paths, replacing
 from common.io.terminal import one_line
@@ -214,10 +214,8 @@ def open_url(url: str) -> Iterator[requests.Response]:
     Raises:
         DownloadError: there is none.
     """
-    with _Session() as session:
-        limit_response_time(session, _TIMEOUT)
-        with _follow(session, url) as response:
-            yield response
+    with _Session() as session, _follow(session, url) as response:
+        yield response
 
 
 def _follow(session: _Session, url: str) -> requests.Response:
@@ -232,9 +230,10 @@ def _follow(session: _Session, url: str) -> requests.Response:
 
 def _get(session: _Session, url: str) -> requests.Response:
     try:
-        response = session.get(url, stream=True, timeout=_TIMEOUT, headers=_HEADERS)
+        response = in_time(2 * _TIMEOUT, lambda: session.get(url, stream=True, timeout=_TIMEOUT, headers=_HEADERS))
     except (OSError, ValueError, urllib3.exceptions.HTTPError) as error:  # OSError: the base class of requests' errors
-        max_attempts = _MAX_ATTEMPTS if isinstance(error, (requests.ConnectionError, requests.Timeout)) else 1
+        is_temporary = isinstance(error, (requests.ConnectionError, requests.Timeout, TimeoutError))
+        max_attempts = _MAX_ATTEMPTS if is_temporary else 1
         raise DownloadError(f"no connection to {urlsplit(url).hostname} ({_cause(error)})", max_attempts) from error
     status = response.status_code
     if status == 200 or response.is_redirect:
@@ -278,9 +277,8 @@ def iter_content(response: requests.Response, expected: int) -> Iterator[bytes]:
     size, window_start, window_bytes = 0, time.monotonic(), 0
     try:
         while size <= expected:
-            with time_limit(response, _TIMEOUT):
-                # read1 returns the available bytes; read would wait for a whole chunk, for hours on a slow connection.
-                chunk = response.raw.read1(_CHUNK, decode_content=False)
+            # read1 returns the available bytes; read would wait for a whole chunk, for hours on a slow connection.
+            chunk = in_time(_TIMEOUT, lambda: response.raw.read1(_CHUNK, decode_content=False), response.raw.shutdown)
             if not chunk:
                 break
             yield chunk
