@@ -35,7 +35,7 @@ def example_names() -> list[str]:
 
 def describe(name: str) -> str:
     """Return the first line of an example's docstring."""
-    return import_module(f"examples.{name}").__doc__.strip().splitlines()[0]
+    return (import_module(f"examples.{name}").__doc__ or name).strip().splitlines()[0]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,7 +43,7 @@ class Options:
     def __post_init__(self):
         require_inside_intervals(self)
         require_encoding(getattr(self, "encoding", None))
-        for name in ("data", "test_data", "init_from", "reference"):
+        for name in ("data", "test_data", "init_from", "reference", "prompt"):
             value = getattr(self, name, None)
             if value == "":  # as of a variable of the shell that is not set; as a path it would be the current folder
                 raise UserError(f"--{name.replace('_', '-')}: expected a value, got none")

@@ -4,6 +4,7 @@ import ast
 import contextlib
 import inspect
 import io
+import os
 import re
 import shutil
 import sys
@@ -14,12 +15,14 @@ from typing import Annotated, Any, get_type_hints
 
 import tyro
 
+_MIN_WIDTH = 10  # in fewer columns tyro does not end
+
 PARSER_CONFIG = (tyro.conf.DisallowNone,)  # None is a default, not a value to give
 
 
 def wrap(text: str) -> str:
     """Return paragraphs and lists, whose items begin with a dash, wrapped to the width of the terminal."""
-    width = shutil.get_terminal_size().columns
+    width = max(_MIN_WIDTH, shutil.get_terminal_size().columns)
     blocks = (re.split(r"\n(?=- )", block) for block in text.split("\n\n"))
     return "\n\n".join("\n".join(_fill(line, width) for line in block) for block in blocks)
 
@@ -35,11 +38,13 @@ def command_help(program: str, options: type, default: Any) -> str:
     The docstring of each field is the help text of its flag. `default` is an instance with the default values, or None.
     """
     output = plain_output()
+    if shutil.get_terminal_size().columns < _MIN_WIDTH:
+        os.environ["COLUMNS"] = str(_MIN_WIDTH)
     with contextlib.redirect_stdout(output), contextlib.suppress(SystemExit):
         tyro.cli(with_help_texts(options), prog=program, args=["--help"], default=default, config=PARSER_CONFIG)
     output.seek(0)
     usage, _, table = output.read().partition("\n")
-    return wrap(f"{usage}\n\n{inspect.cleandoc(options.__doc__)}") + "\n" + table.rstrip()
+    return wrap(f"{usage}\n\n{ast.get_docstring(_definition(options))}") + "\n" + table.rstrip()
 
 
 def plain_output() -> io.TextIOWrapper:
@@ -64,11 +69,16 @@ def with_help_texts(options: type) -> type:
     return type(options.__name__, (options,), {"__annotations__": annotations})
 
 
-def _field_docstrings(cls: type) -> dict[str, str]:
+def _definition(cls: type) -> ast.ClassDef:
+    """Return the definition of a class in its source, whose docstrings `python -OO` keeps."""
     [definition] = ast.parse(inspect.getsource(cls)).body
+    return definition
+
+
+def _field_docstrings(cls: type) -> dict[str, str]:
     return {
         field.target.id: " ".join(text.value.value.split())
-        for field, text in pairwise(definition.body)
+        for field, text in pairwise(_definition(cls).body)
         if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr)
     }
 

@@ -19,7 +19,7 @@ NotNegative = Annotated[float, Interval(ge=0, le=_MAX)]
 Positive = Annotated[float, Interval(gt=0, le=_MAX)]
 Fraction = Annotated[float, Interval(ge=0, lt=1)]
 Beam = Annotated[int, Interval(ge=1, le=1000)]
-LengthPenalty = Annotated[float, Interval(ge=0, le=100)]
+LengthPenalty = Annotated[float, Interval(ge=0, le=10)]
 
 
 def require_inside_intervals(options: Any) -> None:

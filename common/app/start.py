@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from common.errors import UserError
 
@@ -79,6 +79,13 @@ def train_on_devices(train: Callable[[Any], None], options: Any) -> None:
             ) from error
 
 
+def _memory_file() -> BinaryIO:
+    """Return a file without a disk, which may be full, where the system has such files."""
+    if hasattr(os, "memfd_create"):  # Linux
+        return os.fdopen(os.memfd_create("messages"), "w+b")
+    return tempfile.TemporaryFile()
+
+
 @contextlib.contextmanager
 def _without_start_messages() -> Iterator[None]:
     """Hide TensorFlow's log lines about missing GPUs and processor features.
@@ -91,7 +98,7 @@ def _without_start_messages() -> Iterator[None]:
         return
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     stderr = os.dup(2)
-    with tempfile.TemporaryFile() as messages:
+    with _memory_file() as messages:
         os.dup2(messages.fileno(), 2)
         try:
             yield

@@ -28,10 +28,10 @@ _MAX_LABEL, _MAX_SIDE = 30, 4_000  # of an attention map: letters of a label, an
 
 
 @figure_style
-def learning_curve(rows: Sequence[Mapping[str, float]], path: Path, unit: str, baseline: tuple[str, float]) -> None:
+def learning_curve(rows: Sequence[Mapping[str, float]], path: Path, unit: str, uniform_nll: float) -> None:
     """Draw the losses in `rows` of metrics.csv, at least one, against the epoch, and write a PNG.
 
-    `unit` is that of the losses, `baseline` name and value of a line, for instance the loss of a uniform distribution.
+    `unit` is that of the losses; a line shows `uniform_nll`, the loss of a uniform distribution.
     """
     figure = Figure(figsize=(7, 4), dpi=120, layout="constrained")
     axes = figure.subplots()
@@ -43,8 +43,7 @@ def learning_curve(rows: Sequence[Mapping[str, float]], path: Path, unit: str, b
         label = f"validation (best {losses[best]:.3f} in epoch {epochs[best]:.0f})"
         axes.plot(epochs, losses, "o-", color=ACCENT, label=label)
         axes.plot(epochs[best], losses[best], "o", markersize=13, color=ACCENT, fillstyle="none")
-    name, value = baseline
-    axes.axhline(value, color=FAINT, linestyle=":", label=f"{name} ({value:.2f})")
+    axes.axhline(uniform_nll, color=FAINT, linestyle=":", label=f"uniform guess ({uniform_nll:.2f})")
     axes.set_yscale("log")  # the baseline would leave little room for the curves
     low, high = axes.get_ylim()
     axes.yaxis.set_major_locator(

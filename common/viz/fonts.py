@@ -8,7 +8,7 @@ from pathlib import Path
 import matplotlib
 from matplotlib import font_manager
 from matplotlib.ft2font import FT2Font
-from PIL import ImageDraw, ImageFont
+from PIL import ImageDraw, ImageFont, features
 
 from common.io.terminal import warn
 
@@ -106,7 +106,8 @@ class Typesetter:
 
     def length(self, text: str) -> float:
         """Return the width of a line in pixels."""
-        return sum(font.getlength(run) for run, font in self._runs(text))
+        direction = _direction(text)
+        return sum(font.getlength(run, direction=direction) for run, font in self._runs(text))
 
     def draw(
         self, draw: ImageDraw.ImageDraw, corner: tuple[float, float], text: str, fill: str, anchor: str = "la"
@@ -119,9 +120,10 @@ class Typesetter:
         x, y = corner
         x -= {"l": 0, "m": 0.5, "r": 1}[anchor[0]] * self.length(text)
         baseline = y + self._fonts[0].getbbox("x", anchor="l" + anchor[1])[3]  # one for all fonts
+        direction = _direction(text)
         for run, font in self._runs(text):
-            draw.text((x, baseline), run, fill=fill, font=font, anchor="ls")
-            x += font.getlength(run)
+            draw.text((x, baseline), run, fill=fill, font=font, anchor="ls", direction=direction)
+            x += font.getlength(run, direction=direction)
 
     def _runs(self, text: str) -> list[tuple[str, ImageFont.FreeTypeFont]]:
         """Return the parts of a line with their fonts, in the order in which they are drawn from left to right.
@@ -139,6 +141,11 @@ class Typesetter:
                 runs.append((letter, number))
         ordered = reversed(runs) if is_right_to_left(text) else runs
         return [(run, self._fonts[number]) for run, number in ordered]
+
+
+def _direction(text: str) -> str | None:
+    """Return the direction of a line for Pillow; without it, each of its runs would have one of its own."""
+    return ("rtl" if is_right_to_left(text) else "ltr") if features.check("raqm") else None
 
 
 def is_right_to_left(text: Sequence[str] | str) -> bool:

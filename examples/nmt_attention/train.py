@@ -134,8 +134,8 @@ def draw_figures(run: RunDirectory, corpus: Corpus, samples: list[Pair], model_c
     rows = run.read_metrics()
     if not rows:
         return
-    baseline = ("uniform guess", math.log(len(corpus.target_tokenizer)))
-    figures.learning_curve(rows, run.figures / "learning_curve.png", attention_plots.LOSS_UNIT, baseline)
+    uniform_nll = math.log(len(corpus.target_tokenizer))
+    figures.learning_curve(rows, run.figures / "learning_curve.png", attention_plots.LOSS_UNIT, uniform_nll)
     attention_plots.draw_training_gif(run)
     translator = SentenceTranslator.load(run, model_class)
     write_projector(run, translator.embeddings())

@@ -28,7 +28,7 @@ def generate(options: GenerateOptions) -> None:
     generator = TextGenerator.load(run)
     prompt = options.prompt
     if options.prompt_file:
-        prompt = read_prompt_file(options.prompt_file, options.encoding)
+        prompt = read_prompt_file(options.prompt_file, options.encoding, generator.vocabulary.symbols)
     prompt = prompt or Config.from_settings(run.read_config().settings).prompt
     if prompt is None:
         raise UserError(f"{run.path}: has no prompt of its own; give one with --prompt")

@@ -85,11 +85,6 @@ class Config(TrainOptions):
     sample_length: Width = 400
     """Tokens of each continuation."""
 
-    def __post_init__(self):
-        super().__post_init__()
-        if self.prompt == "":
-            raise UserError("--prompt: expected at least one character, got none")
-
     def corpus(self) -> dict[str, Any]:
         """Return the settings that `load_corpus` takes."""
         return {name: getattr(self, name) for name in ("encoding", "tokens", "vocabulary_size")}
@@ -151,8 +146,6 @@ class GenerateOptions(RunOptions):
             raise UserError(f"--length and --samples: expected at most {10 * MAX_LENGTH:,} tokens in all")
         if self.prompt is not None and self.prompt_file is not None:
             raise UserError("--prompt and --prompt-file: expected one of them, got both")
-        if self.prompt == "":
-            raise UserError("--prompt: expected at least one character, got none")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -167,8 +167,8 @@ class TextGenerator:
         return sample_sequence(decode_step, logits, state, uniforms, length, temperature, top_k, top_p)
 
 
-def read_prompt_file(path: Path, encoding: str | None = None) -> str:
-    """Return the text of a file to continue.
+def read_prompt_file(path: Path, encoding: str | None, symbols: Sequence[str]) -> str:
+    """Return the text of a file to continue; a line end at its end only if it is one of the `symbols` of the model.
 
     Raises:
         UserError: it is no text file of this encoding, or longer than `MAX_LENGTH`.
@@ -178,7 +178,7 @@ def read_prompt_file(path: Path, encoding: str | None = None) -> str:
     prompt = read_text(path, encoding)
     if len(prompt) > MAX_LENGTH:
         raise UserError(f"--prompt-file {path}: {len(prompt):,} characters, more than {MAX_LENGTH:,}; use its end only")
-    return prompt
+    return prompt if "\n" in symbols else prompt.removesuffix("\n")  # which editors write
 
 
 # Before training and after every epoch the same prompt is continued with the same random numbers. Side by side, or as a

@@ -48,7 +48,8 @@ def evaluate(options: EvaluateOptions, model_class: type[TrainableCharRNN] = Tra
         run.require_training_data(corpus.fingerprint, data)
         ids, part = corpus.validation, "the last 10 % of the text"
     else:
-        ids, part = test_ids(options, options.for_test_data(config), vocabulary), "the whole text"
+        ids, left_out = test_ids(options, options.for_test_data(config), vocabulary)
+        part = "the whole text" + f" without {left_out:,} characters that the model does not know" * (left_out > 0)
     model = build_model(config, len(vocabulary), model_class)
     restore_weights(run.checkpoints, model)
     text = "".join(vocabulary.decode(ids[1:]))
@@ -75,8 +76,10 @@ def evaluate(options: EvaluateOptions, model_class: type[TrainableCharRNN] = Tra
     return metrics
 
 
-def test_ids(options: EvaluateOptions, config: Config, vocabulary: PieceVocabulary) -> np.ndarray:
-    """Return the ids of a text of the user, int32 [tokens], without the characters that the model does not know.
+def test_ids(options: EvaluateOptions, config: Config, vocabulary: PieceVocabulary) -> tuple[np.ndarray, int]:
+    """Return the ids of a text of the user, int32 [tokens], and how many characters the model does not know.
+
+    Those are left out.
 
     Raises:
         UserError: the text cannot be read, or the model knows none of it.
@@ -84,8 +87,8 @@ def test_ids(options: EvaluateOptions, config: Config, vocabulary: PieceVocabula
     text = load_text(options.test_data, options.data_dir, config.encoding, only_test=True)
     known = {*vocabulary.symbols}
     unknown = sorted({*text} - known)
+    left_out = sum(character not in known for character in text)
     if unknown:
-        left_out = sum(character not in known for character in text)
         warn(
             f"note: {left_out:,} of {len(text):,} characters are left out, which the model does not know: "
             f"{' '.join(map(repr, unknown[:20]))}{' ...' if len(unknown) > 20 else ''}"
@@ -96,4 +99,4 @@ def test_ids(options: EvaluateOptions, config: Config, vocabulary: PieceVocabula
         raise UserError(
             f"--test-data {options.test_data}: expected two {config.tokens} that the model knows, got fewer"
         )
-    return ids
+    return ids, left_out

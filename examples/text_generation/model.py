@@ -2,15 +2,15 @@
 # # Text generation: the model
 #
 # A **recurrent language model** processes a text one character at a time. At each step it updates a **hidden state**
-# $h_t$ from $h_{t-1}$ and the embedding $E[x_t]$ of the character. From $h_t$ it predicts the next character:
+# $h_t$ from $h_{t-1}$ and the embedding $E x_t$ of the character. From $h_t$ it predicts the next character:
 #
-# $$h_t = \mathrm{GRU}(E[x_t],\ h_{t-1}) \qquad p(x_{t+1} \mid x_{\le t}) = \mathrm{softmax}(W h_t + b)$$
+# $$h_t = \mathrm{GRU}(E x_t,\ h_{t-1}) \qquad p(x_{t+1} \mid x_{\le t}) = \mathrm{softmax}(W h_t + b)$$
 #
 # The **GRU** (Cho et al. 2014, arXiv:1406.1078, section 2.3) has two gates with values from 0 to 1. The update gate
 # $z_t$ mixes the previous state with a candidate $\tilde h_t$, in which the reset gate $r_t$ scales the previous state:
 #
-# $$r_t = \sigma(W_r E[x_t] + U_r h_{t-1}) \qquad \tilde h_t = \tanh\big(W_h E[x_t] + r_t \odot (U_h h_{t-1})\big)$$
-# $$z_t = \sigma(W_z E[x_t] + U_z h_{t-1}) \qquad h_t = z_t \odot h_{t-1} + (1 - z_t) \odot \tilde h_t$$
+# $$r_t = \sigma(W_r E x_t + U_r h_{t-1}) \qquad \tilde h_t = \tanh\big(W_h E x_t + r_t \odot (U_h h_{t-1})\big)$$
+# $$z_t = \sigma(W_z E x_t + U_z h_{t-1}) \qquad h_t = z_t \odot h_{t-1} + (1 - z_t) \odot \tilde h_t$$
 #
 # Biases are omitted. Deviation: as in cuDNN, $r_t$ is applied after the product with $U_h$; in the paper, before it.
 # Letters in shape comments: B batch (text streams), T time (characters), U units, V vocabulary.
@@ -60,7 +60,7 @@ class CharRNN(keras.Model):
             state: the state before the first character, from `initial_state` or an earlier call.
             training: whether dropout is applied.
         """
-        hidden, state = self.rnn(ids, state, embedding=self.embedding, training=training)  # E[x_t], then layers: B T U
+        hidden, state = self.rnn(ids, state, embedding=self.embedding, training=training)  # E x_t, then layers: B T U
         return self.logits(hidden), state  # B T V
 
     def make_decode_step(self) -> Callable[[tf.Tensor, State], tuple[tf.Tensor, State]]:
@@ -87,7 +87,7 @@ class CharRNN(keras.Model):
 
 # %% [markdown]
 # The loss is the **cross-entropy**: the negative log-likelihood (nll) $-\ln p(x_{t+1})$ of the next character, in nats,
-# averaged over all characters. Divided by $\ln 2$ it is in bits. Its exponential is the *perplexity*.
+# averaged over all characters. Divided by $\ln 2$ it is in bits. $e$ to the loss in nats is the *perplexity*.
 
 
 # %%
@@ -132,5 +132,5 @@ class TrainableCharRNN(CharRNN):
         inputs, targets, mask, is_start = batch
         logits, state = self(inputs, self.test_state.read(reset=is_start))  # B T V
         self.test_state.write(state)
-        self.mean_loss.update_state(cross_entropy(logits, targets), sample_weight=mask)  # all rows have T positions
+        self.mean_loss.update_state(cross_entropy(logits, targets), sample_weight=mask)  # all batches have the same T
         return {"loss": self.mean_loss.result()}

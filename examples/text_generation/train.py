@@ -128,8 +128,8 @@ def draw_figures(run: RunDirectory, config: Config, corpus: Corpus, network_clas
     rows = run.read_metrics()
     if not rows:
         return
-    baseline = ("uniform guess", math.log(len(corpus.vocabulary)))
-    figures.learning_curve(rows, run.figures / "learning_curve.png", config.loss_unit, baseline)
+    uniform_nll = math.log(len(corpus.vocabulary))
+    figures.learning_curve(rows, run.figures / "learning_curve.png", config.loss_unit, uniform_nll)
     draw_training_gif(run, config)
     passage, context = choose_passage("".join(corpus.vocabulary.decode(corpus.validation[:1000]))[:1000])
     generator = TextGenerator.load(run, network_class)

@@ -79,7 +79,7 @@ def draw_loss_heatmap(losses: CharacterLosses, path: Path, columns: int = 64) ->
     width = max(MIN_WIDTH, 2 * MARGIN + columns * CELL_WIDTH)
     image = Image.new("RGB", (width, HEADER + MARGIN + lines * CELL_HEIGHT), figures.PAPER)
     draw = ImageDraw.Draw(image)
-    _draw_header(draw, losses.mean_bits)
+    _draw_header(draw, losses.mean_bits, has_predictions=any(losses.predictions))
     for cell, character, bits, predictions in zip(cells, losses.text, losses.nll_bits, losses.predictions, strict=True):
         _draw_cell(draw, setters, cell, character, float(bits), predictions)
     save_image(image, path)
@@ -117,11 +117,11 @@ def _draw_cell(
         setter.draw(draw, (centre, y + 40 + 14 * rank), _visible(prediction), colour, anchor="mm")
 
 
-def _draw_header(draw: ImageDraw.ImageDraw, mean_bits: float) -> None:
+def _draw_header(draw: ImageDraw.ImageDraw, mean_bits: float, has_predictions: bool) -> None:
     title = f"Negative log-likelihood of each character: {mean_bits:.2f} bits on average here"
     Typesetter(title, 17, bold=True).draw(draw, (MARGIN, 18), title, figures.INK)
-    note = "Below: the three likeliest; the correct one is blue."
-    setter = Typesetter(note, 15)
+    note = "Below: the three likeliest; the correct one is blue." if has_predictions else ""
+    setter = Typesetter(title, 15)
     setter.draw(draw, (MARGIN, 58), "0 bits", figures.FAINT)
     left = MARGIN + 64
     for step in range(160):

@@ -210,6 +210,12 @@ def test_settings_leave_out_how_a_run_is_carried_out():
         Config.from_settings(settings | {"depth": 1})
 
 
+def test_the_training_loop_gets_every_flag_that_is_its_own():
+    flags = {"epochs": 4, "steps_per_epoch": 5, "patience": 2, "eager": True, "xla": False}
+    flags |= {"max_minutes": 3.0, "checkpoint_seconds": 7.0}
+    assert Config(**flags).loop_settings() == flags
+
+
 def test_tensorflow_starts_in_silence():
     """And stays silent about what it finds later, such as operations without an optimised version."""
     code = (

@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
@@ -33,6 +36,12 @@ def test_paragraphs_and_items_are_wrapped_each_by_itself(monkeypatch):
         "one two\nthree four\nfive\n\n- a b c d e\n  f g\n- h\n\nend"
     )
     assert wrap("a-hyphenated-word --a-flag-of-more") == "a-hyphenated-word\n--a-flag-of-more"
+
+
+def test_the_narrowest_terminals_and_python_without_docstrings_have_help():
+    command = [sys.executable, "-OO", "-m", "examples.dcgan", "generate", "--help"]
+    text = subprocess.run(command, env=os.environ | {"COLUMNS": "3"}, capture_output=True, text=True, timeout=60).stdout
+    assert text.split()[3:] and "Generate\nimages\nwith the\ntrained\n" in text
 
 
 @pytest.mark.parametrize("default", [None, Toy(size=7)])

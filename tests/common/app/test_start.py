@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 
 import keras
 import pytest
@@ -39,6 +40,17 @@ print(keras.backend.backend(), keras.config.floatx(), keras.config.image_data_fo
     environment = os.environ | {"KERAS_HOME": str(tmp_path), "KERAS_BACKEND": "torch"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert done.stdout.split() == ["tensorflow", "float32", "channels_last"], done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="only Linux has files in memory")
+def test_a_full_disk_does_not_keep_tensorflow_from_starting(monkeypatch):
+    def fail():
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", fail)
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
+    with start._without_start_messages():
+        os.write(2, b"hidden\n")
 
 
 def test_keras_with_another_backend_is_one_line(monkeypatch):

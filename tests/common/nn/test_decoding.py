@@ -105,6 +105,12 @@ def test_a_chance_is_the_share_of_probability_before_the_symbol(chance, expected
     assert drawn == expected
 
 
+def test_the_greatest_chance_draws_a_symbol_of_the_vocabulary():
+    logits = tf.constant(np.random.default_rng(0).normal(size=(500, 65)), tf.float32)  # some sums round to below 1
+    drawn = sample_categorical(logits, tf.fill([500], np.float32(1 - 2**-23)), *map(tf.constant, (1.0, 0, 1.0)))
+    assert int(tf.reduce_max(drawn)) < 65
+
+
 END, START = 0, 1
 
 

@@ -37,9 +37,10 @@ def test_a_log_has_whole_lines_and_few_of_them(clock, monkeypatch, capfd):
     assert all(re.match(r"epoch 1/2: .*/200 \[.*step/s, loss=2\.000\]$", line) for line in error.splitlines())
 
 
-def test_the_time_left_does_not_count_the_compilation(clock, monkeypatch, capfd):
+@pytest.mark.parametrize("first_step", [0, 100])
+def test_the_time_left_does_not_count_the_compilation(first_step, clock, monkeypatch, capfd):
     monkeypatch.setattr(progress, "IS_INTERACTIVE", True)
-    bar = ProgressBar(epochs=1, total_steps=101, first_step=0)
+    bar = ProgressBar(epochs=1, total_steps=first_step + 101, first_step=first_step)
     with bar.bar:
         bar.start_epoch(0)
         clock.now += 60  # compiles
@@ -48,4 +49,4 @@ def test_the_time_left_does_not_count_the_compilation(clock, monkeypatch, capfd)
             clock.now += 1
             bar.advance(1, {"loss": 2.0})
         last = capfd.readouterr().err.split("\r")[-1]
-    assert "11/101 [00:10<01:30,  1.00step/s" in last
+    assert f" {first_step + 11}/{first_step + 101} [00:10<01:30,  1.00step/s" in last

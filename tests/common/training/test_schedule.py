@@ -1,6 +1,8 @@
+from types import SimpleNamespace
+
 import pytest
 
-from common.training.schedule import TimeBudget, WarmupCosine
+from common.training.schedule import TimeBudget, WarmupCosine, build_schedule
 
 
 def test_the_rate_climbs_then_falls_to_its_floor():
@@ -9,6 +11,14 @@ def test_the_rate_climbs_then_falls_to_its_floor():
     assert rates[0] == pytest.approx(0.2) and max(rates) == rates[9] == rates[10] == pytest.approx(2.0)
     assert rates[60] == pytest.approx((2.0 + 0.2) / 2, rel=1e-5)  # halfway down
     assert rates[110:] == pytest.approx([0.2] * 5) and rates[10:111] == sorted(rates[10:111], reverse=True)
+
+
+def test_warm_up_and_floor_are_those_of_the_settings():
+    config = SimpleNamespace(learning_rate=2.0, warmup_steps=10)
+    for floor in (0.0, 0.25):
+        schedule = build_schedule(config, total_steps=100)
+        assert [float(schedule(step)) for step in (0, 9, 100)] == pytest.approx([0.2, 2.0, 2.0 * floor], abs=1e-6)
+        config.learning_rate_floor = 0.25  # a setting that not every example has
 
 
 def test_the_end_can_be_moved():
@@ -51,6 +61,17 @@ def test_the_plan_leaves_time_for_the_ends_of_epochs():
     for now in (50.0, 51.0, *(51.0 + 0.5 * step for step in range(1, 25))):
         budget.steps_that_fit(now)
     assert budget.end_epoch(10.0, 80.0) == int(0.94 * 50 / 0.51)
+
+
+def test_the_end_of_an_epoch_is_no_part_of_a_step():
+    budget, now = TimeBudget(1000.0, 10**6, steps_per_epoch=10), 0.0
+    for step in range(26):
+        if step in (10, 20):
+            now += 5.0
+            assert budget.end_epoch(5.0, now) == 0
+        now += 1.0
+        more = budget.steps_that_fit(now)
+    assert more == int(0.94 * (1000 - now) / (1.0 + 5.0 / 10))
 
 
 def test_no_step_is_planned_beyond_a_deadline_that_passes_while_measuring():

@@ -1,6 +1,7 @@
 import contextlib
 import os
 import signal
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -50,6 +51,44 @@ def test_eager_gives_the_same_losses(tmp_path, uninterrupted):
     losses, _ = fit(tmp_path, eager=True, steps_per_epoch=2, epochs=1)
     compiled = [float.fromhex(loss) for loss in uninterrupted[0][:2]]
     assert [float.fromhex(loss) for loss in losses] == pytest.approx(compiled, abs=1e-4)
+
+
+def test_eager_the_steps_run_in_python(tmp_path):
+    model, calls = build(), []
+    step = model.train_step
+    model.train_step = lambda batch: calls.append(tf.executing_eagerly()) or step(batch)
+    make_trainer(tmp_path, model, eager=True, epochs=1).fit(train_data)
+    assert calls == [True] * BATCHES
+
+
+class Slow(keras.callbacks.Callback):
+    """Moves the clock of the training loop: 10 s in a step, 100 s in validation, 1000 s at the end of an epoch."""
+
+    def __init__(self, monkeypatch):
+        super().__init__()
+        self.now = 0.0
+        monkeypatch.setattr(trainer, "time", SimpleNamespace(monotonic=lambda: self.now))
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.now += 10
+
+    def on_test_begin(self, logs=None):
+        self.now += 100
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.now += 1000
+
+
+def test_the_seconds_of_an_epoch_are_those_of_training_and_validation(tmp_path, monkeypatch):
+    slow = make_trainer(tmp_path, build(), Slow(monkeypatch), epochs=2)
+    assert [row["seconds"] for row in slow.fit(train_data, validation_data())] == [150, 300]
+
+
+def test_checkpoints_are_as_far_apart_as_asked(tmp_path, monkeypatch):
+    slow, saved = make_trainer(tmp_path, build(), Slow(monkeypatch), epochs=1, checkpoint_seconds=30), []
+    slow.checkpoints.save = lambda kind, step, *_, **__: saved.append(step)
+    slow.fit(lambda epoch: tf.data.Dataset.from_tensor_slices(examples()).batch(4))
+    assert saved == [4, 8, 10, 10]  # the last two are the best and the latest
 
 
 def test_when_the_time_is_up_the_run_is_saved_and_resumes(tmp_path, uninterrupted, capsys, monkeypatch):
@@ -221,28 +260,20 @@ def test_a_run_that_ended_within_an_epoch_for_lack_of_time_is_extended_by_whole_
     assert (model.schedule.first_step.numpy(), model.schedule.total_steps.numpy()) == (7, 17)
 
 
+class NoProgress(keras.callbacks.Callback):
+    """Makes every epoch look worse than the one before."""
+
+    def on_test_begin(self, logs=None):
+        self.model.out.bias.assign_add([10.0])
+
+
 def test_patience_counts_from_the_extension(tmp_path):
-    def build_stubborn():
-        class NoProgress(keras.callbacks.Callback):
-            def on_test_begin(self, logs=None):
-                model.out.bias.assign_add([10.0])
-
-        model = build()
-        return model, NoProgress()
-
     for epochs, expected in ((9, 3), (10, 5)):
-        model, callback = build_stubborn()
-        rows = make_trainer(tmp_path, model, callback, epochs=epochs, patience=2).fit(train_data, validation_data())
-        assert len(rows) == expected
+        stubborn = make_trainer(tmp_path, build(), NoProgress(), epochs=epochs, patience=2)
+        assert len(stubborn.fit(train_data, validation_data())) == expected
 
 
 def test_early_stopping_counts_across_a_resume(tmp_path):
-    class NoProgress(keras.callbacks.Callback):
-        """Makes every epoch look worse than the one before."""
-
-        def on_test_begin(self, logs=None):
-            self.model.out.bias.assign_add([10.0])
-
     model = build()
     rows = make_trainer(tmp_path, model, NoProgress(), epochs=9, patience=2).fit(train_data, validation_data())
     assert len(rows) == 3
@@ -250,13 +281,20 @@ def test_early_stopping_counts_across_a_resume(tmp_path):
     assert state["best_epoch"] == 1 and "no better val_loss for 2 epochs" in state["finished"]
 
 
-def test_the_best_weights_are_those_of_the_best_epoch(tmp_path):
-    model = build()
-    rows = make_trainer(tmp_path, model).fit(train_data, validation_data())
+@pytest.mark.parametrize("callbacks", [[], [NoProgress()]])
+def test_the_best_weights_are_those_of_the_best_epoch(tmp_path, callbacks):
+    rows = make_trainer(tmp_path, build(), *callbacks).fit(train_data, validation_data())
     best = min(rows, key=lambda row: row["val_loss"])
+    assert best["epoch"] == (1 if callbacks else EPOCHS)
     fresh = build()
     assert checkpoints.restore_weights(tmp_path / "checkpoints", fresh)["epoch"] == best["epoch"]
     assert trainer.evaluate(fresh, validation_data())["loss"] == best["val_loss"]
+
+
+def test_without_validation_the_best_weights_are_those_of_the_lowest_loss(tmp_path):
+    rows = make_trainer(tmp_path, build()).fit(train_data)
+    best = checkpoints.restore_weights(tmp_path / "checkpoints", build())
+    assert best["value"] == min(row["loss"] for row in rows)
 
 
 def test_standard_keras_callbacks_work(tmp_path):

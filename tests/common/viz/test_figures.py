@@ -12,8 +12,8 @@ from tools.notebooks import ROOT
 
 def test_a_learning_curve_is_drawn_with_and_without_validation(tmp_path):
     rows = [{"epoch": epoch, "loss": 3 / epoch, "val_loss": 4 / epoch} for epoch in (1, 2, 3)]
-    figures.learning_curve(rows, tmp_path / "both.png", "nats", ("guessing", 4.2))
-    figures.learning_curve([{"epoch": 1, "loss": 2.0}], tmp_path / "one.png", "nats", ("guessing", 4.2))
+    figures.learning_curve(rows, tmp_path / "both.png", "nats", 4.2)
+    figures.learning_curve([{"epoch": 1, "loss": 2.0}], tmp_path / "one.png", "nats", 4.2)
     for name in ("both.png", "one.png"):
         pixels = np.asarray(Image.open(tmp_path / name).convert("L"))
         assert pixels.shape == (480, 840) and (pixels < 128).any()
@@ -21,7 +21,7 @@ def test_a_learning_curve_is_drawn_with_and_without_validation(tmp_path):
 
 def draw_all(folder):
     rows = [{"epoch": epoch, "loss": 3 / epoch, "val_loss": 4 / epoch} for epoch in (1, 2)]
-    figures.learning_curve(rows, folder / "curve.png", "nats", ("guessing", 4.2))
+    figures.learning_curve(rows, folder / "curve.png", "nats", 4.2)
     compared = figures.compare_curves({"one": [(1, 2.0), (2, 1.0)]}, "nats")
     map_ = figures.attention_map(np.eye(2), ["a", "b"], ["c", "d"], title="e")
     return (folder / "curve.png").read_bytes(), compared.tobytes(), map_.tobytes()
@@ -47,7 +47,7 @@ def test_every_function_that_makes_a_figure_has_the_default_style(package):
 def test_the_curve_of_one_epoch_has_one_tick(tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(figures, "save_figure", lambda figure, path: drawn.append(figure))
-    figures.learning_curve([{"epoch": 1, "loss": 2.0}], tmp_path / "one.png", "nats", ("guessing", 4.2))
+    figures.learning_curve([{"epoch": 1, "loss": 2.0}], tmp_path / "one.png", "nats", 4.2)
     [axes] = drawn[0].axes
     low, high = axes.get_xlim()
     assert [tick for tick in axes.get_xticks() if low <= tick <= high] == [1]
@@ -59,9 +59,9 @@ def test_the_legend_names_the_best_epoch_and_the_baseline(tmp_path, monkeypatch)
     rows = [
         {"epoch": epoch, "loss": 1 / epoch, "val_loss": loss} for epoch, loss in ((1.0, 2), (2.0, 1.25), (3.0, 1.5))
     ]
-    figures.learning_curve(rows, tmp_path / "three.png", "nats", ("guessing", 9.0))
+    figures.learning_curve(rows, tmp_path / "three.png", "nats", 9.0)
     labels = [text.get_text() for text in drawn[0].axes[0].get_legend().get_texts()]
-    assert labels == ["training", "validation (best 1.250 in epoch 2)", "guessing (9.00)"]
+    assert labels == ["training", "validation (best 1.250 in epoch 2)", "uniform guess (9.00)"]
 
 
 def test_text_frames_have_one_size_and_stay_inside():

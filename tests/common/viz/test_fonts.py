@@ -3,7 +3,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, features
 
 from common.viz import figures, fonts
 
@@ -98,6 +98,16 @@ def test_a_line_has_the_same_length_however_it_is_anchored():
 )
 def test_the_direction_is_that_of_most_letters(text, expected):
     assert fonts.is_right_to_left(text) == expected
+
+
+@pytest.mark.skipif(not features.check("raqm"), reason="Pillow without libraqm")
+@pytest.mark.parametrize(("text", "end"), [("abcde שלום.", -1), ("שלום abc.", 0)])
+def test_a_point_stands_at_the_end_of_the_line(text, end):
+    image = Image.new("L", (300, 40), "white")
+    fonts.Typesetter(text, 20).draw(ImageDraw.Draw(image), (5, 5), text, "black")
+    ink = np.asarray(image) < 128
+    column = np.nonzero(ink.any(axis=0))[0][end]
+    assert np.nonzero(ink[:, column])[0].min() >= np.nonzero(ink)[0].max() - 4  # on the baseline only, unlike a letter
 
 
 def test_columns_of_arabic_are_drawn_from_right_to_left():
