@@ -157,12 +157,13 @@ def test_a_run_cannot_start_from_itself_or_from_another_example(trained, tmp_pat
 @pytest.mark.parametrize(
     ("example", "flag", "file", "name"),
     [
+        ("nmt_attention", "source_embeddings", "vocabulary_source", "encoder/source_embedding/embeddings"),
         ("nmt_attention", "target_embeddings", "vocabulary_target", "decoder/target_embedding/embeddings"),
         ("image_captioning", "embeddings", "vocabulary", "embedding/embeddings"),
     ],
 )
 def test_word_vectors_are_the_first_embeddings(example, flag, file, name, tmp_path, before_the_first_step, capsys):
-    vectors = {"red": 1.0, "house": 2.0, "circle": 3.0, ".": 4.0, "zebra": 5.0}
+    vectors = {"red": 1.0, "house": 2.0, "circle": 3.0, ".": 4.0, "zebra": 5.0, "casa": 6.0}
     (tmp_path / "vectors.txt").write_text(
         "".join(f"{word} {value} {' '.join(['0'] * 31)}\n" for word, value in vectors.items())
     )

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from dataclasses import replace
 from importlib import import_module
 from types import SimpleNamespace
 
@@ -24,6 +25,14 @@ def test_every_example_has_the_same_files():
     anatomy = {"README.md", "__init__.py", "__main__.py", "config.py", "data.py", "model.py", "train.py", "demo.py"}
     for name in example_names():
         assert anatomy <= {path.name for path in (Path("examples") / name).iterdir()}
+
+
+@pytest.mark.parametrize("example", example_names())
+def test_training_reads_the_download_cache_that_is_named(example, tmp_path):
+    config, train = (import_module(f"examples.{example}.{name}") for name in ("config", "train"))
+    cache = tmp_path / "cache"
+    with pytest.raises(UserError, match=str(cache)):
+        train.train(replace(config.PRESETS["quick"], run_dir=tmp_path / "run", data_dir=cache))
 
 
 @pytest.fixture

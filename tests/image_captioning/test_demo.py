@@ -43,6 +43,11 @@ def test_beam_search_finds_what_is_at_least_as_likely(captioner, pixels):
         assert beam.score >= greedy.score - 1e-5
 
 
+def test_the_score_is_divided_by_the_length_to_the_penalty(captioner, pixels):
+    for plain, divided in zip(*(captioner.caption(pixels, 1, penalty) for penalty in (0.0, 0.5)), strict=True):
+        assert plain.score == pytest.approx(divided.score * (len(divided.words) + 1) ** 0.5, rel=1e-4)
+
+
 def test_together_or_alone_the_captions_are_the_same(captioner, pixels):
     alone = [captioner.caption(picture[None])[0].text for picture in pixels]
     assert [one.text for one in captioner.caption(pixels)] == alone

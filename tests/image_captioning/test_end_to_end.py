@@ -1,12 +1,15 @@
 import json
+from types import SimpleNamespace
 
 import pytest
 import tensorflow as tf
 from PIL import Image
 
 from common.app.cli import main
+from common.errors import UserError
 from common.training.run_directory import RunDirectory
 from examples.image_captioning.__main__ import COMMANDS
+from examples.image_captioning.demo import PhotoCaptioner
 
 
 def command(*arguments):
@@ -73,6 +76,19 @@ def test_caption_draws_a_sheet_and_a_film_for_each_photo_and_names_the_bad_ones(
     assert "page.png: it is an HTML" in output.err and output.err.count("\n") == 1
     assert output.out.count("\n") == 2
     assert {"one.png", "two.png"} <= {path.name for path in (tmp_path / "drawn").iterdir()}
+
+
+def test_caption_searches_as_its_flags_say(trained, tmp_path, monkeypatch):
+    searches = []
+
+    def caption_file(path, *search):
+        searches.append(search)
+        raise UserError("enough")
+
+    monkeypatch.setattr(PhotoCaptioner, "load", lambda run: SimpleNamespace(caption_file=caption_file))
+    flags = ["--beam", 5, "--length-penalty", 0.2, "--json"]
+    assert command("caption", "--run", trained.path, tmp_path / "a.png", *flags) == 2
+    assert searches == [(5, 0.2)]
 
 
 @pytest.mark.nightly

@@ -1,9 +1,11 @@
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from common.errors import UserError
+from examples.image_captioning import evaluate as measuring
 from examples.image_captioning.config import Config, EvaluateOptions
 from examples.image_captioning.demo import Caption, PhotoCaptioner
 from examples.image_captioning.download.image_files import Photo
@@ -15,6 +17,7 @@ from examples.image_captioning.evaluate import (
     photos_to_measure,
     pointing_on_scenes,
 )
+from examples.image_captioning.metrics import pointing
 from examples.image_captioning.metrics.pointing import COCO_CATEGORIES
 
 SCENE = Scene([Shape("red", "circle", (0, 0, 16, 16)), Shape("blue", "square", (40, 0, 60, 20))], "left of")
@@ -46,7 +49,7 @@ def test_the_words_for_shapes_are_played():
 
 def test_the_peak_is_that_of_words_that_name_things():
     assert mean_peak([described("a red circle", (0, 0), (0, 0), (0, 0))], SHAPES) == pytest.approx(32.5)
-    assert mean_peak([described("a red")], SHAPES) == 0
+    assert mean_peak([described("a red")], SHAPES) is None
     captions = [described("dogs on a square", (0, 0))]
     assert mean_peak(captions, COCO_CATEGORIES) == pytest.approx(32.5) and mean_peak(captions, SHAPES) == 0.5
 
@@ -60,6 +63,37 @@ def test_it_measures_all_that_is_promised(trained):
     assert set(metrics["greedy"]) == set(metrics["beam"]) == names
     assert {"exact_match", "pointing", "pointing_chance", "pointing_centre", "attention_peak"} <= set(metrics)
     assert 0 < metrics["pointing_chance"] < 0.2
+
+
+def test_the_photos_of_the_split_are_captioned_greedily_and_by_beam_search(trained, monkeypatch):
+    seen, scenes = [], {"validation": SCENE, "test": make_scenes(1, 9, held_out=True)[0]}
+    photos = [Photo(split, scene.captions, split, scene) for split, scene in scenes.items()]
+
+    def caption(self, images, beam):
+        seen.append((beam, np.array(images)))
+        return [described("a")]
+
+    monkeypatch.setattr(measuring, "photos_to_measure", lambda *_: photos)
+    monkeypatch.setattr(PhotoCaptioner, "caption", caption)
+    evaluate(EvaluateOptions(run=trained.path, split="test", write=False))
+    assert [beam for beam, _ in seen] == [1, 3]
+    assert all(np.array_equal(images, [scenes["test"].draw()]) for _, images in seen)
+
+
+def test_features_are_kept_in_the_folder_that_is_named(trained, tmp_path, monkeypatch):
+    folders = []
+    monkeypatch.setattr(PhotoCaptioner, "load", lambda *_: SimpleNamespace(extractor=None))
+    monkeypatch.setattr(measuring, "photos_to_measure", lambda *_: [PHOTO])
+    monkeypatch.setattr(measuring, "load_split", lambda *arguments: folders.append(arguments[3]) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        evaluate(EvaluateOptions(run=trained.path, features_dir=tmp_path))
+    assert folders == [tmp_path]
+
+
+def test_a_peak_of_no_word_is_not_reported(trained, monkeypatch):
+    monkeypatch.setattr(pointing, "category_of", lambda word, categories: None)
+    metrics = evaluate(EvaluateOptions(run=trained.path, split="test", write=False))
+    assert metrics["pointing_words"] == 0 and not {"attention_peak", "pointing", "pointing_error"} & set(metrics)
 
 
 def test_other_data_is_refused(trained, album):

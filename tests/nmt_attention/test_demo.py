@@ -40,6 +40,12 @@ def test_beams_are_ranked_and_never_below_greedy(translator):
         assert [each.score for each in beam] == sorted((each.score for each in beam), reverse=True)
 
 
+def test_the_score_is_divided_by_the_length_to_the_penalty(translator):
+    plain, divided = (translator.translate(SENTENCES, length_penalty=penalty) for penalty in (0.0, 0.5))
+    for [one], [other] in zip(plain, divided, strict=True):
+        assert one.score == pytest.approx(other.score * (len(other.tokens) + 1) ** 0.5, rel=1e-4)
+
+
 def test_every_token_has_its_row_and_every_source_token_its_column(translator):
     [[translation]] = translator.translate(["  ¿Dónde está\u00a0el árbol rojo?"])
     assert translation.source_tokens == ["¿", "Dónde", "está", "el", "árbol", "rojo", "?"]
@@ -101,12 +107,22 @@ def test_what_has_no_words_has_no_score(translator):
     assert translator.score([("", "a"), (SOURCES[1], "The cat.")])[0] is None
 
 
-def test_both_sides_are_cut_after_as_many_words():
+def test_both_sides_are_cut_after_as_many_words(capsys):
     pair = "el gato ve la flor", "the cat sees the flower"
     tokenizers = build_tokenizer(pair[:1], "words", 1, 60), build_tokenizer(pair[1:], "characters", 1, 60)
     model = build_model(PRESETS["tiny"], *map(len, tokenizers))
     [scored] = SentenceTranslator(model, *tokenizers, max_tokens=3).score([pair])
     assert scored.attention.shape == (len(scored.tokens), len(scored.source_tokens)) == (15, 3)
+    assert scored.text == "the cat sees th"  # what was scored
+    notes = capsys.readouterr().err.splitlines()
+    assert notes == [
+        f"note: cut after {n} of {text}..." for n, text in ((3, f"5 tokens: {pair[0]}"), (15, f"23 tokens: {pair[1]}"))
+    ]
+
+
+def test_words_too_long_to_be_read_are_cut_with_a_note(translator, capsys):
+    translator.translate([f"gato {'x' * 5000}", "gato"])
+    assert capsys.readouterr().err == f"note: cut after 2 of 2 or more tokens: gato {'x' * 35}...\n"
 
 
 @pytest.mark.parametrize("kind", ["characters", "subwords"])

@@ -3,6 +3,7 @@ import pytest
 from common.app.cli import main
 from common.training.run_directory import RunDirectory
 from examples.nmt_attention.__main__ import COMMANDS
+from examples.nmt_attention.demo import SentenceTranslator
 from examples.nmt_attention.download.toy_grammar import tiny_pairs
 
 
@@ -49,6 +50,15 @@ def test_evaluate_and_export_say_what_they_wrote(trained, capsys, tmp_path):
     assert "case:mixed" in page and "Translation and reference" in page and page.count("<img") >= 5
     assert command("export", "--run", trained.path, "--out", tmp_path / "model") == 0
     assert (tmp_path / "model" / "saved_model.pb").exists()
+
+
+def test_translate_searches_as_its_flags_say(trained, translator, monkeypatch):
+    searches = []
+    monkeypatch.setattr(translator, "translate", lambda *search: searches.append(search) or [[]])
+    monkeypatch.setattr(SentenceTranslator, "load", lambda run: translator)
+    flags = ["--beam", 3, "--length-penalty", 0.5, "--batch-size", 7]
+    assert command("translate", "--run", trained.path, *flags, "El gato.") == 0
+    assert searches == [(["El gato."], 3, 0.5, 7)]
 
 
 def write(folder, name, content):

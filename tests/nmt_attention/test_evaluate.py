@@ -1,19 +1,23 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import sacrebleu
 
 from common.errors import UserError
+from examples.nmt_attention import evaluate as measuring
 from examples.nmt_attention.config import Config, EvaluateOptions
 from examples.nmt_attention.data import EncodedPairs, load_corpus, load_test_pairs
+from examples.nmt_attention.demo import SentenceTranslator
 from examples.nmt_attention.evaluate import (
     alignment_accuracy,
     batches_up_to,
     evaluate,
     format_samples,
+    held_out_pairs,
     measure_text,
     protocol,
 )
@@ -98,6 +102,29 @@ def test_the_rule_tells_split_signature_and_search(trained, metrics, written):
     assert (trained.samples / "test.txt").read_text().count("reference") == 10
 
 
+def test_translations_are_searched_as_the_flags_say(trained, translator, tmp_path, monkeypatch):
+    searches = []
+
+    def translate(sentences, *search):
+        searches.append(search)
+        return [[SimpleNamespace(text="x")] for _ in sentences]
+
+    monkeypatch.setattr(SentenceTranslator, "load", lambda *_: translator)
+    monkeypatch.setattr(translator, "translate", translate)
+    (tmp_path / "test.tsv").write_text("El gato.\tThe cat.\n")
+    search = {"beam": 3, "length_penalty": 0.5, "write": False}
+    evaluate(EvaluateOptions(run=trained.path, test_data=str(tmp_path / "test.tsv"), **search))
+    assert searches == [(1, 0.5), (3, 0.5)]
+
+
+def test_an_overlap_of_the_held_out_pairs_with_training_is_told(monkeypatch):
+    corpus = SimpleNamespace(train=[("a", "b")], test=[("a", "x"), ("y", "b"), ("q", "r")], fingerprint={})
+    monkeypatch.setattr(measuring, "load_corpus", lambda *_, **__: corpus)
+    run = SimpleNamespace(data_to_use=lambda *_: "tiny", require_training_data=lambda *_: None)
+    _, part = held_out_pairs(run, Config(), EvaluateOptions(run="x"))
+    assert part == "all 3 test pairs, 2 of which share a sentence with training"
+
+
 def test_ten_sentences_from_the_shortest_to_the_longest():
     texts = ["x" * n for n in range(1, 31)]
     shown = format_samples(texts, texts, texts).splitlines()[::4]
@@ -147,10 +174,10 @@ def test_a_test_file_without_pairs_is_one_line(tmp_path):
         load_test_pairs(str(tmp_path / "test.tsv"), ("1", "2"))
 
 
-def test_published_test_data_are_read_from_the_download_cache_that_is_named(trained, tmp_path, monkeypatch):
-    monkeypatch.setenv("EAGER_EXAMPLES_OFFLINE", "1")
+@pytest.mark.parametrize("kind", ["data", "test_data"])
+def test_published_pairs_are_read_from_the_download_cache_that_is_named(trained, tmp_path, kind):
     with pytest.raises(UserError, match=str(tmp_path)):
-        evaluate(EvaluateOptions(run=trained.path, test_data="spa-eng", data_dir=tmp_path))
+        evaluate(EvaluateOptions(run=trained.path, **{kind: "spa-eng"}, data_dir=tmp_path))
 
 
 def test_ter_is_sacrebleu_s():

@@ -39,6 +39,13 @@ def test_adam_steps_everything_when_asked():
     assert type(optimizer) is Adam
 
 
+def test_both_optimizers_are_set_as_the_flags_say():
+    configs = [Config(optimizer=kind, clip_norm=0.5, beta_2=0.9, muon_rms_rate=0.3) for kind in ("adam", "muon")]
+    adam, muon = (build_optimizer(config, build_schedule(config)) for config in configs)
+    assert adam.global_clipnorm == muon.global_clipnorm == 0.5 and adam.beta_2 == muon.adam_betas[1] == 0.9
+    assert muon.rms_rate() == 0.3
+
+
 class WithTemperature(Translator):
     """A model with a weight and an equation of its own."""
 

@@ -1,8 +1,11 @@
+from types import SimpleNamespace
+
 import pytest
 
 from common.app.cli import main
 from common.training.run_directory import RunDirectory
 from examples.text_generation.__main__ import COMMANDS
+from examples.text_generation.demo import Sampling, TextGenerator
 from tests.text_generation.tiny import FLAGS
 
 
@@ -45,6 +48,28 @@ def test_generate_writes_to_stdout_and_repeats_itself(trained, capsys, tmp_path)
     seeded = "--seed", 1
     assert output("--prompt-file", tmp_path / "prompt.txt", *seeded) == output("--prompt", "The lamp", *seeded)
     assert output("--samples", 2).startswith("--- 1 of 2 ---\nMIRA:")
+
+
+def test_generate_draws_as_its_flags_say(trained, monkeypatch):
+    calls = []
+    generator = SimpleNamespace(
+        stream=lambda *arguments: calls.append(arguments) or iter([["x"]]),
+        generate=lambda *arguments: calls.append(arguments) or ["x"],
+    )
+    monkeypatch.setattr(TextGenerator, "load", lambda run: generator)
+    flags = ["--temperature", 0.3, "--top-k", 5, "--top-p", 0.9, "--seed", 7, "--length", 3]
+    for samples in (1, 2):
+        assert command("generate", "--run", trained.path, "--prompt", "MIRA:", *flags, "--samples", samples) == 0
+    expected = "MIRA:", 3, Sampling(temperature=0.3, top_k=5, top_p=0.9, seed=7)
+    assert calls == [expected, (*expected, 2)]
+
+
+def test_the_line_end_of_a_prompt_file_is_dropped_where_the_model_knows_none(tmp_path):
+    from examples.text_generation.demo import read_prompt_file
+
+    (tmp_path / "prompt.txt").write_text("The lamp\n")
+    assert read_prompt_file(tmp_path / "prompt.txt", None, ["T", "\n"]) == "The lamp\n"
+    assert read_prompt_file(tmp_path / "prompt.txt", None, ["T"]) == "The lamp"
 
 
 def test_without_a_seed_each_text_is_another_and_can_be_had_again(trained, capsys):

@@ -6,9 +6,10 @@ import pytest
 
 from common.data.text_files import read_text
 from common.errors import UserError
+from common.training import trainer
 from examples.text_generation.config import EvaluateOptions
 from examples.text_generation.data import TINY_PLAY
-from examples.text_generation.evaluate import evaluate
+from examples.text_generation.evaluate import WINDOW, evaluate
 
 
 def test_it_measures_again_what_training_saw(trained):
@@ -32,6 +33,28 @@ def test_a_run_that_was_moved_still_measures(trained, tmp_path):
     assert evaluate(EvaluateOptions(run=tmp_path / "elsewhere")) == evaluate(EvaluateOptions(run=trained.path))
 
 
+def test_the_second_rule_starts_each_window_from_a_zero_state(trained, tmp_path, monkeypatch):
+    seen = []
+
+    def measure(model, data):
+        batches = [*data.as_numpy_iterator()]
+        seen.append((batches[0][0].shape[1], [bool(is_start) for *_, is_start in batches]))
+        return {"loss": float(len(seen))}
+
+    monkeypatch.setattr(trainer, "evaluate", measure)
+    (tmp_path / "test.txt").write_text("MIRA: " * 3000)
+    metrics = evaluate(EvaluateOptions(run=trained.path, test_data=str(tmp_path / "test.txt"), write=False))
+    assert (metrics["nats_per_char"], metrics["windows_256_nats_per_char"]) == (1, 2)
+    (_, carried), (window, starts) = seen
+    assert carried == [True] + [False] * (len(carried) - 1) and window == WINDOW and starts == [True] * 5
+
+
+@pytest.mark.parametrize("kind", ["data", "test_data"])
+def test_published_texts_are_read_from_the_download_cache_that_is_named(trained, tmp_path, kind):
+    with pytest.raises(UserError, match=str(tmp_path)):
+        evaluate(EvaluateOptions(run=trained.path, **{kind: "shakespeare"}, data_dir=tmp_path))
+
+
 def test_any_text_can_be_measured_and_what_the_model_does_not_know_is_told(trained, tmp_path, capsys):
     text = read_text(TINY_PLAY)
     held_out = text[int(0.9 * len(text)) :]
@@ -46,7 +69,9 @@ def test_any_text_can_be_measured_and_what_the_model_does_not_know_is_told(train
     characters, size = len(held_out) - 1, len(held_out[1:].encode())
     assert metrics["bits_per_byte"] == pytest.approx(metrics["bits_per_char"] * characters / size)
     written = json.loads(trained.test_data_evaluation.read_text())
-    assert written["metrics"] == metrics and f"the whole text, {characters} characters" in written["rule"]
+    assert written["metrics"] == metrics
+    assert "mean -ln p over the whole text without 3 characters that the model does not know, " in written["rule"]
+    assert f"know, {characters} characters" in written["rule"]
     assert "best checkpoint by the loss on the validation text; windows" in written["rule"]
     assert trained.evaluation.read_bytes() == before
     (tmp_path / "test.txt").write_text("\u4e2d\u4e2d\u4e2d", encoding="utf-16-le")

@@ -6,6 +6,7 @@ from examples.text_generation.demo import TextGenerator
 from examples.text_generation.demonstrate.loss_heatmap import (
     CELL_HEIGHT,
     CELL_WIDTH,
+    HEADER,
     MARGIN,
     CharacterLosses,
     character_losses,
@@ -54,6 +55,15 @@ def test_each_cell_has_the_shade_of_its_character(tmp_path):
 
     assert corner(0, 0) > 200 > 100 > corner(1, 0)
     assert corner(2, 0) > 200 and corner(0, 1) < 100 and corner(1, 1) == 255
+
+
+def test_without_predictions_none_are_announced(tmp_path):
+    headers = []
+    for predictions in ([["x"]] * 3, [()] * 3):
+        draw_loss_heatmap(CharacterLosses("abc", np.ones(3), predictions), tmp_path / "s.png")
+        headers.append(np.asarray(Image.open(tmp_path / "s.png").convert("L"))[: HEADER - 4])
+    announced, silent = (np.nonzero((header[50:] < 250).any(axis=0))[0].max() for header in headers)
+    assert silent < announced - 200  # the note ends the line
 
 
 def test_long_lines_wrap_inside_the_picture(tmp_path):
