@@ -38,16 +38,16 @@ class AttentionGRUCell(keras.layers.Layer):
         r = sigmoid(x W_r + c C_r + s U_r)
         n = tanh(x W_n + c C_n + r (s U_n))
 
-    Biases stand beside W and U. Deviations: r is applied after the product with U_n, as in cuDNN, and not before it; z
-    and 1 - z are exchanged, as in Cho et al. 2014 (arXiv:1406.1078, equation 7). Each of the products is computed where
-    it costs least:
+    W and U have biases, C has none. Deviations: r is applied after the product with U_n, as in cuDNN, and not before
+    it; z and 1 - z are exchanged, as in Cho et al. 2014 (arXiv:1406.1078, equation 7). Each of the products is computed
+    where it costs least:
 
     - x W for all steps at once, by `project_inputs`;
     - c C = (sum_j alpha_j h_j) C = sum_j alpha_j (h_j C): h_j C for all j before the first step, by `project_context`;
     - s U in the step, by `call`.
 
-    By the default name, the paths of the variables contain `gru_cell`: `common.nn.muon.Muon` treats each of
-    the three blocks as a matrix.
+    `common.nn.muon.Muon` knows the cell by `gru_cell` in the paths of its variables, and treats each of the three
+    blocks as a matrix.
     """
 
     def __init__(self, units: int, **options):

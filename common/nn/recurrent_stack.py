@@ -22,7 +22,7 @@ Cell = str | type[keras.layers.RNN]
 class RecurrentStack(keras.layers.Layer):
     """L GRU or LSTM layers one above the other, with dropout on the outputs of each.
 
-        h_t = RNN(E[x_t], h_{t-1})        and for each further layer        h'_t = RNN(dropout(h_t), h'_{t-1})
+        h_t = RNN(E x_t, h_{t-1})        and for each further layer        h'_t = RNN(dropout(h_t), h'_{t-1})
 
     The outputs of the last layer get dropout as well. There is none from one step to the next within a layer (Zaremba
     et al. 2014, arXiv:1409.2329).

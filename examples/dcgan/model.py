@@ -8,7 +8,7 @@
 # $$\min_G \max_D \; \mathbb{E}_x[\log D(x)] + \mathbb{E}_z[\log(1 - D(G(z)))]$$
 #
 # Radford et al. (2016, arXiv:1511.06434) found convolutional networks with which this training is stable. Letters in
-# shape comments: B batch, Z latent, H W C image, h w c feature map; numbers for grey 28 x 28 images and 32 channels.
+# shape comments: B batch, Z latent, H W C image, h w c feature map; numbers: grey 28 x 28 images, 32 `base_channels`.
 
 # %%
 """Step 3: the generator, the discriminator, their losses, and the training step with one tape for each network."""
@@ -31,7 +31,7 @@ from examples.dcgan.metrics.sample_metrics import diversity
 #
 # The rules of the paper (section 3): strides instead of pooling; batch norm except at the output of G and the input of
 # D; no dense layer but the first of G and the last of D; ReLU and a tanh output in G, LeakyReLU in D. From its section
-# 4: slope 0.2, weights from $N(0, 0.02^2)$. There, images are 64 x 64 and `base_channels` is 128.
+# 4: slope 0.2, weights from $N(0, 0.02^2)$. The paper's images are 64 x 64, with `base_channels` 128 (figure 1).
 #
 # Deviations: z is normal, not uniform. Kernels are 4 x 4, not 5 x 5: a multiple of the stride avoids checkerboard
 # patterns (Odena et al. 2016). Feature maps are cropped to fit any image size. Batch norm has momentum 0.9, as Keras'
@@ -123,10 +123,10 @@ def generator_loss(fake_logits: tf.Tensor) -> tf.Tensor:
 # %% [markdown]
 # ## The training step
 #
-# Each tape gives the gradients of one loss for one network. (Goodfellow et al. update D first.) **R1** keeps D from
+# Each tape gives the gradients of one loss for one network. (Goodfellow et al. update D before G.) **R1** keeps D from
 # dominating: it adds $\gamma/2\; \mathbb{E}_x |\nabla_x \mathrm{logit}\, D(x)|^2$ over real images to the loss of D
 # (Mescheder et al. 2018, equation 9), in every fourth step, times four. The weights of G circle around an equilibrium.
-# So images are published from the **EMA generator**, the moving average of G (Karras et al. 2018).
+# So the **EMA generator**, a moving average of G, generates the final images (Karras et al. 2018).
 
 
 # %%
@@ -163,7 +163,7 @@ class DCGAN(AdversarialModel):
         self.ema_generator.update(self.generator)
         return {
             "generator_loss": loss_g,
-            "discriminator_loss": loss_d,
+            "discriminator_loss": loss_d,  # without R1, to compare runs with and without it
             "real_accuracy": batch_mean(tf.cast(real_logits > 0, tf.float32)),
             "fake_accuracy": batch_mean(tf.cast(fake_logits < 0, tf.float32)),
             "diversity": diversity(fake, real),

@@ -12,9 +12,9 @@
 #
 # The location features $v_l$ give the keys. The content values $u_m$ (see `model.py`) may be on a coarser grid; in the
 # paper, one vector $a_l$ is both. The weight of a content cell is the sum of the weights of the location cells in it;
-# $m(l)$ is the content cell around $l$. No gradient flows through these sums: a last layer is imprecise about places,
-# so the location features alone train the weights. Letters in shape comments: B captions, T words, L and M cells, C
-# channels, A attention units, U units.
+# $m(l)$ is the content cell around $l$. The last layer of a CNN is imprecise about positions. So no gradient flows
+# through these sums, and attention learns from the location features only. Letters in shape comments: B captions, T
+# words, L and M cells, C channels, A attention units, U units.
 
 # %%
 """Step 3: additive attention over the two grids of an image."""

@@ -42,8 +42,9 @@ def load_photos(
 ) -> list[Photo]:
     """Return the photos of the data set called `name`, each with its split, and print what is skipped.
 
-    The splits are those of the data set: Flickr8k's lists, COCO's parts, the captions file of a folder (without splits
-    there, about one photo in ten validates), `TINY_SCENES`. The arguments are explained in `Config`.
+    The splits are those of the data set: the official lists of Flickr8k (not Karpathy's), for COCO `train2017` and
+    `val2017` for validation, without a test split (`load_coco`), the captions file of a folder (without splits there,
+    about one photo in ten validates), `TINY_SCENES`. The arguments are explained in `Config`.
 
     Raises:
         UserError: an unknown name, a failed download, or more unusable photos than the fraction `max_skipped`.

@@ -9,15 +9,15 @@
 #
 # $x_m$ are the content features of the image (see `feature_grids.py`). Attention gives weights $\alpha_{tl}$ and a
 # context $z_t$ (see `attention.py`). The **deep output layer** (equation 7) combines hidden state, image and previous
-# word. A scalar gate $\beta_t$ scales the image (section 4.2.1): *of* in *a couple of* can be predicted without it.
+# word. A scalar gate $\beta_t$ scales the image (section 4.2.1): *of* in *a couple of* needs no image.
 #
 # $$\beta_t = \sigma(w_\beta^\top h_t) \qquad
 #   p(y_t) = \mathrm{softmax}(L_o \tanh(L_h h_t + \beta_t (L_z z_t + L_g g) + L_y E y_{t-1}))$$
 #
-# Deviations. Attention and gate use $h_t$, as attention in Lu et al. 2017 (arXiv:1612.01887) does, and not $h_{t-1}$.
+# Deviations. Attention and gate use $h_t$ (attention: Lu et al. 2017, arXiv:1612.01887), in the paper $h_{t-1}$.
 # The context does not enter the LSTM. So the LSTM runs over all words first, and attention is computed for all at once.
 # The relu of $u_m$ and a mean feature for every word are from Lu et al. too. Here $L_g g$ enters the output layer,
-# where $\beta_t$ scales it as well. The mean feature describes the whole image, so attention can select single objects.
+# where $\beta_t$ scales it as well. As $g$ describes the whole image, attention is free to select one object.
 # $L_y$ is new; the tanh, which keeps the sum bounded, is in the authors' code. Biases are omitted. Letters in shape
 # comments: B captions, T words, L and M cells, C and D channels, A attention, E embedding, U units, V vocabulary.
 
@@ -56,11 +56,11 @@ class DeepOutput(keras.layers.Layer):
         self.logits = keras.layers.Dense(vocabulary_size, kernel_initializer=small, name="logits")  # L_o
         self.dropout = Dropout(dropout)
 
-    def call(self, hidden, context, mean_feature, words, training: bool = False) -> tf.Tensor:
+    def call(self, hidden, context, mean_feature, embedded, training: bool = False) -> tf.Tensor:
         """Return logits float32 [B, T, V] for h_t [B, T, U], z_t [B, T, C+U], g [B, U] and E y_{t-1} [B, T, E]."""
-        image = self.context_projection(context) + self.mean_projection(mean_feature)[:, None]  # B T U
+        image_term = self.context_projection(context) + self.mean_projection(mean_feature)[:, None]  # B T U
         beta = self.gate(hidden)  # B T 1, or B T U
-        x = tf.tanh(self.hidden_projection(hidden) + image * beta + self.word_projection(words))  # B T U
+        x = tf.tanh(self.hidden_projection(hidden) + beta * image_term + self.word_projection(embedded))  # B T U
         return tf.cast(self.logits(self.dropout(x, training=training)), tf.float32)  # B T V
 
 
@@ -127,17 +127,17 @@ class Captioner(keras.Model):
     def call(self, images: tf.Tensor, inputs: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
         """Return the logits [B, T, V] after each of `inputs`, int32 [B, T], and the attention weights [B, T, L]."""
         image, state = self.encode(images, training)  # h_0, c_0
-        words = self.embed(inputs, training)  # B T E
-        hidden = self.lstm(words, initial_state=state, training=training)  # B T U
+        embedded = self.embed(inputs, training)  # B T E
+        hidden = self.lstm(embedded, initial_state=state, training=training)  # B T U
         context, weights = self.attend(hidden, image, training)  # B T C+U, B T L
-        return self.deep_output(hidden, context, image.mean_feature, words, training=training), weights
+        return self.deep_output(hidden, context, image.mean_feature, embedded, training=training), weights
 
     def decode_step(self, ids: tf.Tensor, state: State, image: EncoderOutput) -> tuple[tf.Tensor, State, tf.Tensor]:
         """Return logits [B, V], new state and attention weights [B, L] for ids int32 [B]: `call` for one word."""
-        words = self.embedding(ids)  # B E
-        hidden, state = self.lstm.cell(words, state)  # B U
+        embedded = self.embedding(ids)  # B E
+        hidden, state = self.lstm.cell(embedded, state)  # B U
         context, weights = self.attend(hidden[:, None], image)  # B 1 C+U, B 1 L
-        logits = self.deep_output(hidden[:, None], context, image.mean_feature, words[:, None])  # B 1 V
+        logits = self.deep_output(hidden[:, None], context, image.mean_feature, embedded[:, None])  # B 1 V
         return logits[:, 0], [*state], weights[:, 0]
 
     def train_step(self, batch: Batch) -> dict[str, tf.Tensor]:
@@ -158,5 +158,5 @@ class Captioner(keras.Model):
         images, inputs, targets, mask = batch
         logits, _ = self(images, inputs)
         _, nll = smoothed_cross_entropy(logits, targets, 0.0)  # B T
-        self.mean_loss.update_state(tf.boolean_mask(nll, mask))  # not by sample_weight: T differs between batches
+        self.mean_loss.update_state(tf.boolean_mask(nll, mask))  # sample_weight would first average each row
         return {"loss": self.mean_loss.result()}

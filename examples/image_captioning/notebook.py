@@ -19,7 +19,7 @@
 # ## Settings
 #
 # `tiny` are drawn scenes. `quick` is Flickr8k, 8,000 photos with five captions each: a download of 1.1 GB, and then
-# twenty minutes on two processor cores; `full` also trains on mirrored photos, for twice as long. All settings and
+# 18 minutes on two processor cores; `full` also trains on mirrored photos, for twice as long. All settings and
 # their reasons are in `examples/image_captioning/config.py`; any of them can be changed here.
 
 # %%

@@ -84,20 +84,20 @@ class SceneCaptioner(Captioner):
     def forward(self, images: tf.Tensor, inputs: tf.Tensor, training: bool) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Return logits, attention weights, and the inputs of the auxiliary classifier [B, T, C+E]."""
         image, state = self.encode(images, training)
-        words = self.embed(inputs, training)  # B T E
-        lstm_inputs = with_mean_feature(words, image.mean_feature[:, None])  # B T E+U
+        embedded = self.embed(inputs, training)  # B T E
+        lstm_inputs = with_mean_feature(embedded, image.mean_feature[:, None])  # B T E+U
         hidden = self.lstm(lstm_inputs, initial_state=state, training=training)  # B T U
         context, weights = self.attend(hidden, image, training)  # B T C+U, B T L
         location_context = context[..., : self.image_encoder.channels]  # B T C
-        logits = self.deep_output(hidden, context, image.mean_feature, words, training=training)  # B T V
-        return logits, weights, tf.concat([location_context, words], axis=-1)
+        logits = self.deep_output(hidden, context, image.mean_feature, embedded, training=training)  # B T V
+        return logits, weights, tf.concat([location_context, embedded], axis=-1)
 
     def decode_step(self, ids: tf.Tensor, state: State, image: EncoderOutput) -> tuple[tf.Tensor, State, tf.Tensor]:
         """Return logits [B, V], new state and attention weights [B, L] for ids int32 [B]: `call` for one word."""
-        words = self.embedding(ids)  # B E
-        hidden, state = self.lstm.cell(with_mean_feature(words, image.mean_feature), state)  # B U
+        embedded = self.embedding(ids)  # B E
+        hidden, state = self.lstm.cell(with_mean_feature(embedded, image.mean_feature), state)  # B U
         context, weights = self.attend(hidden[:, None], image)  # B 1 C+U, B 1 L
-        logits = self.deep_output(hidden[:, None], context, image.mean_feature, words[:, None])  # B 1 V
+        logits = self.deep_output(hidden[:, None], context, image.mean_feature, embedded[:, None])  # B 1 V
         return logits[:, 0], [*state], weights[:, 0]
 
     def train_step(self, batch: Batch) -> dict[str, tf.Tensor]:
@@ -117,7 +117,7 @@ class SceneCaptioner(Captioner):
         return {"loss": nll}
 
 
-def with_mean_feature(words: tf.Tensor, mean_feature: tf.Tensor) -> tf.Tensor:
-    """Return words [B, ..., E] concatenated with the mean feature, broadcast to [B, ..., U]."""
-    shape = tf.concat([tf.shape(words)[:-1], tf.shape(mean_feature)[-1:]], axis=0)
-    return tf.concat([words, tf.broadcast_to(mean_feature, shape)], axis=-1)
+def with_mean_feature(embedded: tf.Tensor, mean_feature: tf.Tensor) -> tf.Tensor:
+    """Return word vectors [B, ..., E] concatenated with the mean feature, broadcast to [B, ..., U]."""
+    shape = tf.concat([tf.shape(embedded)[:-1], tf.shape(mean_feature)[-1:]], axis=0)
+    return tf.concat([embedded, tf.broadcast_to(mean_feature, shape)], axis=-1)

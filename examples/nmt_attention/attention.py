@@ -1,5 +1,5 @@
 # %%
-"""Step 3: additive attention as a Keras layer. B batch, S source, 2U width of the values, Q of queries, A of keys."""
+"""Step 3: additive attention as a Keras layer. B batch, S source, 2U, Q, A width of an annotation, a query, a key."""
 
 import keras
 import tensorflow as tf
@@ -9,14 +9,14 @@ from common.nn.attention_gru import weighted_sum
 # %% [markdown]
 # ## Attention
 #
-# Attention, the *alignment model* of the paper, compares a *query* $q_t$ (in the paper $s_{t-1}$) with the annotation
-# $h_j$ of each source word. The resulting *energies* $e_{tj}$ become *weights* $\alpha_{tj}$, and the *context* $c_t$
-# is the weighted sum of the *values* $h_j$ (A.1.2, equations 6 and 5):
+# Attention compares a *query* $q_t$ (in the paper $s_{t-1}$) with the annotation $h_j$ of each source word. The
+# *alignment model* of the paper computes the *energies* $e_{tj}$. A softmax gives the *weights* $\alpha_{tj}$. The
+# *context* $c_t$ is the weighted sum of the *values* $h_j$ (A.1.2, equations 6 and 5):
 #
 # $$e_{tj} = v_a^\top \tanh(W_a q_t + U_a h_j) \qquad \alpha_{tj} = \frac{\exp e_{tj}}{\sum_k \exp e_{tk}} \qquad
 #   c_t = \sum_j \alpha_{tj} h_j$$
 #
-# The *keys* $U_a h_j$ are the same for all queries. Padding gets the energy minus infinity, and so a weight of zero.
+# The *keys* $U_a h_j$ (bias omitted) are the same for all queries. Padding has an energy of $-\infty$: its weight is 0.
 
 
 # %%

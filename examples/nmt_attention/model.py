@@ -62,10 +62,10 @@ class Encoder(keras.layers.Layer):
 #   c_t, \alpha_t = \mathrm{attention}(q_t, h) \qquad s_t = \mathrm{GRU}([E y_{t-1}; c_t],\ s_{t-1}) \qquad
 #   p(y_t) = \mathrm{softmax}(E^\top R\,[E y_{t-1}; s_t; c_t] / \sqrt m)$$
 #
-# Deviations from A.2.2. In the paper $q_t = s_{t-1}$, from before $y_{t-1}$ was chosen; Nematus (Sennrich et al. 2017,
-# arXiv:1703.04357) has another GRU that reads $y_{t-1}$ before the attention. $s_0$ comes from the mean annotation, not
-# the first backward state. The deep output is linear, without maxout, reads $s_t$ as equation 4 says (A.2.2 has
-# $s_{t-1}$), and ends in $E$, of width $m$ (Press and Wolf 2017, arXiv:1608.05859). Gates: see `AttentionGRUCell`.
+# Deviations from A.2.2. In the paper $q_t = s_{t-1}$, which does not depend on $y_{t-1}$. In Nematus (Sennrich et al.
+# 2017, arXiv:1703.04357) another GRU reads $y_{t-1}$ before the attention. $s_0$ comes from the mean annotation
+# $\bar h$, not the first backward state. The deep output is linear, without maxout. It reads $s_t$ (equation 4; in
+# A.2.2 $s_{t-1}$) and ends in $E$, of width $m$ (Press and Wolf 2017, arXiv:1608.05859). Gates: `AttentionGRUCell`.
 
 
 # %%
@@ -85,25 +85,25 @@ class Decoder(keras.layers.Layer):
         self.output_logits = TiedLogits(self.embedding, name="output_logits")
 
     def initial_state(self, values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-        """Return the state s_0, [B, D], of encoder outputs [B, S, 2U] and their mask, bool [B, S]."""
+        """Return the state s_0, [B, D], for the annotations [B, S, 2U] and their mask, bool [B, S]."""
         weights = tf.cast(mask, values.dtype)[..., None]  # B S 1
         mean = tf.reduce_sum(values * weights, axis=1) / tf.reduce_sum(weights, axis=1)  # B 2U
         return self.state_projection(mean)
 
     def prepare_attention(self, values: tf.Tensor, mask: tf.Tensor) -> AttentionMemory:
-        """Project encoder outputs [B, S, 2U] once for all steps."""
+        """Project the annotations, the values of the attention, [B, S, 2U], once for all steps."""
         keys = self.attention.project_keys(values)  # B S A
         projected_values = self.gru_cell.project_context(values)  # B S 3D
         return AttentionMemory(values, keys, projected_values, mask)
 
-    def next_state(self, embedded: tf.Tensor, projected: tf.Tensor, state: tf.Tensor, memory: AttentionMemory) -> tuple:
-        """Return s_t [B, D], c_t [B, 2U], weights [B, S]; `embedded` is x = E y_{t-1}, `projected` is x W, [B, 3D]."""
-        query = tf.concat([state, embedded], axis=-1)  # B D+E
+    def next_state(self, x: tf.Tensor, projected_x: tf.Tensor, state: tf.Tensor, memory: AttentionMemory) -> tuple:
+        """Return s_t [B, D], c_t [B, 2U] and weights [B, S]; `x` is E y_{t-1}, [B, E], `projected_x` x W, [B, 3D]."""
+        query = tf.concat([state, x], axis=-1)  # B D+E
         context, weights = self.attention(query, memory.keys, memory.values, memory.mask)
-        return self.gru_cell(projected, weights, memory.projected_values, state), context, weights  # B D, B 2U, B S
+        return self.gru_cell(projected_x, weights, memory.projected_values, state), context, weights  # B D, B 2U, B S
 
     def call(self, inputs: tf.Tensor, values: tf.Tensor, mask: tf.Tensor, training: bool = False) -> tuple:
-        """Return logits float32 [B, T, V] and weights float32 [B, T, S] of inputs [B, T] and encoder outputs."""
+        """Return logits float32 [B, T, V] and weights float32 [B, T, S] of inputs [B, T] and annotations."""
         embedded = self.dropout(self.embedding(inputs), training=training)  # B T E
         memory = self.prepare_attention(values, mask)
         states, contexts, weights = scan_time(

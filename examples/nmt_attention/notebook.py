@@ -20,7 +20,7 @@
 # ## Settings
 #
 # `tiny` is the grammar, without a download. `quick` are the sentences of Tatoeba: ten minutes on two processor cores;
-# `full`, a model three times as large, takes about an hour. All settings and their reasons are in
+# `full`, a model three times as large, takes an hour to an hour and a half. All settings and their reasons are in
 # `examples/nmt_attention/config.py`; any of them can be changed here.
 
 # %%

@@ -152,7 +152,7 @@ class TranslationOut(_Answer):
     """A translation with its attention weights."""
 
     text: str
-    score: float = Field(description="ln p / tokens ** length_penalty")
+    score: float = Field(description="ln p / (tokens + 1) ** length_penalty")
     tokens: list[str]
     source_tokens: list[str]
     attention: Rows = Field(description="a row a token, a column a source token")
@@ -185,7 +185,7 @@ class CaptionOut(_Answer):
     """A caption with the attention of each word."""
 
     text: str
-    score: float = Field(description="ln p / words ** length_penalty")
+    score: float = Field(description="ln p / (words + 1) ** length_penalty; the end counts, too")
     words: list[str]
     attention: Grids = Field(description="for each word a grid over the photo, which sums to 1")
 
