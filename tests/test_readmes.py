@@ -52,8 +52,9 @@ def folder(tmp_path, monkeypatch):
     for name in ("my_pictures", "photos", "new", "DIR/coco/val2017", "DIR/coco/annotations"):
         Path(name).mkdir(parents=True)
     pictures = [f"my_pictures/{n}.png" for n in range(40)] + [f"photos/{n}.jpg" for n in range(40)]
+    rng = np.random.default_rng(1)
     for name in [*pictures, "new/a.jpg", "holiday.jpg", "dog.png", "DIR/coco/val2017/1.jpg"]:
-        Image.fromarray(np.random.default_rng(1).integers(0, 256, [64, 80, 3], np.uint8)).save(name)
+        Image.fromarray(rng.integers(0, 256, [64, 80, 3], np.uint8)).save(name)
     Path("photos/captions.tsv").write_text("".join(f"{n}.jpg\ta dog runs\n" for n in range(40)))
     instances = {
         "images": [{"id": 1, "file_name": "1.jpg", "width": 80, "height": 64}],

@@ -13,6 +13,7 @@ A photo may have several entries. Where no split is given, about one photo in te
 import itertools
 import json
 import os
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
@@ -143,7 +144,7 @@ def _photo(entry: object, folders: Sequence[Path]) -> Photo:
     name = entry.get("image") if isinstance(entry, dict) else None
     if not isinstance(name, str) or not name:
         raise UserError(f"expected {{image, captions, split}}, got {json.dumps(entry)[:80]}")
-    if name.startswith(("http://", "https://")):
+    if re.match("https?:/", name):
         raise UserError(f"{name}: a web address; download the picture")
     captions = entry.get("captions", entry.get("caption", entry.get("text")))
     if isinstance(captions, str):
