@@ -36,7 +36,7 @@ from examples.text_generation import config as text
 from examples.text_generation import data as text_data
 from examples.text_generation import train as text_train
 
-STEPS = 6  # in a turn
+STEPS = 8  # in a turn; a multiple of four, as DCGAN computes its gradient penalty in every fourth step
 PHOTOS = 1024  # whose features are random numbers: their size counts, and that they lie in files
 
 
