@@ -230,7 +230,7 @@ def _follow(session: _Session, url: str) -> requests.Response:
 
 def _get(session: _Session, url: str) -> requests.Response:
     try:
-        response = in_time(2 * _TIMEOUT, lambda: session.get(url, stream=True, timeout=_TIMEOUT, headers=_HEADERS))
+        response = in_time(_TIMEOUT, lambda: session.get(url, stream=True, timeout=_TIMEOUT, headers=_HEADERS))
     except (OSError, ValueError, urllib3.exceptions.HTTPError) as error:  # OSError: the base class of requests' errors
         is_temporary = isinstance(error, (requests.ConnectionError, requests.Timeout, TimeoutError))
         max_attempts = _MAX_ATTEMPTS if is_temporary else 1

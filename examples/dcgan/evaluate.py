@@ -182,18 +182,18 @@ def measure_neighbours(generated: np.ndarray, images: ImageSet, path: Path | Non
     return metrics, rule
 
 
-def _nearest(images: np.ndarray, others: np.ndarray, own: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+def _nearest(images: np.ndarray, others: np.ndarray, order: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Return `nearest_neighbours` of images as bytes, with pixels scaled to 0 to 1, as arrays.
 
-    `own` is an order of the others whose first rows are `images`; then no image is its own neighbour. The others are
+    `order` is one of the others whose first rows are `images`; then no image is its own neighbour. The others are
     searched in blocks, because they may be more than the memory holds. The first block holds all images.
     """
     block = max(len(images), _BLOCK_BYTES // (4 * images[0].size))
     distances, indices = np.full(len(images), np.inf, "float32"), np.zeros(len(images), "int64")
     for start in range(0, len(others), block):
-        rows = np.arange(start, min(start + block, len(others))) if own is None else own[start : start + block]
+        rows = np.arange(start, min(start + block, len(others))) if order is None else order[start : start + block]
         scaled = (pixels.astype(np.float32) / 255 for pixels in (images, others[rows]))
-        found = nearest_neighbours(*scaled, own is not None and start == 0)
+        found = nearest_neighbours(*scaled, order is not None and start == 0)
         block_distances, block_indices = (values.numpy() for values in found)
         is_nearer = block_distances < distances
         distances[is_nearer] = block_distances[is_nearer]

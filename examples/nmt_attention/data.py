@@ -168,7 +168,7 @@ def load_corpus(
         warn_of_unknown_tokens(("source", "target")[side], tokenizer, [pair[side] for pair in validation])
     digest = hashlib.sha256("\n".join("\t".join(pair) for pair in pairs).encode()).hexdigest()
     sizes = {} if "all" in parts else {part: len(parts[part]) for part in parts}
-    case = {"target_case": "lower"} if getattr(tokenizers[1], "lower_case", False) else {}
+    case = {"target_case": "lower"} if tokenizers[1].lower_case else {}  # for `SentenceTranslator.load`
     fingerprint = {"pairs": len(pairs), "sha256": digest} | sizes | case
     return Corpus(train, validation, test, *tokenizers, fingerprint, held_out, min_count)
 

@@ -72,6 +72,16 @@ class Translation:
     """of a given translation: float32 [tokens + 1], -ln p in nats of each token and of the end"""
 
 
+def cut(sentence: str, tokenise: Callable[[str], list[str]], max_tokens: int) -> list[str]:
+    """Return the first `max_tokens` tokens of a sentence, with a note on stderr if there are more."""
+    start = sentence[: MAX_CHARACTERS_PER_TOKEN * (max_tokens + 1)]  # a line of a megabyte takes half a minute
+    tokens = tokenise(clean(start))
+    if len(tokens) > max_tokens or len(start) < len(sentence):
+        count = f"{len(tokens):,}{' or more' if len(start) < len(sentence) else ''}"
+        warn(f"note: cut after {min(max_tokens, len(tokens))} of {count} tokens: {sentence[:40]}...")
+    return tokens[:max_tokens]
+
+
 LENGTH_MULTIPLE = 16
 """A single sentence is padded to a multiple of this, because XLA compiles anew for each length."""
 
@@ -134,7 +144,7 @@ class SentenceTranslator:
         Sentences are raw text. Tokens beyond `max_tokens` are cut off, with a note on stderr. A `beam` of 1 is greedy
         search; for `length_penalty` see `common.nn.beam_search.beam_search`.
         """
-        tokenised = [self._cut(self.source_tokenizer, sentence, self._tokens_of) for sentence in sentences]
+        tokenised = [cut(sentence, self._tokens_of, self.max_tokens) for sentence in sentences]
         found: list[list[Translation]] = [[] for _ in sentences]
         by_length = sorted((i for i, tokens in enumerate(tokenised) if tokens), key=lambda i: len(tokenised[i]))
         for start in range(0, len(by_length), batch_size):
@@ -149,11 +159,15 @@ class SentenceTranslator:
 
         The decoder receives its tokens one after the other, as in training. The score is the mean of ln p over the
         tokens and the end, as that of `translate` with a length penalty of 1. Both sides are raw text; what
-        is beyond the `max_tokens` of the translator is cut, with a note on stderr, and is not in the `text` either.
+        is beyond the `max_tokens` of the translator is cut, with a note on stderr; the `text` is what was scored.
         """
         tokenizers = self.source_tokenizer, self.target_tokenizer
         tokenised = [
-            [self._cut(tokenizer, text) for tokenizer, text in zip(tokenizers, pair, strict=True)] for pair in pairs
+            [
+                cut(text, tokenizer.tokenise, self.max_words * tokenizer.tokens_per_word)
+                for tokenizer, text in zip(tokenizers, pair, strict=True)
+            ]
+            for pair in pairs
         ]
         scored: list[Translation | None] = [None] * len(pairs)
         indices = [i for i, pair in enumerate(tokenised) if all(pair)]
@@ -171,24 +185,9 @@ class SentenceTranslator:
                 tokenizer.labels(each) for tokenizer, each in zip(tokenizers, tokenised[i], strict=True)
             )
             losses, weights = losses[: len(tokens) + 1], weights[: len(tokens), : len(source_tokens)]
-            is_whole = len(tokens) < self._limit(self.target_tokenizer)
-            text = pairs[i][1] if is_whole else self.target_tokenizer.detokenise(tokenised[i][1])
+            text = self.target_tokenizer.detokenise(tokenised[i][1])
             scored[i] = Translation(text, -float(losses.mean()), tokens, source_tokens, weights, losses)
         return scored
-
-    def _limit(self, tokenizer: Tokenizer) -> int:
-        return self.max_words * tokenizer.tokens_per_word
-
-    def _cut(
-        self, tokenizer: Tokenizer, sentence: str, tokenise: Callable[[str], list[str]] | None = None
-    ) -> list[str]:
-        limit = self._limit(tokenizer)
-        start = sentence[: MAX_CHARACTERS_PER_TOKEN * (limit + 1)]  # a line of a megabyte takes half a minute
-        tokens = (tokenise or tokenizer.tokenise)(clean(start))
-        if len(tokens) > limit or len(start) < len(sentence):
-            count = f"{len(tokens):,}{' or more' if len(start) < len(sentence) else ''}"
-            warn(f"note: cut after {min(limit, len(tokens))} of {count} tokens: {sentence[:40]}...")
-        return tokens[:limit]
 
     def _tokens_of(self, text: str) -> list[str]:
         """Return the tokens of a clean sentence; one in capitals is read in lower case if more words are known then."""

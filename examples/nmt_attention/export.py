@@ -46,7 +46,7 @@ def export(translator: SentenceTranslator, folder: Path, maker: str, overwrite: 
     restore_case, detokenise, markers = _capitalise_like, _detokenise, "[￭▁]"
     if isinstance(translator.target_tokenizer, PieceTokenizer):
         restore_case, detokenise, markers = _unchanged, _join_pieces, "￭"
-    elif translator.target_tokenizer.lower_case:
+    if translator.target_tokenizer.lower_case:
         restore_case = _unchanged
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "sentences")])

@@ -121,6 +121,9 @@ def test_both_sides_are_cut_after_as_many_words(capsys):
 
 
 def test_words_too_long_to_be_read_are_cut_with_a_note(translator, capsys):
+    [scored] = translator.score([("El gato.", f"cat {'x' * 5000}")])
+    assert scored.text == f"cat {'x' * len(scored.tokens[1])}" and len(scored.text) < 5000
+    assert "note: cut after 2 of 2 or more tokens: cat x" in capsys.readouterr().err
     translator.translate([f"gato {'x' * 5000}", "gato"])
     assert capsys.readouterr().err == f"note: cut after 2 of 2 or more tokens: gato {'x' * 35}...\n"
 

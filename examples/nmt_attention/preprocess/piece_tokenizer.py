@@ -20,6 +20,8 @@ from examples.nmt_attention.preprocess.tokenizer import SPECIAL_TOKENS, UNKNOWN
 class PieceTokenizer:
     """The pieces of one language; a sentence is cut into the longest that fit, from left to right."""
 
+    lower_case = False  # pieces are as they are written
+
     def __init__(self, vocabulary: Vocabulary, kind: str):
         """Take a vocabulary of the special symbols and the pieces; `kind` is "characters" or "subwords"."""
         self.vocabulary, self.kind = vocabulary, kind
