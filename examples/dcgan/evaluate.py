@@ -185,7 +185,7 @@ def measure_neighbours(generated: np.ndarray, images: ImageSet, path: Path | Non
 def _nearest(images: np.ndarray, others: np.ndarray, order: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Return `nearest_neighbours` of images as bytes, with pixels scaled to 0 to 1, as arrays.
 
-    `order` is one of the others whose first rows are `images`; then no image is its own neighbour. The others are
+    `order` holds the indices of all others, those of `images` first; then no image is its own neighbour. The others are
     searched in blocks, because they may be more than the memory holds. The first block holds all images.
     """
     block = max(len(images), _BLOCK_BYTES // (4 * images[0].size))
