@@ -3,12 +3,12 @@
 #
 # A generative adversarial network (Goodfellow et al. 2014, arXiv:1406.2661) trains two networks against each other. The
 # **generator** G maps a latent vector z to an image. The **discriminator** D maps an image to the probability that it
-# is real. D learns to separate real images from generated ones, called *fake*; G learns to make D fail (equation 1):
+# is real. D learns to separate real images from generated ones, called *fakes*; G learns to make D fail (equation 1):
 #
 # $$\min_G \max_D \; \mathbb{E}_x[\log D(x)] + \mathbb{E}_z[\log(1 - D(G(z)))]$$
 #
 # Radford et al. (2016, arXiv:1511.06434) found convolutional networks with which this training is stable. Letters in
-# shape comments: B batch, Z latent, H W C image, h w c feature map; numbers: grey 28 x 28 images, 32 `base_channels`.
+# shape comments: B batch, Z latent, H W C image, h w c feature map. Numbers: 28 x 28 x 1 images, `base_channels` 32.
 
 # %%
 """Step 3: the generator, the discriminator, their losses, and the training step with one tape for each network."""
@@ -123,10 +123,10 @@ def generator_loss(fake_logits: tf.Tensor) -> tf.Tensor:
 # %% [markdown]
 # ## The training step
 #
-# Each tape gives the gradients of one loss for one network. (Goodfellow et al. update D before G.) **R1** keeps D from
+# Each tape gives the gradients of one loss for one network. (Goodfellow et al. update D first.) **R1** keeps D from
 # dominating: it adds $\gamma/2\; \mathbb{E}_x |\nabla_x \mathrm{logit}\, D(x)|^2$ over real images to the loss of D
-# (Mescheder et al. 2018, equation 9), in every fourth step, times four. The weights of G circle around an equilibrium.
-# So the **EMA generator**, a moving average of G, generates the final images (Karras et al. 2018).
+# (Mescheder et al. 2018, equation 9), in every fourth step, and there times 4. The weights of G circle around an
+# equilibrium. So the **EMA generator**, a moving average of G, generates the final images (Karras et al. 2018).
 
 
 # %%
@@ -166,5 +166,5 @@ class DCGAN(AdversarialModel):
             "discriminator_loss": loss_d,  # without R1, to compare runs with and without it
             "real_accuracy": batch_mean(tf.cast(real_logits > 0, tf.float32)),
             "fake_accuracy": batch_mean(tf.cast(fake_logits < 0, tf.float32)),
-            "diversity": diversity(fake, real),
+            "diversity": diversity(fake, real),  # near 0: mode collapse
         }

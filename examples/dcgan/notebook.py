@@ -174,8 +174,8 @@ display(Picture(filename=run.figures / "interpolation.gif"))
 # images. `classes_covered` counts the digits that have at least a tenth of their real frequency. The Inception score
 # (Salimans et al. 2016, arXiv:1606.03498), here with this classifier instead of Inception, is at most 10: every image
 # then belongs clearly to one digit, and all digits are equally frequent. *Novelty* is the mean distance to the nearest
-# training image, relative to that of real images; 0 means copies. *Diversity* is that of the training, but among up to
-# 1,000 images of the EMA generator.
+# training image, relative to that of real images; 0 means copies. *Diversity* is computed as in training, but among up
+# to 1,000 images of the EMA generator.
 
 # %%
 from common.app.report import flatten, format_value
@@ -205,8 +205,8 @@ for figure in (run.figures / "classes.png", run.figures / "nearest.png"):
 #
 #    <details><summary>Result</summary>Both accuracies stay above 0.95. The discriminator's loss falls to 0.2 and less,
 #    the generator's rises to 4 and more, and diversity stays below 0.5. With `r1_gamma=0.0` it is worse.</details>
-# 2. **Publish the raw generator**: `config = replace(PRESETS[PRESET], ema_decay=0.0, fresh=True)`, so that the average
-#    is the latest weights. How do the samples of successive epochs differ?
+# 2. **Use the generator without EMA**: `config = replace(PRESETS[PRESET], ema_decay=0.0, fresh=True)`, so that the EMA
+#    generator equals the latest one. How do the samples of successive epochs differ?
 #
 #    <details><summary>Result</summary>They change two to three times as much from epoch to epoch, because the two
 #    networks circle around the equilibrium.</details>

@@ -2,10 +2,10 @@
 # ## Attention over the image
 #
 # *Soft* attention (Xu et al. 2015, section 4.2), here additive (Bahdanau et al. 2015, arXiv:1409.0473), compares the
-# hidden state $h_t$ with every cell of the location grid. The **query** is $Q h_t$, the **keys** are $K v_l$, and the
-# context $z_t$ is a weighted mean:
+# hidden state $h_t$ with every cell of the location grid. The **query** is $W_a h_t$, the **keys** are $U_a v_l$, and
+# the context $z_t$ is a weighted mean:
 #
-# $$e_{tl} = w^\top \tanh(K v_l + Q h_t) \qquad \alpha_{tl} = \mathrm{softmax}_l(e_{tl}) \qquad
+# $$e_{tl} = v_a^\top \tanh(W_a h_t + U_a v_l) \qquad \alpha_{tl} = \mathrm{softmax}_l(e_{tl}) \qquad
 #   z_t = \sum_l \alpha_{tl} \, [v_l, u_{m(l)}]$$
 #
 # The gate of the context, $\beta_t$, is in the output layer (`DeepOutput` in `model.py`).
@@ -32,7 +32,7 @@ class EncoderOutput(NamedTuple):
 
     location_features: tf.Tensor  # v, B L C
     content_values: tf.Tensor  # u, B M U
-    keys: tf.Tensor  # K v, B L A
+    keys: tf.Tensor  # U_a v, B L A
     mean_feature: tf.Tensor  # g, B U
 
 
@@ -42,9 +42,9 @@ class GridAttention(keras.layers.Layer):
     def __init__(self, units: int):
         """Create the layers; `units` is A."""
         super().__init__()
-        self.key_projection = keras.layers.Dense(units, name="key_projection")  # K
-        self.query_projection = keras.layers.Dense(units, use_bias=False, name="query_projection")  # Q
-        self.energy = keras.layers.Dense(1, use_bias=False, name="energy")  # w
+        self.key_projection = keras.layers.Dense(units, name="key_projection")  # U_a
+        self.query_projection = keras.layers.Dense(units, use_bias=False, name="query_projection")  # W_a
+        self.energy = keras.layers.Dense(1, use_bias=False, name="energy")  # v_a
 
     def call(self, hidden: tf.Tensor, image: EncoderOutput) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Return z_t in two parts, [B, T, C] and [B, T, U], and weights float32 [B, T, L] for h_t [B, T, U]."""

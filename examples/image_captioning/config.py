@@ -12,6 +12,9 @@ from common.app.cli import OrNone, OutputOptions, TrainOptions
 from common.app.intervals import Beam, Count, CountOrZero, Fraction, LengthPenalty, NotNegative, Positive, Width
 from common.errors import UserError
 
+LENGTH_PENALTY = 0.7
+"""The default exponent by which a beam search divides ln p; see `CaptionOptions.length_penalty`."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config(TrainOptions):
@@ -131,7 +134,7 @@ class CaptionOptions(OutputOptions):
     """JPEG, PNG, WebP, GIF (first frame), BMP or TIFF, or folders of them."""
     beam: Beam = 3
     """Hypotheses of the beam search; 1 is greedy search."""
-    length_penalty: LengthPenalty = 0.7
+    length_penalty: LengthPenalty = LENGTH_PENALTY
     """0 compares captions by log-probability, which favours short ones; 1 by its mean per word."""
     reference: OrNone[str] = None
     """A caption of yours for each of the photos. It is scored, and its attention drawn, in place of a search."""

@@ -23,7 +23,7 @@ from common.nn.beam_search import Hypotheses, beam_search
 from common.training import trainer
 from common.training.checkpoints import restore_weights
 from common.training.run_directory import RunDirectory
-from examples.image_captioning.config import Config
+from examples.image_captioning.config import LENGTH_PENALTY, Config
 from examples.image_captioning.download.image_files import resize
 from examples.image_captioning.feature_grids import FeatureGrids
 from examples.image_captioning.model import Captioner
@@ -44,7 +44,6 @@ from examples.image_captioning.vocabulary import (
 # caption that starts with the second-best word may turn out likelier as a whole. It compares captions by
 # ln p / length ** 0.7, where the length includes the end; without the division, short captions would win.
 NOT_GENERATED = (PAD, START, UNKNOWN)
-LENGTH_PENALTY = 0.7
 
 
 @dataclass(frozen=True)

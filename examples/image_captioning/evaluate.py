@@ -15,9 +15,9 @@ import numpy as np
 from common.data.skipped import SkippedExamples
 from common.errors import UserError
 from common.training.run_directory import RunDirectory
-from examples.image_captioning.config import Config, EvaluateOptions
+from examples.image_captioning.config import LENGTH_PENALTY, Config, EvaluateOptions
 from examples.image_captioning.data import PhotoSet, data_fingerprint, load_photos, load_split
-from examples.image_captioning.demo import LENGTH_PENALTY, Caption, Classes, PhotoCaptioner
+from examples.image_captioning.demo import Caption, Classes, PhotoCaptioner
 from examples.image_captioning.download.image_files import Photo
 from examples.image_captioning.download.toy_scenes import SHAPES, SIZE
 from examples.image_captioning.metrics import pointing

@@ -19,7 +19,7 @@
 # The relu of $u_m$ and a mean feature for every word are from Lu et al. too. Here $L_g g$ enters the output layer,
 # where $\beta_t$ scales it as well. As $g$ describes the whole image, attention is free to select one object.
 # $L_y$ is new; the tanh, which keeps the sum bounded, is in the authors' code. Biases are omitted. Letters in shape
-# comments: B captions, T words, L and M cells, C and D channels, A attention, E embedding, U units, V vocabulary.
+# comments: B captions, T words, L cells with C channels, M with D, A attention, E embedding, U units, V vocabulary.
 
 # %%
 """Step 3: the captioner, its loss, and the training and test step."""

@@ -243,10 +243,10 @@ show(captioner, mine.draw())
 # BLEU and CIDEr compare the captions with those that people wrote (here: with all true captions of the scene).
 # `exact_match` is the fraction of captions that equal a true one. `pointing` is a fraction of the words that name a
 # shape of the scene: those for which the peak of the attention, as drawn, lies in the box of such a shape.
-# `pointing_chance` is the value for a random point, `_centre` for the centre of the image; `_error` is the standard
-# error of the lead over the centre. `_difficult` counts only shapes that cover less than a quarter of a scene that has
-# another kind of shape, too. `attention_peak` is the mean, over the same words, of the largest weight in multiples of
-# uniform attention.
+# `pointing_chance` is the value for a random point, `pointing_centre` for the centre of the image; `pointing_error` is
+# the standard error of the lead over the centre. `pointing_difficult` counts only shapes that cover less than a quarter
+# of a scene that has another kind of shape, too. `attention_peak` is the mean, over the same words, of the largest
+# weight in multiples of uniform attention.
 
 # %%
 from common.app.report import flatten, format_value

@@ -4,9 +4,9 @@
 # `tiny` trains this subclass: there, change its `forward`, `decode_step` and `train_step`; those of `Captioner` are for
 # photos. A small CNN, trained with the captioner, replaces the frozen one. There are four more changes:
 #
-# - Location features are multiplied by the square of the *coverage*, the fraction of the cell that a shape covers. So
-#   attention does not select a cell beside the shape. Content features are $x$, $x$ times the row and $x$ times the
-#   column of the cell, so that their mean contains where things are.
+# - Location features are multiplied by the square of the *coverage*: 0 beside a shape, and about 1 inside it. So
+#   attention does not select a cell beside the shape. Content features are $x$, $x$ times the column and $x$ times the
+#   row of the cell, so that their mean contains where things are.
 # - The LSTM gets the mean feature $g$ with every word: the relation of two shapes depends on it.
 # - The gate $\beta_t$ has one value for each unit.
 # - An **auxiliary loss** trains attention. A scene can be described from $g$ alone, so the captions give attention no
@@ -50,13 +50,13 @@ class SmallConvNet(keras.layers.Layer):
     def call(self, pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Map uint8 [B, S, S, 3] to location features [B, L, C] and content features [B, L, 3C].
 
-        Location features are multiplied by the square of the coverage, the fraction of the cell that a shape covers.
+        Location features are multiplied by the square of the coverage: 0 beside a shape, about 1 inside it.
         Otherwise attention could select a cell beside the shape, whose receptive field contains half of it. Content
-        features are x, x times the row and x times the column of the cell: their mean contains where things are.
+        features are x, x times the column and x times the row of the cell: their mean contains where things are.
         """
         x = 1 - tf.cast(pixels, self.compute_dtype) / 255  # B S S 3; the background is nearly 0, like the padding
         saturation = tf.reduce_max(x, axis=-1, keepdims=True) - tf.reduce_min(x, axis=-1, keepdims=True)  # B S S 1
-        coverage = tf.nn.avg_pool2d(2 * saturation, 8, 8, "VALID")  # B S/8 S/8 1; 0.9 (green) to 1.7 (yellow)
+        coverage = tf.nn.avg_pool2d(2 * saturation, 8, 8, "VALID")  # B S/8 S/8 1; inside 0.9 (green) to 1.7 (yellow)
         for convolution in self.convolutions:
             x = convolution(x)  # B S/2 S/2 16, B S/4 S/4 32, B S/8 S/8 C
         position = tf.cast(tf.linspace(-1.0, 1.0, self.side), x.dtype)  # S/8

@@ -1,5 +1,5 @@
 # %%
-"""Step 3: additive attention as a Keras layer. B batch, S source, 2U, Q, A width of an annotation, a query, a key."""
+"""Step 3: additive attention as a Keras layer. B batch, S source; widths: annotation 2U, query Q = D+E, key A."""
 
 import keras
 import tensorflow as tf

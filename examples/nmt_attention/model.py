@@ -37,7 +37,7 @@ class Encoder(keras.layers.Layer):
     """Embedding, dropout and bidirectional GRU (A.2.1); its gates deviate as those of `AttentionGRUCell`."""
 
     def __init__(self, vocabulary_size: int, embedding_dim: int, units: int, dropout: float, gru: type = GRU):
-        """Create the layers; `units` is U, and `gru` the class of both recurrent layers."""
+        """Create the layers; `units` is U; `gru` is the class of both recurrent layers, `GRU` or `LSTM`."""
         super().__init__(name="encoder")
         self.embedding = unit_normal_embedding(vocabulary_size, embedding_dim, name="source_embedding")
         self.dropout = Dropout(dropout)
@@ -58,26 +58,26 @@ class Encoder(keras.layers.Layer):
 # At step $t$ the decoder knows its state $s_{t-1}$ and the word $y_{t-1}$ that it wrote last. Both together are the
 # *query* $q_t$ of the attention. Then the GRU computes $s_t$, and the output layer $p(y_t)$:
 #
-# $$s_0 = \tanh(W_0 \bar h) \qquad q_t = [s_{t-1}; E y_{t-1}] \qquad
+# $$s_0 = \tanh(W_s \bar h) \qquad q_t = [s_{t-1}; E y_{t-1}] \qquad
 #   c_t, \alpha_t = \mathrm{attention}(q_t, h) \qquad s_t = \mathrm{GRU}([E y_{t-1}; c_t],\ s_{t-1}) \qquad
 #   p(y_t) = \mathrm{softmax}(E^\top R\,[E y_{t-1}; s_t; c_t] / \sqrt m)$$
 #
-# Deviations from A.2.2. In the paper $q_t = s_{t-1}$, which does not depend on $y_{t-1}$. In Nematus (Sennrich et al.
-# 2017, arXiv:1703.04357) another GRU reads $y_{t-1}$ before the attention. $s_0$ comes from the mean annotation
-# $\bar h$, not the first backward state. The deep output is linear, without maxout. It reads $s_t$ (equation 4; in
-# A.2.2 $s_{t-1}$) and ends in $E$, of width $m$ (Press and Wolf 2017, arXiv:1608.05859). Gates: `AttentionGRUCell`.
+# Deviations from A.2.2. There $q_t = s_{t-1}$, without $y_{t-1}$. In Nematus (Sennrich et al. 2017, arXiv:1703.04357)
+# another GRU reads $y_{t-1}$ before the attention. $s_0$ comes from the mean annotation $\bar h$, not the first
+# backward state. The deep output is linear, without maxout; $R = [V_o, U_o, C_o]$. It reads $s_t$ (equation 4; in A.2.2
+# $s_{t-1}$). For $W_o$ stands $E^\top$, with width $m$ (Press and Wolf 2017, arXiv:1608.05859).
 
 
 # %%
 class Decoder(keras.layers.Layer):
-    """GRU with attention, linear deep output and tied logits (after A.2.2)."""
+    """GRU with attention, linear deep output and tied logits (after A.2.2; gates: see `AttentionGRUCell`)."""
 
     def __init__(self, vocabulary_size: int, embedding_dim: int, units: int, attention_units: int, dropout: float):
         """Create the layers; `units` is D, the width of the state."""
         super().__init__(name="decoder")
         self.embedding = unit_normal_embedding(vocabulary_size, embedding_dim, name="target_embedding")  # E
         self.dropout = Dropout(dropout)
-        self.state_projection = keras.layers.Dense(units, activation="tanh", name="state_projection")  # W_0
+        self.state_projection = keras.layers.Dense(units, activation="tanh", name="state_projection")  # W_s
         self.attention = BahdanauAttention(attention_units, name="attention")
         self.gru_cell = AttentionGRUCell(units)
         small = keras.initializers.VarianceScaling(0.25, "fan_in")  # the first loss is close to ln V
@@ -97,7 +97,7 @@ class Decoder(keras.layers.Layer):
         return AttentionMemory(values, keys, projected_values, mask)
 
     def next_state(self, x: tf.Tensor, projected_x: tf.Tensor, state: tf.Tensor, memory: AttentionMemory) -> tuple:
-        """Return s_t [B, D], c_t [B, 2U] and weights [B, S]; `x` is E y_{t-1}, [B, E], `projected_x` x W, [B, 3D]."""
+        """Return s_t [B, D], c_t [B, 2U] and weights [B, S]; `x` is E y_{t-1}, [B, E], `projected_x` is x W."""
         query = tf.concat([state, x], axis=-1)  # B D+E
         context, weights = self.attention(query, memory.keys, memory.values, memory.mask)
         return self.gru_cell(projected_x, weights, memory.projected_values, state), context, weights  # B D, B 2U, B S

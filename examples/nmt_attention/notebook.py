@@ -64,7 +64,7 @@ for ids, tokenizer in ((source, corpus.source_tokenizer), (targets, corpus.targe
 # ## Step 3: the model
 #
 # The **encoder** computes a vector, the *annotation*, for each source word. The **decoder** predicts one target word
-# after the other. **Attention** connects them, and comes first. Shapes in comments: B batch, S source, T target, E
+# after the other. **Attention** connects them, and is defined first. Shapes in comments: B batch, S source, T target, E
 # embedding, U encoder units, D decoder units, Q width of a query, A attention units, V vocabulary.
 
 # %%
@@ -116,9 +116,10 @@ from examples.nmt_attention.model import Encoder
 # $$z = \sigma(x W_z + c\, C_z + s\, U_z) \qquad r = \sigma(x W_r + c\, C_r + s\, U_r)$$
 # $$n = \tanh(x W_n + c\, C_n + r (s\, U_n)) \qquad s_t = z s + (1 - z) n$$
 #
-# $z$ and $1 - z$ are exchanged, as in Cho et al. 2014, and $r$ is applied after the product with $U_n$, as in cuDNN.
-# The products $x W$ of all words are computed at once. The context is a weighted sum, so its product is the weighted
-# sum of the products: $c\, C = \sum_j \alpha_j (h_j C)$. All $h_j C$ are computed once per sentence.
+# Compared with the paper, $z$ and $1 - z$ are exchanged, as in Cho et al. 2014, and $r$ is applied after the product
+# with $U_n$, as in cuDNN. The products $x W$ of all words are computed at once. The context is a weighted sum, so its
+# product is the weighted sum of the products: $c\, C = \sum_j \alpha_j (h_j C)$. All $h_j C$ are computed once per
+# sentence.
 
 # %% tags=["source"]
 from common.nn.attention_gru import AttentionGRUCell
@@ -174,8 +175,8 @@ display(draw_attention(replace(longest, tokens=longest.tokens[:8], attention=lon
 # %% [markdown]
 # ### Run one training step
 #
-# These are the gradients of one batch, layer by layer. The loss reaches the encoder only through the attention and the
-# first state, so the gradients of the encoder are smaller than those of the output layer. No norm should be zero or
+# These are the gradients of one batch, layer by layer. The gradient reaches the encoder only through the attention and
+# the first state, so the gradients of the encoder are smaller than those of the output layer. No norm should be zero or
 # huge.
 
 # %%
@@ -259,7 +260,7 @@ display(draw_attention(translation))
 # Spanish has the adjective after the noun, English before it. Therefore the large weights leave the diagonal there.
 #
 # **Beam search** keeps the most likely *hypotheses*, unfinished translations, at each step; here five. The score is the
-# mean of $\ln p$ per token, `<end>` included. With `tiny`, a hypothesis below about $-0.5$ is poor.
+# mean of $\ln p$ per token, `<end>` included. With `tiny`, a score below about $-0.5$ is poor.
 
 # %%
 [candidates] = translator.translate([sentence], beam=5)

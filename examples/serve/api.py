@@ -16,6 +16,7 @@ from fastapi_offline import FastAPIOffline
 
 import common
 from common.io.terminal import warn
+from examples.image_captioning.config import LENGTH_PENALTY
 from examples.serve import schemas
 from examples.serve.limits import MAX_BEAM, MAX_UPLOAD, RateLimit, Refused, limit_requests, refuse_other_hosts
 from examples.serve.metrics import add_metrics
@@ -156,7 +157,7 @@ def _router(service: Service) -> APIRouter:
         run: Annotated[schemas.RunId | None, Form()] = None,
         beam: Annotated[int, Form(ge=1, le=MAX_BEAM)] = 3,
         n_best: Annotated[int, Form(ge=1, le=MAX_BEAM)] = 1,
-        length_penalty: Annotated[float, Form(ge=0, le=5)] = 0.7,
+        length_penalty: Annotated[float, Form(ge=0, le=5)] = LENGTH_PENALTY,
     ) -> schemas.Captions:
         """Caption a photo."""
         if n_best > beam:

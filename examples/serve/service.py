@@ -12,6 +12,7 @@ from PIL import Image
 
 from common.data.images import decode_image, from_pixels
 from common.errors import UserError
+from examples.image_captioning.config import LENGTH_PENALTY
 from examples.serve import schemas
 from examples.serve.batcher import Batcher, padded
 from examples.serve.embeddings import Embeddings
@@ -154,7 +155,12 @@ class Service:
         return await loop.run_in_executor(self._decoders, _read_photo, content, name, model.extractor.image_size)
 
     async def caption(
-        self, image: Image.Image, run: str | None = None, beam: int = 3, n_best: int = 1, length_penalty: float = 0.7
+        self,
+        image: Image.Image,
+        run: str | None = None,
+        beam: int = 3,
+        n_best: int = 1,
+        length_penalty: float = LENGTH_PENALTY,
     ) -> schemas.Captions:
         """Return the n best captions of an image, best at the size that the model reads: it may wait for a while."""
         model = await self.load("image_captioning", run)

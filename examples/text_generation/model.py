@@ -29,7 +29,7 @@ from common.nn.losses import masked_mean
 from common.nn.recurrent_stack import Cell, RecurrentStack
 
 State = list[list[tf.Tensor]]  # for each recurrent layer its state tensors, each B U: h of a GRU; h and c of an LSTM
-Batch = tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]  # inputs, targets, mask B T; is_start: begin at a zero state
+Batch = tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]  # inputs, targets, mask B T; is_start: set the state to zero
 
 # %% [markdown]
 # ## The network
@@ -60,11 +60,11 @@ class CharRNN(keras.Model):
             state: the state before the first character, from `initial_state` or an earlier call.
             training: whether dropout is applied.
         """
-        hidden, state = self.rnn(ids, state, embedding=self.embedding, training=training)  # E x_t, then layers: B T U
+        hidden, state = self.rnn(ids, state, embedding=self.embedding, training=training)  # looks up E x_t; B T U
         return self.logits(hidden), state  # B T V
 
     def make_decode_step(self) -> Callable[[tf.Tensor, State], tuple[tf.Tensor, State]]:
-        """Return `decode_step(ids [B], state) -> (logits [B, V], state)`, `call` for one character; call this once."""
+        """Return `decode_step(ids [B], state) -> (logits [B, V], state)`, for `call` with one character."""
         rnn_step = self.rnn.make_decode_step(self.embedding)
 
         def decode_step(ids: tf.Tensor, state: State) -> tuple[tf.Tensor, State]:
@@ -87,7 +87,8 @@ class CharRNN(keras.Model):
 
 # %% [markdown]
 # The loss is the **cross-entropy**: the negative log-likelihood (nll) $-\ln p(x_{t+1})$ of the next character, in nats,
-# averaged over all characters. Divided by $\ln 2$ it is in bits. $e$ to the loss in nats is the *perplexity*.
+# averaged over all $N$ characters: $L = -\frac1N \sum_t \ln p(x_{t+1} \mid x_{\le t})$. Divided by $\ln 2$ it is in
+# bits. $e$ to the loss in nats is the *perplexity*.
 
 
 # %%
@@ -132,5 +133,5 @@ class TrainableCharRNN(CharRNN):
         inputs, targets, mask, is_start = batch
         logits, state = self(inputs, self.test_state.read(reset=is_start))  # B T V
         self.test_state.write(state)
-        self.mean_loss.update_state(cross_entropy(logits, targets), sample_weight=mask)  # all batches have the same T
+        self.mean_loss.update_state(cross_entropy(logits, targets), sample_weight=mask)  # exact: batches have one T
         return {"loss": self.mean_loss.result()}

@@ -146,8 +146,8 @@ for variable, gradient in zip(variables, tape.gradient(loss, variables), strict=
     print(f"{variable.path:<60} {tf.norm(tf.convert_to_tensor(gradient)):.4f}")  # of an embedding it may be sparse
 
 # %% [markdown]
-# `train_step` does the same, but starts from the carried state, and updates the weights. Repeated on a single batch,
-# the second one from above, it must reduce the loss:
+# `train_step` does the same, but starts from the carried state, and updates the weights. Repeated on the second of
+# the two batches printed above, it must reduce the loss:
 
 # %%
 from examples.text_generation.train import build_optimizer, build_schedule, train
@@ -228,8 +228,7 @@ for temperature in (0.3, 0.8, 1.5):
 # The loss on the validation text in nats and in bits, and the perplexity $e^{\mathrm{loss}}$: the number of equally
 # likely characters that would be as hard to predict. `bits_per_byte` is the loss per byte of UTF-8, in which characters
 # beyond ASCII take several bytes. `windows_256` starts every 256 characters with a zero state. (For `tiny` it is the
-# lower one: its short validation text fills eight streams of 40 characters and a part of a ninth, so that a window of
-# 256 gives more context.)
+# lower one: there a validation stream has only 40 characters, so that a window of 256 gives more context.)
 
 # %%
 from common.app.report import flatten, format_value

@@ -101,7 +101,8 @@ def extract_features(
 ) -> tuple[FeatureStore, list[int]]:
     """Compute and store the features of photos, except those that an earlier run has left.
 
-    They are kept under a key of two parts: that of the extractor, and the order and contents of the photos.
+    They are kept under a key of two parts: `FeatureExtractor.key` (the network, its weights and its settings), and a
+    digest of the photos in their order.
 
     Returns:
         The store, and the rows in it that are photos that could be decoded; `skipped` gets the others.
