@@ -71,9 +71,9 @@ class TrainOptions(Options):
 
     preset: Literal["tiny", "quick", "full"] = "quick"
     """The settings to start from; every other flag changes one of them.
-    tiny: embedded data, no network, a minute or two.
+    tiny: embedded data, no network, up to a minute.
     quick: the real data on a laptop or in Colab, five to twenty minutes.
-    full: the real data, larger models or more epochs: a quarter of an hour to an hour."""
+    full: the real data, larger models or more epochs: a quarter of an hour to an hour and three quarters."""
     data: str = "tiny"
     """The data set: a name, tfds:NAME from tensorflow-datasets, or a path to your own."""
     data_dir: OrNone[Path] = None

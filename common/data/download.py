@@ -2,7 +2,7 @@
 
 A file is downloaded under a temporary name, verified, flushed to disk and renamed. So the final path never holds a
 partial file, even if several processes download it at once, or one is killed. A download that breaks off starts again
-from the beginning, at most four times.
+from the beginning; there are four attempts at most.
 """
 
 import contextlib

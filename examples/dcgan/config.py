@@ -41,6 +41,8 @@ class Config(TrainOptions):
     [default: that of the data if its pictures are squares of one size up to 512; else, and for a folder, 64]"""
     channels: OrNone[Literal[1, 3]] = None
     """1: grey; 3: colour. [default: that of the data]"""
+    patience: OrNone[Count] = None
+    """Not for a GAN, which has no validation loss."""
     epochs: Count = 13
     """Passes over the images."""
     keep_every: OrNone[Count] = None

@@ -22,7 +22,7 @@ class Config(TrainOptions):
 
     - A short run, without a download: train --preset tiny
     - Spanish to English, ten minutes on 2 cores: train
-    - A larger model, better at long sentences, an hour to an hour and a half: train --preset full
+    - A larger model, better at long sentences, an hour to an hour and three quarters: train --preset full
     - English to Spanish: train --reverse --run-dir runs/eng-spa
     - Your own pairs, with a tab between: train --data pairs.tsv --run-dir runs/mine
     - Two parallel files: train --data news.de,news.en --run-dir runs/mine

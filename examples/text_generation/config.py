@@ -81,7 +81,7 @@ class Config(TrainOptions):
     """Largest global norm of the gradients; larger ones are scaled down, because recurrent gradients can explode."""
     prompt: OrNone[str] = None
     """Prompt that is continued after every epoch, for samples/ and the GIF.
-    [default: ROMEO: for Shakespeare, else a line of the validation text]"""
+    [default: ROMEO: for Shakespeare, MIRA: for tiny, else a line of the validation text]"""
     sample_length: Width = 400
     """Tokens of each continuation."""
 
