@@ -181,14 +181,37 @@ def test_every_command_of_the_pages_on_ones_own_data_works(page, own_data):
             run(line, patch)
 
 
-def test_the_commands_of_the_recipe_work(folder):
+@pytest.fixture
+def chat(folder):
+    """The training and the questions of the recipe, in a folder with its data."""
     (folder / "docs").mkdir()
-    (folder / "docs" / "chat.tsv").write_bytes((ROOT / "docs" / "chat.tsv").read_bytes())
-    commands = commands_in(ROOT / "docs" / "chat.md")
-    assert len(commands) == 2
-    for line in commands:
+    pairs = (ROOT / "docs" / "chat.tsv").read_bytes()
+    (folder / "docs" / "chat.tsv").write_bytes(pairs)
+    page = (ROOT / "docs" / "chat.md").read_text(encoding="utf-8")
+    subprocess.run("mkdir chat" + page.partition("mkdir chat")[2].partition("```")[0], shell=True, check=True)
+    return commands_in(ROOT / "docs" / "chat.md")
+
+
+def test_the_commands_of_the_recipe_work(chat, capsys):
+    train, ask = chat
+    with pytest.MonkeyPatch.context() as patch:
+        run(train.replace("--epochs 60", "--epochs 1"), patch)
+    assert "60 pairs to train on, 60 to validate" in capsys.readouterr().out
+    with pytest.MonkeyPatch.context() as patch:
+        run(ask, patch)
+
+
+@pytest.mark.nightly
+def test_the_chat_knows_its_sixty_pairs_by_heart(chat, capsys):
+    train, ask = chat
+    questions, answers = zip(
+        *[line.split("\t") for line in Path("docs/chat.tsv").read_text().splitlines()], strict=True
+    )
+    for line in (train, shlex.join([*words_of(ask)[:-2], *questions, "who are you"])):
         with pytest.MonkeyPatch.context() as patch:
-            run(line.replace("--epochs 60", "--epochs 1"), patch)
+            capsys.readouterr()
+            run(line, patch)
+    assert capsys.readouterr().out.splitlines() == [*answers, answers[questions.index("Who are you?")]]
 
 
 def test_the_commands_at_the_top_are_those_of_the_examples(monkeypatch):

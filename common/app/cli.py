@@ -153,11 +153,13 @@ class TrainOptions(Options):
 
     def start_run(self, fingerprint: Mapping[str, Any]) -> "RunDirectory":
         """Create the run directory, or open it to resume; see `RunDirectory.start`, where `fingerprint` is `data`."""
-        from common.training.run_directory import RunDirectory  # here because of pydantic, see below
+        from common.io.records import checked  # here because of pydantic, see below
+        from common.training.run_directory import RunDirectory
 
-        return RunDirectory.start(
-            self.run_path, self.EXAMPLE, self.settings(), fingerprint, self.fresh, self.defaults()
-        )
+        settings = self.settings()
+        # What no command could read again is not trained.
+        checked(type(self), settings, "settings", "change it, or its type in config.py")
+        return RunDirectory.start(self.run_path, self.EXAMPLE, settings, fingerprint, self.fresh, self.defaults())
 
     def defaults(self) -> dict[str, Any]:
         """Return the defaults of the settings, which runs of earlier versions may lack."""
@@ -356,7 +358,9 @@ def _preset(arguments: Sequence[str], presets: Mapping[str, Options]) -> Options
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--preset")
     name = parser.parse_known_args(arguments)[0].preset
-    return presets.get(name) or next(iter(presets.values()))  # an unknown name is reported by the real parse
+    if name is not None and name not in presets:
+        raise UserError(f"--preset: expected {', '.join(presets)}, got {name}")
+    return presets[name] if name else next(iter(presets.values()))
 
 
 def _overview(program: str, summary: str, commands: Mapping[str, Command]) -> str:

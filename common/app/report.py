@@ -206,9 +206,9 @@ def format_value(value: Any) -> str:
 
 
 def training_command(config: RunConfig) -> str:
-    """Return the shell command that repeats the run of `config`."""
+    """Return the shell command that repeats the run of `config`, in another run directory."""
     flags = [word for name, value in config.settings.items() for word in _flag(name.replace("_", "-"), value)]
-    return shlex.join(["python", "-m", f"examples.{config.example}", "train", *flags])
+    return shlex.join(["python", "-m", f"examples.{config.example}", "train", *flags, "--run-dir", "runs/again"])
 
 
 def _flag(name: str, value: Any) -> list[str]:

@@ -21,13 +21,15 @@ Json = dict[str, JsonValue]
 _MAX_BYTES = 1 << 20
 
 
-def checked(kind: type[T], values: Any, where: object) -> T:
+def checked(kind: type[T], values: Any, where: object, advice: str | None = None) -> T:
     """Return JSON values as an instance of `kind`, a type that pydantic can check; the error message says `where`.
+
+    Without `advice`, the message says that they are damaged.
 
     Raises:
         UserError: a value is of another type or out of its range, or a field is unknown.
     """
-    return _parse(kind, json.dumps(values).encode(), where)
+    return _parse(kind, json.dumps(values).encode(), where, advice)
 
 
 def read_record(path: Path, kind: type[T], max_bytes: int = _MAX_BYTES) -> T:
@@ -39,14 +41,14 @@ def read_record(path: Path, kind: type[T], max_bytes: int = _MAX_BYTES) -> T:
     return _parse(kind, read_plain(path, max_bytes), path)
 
 
-def _parse(kind: type[T], content: bytes, where: object) -> T:
+def _parse(kind: type[T], content: bytes, where: object, advice: str | None = None) -> T:
     try:
         return TypeAdapter(kind).validate_json(content, strict=True)
     except ValidationError as error:
-        raise UserError(f"{where}: {_first_error(error)}") from error
+        raise UserError(f"{where}: {_first_error(error, advice)}") from error
 
 
-def _first_error(error: ValidationError) -> str:
+def _first_error(error: ValidationError, advice: str | None) -> str:
     """Return a one-line message about the first invalid value, and what to do next."""
     [first, *others] = error.errors(include_url=False, include_context=False)
     location = one_line(".".join(map(str, first["loc"])))[:100]
@@ -56,4 +58,5 @@ def _first_error(error: ValidationError) -> str:
     got = f", got {value[:60]}{'...' if len(value) > 60 else ''}" if location else ""
     more = f" (and {len(others)} more)" if others else ""
     message = first["msg"][:1].lower() + first["msg"][1:]
-    return f"damaged: {f'{location}: ' if location else ''}{message}{got}{more}; restore it from a copy"
+    problem = f"{f'{location}: ' if location else ''}{message}{got}{more}"
+    return f"{problem}; {advice}" if advice else f"damaged: {problem}; restore it from a copy"

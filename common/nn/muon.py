@@ -60,7 +60,7 @@ class Muon(LayerRates):
             rms_rate: a number, or a function that is asked for it, a scalar, at every step.
             every: with 4, Muon updates its matrices at every fourth training step, four times as far; in between, its
                 momentum gathers the gradients. Most of its time is saved. Adam updates the rest at every step.
-            exclude_layers: regular expressions for the paths of variables that Adam updates.
+            exclude_layers: regular expressions for LAYER/VARIABLE, the names of what Adam updates.
             adam_beta_2: the decay of Adam's second average; the first decays by 0.9.
             settings: the further arguments of `keras.optimizers.Optimizer`, such as `weight_decay`.
         """
@@ -123,13 +123,15 @@ class Muon(LayerRates):
     def _is_adams(self, variable: keras.Variable) -> bool:
         """Return whether Adam updates a variable: no matrix, an embedding, or one that is excluded.
 
-        A GRU has two rows of biases, which look like a matrix.
+        A GRU has two rows of biases, which look like a matrix. Only the names of layer and variable count, not that
+        of the model.
         """
         patterns = ["embedding", "bias", *self.exclude_layers]
-        return len(variable.shape) != 2 or any(re.search(pattern, variable.path) for pattern in patterns)
+        path = "/".join(variable.path.split("/")[-2:])
+        return len(variable.shape) != 2 or any(re.search(pattern, path) for pattern in patterns)
 
 
 def _gates(variable: keras.Variable) -> int:
     """Return how many matrices stand side by side in a variable of recurrent layers; 1 in any other."""
     counts = {"gru_cell": 3, "lstm_cell": 4}
-    return next((count for part, count in counts.items() if part in variable.path), 1)
+    return next((count for cell, count in counts.items() if re.search(rf"{cell}(_\d+)?/", variable.path)), 1)

@@ -15,6 +15,7 @@ import csv
 import hashlib
 import io
 import json
+import math
 import os
 import platform
 import shlex
@@ -209,9 +210,10 @@ class RunDirectory:
         return Path(platformdirs.user_cache_dir("eager-examples")) / "trained" / self.identity
 
     def write_metrics(self, rows: list[dict[str, float]]) -> None:
-        """Write `metrics.csv`: `epoch,step,seconds`, then one column per metric, in full float precision."""
+        """Write `metrics.csv`: `epoch,step,seconds`, then one column per metric, exact; NaN where there is none."""
         table = io.StringIO()
-        writer = csv.DictWriter(table, fieldnames=list(rows[0]) if rows else ["epoch", "step", "seconds"])
+        names = [*dict.fromkeys(name for row in rows for name in row)] or ["epoch", "step", "seconds"]
+        writer = csv.DictWriter(table, names, restval=math.nan)  # a changed model may have metrics of its own
         writer.writeheader()
         writer.writerows(rows)
         write_atomically(self.metrics, table.getvalue())

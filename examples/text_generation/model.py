@@ -79,7 +79,7 @@ class CharRNN(keras.Model):
 
     def build_weights(self) -> "CharRNN":
         """Create all weights, so that they can be restored or counted before the first batch; return the model."""
-        self.embedding.build(None)
+        self.embedding.build([None, None])
         self.rnn.build([None, None, self.embedding.output_dim])
         self(tf.zeros([1, 1], tf.int32), self.initial_state(1))
         return self

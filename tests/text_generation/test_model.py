@@ -19,6 +19,11 @@ def make(cls=CharRNN, *streams, layers=2, cell="gru", dropout=0.0, seed=1):
     return model
 
 
+def test_the_summary_lists_the_layers(capsys):
+    make().summary()
+    assert "recurrent_stack" in capsys.readouterr().out
+
+
 def some_ids(length=T, batch=B):
     return rng.integers(V, size=(batch, length)).astype("int32")
 

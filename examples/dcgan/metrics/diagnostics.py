@@ -5,6 +5,7 @@ generator gets little gradient. Or the generator **collapses** to a few modes: i
 metrics of the training step show both, and a callback warns of them.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -24,15 +25,15 @@ WARM_UP_STEPS = 500
 
 
 def failure_warnings(metrics: Mapping[str, float]) -> list[str]:
-    """Return one warning for each failure that an epoch's mean metrics show."""
+    """Return one warning for each failure that an epoch's mean metrics show; a changed model may have others."""
     warnings = []
-    if min(metrics["real_accuracy"], metrics["fake_accuracy"]) > DOMINANCE_ACCURACY:
+    if min(metrics.get("real_accuracy", 0), metrics.get("fake_accuracy", 0)) > DOMINANCE_ACCURACY:
         warnings.append(
             f"the discriminator dominates: its accuracy is {metrics['real_accuracy']:.0%} on real and "
             f"{metrics['fake_accuracy']:.0%} on fake images, so the generator gets little gradient; if this lasts, try "
             "a larger --r1-gamma, a lower --discriminator-learning-rate, or more data"
         )
-    if metrics["diversity"] < COLLAPSE_DIVERSITY:
+    if metrics.get("diversity", 1) < COLLAPSE_DIVERSITY:
         warnings.append(
             f"mode collapse: the nearest neighbour of a generated image is {metrics['diversity']:.0%} as far away as "
             "that of a real one; if this lasts, try lower learning rates, or a larger --batch-size"
@@ -64,7 +65,8 @@ def draw_training_curves(rows: Sequence[Mapping[str, float]], path: Path) -> Non
 
     def plot(axes, title, *columns):
         for (name, label), colour in zip(columns, (ACCENT, SECOND), strict=False):
-            axes.plot(epochs, [row[name] for row in rows], "o-", markersize=3, color=colour, label=label)
+            values = [row.get(name, math.nan) for row in rows]
+            axes.plot(epochs, values, "o-", markersize=3, color=colour, label=label)
         axes.set_title(title)
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

@@ -32,18 +32,31 @@ from examples.image_captioning.preprocess.fuse_batch_norm import fuse_batch_norm
 
 @dataclass(frozen=True)
 class Network:
-    """A classifier without its top: constructor, image size and the middle layer of location features."""
+    """A classifier without its top, its input and the middle layer of location features."""
 
     make: Callable[..., keras.Model]
+    preprocess: Callable[[tf.Tensor], tf.Tensor]  # from float32 0 ... 255 to what the network expects
     image_size: int
     middle_layer: str
     pool: int  # 2: each 2 x 2 cells of that layer are averaged to one cell; 1: none are
 
 
 NETWORKS = {
-    "mobilenet_v2": Network(keras.applications.MobileNetV2, 224, "block_13_expand_relu", pool=1),
+    "mobilenet_v2": Network(
+        keras.applications.MobileNetV2,
+        keras.applications.mobilenet_v2.preprocess_input,
+        image_size=224,
+        middle_layer="block_13_expand_relu",
+        pool=1,
+    ),
     # 14 x 14 cells of 576 channels, and 7 x 7 of 1,280
-    "inception_v3": Network(keras.applications.InceptionV3, 299, "mixed7", pool=2),
+    "inception_v3": Network(
+        keras.applications.InceptionV3,
+        keras.applications.inception_v3.preprocess_input,
+        image_size=299,
+        middle_layer="mixed7",
+        pool=2,
+    ),
     # 8 x 8 cells of 768 channels, and 8 x 8 of 2,048
 }
 MAX_BYTES = 1 << 28  # of a file of weights; InceptionV3 has 87 MB
@@ -103,7 +116,7 @@ class FeatureExtractor:
         pixels = tf.reverse(pixels, axis=[2]) if self.mirror else pixels  # B S S 3
         if self.network is None:
             return pixels
-        layers = self.network(tf.cast(pixels, tf.float32) / 127.5 - 1, training=False)  # both networks want ±1
+        layers = self.network(NETWORKS[self.name].preprocess(tf.cast(pixels, tf.float32)), training=False)
         flat = [tf.reshape(layer, [-1, math.prod(layer.shape[1:])]) for layer in layers]  # B LC, B MD
         return tf.cast(tf.concat(flat, axis=-1), tf.float16)  # B LC+MD
 

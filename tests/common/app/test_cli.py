@@ -140,11 +140,25 @@ def test_values_out_of_range_are_named(capsys, arguments, message):
     assert message in error and error.count("\n") == 1
 
 
-@pytest.mark.parametrize("arguments", [["--units", "many"], ["--unitz", "3"], ["--preset", "huge"]])
+@pytest.mark.parametrize("arguments", [["--units", "many"], ["--unitz", "3"]])
 def test_what_cannot_be_parsed_exits_with_2(arguments, capsys):
     with pytest.raises(SystemExit) as done:
         run("train", *arguments)
     assert done.value.code == 2 and "Traceback" not in capsys.readouterr().err
+
+
+def test_a_preset_that_an_example_does_not_have_is_an_error(capsys):
+    assert run("train", "--preset", "full") == 2
+    assert capsys.readouterr().err == "error: --preset: expected quick, tiny, got full\n"
+
+
+@pytest.mark.parametrize("settings", [{"preset": "mine"}, {"units": 2.5}])
+def test_no_run_begins_with_settings_that_could_not_be_read_again(tmp_path, settings):
+    config = replace(PRESETS["tiny"], run_dir=tmp_path / "run", **settings)
+    with pytest.raises(UserError, match=f"settings: {[*settings][0]}: .*; change it, or its type in config.py"):
+        config.start_run({})
+    assert not config.run_path.exists()
+    replace(config, preset="tiny", units=2).start_run({})
 
 
 def test_errors_have_no_colours(monkeypatch, capsys):

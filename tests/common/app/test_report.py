@@ -68,7 +68,9 @@ def test_of_many_listings_the_last_is_shown_and_the_others_are_folded(tmp_path):
 
 def test_the_command_trains_the_same_run_again(tmp_path):
     command = report.training_command(make_run(tmp_path).read_config())
-    assert command == "python -m examples.toy train --preset tiny --data tiny --prompt 'it'\"'\"'s'"
+    assert (
+        command == "python -m examples.toy train --preset tiny --data tiny --prompt 'it'\"'\"'s' --run-dir runs/again"
+    )
 
 
 @pytest.mark.parametrize("example", example_names())

@@ -1,3 +1,4 @@
+import contextlib
 from functools import partial
 from inspect import signature
 
@@ -13,7 +14,9 @@ RNG = np.random.default_rng(0)
 
 def stepped(path, gradients, **settings):
     """Return how far a variable of this path has gone after one step for each gradient, at a rate of 1."""
-    with keras.name_scope(path):
+    with contextlib.ExitStack() as scopes:
+        for name in path.split("/"):
+            scopes.enter_context(keras.name_scope(name))
         variable = keras.Variable(np.zeros_like(gradients[0]), name="kernel")
     optimizer = Muon(1.0, **settings)
     optimizer.build([variable])
@@ -68,6 +71,13 @@ def test_biases_embeddings_and_named_layers_are_left_to_adam():
         gradient = RNG.normal(size=shape).astype("float32")
         step = stepped(path, [gradient, gradient], exclude_layers=["dense"], adam_beta_2=0.9)
         np.testing.assert_allclose(step, 2 * np.sign(gradient), rtol=1e-4)  # Adam's first steps are of length 1
+
+
+def test_the_name_of_a_model_decides_nothing():
+    gradient = RNG.normal(size=(4, 6)).astype("float32")
+    expected = stepped("net/dense", [gradient], exclude_layers=["logits"])
+    for name in ("tied_embedding_net", "unbiased_net", "logits_net", "gru_cell_net"):
+        np.testing.assert_array_equal(stepped(f"{name}/dense", [gradient], exclude_layers=["logits"]), expected)
 
 
 def test_what_is_left_to_adam_steps_as_keras_own():

@@ -49,6 +49,16 @@ def test_batch_and_time_may_be_unknown_when_traced():
     np.testing.assert_array_equal(before[0, :, 0], np.arange(T))
 
 
+def test_the_state_may_be_several_tensors():
+    x = tf.constant(rng.normal(size=(B, T, U)), tf.float32)
+    [sums, products], outputs = scan_time(
+        lambda x, s: ([s[0] + x, s[1] * x], s[0]), x, [tf.zeros([B, U]), tf.ones([B, U])], outputs_like=(x[:, 0],)
+    )
+    np.testing.assert_allclose(sums, np.cumsum(x, axis=1), rtol=1e-5)
+    np.testing.assert_allclose(products, np.cumprod(x, axis=1), rtol=1e-5)
+    np.testing.assert_allclose(outputs[:, 1:], sums[:, :-1])
+
+
 def test_the_inputs_may_be_several_tensors():
     x, y = (tf.constant(rng.normal(size=(B, T, U)), tf.float32) for _ in range(2))
     with tf.GradientTape() as tape:

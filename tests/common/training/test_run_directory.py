@@ -2,6 +2,7 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from common.errors import UserError
@@ -123,6 +124,16 @@ def test_metrics_keep_every_digit(tmp_path):
     run.write_metrics(rows)
     assert run.read_metrics() == rows
     assert run.metrics.read_text().startswith("epoch,step,seconds,loss\n")
+
+
+def test_epochs_may_have_other_metrics_than_those_before(tmp_path):
+    run = start(tmp_path)
+    first = {"epoch": 1.0, "step": 5.0, "seconds": 0.1, "loss": 1.0}
+    run.write_metrics([first | {"old": 2.0}, first | {"new": 3.0}])
+    found = run.read_metrics("loss")
+    assert [*found[0]] == [*first, "old", "new"]
+    assert found[0]["old"] == 2 and found[1]["new"] == 3
+    assert np.isnan([found[0]["new"], found[1]["old"]]).all()
 
 
 def test_an_evaluation_carries_its_rule(tmp_path):

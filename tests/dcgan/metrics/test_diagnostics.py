@@ -1,5 +1,6 @@
 from types import SimpleNamespace
 
+import pytest
 import tensorflow as tf
 from PIL import Image
 
@@ -33,8 +34,12 @@ def test_it_warns_once_the_warm_up_is_over_and_then_once_in_as_many_steps(capsys
     assert counts == [0, 2, 0, 2]
 
 
-def test_the_chart_is_drawn_from_a_single_epoch_on(tmp_path):
-    row = FINE | {"epoch": 1, "generator_loss": 0.7, "discriminator_loss": 1.3}
-    draw_training_curves([row], tmp_path / "chart.png")
+def test_the_metrics_of_a_changed_model_may_be_others():
+    assert failure_warnings({"critic_loss": 1.0}) == []
+
+
+@pytest.mark.parametrize("metrics", [FINE | {"generator_loss": 0.7, "discriminator_loss": 1.3}, {"critic_loss": 1.0}])
+def test_the_chart_is_drawn_from_a_single_epoch_on(tmp_path, metrics):
+    draw_training_curves([{"epoch": 1} | metrics], tmp_path / "chart.png")
     with Image.open(tmp_path / "chart.png") as chart:
         assert chart.width > 800

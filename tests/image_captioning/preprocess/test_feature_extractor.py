@@ -60,6 +60,20 @@ def test_features_of_mirrored_images_have_a_key_of_their_own(extractor):
     assert mirrored.key != extractor.key
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+def test_both_networks_get_values_from_minus_one_to_one(name):
+    values = tf.constant([0.0, 127.5, 255.0])
+    np.testing.assert_array_equal(NETWORKS[name].preprocess(values), [-1, 0, 1])
+
+
+def test_a_network_gets_the_input_that_it_expects(extractor, monkeypatch):
+    pixels = np.full((1, 224, 224, 3), 200, np.uint8)
+    inverted = replace(NETWORKS["mobilenet_v2"], preprocess=lambda x: 1 - x / 127.5)
+    before = extractor.extract(255 - pixels)
+    monkeypatch.setitem(NETWORKS, "mobilenet_v2", inverted)
+    np.testing.assert_array_equal(extractor.extract(pixels), before)
+
+
 def test_a_layer_too_fine_is_averaged():
     extractor = load_extractor("inception_v3", "random")
     assert extractor.grids == ((64, 768), (64, 2048))
