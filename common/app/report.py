@@ -188,7 +188,7 @@ def flatten(metrics: Mapping[str, Any]) -> dict[str, Any]:
 
 _LOWER_IS_BETTER = re.compile(r"(windows_\d+_)?(nats|bits)_per_\w+|perplexity|frechet_distance|ter")
 _HIGHER_IS_BETTER = re.compile(
-    r"bleu(_\w+)?|chrf|rouge_l|cider|exact_match|pointing|inception_score|classes_covered|accuracy"
+    r"bleu(_\w+)?|chrf|rouge_l|cider|exact_match|pointing(_difficult)?|inception_score|classes_covered|accuracy"
 )
 
 

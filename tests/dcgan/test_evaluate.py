@@ -1,6 +1,7 @@
 import json
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ from common.errors import UserError
 from common.training.run_directory import RunDirectory
 from examples.dcgan import evaluate as measuring
 from examples.dcgan.config import PRESETS, EvaluateOptions
-from examples.dcgan.evaluate import evaluate, measure_classes, measure_neighbours, with_test_images
+from examples.dcgan.data import ImageSet
+from examples.dcgan.evaluate import draw_neighbours, evaluate, measure_classes, measure_neighbours, with_test_images
 from examples.dcgan.train import train
 from tests.dcgan.tiny import SETTINGS
 
@@ -31,6 +33,19 @@ def test_real_images_pass_and_spoilt_ones_do_not(tiny_images, feature_classifier
     assert collapsed["inception_score_of_real"] == passed["inception_score_of_real"] > 9
 
 
+def test_the_bars_of_each_class_have_the_name_of_their_images(tmp_path, monkeypatch):
+    def features(images):
+        return np.random.default_rng(0).normal(size=(len(images), 4)), np.eye(3)[images[:, 0, 0, 0]]
+
+    drawn, zeros = [], np.zeros((20, 2, 2, 1), np.uint8)
+    monkeypatch.setattr(measuring, "save_figure", lambda figure, path: drawn.append(figure))
+    twos = ImageSet(zeros + 2, np.full(20, 2), zeros + 2, np.full(20, 2), {})
+    classifier = SimpleNamespace(features=features, accuracy=1.0, sha256="0" * 64)
+    measure_classes(zeros, twos, classifier, tmp_path / "classes.png")
+    bars = {each.get_label(): [bar.get_height() for bar in each] for each in drawn[0].axes[0].containers}
+    assert bars == {"generated": [100, 0, 0], "real": [0, 0, 100]}
+
+
 def test_near_duplicates_and_copies_are_found_without_labels(tiny_images, tmp_path):
     def measured(images):
         return measure_neighbours(images, tiny_images, tmp_path / "nearest.png")[0]
@@ -47,6 +62,14 @@ def test_below_each_image_the_training_image_nearest_to_it_is_drawn(tiny_images,
     measure_neighbours(tiny_images.train[20:60], tiny_images, tmp_path / "nearest.png")
     [(copies, nearest, _)] = drawn
     assert len(copies) == 12 and np.array_equal(copies, nearest)
+
+
+def test_the_picture_has_the_generated_images_above_as_its_title_says(tmp_path):
+    generated, training = (np.full((12, 28, 28, 1), shade, np.uint8) for shade in (0, 200))
+    draw_neighbours(generated, training, tmp_path / "nearest.png")
+    picture = np.asarray(Image.open(tmp_path / "nearest.png").convert("L"))[34:]  # below the title
+    above, below = (np.nonzero((picture == shade).any(axis=1))[0] for shade in (0, 200))
+    assert 0 < len(above) == len(below) and above.max() < below.min()
 
 
 def test_the_order_of_the_pictures_does_not_matter(tiny_images, feature_classifier):

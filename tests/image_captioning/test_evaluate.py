@@ -15,6 +15,7 @@ from examples.image_captioning.evaluate import (
     exact_match,
     mean_peak,
     photos_to_measure,
+    pointing_on_photos,
     pointing_on_scenes,
 )
 from examples.image_captioning.metrics import pointing
@@ -128,3 +129,30 @@ def test_other_data_is_refused_as_that_of_the_training(trained, album):
     match = "not the data that .* was trained on .*; name that with --data, or measure on this with --test-data"
     with pytest.raises(UserError, match=match):
         evaluate(EvaluateOptions(run=trained.path, data=str(album)))
+
+
+def test_boxes_are_those_of_the_photos_beside_them_and_photos_that_cannot_be_read_are_left_out(tmp_path):
+    asked = []
+
+    def caption_file(path, beam):
+        asked.append((path, beam))
+        if path.name == "gone.jpg":
+            raise UserError(f"{path}: gone")
+        return None, described("dog", (0, 0))
+
+    content = {
+        "images": [
+            {"id": n, "file_name": name, "width": 80, "height": 80} for n, name in enumerate(("a.jpg", "gone.jpg"))
+        ],
+        "categories": [{"id": 3, "name": "dog"}],
+        "annotations": [{"image_id": n, "category_id": 3, "bbox": [0, 0, 9, 9]} for n in range(2)],
+    }
+    instances = tmp_path / "annotations" / "instances_val.json"
+    instances.parent.mkdir()
+    instances.write_text(json.dumps(content))
+    results = pointing_on_photos(SimpleNamespace(caption_file=caption_file), instances)
+    assert results["pointing_words"] == results["pointing"] == 1
+    assert asked == [(tmp_path / "val" / name, 3) for name in ("a.jpg", "gone.jpg")]
+    instances.write_text(json.dumps(content | {"images": content["images"][1:], "annotations": []}))
+    with pytest.raises(UserError, match="val: no photo of instances_val.json can be read there .*gone"):
+        pointing_on_photos(SimpleNamespace(caption_file=caption_file), instances)

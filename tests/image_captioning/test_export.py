@@ -12,6 +12,8 @@ import tensorflow as tf
 from PIL import Image
 
 from common.data.images import read_image
+from common.nn.beam_search import Hypotheses
+from examples.image_captioning import export as exporting
 from examples.image_captioning.demo import PhotoCaptioner
 from examples.image_captioning.download.toy_scenes import make_scenes
 from examples.image_captioning.export import BEAM, _lay_on_white, export
@@ -134,3 +136,31 @@ def test_it_answers_the_rest_form_of_tensorflow_serving(captioner, tmp_path):
     answered = predict(model, {"image": image, "length_penalty": 0.7})
     assert answered["caption"] == captioner.caption_image(scene.draw(), BEAM).text
     assert answered.keys() == {"caption", "words", "attention"}
+
+
+def test_a_request_decides_the_length_and_photos_are_made_small_as_in_python(captioner, tmp_path, monkeypatch):
+    def search(images, length_penalty, beam):
+        """Show the red pixels and the length exponent as the attention of two words."""
+        red = tf.reshape(tf.cast(images[0, ..., 0], tf.float32), [-1])
+        weights = tf.stack([red, tf.fill(tf.shape(red), length_penalty)])
+        ids, lengths = tf.fill([1, beam, 2], END + 1), tf.fill([1, beam], 2)
+        return Hypotheses(ids, lengths, tf.zeros([1, beam]), tf.tile(weights[None, None], [1, beam, 1, 1]))
+
+    monkeypatch.setattr(captioner, "search", search)
+    served = tf.saved_model.load(export(captioner, tmp_path / "model", "maker")).signatures["serving_default"]
+    photo = Image.effect_noise((640, 480), 100).convert("RGB")
+    photo.save(tmp_path / "large.png")
+    [expected] = captioner.encode_images([photo])[..., 0]
+    for exponent in (0.0, 1.5):
+        content = tf.constant((tmp_path / "large.png").read_bytes())
+        red, exponents = served(image=content, length_penalty=tf.constant(exponent))["attention"]
+        np.testing.assert_allclose(red, expected, atol=2)
+        assert (exponents.numpy() == exponent).all()
+
+
+def test_a_picture_of_too_many_pixels_is_refused(captioner, tmp_path, monkeypatch):
+    monkeypatch.setattr(exporting, "MAX_PIXELS", 1000)
+    served = tf.saved_model.load(export(captioner, tmp_path / "model", "maker")).signatures["serving_default"]
+    Image.new("RGB", (40, 30)).save(tmp_path / "large.png")
+    with pytest.raises(tf.errors.InvalidArgumentError, match="too many pixels"):
+        served(image=tf.constant((tmp_path / "large.png").read_bytes()), length_penalty=tf.constant(0.7))

@@ -131,6 +131,12 @@ def test_ten_sentences_from_the_shortest_to_the_longest():
     assert len(shown) == 10 and shown == sorted(shown, key=len)
 
 
+def test_a_sample_says_which_text_is_the_models():
+    assert format_samples(["El gato."], ["The dog."], ["The cat."]) == (
+        "El gato.\n  model      The dog.\n  reference  The cat.\n"
+    )
+
+
 def test_other_data_is_refused(trained, tmp_path):
     (tmp_path / "x.tsv").write_text("".join(f"a{n}\tb{n}\n" for n in range(99)))
     with pytest.raises(UserError, match="not the data that"):
@@ -185,6 +191,7 @@ def test_ter_is_sacrebleu_s():
     expected = sacrebleu.corpus_ter(translations, [references]).score
     assert measure_text(["x", "y"], translations, references)["ter"] == expected == pytest.approx(100 / 6)
     assert measure_text(["x"], ["the cat"], ["The cat"])["ter"] == 50
+    assert measure_text(["x"], ["the cat"], ["the cat sees the house"])["ter"] == 60  # of the words of the reference
 
 
 def test_ter_counts_letters_where_no_spaces_are_between_words():

@@ -137,6 +137,22 @@ def test_it_answers_the_rest_form_of_tensorflow_serving(translator, tmp_path):
     assert answered.keys() == {"translations", "attention", "tokens", "source_tokens"}
 
 
+def test_a_long_sentence_is_cut_and_its_translation_may_be_as_long_as_in_python(tmp_path, monkeypatch):
+    ratios = []
+
+    def find(*arguments, length_ratio, **options):
+        ratios.append(length_ratio)
+        return copy_all(*arguments, **options)
+
+    monkeypatch.setattr(exporting, "translate_ids", find)
+    tokenizers = [build_tokenizer(["el gato", "El gato"] * 40, kind, 1, 60) for kind in ("words", "characters")]
+    translator = SentenceTranslator(build_model(PRESETS["tiny"], *map(len, tokenizers)), *tokenizers, max_tokens=3)
+    model = tf.saved_model.load(export(translator, tmp_path / "model", "maker")).signatures["serving_default"]
+    found = model(sentences=tf.constant(["el gato el gato el"]))
+    assert found["source_tokens"].numpy().tolist() == [[b"el", b"gato", b"el"]]
+    assert {*ratios} == {translator.length_ratio} and translator.length_ratio > 1
+
+
 def copy_last(*arguments, **options):
     """Find <unk> for each source token, with all attention on the last one."""
     found = copy_all(*arguments, **options)

@@ -22,6 +22,21 @@ def test_requests_that_arrive_together_are_answered_together():
     assert sorted(batches) == [("a", [0, 2, 4]), ("a", [6]), ("b", [1, 3, 5]), ("b", [7])]
 
 
+def test_many_requests_of_one_setting_do_not_hold_up_those_of_another():
+    batches = []
+
+    def answer(key, requests):
+        batches.append((key, list(requests)))
+        return requests
+
+    async def main():
+        batcher = Batcher(answer, max_batch=1)
+        await asyncio.gather(batcher.submit_all("a", range(3)), batcher.submit("b", 3))
+
+    asyncio.run(main())
+    assert batches == [("a", [0]), ("b", [3]), ("a", [1]), ("a", [2])]
+
+
 def test_an_exception_among_the_answers_is_raised_for_its_request_alone():
     async def main():
         batcher = Batcher(lambda key, requests: [ValueError(each) if each == 1 else each for each in requests])

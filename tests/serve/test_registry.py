@@ -62,6 +62,22 @@ def test_the_metrics_of_other_weights_are_not_in_the_summary(tmp_path):
     assert "frechet" not in RunRegistry(tmp_path).runs()[0].summary
 
 
+def test_before_it_is_measured_a_run_has_its_least_validation_loss_in_the_summary(tmp_path):
+    losses = enumerate((3.0, 1.0, 2.0), start=1)
+    rows = [{"epoch": n, "step": n, "seconds": 1.0, "loss": 0.5, "val_loss": loss} for n, loss in losses]
+    make_run(tmp_path / "one").write_metrics(rows)
+    assert RunRegistry(tmp_path).runs()[0].summary.endswith(" Validation loss 1.000.")
+
+
+@pytest.mark.parametrize(
+    ("metrics", "headline"),
+    [({"exact_match": 0.5}, "exact match 0.500"), ({"exact_match": 0.5, "beam": {"cider": 1.2}}, "beam cider 1.200")],
+)
+def test_captions_without_cider_are_summed_up_by_their_exact_matches(tmp_path, metrics, headline):
+    make_run(tmp_path / "one", "image_captioning").write_evaluation("test", "rule", 1.0, metrics)
+    assert f"Measured on the test data: {headline}." in RunRegistry(tmp_path).runs()[0].summary
+
+
 def test_a_damaged_run_is_left_out_and_the_log_says_why(tmp_path, capsys):
     make_run(tmp_path / "one").evaluation.write_text("{")
     assert RunRegistry(tmp_path).runs() == []
@@ -100,6 +116,8 @@ def test_a_run_is_described_anew_when_its_files_change(tmp_path):
     assert "no epoch finished" in found.runs()[0].summary
     run.write_metrics([{"epoch": 1, "step": 10, "seconds": 1.0, "val_loss": 2.0}])
     assert "1 epoch, 10 steps" in found.runs()[0].summary
+    run.write_evaluation("held-out", "rule", 1.0, {"frechet_distance": 7.5})
+    assert "frechet distance 7.500" in found.runs()[0].summary
 
 
 @pytest.fixture

@@ -62,6 +62,12 @@ def test_a_client_that_leaves_leaves_nothing_waiting(service):
     assert asyncio.run(ask()) == 0
 
 
+def test_browsers_are_told_to_guess_no_type_and_to_load_nothing_from_other_hosts(service):
+    headers = TestClient(create_app(service)).get("/healthz").headers
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["content-security-policy"].startswith("default-src 'self' ")
+
+
 def test_a_photo_of_exactly_the_limit_is_read(service):
     client = TestClient(create_app(service))
     answer = client.post("/v1/caption", files={"photo": ("a.png", b"0" * MAX_UPLOAD)})

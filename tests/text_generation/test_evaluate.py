@@ -4,12 +4,16 @@ import shutil
 
 import pytest
 
+from common.data.pieces import PieceVocabulary
 from common.data.text_files import read_text
 from common.errors import UserError
 from common.training import trainer
-from examples.text_generation.config import EvaluateOptions
+from common.training.run_directory import RunDirectory
+from examples.text_generation import evaluate as measuring
+from examples.text_generation.config import Config, EvaluateOptions
 from examples.text_generation.data import TINY_PLAY
 from examples.text_generation.evaluate import WINDOW, evaluate
+from examples.text_generation.evaluate import test_ids as ids_to_measure
 
 
 def test_it_measures_again_what_training_saw(trained):
@@ -77,3 +81,20 @@ def test_any_text_can_be_measured_and_what_the_model_does_not_know_is_told(train
     (tmp_path / "test.txt").write_text("\u4e2d\u4e2d\u4e2d", encoding="utf-16-le")
     with pytest.raises(UserError, match="expected two characters that the model knows, got fewer"):
         evaluate(options)
+
+
+def test_bits_per_byte_count_each_byte_of_a_letter(trained, tmp_path, monkeypatch):
+    run = RunDirectory(shutil.copytree(trained.path, tmp_path / "run"))
+    run.vocabulary.write_text(run.vocabulary.read_text().replace('"e"', '"é"'))
+    (tmp_path / "test.txt").write_text("é" * 3000)
+    monkeypatch.setattr(trainer, "evaluate", lambda *_: {"loss": math.log(2)})
+    metrics = evaluate(EvaluateOptions(run=run.path, test_data=str(tmp_path / "test.txt"), write=False))
+    assert (metrics["bits_per_char"], metrics["bits_per_byte"]) == pytest.approx((1, 0.5))
+
+
+def test_of_a_data_set_with_a_test_split_only_that_is_measured(monkeypatch):
+    asked = []
+    monkeypatch.setattr(measuring, "load_text", lambda *_, **options: asked.append(options) or "abab")
+    options = EvaluateOptions(run="run", test_data="tfds:toy_plays")
+    ids, left_out = ids_to_measure(options, Config(), PieceVocabulary(["a", "b"]))
+    assert asked == [{"only_test": True}] and ids.tolist() == [0, 1, 0, 1] and left_out == 0

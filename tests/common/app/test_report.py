@@ -7,6 +7,7 @@ import tyro
 from PIL import Image
 
 from common.app import report
+from common.errors import UserError
 from common.training.run_directory import RunConfig, RunDirectory
 from examples.__main__ import example_names
 from examples.text_generation.config import PRESETS
@@ -40,6 +41,20 @@ def test_the_page_needs_nothing_else_and_describes_its_pictures(tmp_path):
     assert image["alt"] == "a black box" and (image["width"], image["height"]) == ("30", "20")
     assert image["src"].startswith("data:image/png;base64,")
     assert "http" not in page and "<script" not in page
+
+
+def test_a_link_to_nothing_is_no_free_place_for_a_page(tmp_path):
+    (tmp_path / "r.html").symlink_to(tmp_path / "gone")
+    assert report.is_free_for_page(tmp_path / "gone")
+    with pytest.raises(UserError, match="r.html: a link"):
+        report.is_free_for_page(tmp_path / "r.html")
+
+
+def test_a_picture_that_claims_too_many_pixels_is_none(tmp_path, monkeypatch):
+    Image.new("RGB", (30, 20)).save(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    with pytest.raises(UserError, match="a.png: not a picture; delete it"):
+        _ = report.Picture(tmp_path / "a.png", "").size
 
 
 def test_data_is_never_markup(tmp_path):
@@ -135,7 +150,11 @@ DIRECTIONS = {
     "beam bleu_4": "higher is better", "greedy bleu_1_to_5_words": "higher is better",
     "frechet_distance": "lower is better", "frechet_floor": "",
     "greedy ter": "lower is better", "windows_256_nats_per_char": "lower is better", "inception_score_of_real": "",
-    "pointing_centre": "", "pointing": "higher is better",
+    "pointing_centre": "", "pointing": "higher is better", "pointing_error": "", "pointing_difficult": "higher is better",
+    "perplexity": "lower is better",
+    "bits_per_byte": "lower is better", "accuracy": "higher is better", "beam chrf": "higher is better",
+    "beam cider": "higher is better", "greedy rouge_l": "higher is better", "exact_match": "higher is better",
+    "inception_score": "higher is better", "classes_covered": "higher is better",
 }  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from common.data import archives
-from common.data.download import Resource, cache_dir, fetch
+from common.data.download import Resource, cache_dir, fetch, is_offline
 from tests.downloads import BODY, digest_of, failure, files_in, published
 
 # A good server.
@@ -105,6 +105,14 @@ def test_choice_of_the_cache_folder(tmp_path, monkeypatch):
     assert cache_dir() == tmp_path / "variable"
     assert cache_dir("~/argument") == tmp_path / "argument"
     assert files_in(tmp_path) == [] and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("value", "forbids"), [("1", True), ("yes", True), ("0", False), ("", False), (None, False)])
+def test_connections_are_forbidden_by_any_value_but_zero(monkeypatch, value, forbids):
+    monkeypatch.delenv("EAGER_EXAMPLES_OFFLINE", raising=False)
+    if value is not None:
+        monkeypatch.setenv("EAGER_EXAMPLES_OFFLINE", value)
+    assert is_offline() == forbids
 
 
 # What a resource must say of itself.

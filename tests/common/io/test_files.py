@@ -1,7 +1,9 @@
 import ast
+import contextlib
 import errno
 import os
 import socket
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import UserError
+from common.io import files
 from common.io.files import (
     delete,
     is_temporary,
@@ -53,6 +56,15 @@ def test_a_folder_replaces_a_folder(tmp_path):
     assert os.listdir(tmp_path) == ["folder"]
 
 
+def test_all_of_a_folder_is_on_disk_before_it_gets_its_name(tmp_path, monkeypatch):
+    flushed = []
+    monkeypatch.setattr(files, "fsync", lambda path: flushed.append((path.name, (tmp_path / "folder").exists())))
+    with replacing(tmp_path / "folder") as part:
+        (part / "in").mkdir(parents=True)
+        (part / "in" / "file").write_text("x")
+    assert sorted(flushed) == sorted([("in", False), ("file", False), (part.name, False), (tmp_path.name, True)])
+
+
 def test_a_link_is_replaced_and_not_followed(tmp_path):
     (tmp_path / "precious").write_text("mine")
     (tmp_path / "link").symlink_to(tmp_path / "precious")
@@ -91,6 +103,17 @@ def test_what_another_process_is_writing_stays(tmp_path):
     writer.wait()
     remove_temporary_files(tmp_path)
     assert not os.listdir(tmp_path)
+
+
+def test_what_a_process_of_another_user_is_writing_stays(tmp_path, monkeypatch):
+    def kill(process, number):
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    part = temporary_path(tmp_path / "saved_model")
+    part.mkdir()
+    monkeypatch.setattr(os, "kill", kill)
+    remove_temporary_files(tmp_path)
+    assert part.is_dir()
 
 
 def test_no_sweep_goes_through_a_link(tmp_path):
@@ -214,6 +237,18 @@ def test_a_write_to_a_full_disk_names_the_file(tmp_path):
     with pytest.raises(OSError) as caught, replacing(tmp_path / "f"):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert caught.value.filename == str(tmp_path / "f")
+
+
+@pytest.mark.parametrize(("code", "works"), [("EINVAL", True), ("ENOTSUP", True), ("EIO", False)])
+def test_a_file_system_that_cannot_flush_folders_will_do_but_no_failing_one(tmp_path, monkeypatch, code, works):
+    def fsync(descriptor, flush=os.fsync):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(getattr(errno, code), os.strerror(getattr(errno, code)))
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with contextlib.nullcontext() if works else pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        write_atomically(tmp_path / "f", "x")
 
 
 def test_runs_among_the_data_are_no_data(tmp_path):

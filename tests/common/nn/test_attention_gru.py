@@ -84,6 +84,13 @@ def test_it_is_a_gru_of_word_and_context():
         np.testing.assert_allclose(gradient, expected[name], atol=1e-5, err_msg=name)
 
 
+def test_the_recurrent_weights_begin_orthogonal_as_in_keras():
+    cell = AttentionGRUCell(U)
+    cell.state_projection.build([None, U])
+    kernel = cell.state_projection.kernel.numpy()
+    np.testing.assert_allclose(kernel @ kernel.T, np.eye(U), atol=1e-5)
+
+
 def test_muon_finds_three_gates_in_each_of_its_matrices():
     cell, _ = twins()
     optimizer = Muon(1.0)

@@ -47,6 +47,11 @@ def test_frequencies_are_those_of_the_tempered_distribution(temperature):
     assert draw(temperature=temperature) == pytest.approx(expected, abs=0.03)
 
 
+def test_top_p_is_taken_of_the_tempered_distribution():
+    assert list(draw(temperature=0.5, top_p=0.6)) == [1, 0, 0, 0]  # its first symbol has 0.25 of 0.365, which is 0.68
+    assert (draw(temperature=1.0, top_p=0.6) > 0).tolist() == [True, True, False, False]
+
+
 def test_temperature_zero_takes_the_likeliest():
     assert list(draw(temperature=0.0)) == [1, 0, 0, 0]
 

@@ -53,6 +53,10 @@ def fails(kind, x, state, weights):
     raise tf.errors.NotFoundError(None, None, "no kernel for this device")
 
 
+def does_not_fit(kind, x, state, weights):
+    raise ValueError("Shapes (3, 4) and (4, 3) are incompatible")
+
+
 def nan_outputs(kind, x, state, weights):
     outputs, state = cells_of_keras(kind, x, state, weights)
     return outputs * float("nan"), state
@@ -87,7 +91,7 @@ def test_a_kernel_is_used_and_checked_once(cell, capsys):
 
 
 @both_cells
-@pytest.mark.parametrize("kernel", [wrong_outputs, wrong_gradients, fails, nan_outputs])
+@pytest.mark.parametrize("kernel", [wrong_outputs, wrong_gradients, fails, does_not_fit, nan_outputs])
 def test_a_faulty_kernel_is_not_used(cell, kernel, capsys):
     install_kernel(kernel)
     ours, theirs = twins(cell)
@@ -162,6 +166,22 @@ def test_cudnn_gets_the_full_length_of_every_sequence(kind, monkeypatch):
     fused_kernel.cudnn(kind, tf.zeros([7, 3, 5]), state, weights)
     assert given["sequence_lengths"].numpy().tolist() == [7, 7, 7]
     assert given["params"].shape == [gates * (5 * 4 + 4 * 4 + 2 * 4)]
+
+
+@pytest.mark.parametrize(("kind", "order"), [("gru", [1, 0, 2]), ("lstm", [0, 1, 2, 3])])  # r, z, n; i, f, g, o
+def test_cudnn_gets_the_gates_in_its_own_order(kind, order, monkeypatch):
+    given, outputs = {}, [tf.zeros([1, 3, 4])] * 5
+    monkeypatch.setattr(tf.raw_ops, "CudnnRNNV3", lambda **arguments: given.update(arguments) or outputs)
+    gates, inputs, units = len(order), 5, 4
+    numbers = np.repeat(np.arange(gates, dtype="float32"), units)  # each column has the number of its gate
+    matrices = [np.tile(numbers, [inputs, 1]), 10 + np.tile(numbers, [units, 1])]
+    bias = np.stack([20 + numbers, 30 + numbers]) if kind == "gru" else 30 + numbers
+    weights = [tf.constant(each, tf.float32) for each in (*matrices, bias)]
+    fused_kernel.cudnn(kind, tf.zeros([7, 3, inputs]), [tf.zeros([3, units])] * (gates - 2), weights)
+    first_biases = [20 + gate if kind == "gru" else 0 for gate in order]
+    numbers = [*order, *(10 + gate for gate in order), *first_biases, *(30 + gate for gate in order)]
+    sizes = [inputs * units] * gates + [units * units] * gates + [units] * 2 * gates
+    np.testing.assert_array_equal(given["params"], np.repeat(numbers, sizes))
 
 
 def test_cudnn_fails_the_check_without_a_gpu():

@@ -46,8 +46,9 @@ def test_layers_are_unfrozen_from_the_top(name):
         assert [movement > 0 for movement in movements(optimizer, stack, steps)] == [n < free for n in (2, 1, 0)]
 
 
-def test_weight_decay_follows_the_rate_of_the_layer():
-    stack, optimizer = layers(), Adam(0.1, weight_decay=0.5)
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_weight_decay_follows_the_rate_of_the_layer(name):
+    stack, optimizer = layers(), OPTIMIZERS[name](weight_decay=0.5)
     before = [np.array(layer.kernel) for layer in stack]
     optimizer.set_layer_rates(stack[::-1], factor=2.0)
     movements(optimizer, stack, gradient=0.0)

@@ -90,6 +90,13 @@ def test_what_is_left_to_adam_steps_as_keras_own():
     np.testing.assert_allclose(ours, -theirs.numpy(), rtol=1e-5)
 
 
+def test_a_saved_optimizer_has_all_its_arguments():
+    saved = Muon(0.1, rms_rate=0.3, every=2, exclude_layers=["dense"], adam_beta_2=0.9, weight_decay=0.01).get_config()
+    loaded = Muon.from_config(saved)
+    assert loaded.get_config() == saved and loaded.exclude_layers == ["dense"] and loaded.adam_betas == (0.9, 0.9)
+    assert (loaded.rms_rate(), loaded.every, loaded.weight_decay) == (0.3, 2, 0.01)
+
+
 def test_in_bfloat16_only_the_iteration_is_rounded():
     gradient = RNG.normal(size=(16, 16)).astype("float32")
     exact = stepped("layer", [gradient])

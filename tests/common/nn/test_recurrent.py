@@ -21,6 +21,7 @@ both_cells = pytest.mark.parametrize("cell", [GRU, LSTM], ids=["gru", "lstm"])
 MASKS = {
     "none": None,
     "right": np.arange(T) < np.array([[T], [3], [1]]),
+    "right, and a row of nothing": np.arange(T) < np.array([[T], [0], [3]]),
     "left": np.arange(T) >= np.array([[0], [2], [6]]),
     "holes, and a row of nothing": np.array([[1, 0, 1, 1, 0, 0, 1], [0, 1, 1, 0, 1, 1, 0], [0] * T], bool),
 }

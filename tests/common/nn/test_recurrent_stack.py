@@ -140,3 +140,15 @@ def test_in_low_precision_decoding_is_close_to_the_call_and_keeps_the_types_of_t
         output, state = decode_step(ids[:, t], state)
         np.testing.assert_allclose(*(tf.cast(x, tf.float32) for x in (output, outputs[:, t])), atol=0.1)
     assert {tensor.dtype for tensor in tf.nest.flatten(state)} == {tf.bfloat16}
+
+
+@both_cells
+def test_in_low_precision_the_gradient_of_a_frequent_symbol_is_summed_in_float32(cell):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    embedding, stack = make(cell, layers=1)
+    projected = stack._project_vocabulary(embedding)
+    with tf.GradientTape() as tape:
+        tape.watch(projected)
+        total = tf.reduce_sum(tf.gather(projected, tf.zeros([4000], tf.int32)))
+    gradient = tf.convert_to_tensor(tape.gradient(total, projected))
+    np.testing.assert_array_equal(tf.cast(gradient[0], tf.float32), 4000)  # in bfloat16, 256 + 1 is 256

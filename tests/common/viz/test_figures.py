@@ -62,6 +62,9 @@ def test_the_legend_names_the_best_epoch_and_the_baseline(tmp_path, monkeypatch)
     figures.learning_curve(rows, tmp_path / "three.png", "nats", 9.0)
     labels = [text.get_text() for text in drawn[0].axes[0].get_legend().get_texts()]
     assert labels == ["training", "validation (best 1.250 in epoch 2)", "uniform guess (9.00)"]
+    curves = [list(zip(*line.get_data(), strict=True)) for line in drawn[0].axes[0].lines[:3]]
+    training, validation = ([(row["epoch"], row[name]) for row in rows] for name in ("loss", "val_loss"))
+    assert curves == [training, validation, [(2, 1.25)]]  # the last is the circle around the best
 
 
 def test_text_frames_have_one_size_and_stay_inside():
@@ -70,6 +73,19 @@ def test_text_frames_have_one_size_and_stay_inside():
     assert short.size == long.size
     border = np.asarray(long.convert("L"))[:, -20:]
     assert (border == 255).all()
+
+
+def test_text_from_right_to_left_begins_at_the_right_margin():
+    [frame] = figures.text_frames([("", "القطة ترى البيت")])
+    columns = np.nonzero((np.asarray(frame.convert("L")) < 128).any(axis=0))[0]
+    assert frame.width - 30 < columns.max() < frame.width - 20 and columns.min() > frame.width / 2
+
+
+def test_a_line_of_wide_letters_has_fewer_of_them(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(figures.Typesetter, "draw", lambda self, draw, corner, text, *_, **__: drawn.append(text))
+    figures.text_frames([("", "m" * 100), ("", "猫" * 100)])
+    assert [*map(len, filter(None, drawn))] == [64, 36, 32, 32, 32, 4]
 
 
 def test_the_prompt_is_drawn_in_another_colour_also_in_a_gif(tmp_path):
@@ -131,6 +147,16 @@ def test_an_attention_map_has_a_label_at_the_middle_of_each_row_and_column(tmp_p
     boxes = [tick.label2.get_window_extent() for tick in axes.xaxis.get_major_ticks()]  # above the map
     assert all(left.x1 <= right.x0 for left, right in itertools.pairwise(boxes))  # none overlaps the next
     assert all(drawn[0].bbox.contains(*corner) for box in boxes for corner in (box.min, box.max))  # none is cut
+
+
+def test_a_weight_has_its_shade_in_every_attention_map_and_stands_at_its_row_and_column(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(figures, "_render", lambda figure: drawn.append(figure) or ((1, 1), b"    "))
+    weights = np.array([[0.5, 0.4], [0.3, 0.2]])
+    figures.attention_map(weights, ["a", "b"], ["c", "d"])
+    [image] = drawn[0].axes[0].images
+    assert image.get_clim() == (0, 1)  # else the nearly equal weights of the first epoch would look sharp
+    assert (image.get_array() == weights).all()
 
 
 def test_attention_maps_of_the_same_labels_have_one_size_and_show_any_character():

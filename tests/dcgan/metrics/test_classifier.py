@@ -1,6 +1,8 @@
 import os
 import shutil
+from dataclasses import replace
 
+import keras
 import numpy as np
 import pytest
 
@@ -29,3 +31,17 @@ def test_a_damaged_classifier_is_trained_again(tiny_images, feature_classifier, 
     path.write_bytes(path.read_bytes()[:-10])
     monkeypatch.setattr(classifier, "_train", lambda network, images: 0.5)
     assert load_or_train_classifier(tiny_images).accuracy == 0.5
+
+
+def test_images_that_are_labelled_anew_have_another_classifier(tiny_images):
+    labels = tiny_images.train_labels
+    others = [replace(tiny_images, train_labels=labels[::-1]), replace(tiny_images, fingerprint={"sha256": "0"})]
+    paths = [classifier._cache_path(images) for images in (tiny_images, replace(tiny_images), *others)]
+    assert paths[0] == paths[1] and len({*paths}) == 3
+
+
+def test_the_classifier_is_the_same_whatever_the_precision_of_the_run(tiny_images, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(classifier, "_train", lambda network, images: 0.5)
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    assert {layer.compute_dtype for layer in load_or_train_classifier(tiny_images).network.layers} == {"float32"}

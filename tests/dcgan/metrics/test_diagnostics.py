@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from examples.dcgan.metrics import diagnostics
 from examples.dcgan.metrics.diagnostics import WARM_UP_STEPS, WarnOfFailures, draw_training_curves, failure_warnings
 
 FINE = {"real_accuracy": 0.8, "fake_accuracy": 0.99, "diversity": 0.95}
@@ -43,3 +44,15 @@ def test_the_chart_is_drawn_from_a_single_epoch_on(tmp_path, metrics):
     draw_training_curves([{"epoch": 1} | metrics], tmp_path / "chart.png")
     with Image.open(tmp_path / "chart.png") as chart:
         assert chart.width > 800
+
+
+def test_each_curve_of_the_chart_has_the_name_of_what_it_shows(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(diagnostics, "save_figure", lambda figure, path: drawn.append(figure))
+    row = FINE | {"epoch": 1, "generator_loss": 0.7, "discriminator_loss": 1.3}
+    draw_training_curves([row], tmp_path / "chart.png")
+    shown = {line.get_label(): line.get_ydata()[0] for axes in drawn[0].axes for line in axes.lines}
+    assert shown == {
+        "generator": 0.7, "discriminator": 1.3, "fake images": 0.99, "real images": 0.8, "generated / real": 0.95,
+        "warning above": diagnostics.DOMINANCE_ACCURACY, "warning below": diagnostics.COLLAPSE_DIVERSITY,
+    }  # fmt: skip

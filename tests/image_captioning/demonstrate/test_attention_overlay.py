@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from common.viz import figures
 from common.viz.fonts import Typesetter
 from examples.image_captioning.demonstrate import attention_overlay
 
@@ -54,6 +55,14 @@ def test_a_sheet_has_a_panel_for_the_photo_and_one_for_each_word():
     assert one.width == 3 * 112 + 12
 
 
+def test_the_number_beside_a_word_is_its_largest_weight_relative_to_uniform_attention(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(Typesetter, "draw", lambda self, draw, corner, text, *_, **__: drawn.append(text))
+    uniform, sharp = np.full((3, 3), 1 / 9), np.diag([1.0, 0.0, 0.0])
+    attention_overlay.sheet(Image.new("RGB", (90, 60)), ["one", "two"], np.stack([uniform, sharp]), "")
+    assert drawn == ["", "", "one", "1.0x", "two", "9.0x"]
+
+
 @pytest.mark.parametrize("width", [90, 200])
 @pytest.mark.parametrize("word", ["straßenbahnhaltestelle", "fußgängerüberwegbeleuchtung", "ab"])
 def test_a_word_too_long_for_its_panel_is_cut_before_the_number(monkeypatch, word, width):
@@ -93,3 +102,21 @@ def test_frames_have_one_size_and_one_word_in_colour_each():
     captions = [np.asarray(picture)[134:] for picture in pictures]
     assert all((one != other).any() for one, other in zip(captions, captions[1:], strict=False))
     assert all((np.asarray(picture)[:, -6:] == 255)[134:].all() for picture in pictures)
+
+
+@pytest.mark.parametrize(("words", "step"), [(["one", "two", "six"], 1), (["قطة", "ترى", "بيت"], -1)])
+def test_the_word_in_colour_is_that_of_the_attention_and_words_stand_in_the_order_of_their_script(
+    monkeypatch, words, step
+):
+    drawn = []
+
+    def note(setter, draw, corner, text, fill, anchor="la"):
+        drawn.append((text, fill, corner[0]))
+
+    monkeypatch.setattr(Typesetter, "draw", note)
+    assert len(attention_overlay.frames(Image.new("RGB", (90, 60)), words, np.full([3, 3, 3], 1 / 9))) == 3
+    for number in range(3):
+        texts, colours, places = zip(*drawn[3 * number : 3 * number + 3], strict=True)
+        said, to_come = [figures.INK] * number, [figures.FAINT] * (2 - number)
+        assert [*texts] == words and [*colours] == [*said, figures.ACCENT, *to_come]
+        assert (np.diff(places) * step > 0).all() and min(places) > 0 and max(places) < 360

@@ -47,6 +47,14 @@ def test_hits_chance_and_centre_are_counted_by_word():
     assert results["pointing_chance"] == pytest.approx((0.04 + 0.04 + 0.36) / 3, abs=0.01)
 
 
+def test_the_peak_is_that_of_the_attention_as_drawn_in_which_neighbours_add_up():
+    grid = np.zeros((8, 8))
+    grid[1, 1:3], grid[6, 6] = 0.3, 0.35
+    game = PointingGame()
+    game.update(BoxedPhoto("x", (80, 80), {"dog": [(10, 10, 30, 20)]}), ["dog"], grid[None])
+    assert game.results()["pointing"] == 1
+
+
 def test_small_things_beside_others_are_counted_once_more():
     small, large = [(0, 0, 20, 20)], [(0, 0, 60, 60)]
     for boxes, is_difficult in (

@@ -1,11 +1,13 @@
 import json
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 from PIL import Image
 
-from common.training.samples import read_samples
-from examples.nmt_attention.demonstrate.attention_plots import LOSS_UNIT, choose_samples
+from common.training.run_directory import RunDirectory
+from common.training.samples import read_samples, sample_path
+from examples.nmt_attention.demonstrate.attention_plots import LOSS_UNIT, TranslationSamples, choose_samples
 from examples.nmt_attention.preprocess.tokenizer import WordTokenizer
 
 
@@ -41,3 +43,20 @@ def test_the_sentences_shown_are_fixed_ones_for_spanish_and_held_out_ones():
     assert choose_samples("mine.tsv", Held(pairs, TOKENIZER)) == chosen[2:]
     english = [pair[::-1] for pair in pairs]
     assert {*choose_samples("spa-eng", Held(english, TOKENIZER))} < {*english}
+
+
+def test_the_weights_that_are_kept_are_those_of_the_first_reference(tmp_path):
+    def score(pairs):
+        return [
+            SimpleNamespace(source_tokens=source.split(), tokens=target.split(), attention=np.eye(2))
+            for source, target in pairs
+        ]
+
+    translator = SimpleNamespace(
+        translate=lambda sources: [[SimpleNamespace(text=source.upper())] for source in sources], score=score
+    )
+    run = RunDirectory.start(tmp_path / "run", "nmt_attention", {}, {})
+    TranslationSamples(run, [("el gato", "the cat"), ("la casa", "the house")], translator).write(1, {})
+    entry = json.loads(sample_path(run, 1, ".json").read_text())
+    assert entry == {"source": ["el", "gato"], "target": ["the", "cat"], "attention": [[1, 0], [0, 1]]}
+    assert sample_path(run, 1).read_text() == "el gato\n  -> EL GATO\nla casa\n  -> LA CASA\n"

@@ -1,12 +1,16 @@
 import io
 import json
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from common.app.cli import main
 from examples.nmt_attention.__main__ import COMMANDS
-from examples.nmt_attention.demonstrate.text_io import _decoded
+from examples.nmt_attention.config import TranslateOptions
+from examples.nmt_attention.demonstrate import text_io
+from examples.nmt_attention.demonstrate.text_io import _decoded, output_lines
 
 
 @pytest.fixture
@@ -124,3 +128,15 @@ def test_words_outside_the_vocabulary_are_named_once_and_capitals_are_understood
     assert code == 0 and out.splitlines()[2] == "The cat sees the house."
     assert err == "note: not in the vocabulary, so copied or left out: de, Zyx\n"
     assert translate("El gato ve la casa.")[2] == ""
+
+
+def test_who_types_is_answered_line_by_line(monkeypatch, capsys):
+    typed = iter(["one", "two", "three"])
+    translator = SimpleNamespace(
+        translate=lambda texts, *_: [[SimpleNamespace(text=text.upper())] for text in texts],
+        unknown_tokens=lambda sentence: [sentence] if sentence == "one" else [],
+    )
+    monkeypatch.setattr(text_io, "is_interactive", lambda options: True)
+    lines = output_lines(translator, typed, None, TranslateOptions(run=Path("run")), "maker")
+    assert next(lines) == "ONE" and "copied or left out: one" in capsys.readouterr().err
+    assert next(lines) == "TWO" and capsys.readouterr().err == "" and next(typed) == "three"

@@ -1,7 +1,13 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
+from common.data.pieces import PieceVocabulary
+from common.viz import figures
+from common.viz.fonts import Typesetter
 from examples.text_generation.demo import TextGenerator
 from examples.text_generation.demonstrate.loss_heatmap import (
     CELL_HEIGHT,
@@ -27,6 +33,16 @@ def test_the_losses_are_those_of_the_predicted_probabilities(trained):
             assert losses.nll_bits[t + 1 - 6] == pytest.approx(-np.log2(probabilities[ids[t + 1]]), rel=1e-3)
             best = generator.vocabulary.decode(np.argsort(-probabilities)[:3])
             assert list(losses.predictions[t + 1 - 6]) == best
+
+
+def test_the_characters_of_a_token_share_its_nll():
+    vocabulary = PieceVocabulary([" ", " house", "The", "a"])
+    generator = SimpleNamespace(
+        vocabulary=vocabulary, logits=lambda ids: tf.zeros([1, ids.shape[1], len(vocabulary)])
+    )  # to which all four are as likely: 2 bits a token
+    losses = character_losses(generator, "The house a", context=1)  # inside the first token, which has no nll
+    assert losses.text == " house a" and [*losses.predictions] == [()] * 8
+    np.testing.assert_allclose(losses.nll_bits, [2 / 6] * 6 + [2, 2], rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -73,3 +89,20 @@ def test_long_lines_wrap_inside_the_picture(tmp_path):
     image = np.asarray(Image.open(tmp_path / "s.png").convert("L"))
     assert image.shape[1] == 2 * MARGIN + 64 * CELL_WIDTH
     assert (image[:, -MARGIN:] == 255).all() and (image[:, :MARGIN] == 255).all()
+
+
+@pytest.mark.parametrize(("text", "columns"), [("abc", [0, 1, 2]), ("قطة", [2, 1, 0])])
+def test_the_correct_prediction_is_blue_and_cells_follow_the_script(tmp_path, monkeypatch, text, columns):
+    drawn = []
+
+    def note(setter, draw, corner, letters, fill, anchor="la"):
+        if corner[1] > HEADER:
+            drawn.append((letters, fill, (corner[0] - MARGIN) // CELL_WIDTH))
+
+    monkeypatch.setattr(Typesetter, "draw", note)
+    draw_loss_heatmap(CharacterLosses(text, np.zeros(3), [["x", text[0], "y"]] * 3), tmp_path / "s.png")
+    assert [(letter, column) for letter, _, column in drawn[::4]] == [*zip(text, columns, strict=True)]
+    predicted = [[(letter, fill) for letter, fill, _ in drawn[4 * n + 1 : 4 * n + 4]] for n in range(3)]
+    wrong = ("x", figures.FAINT), ("y", figures.FAINT)
+    assert predicted[0] == [wrong[0], (text[0], figures.SECOND), wrong[1]]
+    assert predicted[1] == predicted[2] == [wrong[0], (text[0], figures.FAINT), wrong[1]]
