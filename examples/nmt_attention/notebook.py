@@ -286,8 +286,9 @@ for name, value in flatten(evaluate(EvaluateOptions(run=run.path, data_dir=confi
 # %% [markdown]
 # ## Exercises
 #
-# Each changes one thing; undo it before the next. Run from the changed cell on. `PRESET = "quick"` trains on real
-# sentences, and `PRESETS["quick"].with_data("/content/deu.txt", columns="2,1", fresh=True)` on a file of
+# Each changes one thing; undo it before the next. Run from the changed cell on (also the cells that continue a class).
+# What is added to `Decoder.call` also belongs in its `make_decode_step`, which translates. `PRESET = "quick"` trains on
+# real sentences, and `PRESETS["quick"].with_data("/content/deu.txt", columns="2,1", fresh=True)` on a file of
 # manythings.org/anki, whose English comes first. The results below are those of `tiny`.
 #
 # 1. **Remove the attention, keep the context**: in `BahdanauAttention.call`, write `0.0 * energies` in place of

@@ -76,6 +76,8 @@ from common.nn.gradients import apply_gradients  # tape.gradient and optimizer.a
 from common.nn.recurrent_stack import Cell, RecurrentStack  # keras.layers.GRU or LSTM one above the other, faster
 from common.nn.replicas import sum_over_replicas  # returns its argument, unless several devices share a batch
 
+tf.get_logger().setLevel("ERROR")  # no warnings that a function is compiled for several models
+
 # %% tags=["source"]
 from examples.text_generation.model import Batch, CharRNN, State
 
@@ -161,7 +163,8 @@ print("losses of every fourth step:", *(f"{loss:.3f}" for loss in losses[::4]))
 #
 # `train` builds a new model and runs all epochs. `loss` is the mean over the steps of an epoch, with dropout;
 # `val_loss` is measured after the epoch, on the validation text. Where `val_loss` rises while `loss` falls, the model
-# learns the text by heart. The best weights are kept.
+# learns the text by heart. The best weights are kept. After an interrupt, write `fresh=False` in *Settings* and run
+# that cell and this one: the training goes on.
 
 # %%
 run = train(config, TrainableCharRNN, CharRNN)
@@ -240,9 +243,10 @@ for name, value in flatten(evaluate(EvaluateOptions(run=run.path, data_dir=confi
 # %% [markdown]
 # ## Exercises
 #
-# Each changes one thing; undo it before the next. Run from the changed cell on. `PRESET = "quick"` trains on
-# Shakespeare, and `PRESETS["quick"].with_data("/content/novel.txt", fresh=True)` on your own text. The results below
-# are those of `tiny`.
+# Each changes one thing; undo it before the next. Run from the changed cell on; after a change of the model, also the
+# cells that continue the class. What is added to `call` also belongs in `make_decode_step`, which generates.
+# `PRESET = "quick"` trains on Shakespeare, and `PRESETS["quick"].with_data("/content/novel.txt", fresh=True)` on your
+# own text. The results below are those of `tiny`.
 #
 # 1. **Drop the state between batches**: in `TrainableCharRNN.train_step`, replace `reset=is_start` by `reset=True`.
 #    Each window then starts without memory. How much does `val_loss` rise?
