@@ -154,20 +154,18 @@ class SentenceTranslator:
                 found[i] = translations
         return found
 
-    def score(self, pairs: Sequence[tuple[str, str]]) -> list[Translation | None]:
+    def score(self, pairs: Sequence[tuple[str, str]], length_penalty: float = 1.0) -> list[Translation | None]:
         """Return the given translation of each (source, translation), None if one of the two is empty.
 
-        The decoder receives its tokens one after the other, as in training. The score is the mean of ln p over the
-        tokens and the end, as that of `translate` with a length penalty of 1. Both sides are raw text; what
-        is beyond the `max_tokens` of the translator is cut, with a note on stderr; the `text` is what was scored.
+        The decoder receives its tokens one after the other, as in training. The score is that of `translate`: ln p /
+        length ** `length_penalty`, the mean over the tokens and the end if that is 1. Both sides are raw text; what is
+        beyond the `max_tokens` of the translator is cut, with a note on stderr; the `text` is what was scored.
         """
         tokenizers = self.source_tokenizer, self.target_tokenizer
+        max_target = self.max_words * self.target_tokenizer.tokens_per_word
         tokenised = [
-            [
-                cut(text, tokenizer.tokenise, self.max_words * tokenizer.tokens_per_word)
-                for tokenizer, text in zip(tokenizers, pair, strict=True)
-            ]
-            for pair in pairs
+            [cut(source, self._tokens_of, self.max_tokens), cut(target, self.target_tokenizer.tokenise, max_target)]
+            for source, target in pairs
         ]
         scored: list[Translation | None] = [None] * len(pairs)
         indices = [i for i, pair in enumerate(tokenised) if all(pair)]
@@ -186,7 +184,8 @@ class SentenceTranslator:
             )
             losses, weights = losses[: len(tokens) + 1], weights[: len(tokens), : len(source_tokens)]
             text = self.target_tokenizer.detokenise(tokenised[i][1])
-            scored[i] = Translation(text, -float(losses.mean()), tokens, source_tokens, weights, losses)
+            score = -float(losses.sum()) / len(losses) ** length_penalty
+            scored[i] = Translation(text, score, tokens, source_tokens, weights, losses)
         return scored
 
     def _tokens_of(self, text: str) -> list[str]:

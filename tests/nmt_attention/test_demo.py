@@ -95,6 +95,20 @@ def test_the_score_of_the_model_s_own_translation_is_that_of_the_search(translat
         np.testing.assert_allclose(one.attention, best.attention, atol=1e-4)
 
 
+def test_a_sentence_in_capitals_is_scored_as_it_is_translated(translator):
+    capitals = SOURCES[1].upper()
+    [[best, *_]] = translator.translate([capitals])
+    [scored] = translator.score([(capitals, best.text)])
+    assert scored.source_tokens == best.source_tokens != capitals.split()
+    np.testing.assert_allclose(scored.score, best.score, atol=1e-4)
+
+
+def test_the_score_of_a_given_translation_has_the_length_penalty_of_the_search(translator):
+    [[best, *_]] = translator.translate(SOURCES[1:2], beam=2, length_penalty=0.0)
+    [scored] = translator.score([(SOURCES[1], best.text)], length_penalty=0.0)
+    np.testing.assert_allclose([scored.score, -scored.nll.sum()], best.score, atol=1e-4)
+
+
 def test_a_worse_translation_has_a_lower_score_and_the_wrong_word_is_where_it_is_lost(translator):
     pairs = [(SOURCES[1], "The cat sees the flower."), (SOURCES[1], "The cat sees the house.")]
     right, wrong = translator.score(pairs)

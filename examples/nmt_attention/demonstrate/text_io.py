@@ -100,7 +100,8 @@ def output_lines(
                 unknown = {}
             found = translator.translate(texts, options.beam, options.length_penalty, batch_size)
         else:
-            found = [[scored] if scored else [] for scored in translator.score(texts)]
+            scores = translator.score(texts, options.length_penalty)
+            found = [[scored] if scored else [] for scored in scores]
         for name, text, translations in zip(names, texts, found, strict=True):
             if maps and translations and translations[0].tokens:
                 maps.save_png(name, draw_attention(translations[0]), text)

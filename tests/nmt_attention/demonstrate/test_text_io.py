@@ -140,3 +140,11 @@ def test_who_types_is_answered_line_by_line(monkeypatch, capsys):
     lines = output_lines(translator, typed, None, TranslateOptions(run=Path("run")), "maker")
     assert next(lines) == "ONE" and "copied or left out: one" in capsys.readouterr().err
     assert next(lines) == "TWO" and capsys.readouterr().err == "" and next(typed) == "three"
+
+
+def test_a_reference_is_scored_with_the_length_penalty_that_is_given():
+    asked = []
+    translator = SimpleNamespace(score=lambda *given: asked.append(given) or [None])
+    options = TranslateOptions(run=Path("run"), length_penalty=0.3)
+    assert [*output_lines(translator, ["el gato"], ["the cat"], options, "maker")] == [""]
+    assert asked == [([("el gato", "the cat")], 0.3)]
