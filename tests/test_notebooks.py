@@ -119,6 +119,14 @@ def test_a_lesson_can_be_read_in_one_sitting(example, most):
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
+def test_every_exercise_begins_a_line_and_folds_its_result(example):
+    [text] = [cell.source for cell in read(example).cells if cell.source.startswith("## Exercises")]
+    numbers = [line.partition(".")[0] for line in text.split("\n") if re.match(r"\d+\. \*\*", line)]
+    assert numbers[:3] == ["1", "2", "3"]
+    assert text.count("\n   <details><summary>Result</summary>") == text.count("<details>") >= 3
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
 def test_model_loss_and_step_are_those_of_the_module(example):
     sources = [path.read_text(encoding="utf-8") for path in (notebooks.ROOT / "examples" / example).glob("*.py")]
     module = definitions(

@@ -204,10 +204,11 @@ for figure in (run.figures / "classes.png", run.figures / "nearest.png"):
 # 1. **Let the discriminator dominate**: `config = replace(PRESETS[PRESET], generator_learning_rate=1e-4,
 #    discriminator_learning_rate=1e-3, fresh=True)`. What happens to accuracies, losses and diversity?
 #
-# <details><summary>Result</summary>Both accuracies stay between 0.94 and 1. The discriminator's loss jumps between 0.01
-# and 0.4, the generator's between 3.5 and 6, and diversity is mostly below 0.5. With `r1_gamma=0.0` it is
-# worse.</details> 2. **Use the generator without EMA**: `config = replace(PRESETS[PRESET], ema_decay=0.0, fresh=True)`,
-# so that the EMA generator equals the latest one. How do the samples of successive epochs differ?
+#    <details><summary>Result</summary>Both accuracies stay between 0.94 and 1. The discriminator's loss jumps between
+#    0.01 and 0.4, the generator's between 3.5 and 6, and diversity is mostly below 0.5. With `r1_gamma=0.0` it is
+#    worse.</details>
+# 2. **Use the generator without EMA**: `config = replace(PRESETS[PRESET], ema_decay=0.0, fresh=True)`, so that the EMA
+#    generator equals the latest one. How do the samples of successive epochs differ?
 #
 #    <details><summary>Result</summary>They change two to three times as much from epoch to epoch, because the two
 #    networks circle around the equilibrium.</details>

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
+from common.errors import UserError
+
 SIZE = 64  # pixels, width and height of a scene
 COLOURS = {
     "red": (214, 40, 40), "blue": (29, 78, 216), "green": (22, 140, 70), "yellow": (240, 190, 20),
@@ -35,6 +37,10 @@ class Shape:
     colour: str
     kind: str
     box: Box
+
+    def __post_init__(self):
+        if self.colour not in COLOURS or self.kind not in SHAPES:
+            raise UserError(f"expected one of {', '.join(COLOURS)}, and of {', '.join(SHAPES)}, got {self.name}")
 
     @property
     def name(self) -> str:

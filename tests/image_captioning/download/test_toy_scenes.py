@@ -1,6 +1,8 @@
 import numpy as np
+import pytest
 
-from examples.image_captioning.download.toy_scenes import COLOURS, RELATIONS, SIZE, make_scenes
+from common.errors import UserError
+from examples.image_captioning.download.toy_scenes import COLOURS, RELATIONS, SIZE, Shape, make_scenes
 
 
 def test_the_same_seed_makes_the_same_scenes():
@@ -34,3 +36,9 @@ def test_pairs_held_out_are_in_no_training_scene():
 
     train, held_out = pairs(make_scenes(1500, 0, False)), pairs(make_scenes(300, 1, True))
     assert not train & held_out and len(held_out) > 10
+
+
+@pytest.mark.parametrize(("colour", "kind"), [("orange", "circle"), ("red", "star")])
+def test_what_cannot_be_drawn_is_an_error(colour, kind):
+    with pytest.raises(UserError, match=f"expected one of red, .* and of circle, .*, got a {colour} {kind}"):
+        Shape(colour, kind, (0, 0, 9, 9))
